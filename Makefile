@@ -1,0 +1,50 @@
+# Everything runs in .venv inside the checkout; it is made on first use and after pyproject.toml
+# changed. Another interpreter: make test PYTHON=python3.13
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_SECONDS ?=
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
+	$(BIN)/fieldwarden demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: lint  ## the whole suite, with lint and types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready-bench  ## JSON lines on stdout
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .demo .work .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): install Python 3.11 or later, or give PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V): Python 3.11 or later is needed, give PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "no virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.ready-demo: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[demo,fit]'
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[demo,fit,test]'
+	@touch $@
+
+$(VENV)/.ready-bench: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[demo,fit,test,bench]'
+	@touch $@

@@ -1,0 +1,102 @@
+"""The `fieldwarden` command: one module a sub-command, imported only when it is used.
+
+Exit codes: 0 done, 1 a `FieldwardenError` (printed once, no traceback), 2 wrong usage.
+A traceback is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from agent import __version__
+from agent.errors import FieldwardenError
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "run the agent",
+        "check": "validate a configuration, try its sources, print the plan",
+        "init": "write a configuration from training data",
+        "fit": "write a model's baseline from training data",
+        "replay": "put recorded data through the same engine",
+        "status": "what the agent knows, also when it is dead",
+        "central": "the reference subscriber for central ops",
+        "demo": "a simulated plant with scripted faults, the agent and central ops",
+        "completion": "print the tab completion for a shell",
+    }
+)
+"""Sub-command -> one line of help; `agent.commands.<name>.command` is the click command."""
+
+
+class _Failure(click.ClickException):
+    """A `FieldwardenError` on its way to the terminal."""
+
+    exit_code = 1
+
+
+class _LazyGroup(click.Group):
+    """Imports a sub-command when it is called, so that `--help` and completion are fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"agent.commands.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = nearest_hint(args[0], list(COMMANDS))
+            ctx.fail(f"no such command {args[0]!r}.{' ' + hint if hint else ''}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FieldwardenError as error:
+            raise _Failure(str(error)) from error
+
+
+def nearest_hint(name: str, valid: list[str]) -> str:
+    """``"did you mean 'x'?"`` where one of `valid` is near, else nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fieldwarden")
+def cli() -> None:
+    """Fieldwarden says when the models beside a plant can be trusted, and why not.
+
+    \b
+    A new plant, from training data to service:
+      fieldwarden init --from-csv train.csv --model yield --out yield/config.toml
+      fieldwarden fit yield/config.toml --model yield --data train.csv
+      fieldwarden check yield/config.toml
+      fieldwarden run yield/config.toml
+    """
+
+
+def main() -> None:
+    """Entry point of the `fieldwarden` command."""
+    cli(prog_name="fieldwarden")
+
+
+if __name__ == "__main__":
+    main()

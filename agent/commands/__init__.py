@@ -1,0 +1,60 @@
+"""One module a sub-command of `fieldwarden`; click at import, everything else when called."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_argument(function: F) -> F:
+    """The positional CONFIG of nearly every command."""
+    return click.argument(
+        "config", type=click.Path(dir_okay=False, path_type=Path), metavar="CONFIG"
+    )(function)
+
+
+def model_option(function: F) -> F:
+    """`--model NAME`, completed from the configuration that was typed before it."""
+    return click.option(
+        "--model",
+        "model",
+        metavar="NAME",
+        shell_complete=_complete_model,
+        help="Model of the configuration; not needed where there is only one.",
+    )(function)
+
+
+def _complete_model(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    del param
+    try:
+        with Path(ctx.params["config"]).open("rb") as file:
+            names = tomllib.load(file).get("models", {})
+    except (KeyError, TypeError, OSError, tomllib.TOMLDecodeError):
+        return []  # completion has nobody to tell
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    """Log lines to stderr; without times where the journal of systemd adds its own."""
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s"
+        if under_systemd
+        else "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        force=True,
+    )
+    if not verbose:  # these tell at INFO what our own source states tell better
+        for name in ("asyncua", "pymodbus", "aiohttp.access", "amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,43 @@
+"""`fieldwarden replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.commands import config_argument
+
+
+@click.command(name="replay")
+@config_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Wide CSV or Parquet, or the journal (SQLite) of an agent.",
+)
+@click.option(
+    "--events",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the events, one JSON object a line.",
+)
+@click.option(
+    "--scans",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write one CSV line a scan: time, verdict, joint scores, worst detectors.",
+)
+def command(config: Path, data: Path, events: Path | None, scans: Path | None) -> None:
+    """Put recorded data through the same engine that runs in service.
+
+    \b
+    Examples:
+      fieldwarden replay config.toml --data week.csv --events events.jsonl --scans scans.csv
+      fieldwarden replay config.toml --data state/fieldwarden.db --events events.jsonl
+    """
+    from agent.config_load import load
+    from agent.replay import replay
+
+    if events is None and scans is None:
+        raise click.UsageError("nothing to write: give --events, --scans or both")
+    replay(load(config), data, events, scans)

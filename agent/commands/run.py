@@ -1,0 +1,29 @@
+"""`fieldwarden run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.commands import config_argument, set_up_logging
+
+
+@click.command(name="run")
+@config_argument
+@click.option("-v", "--verbose", is_flag=True, help="Log every detail, with tracebacks.")
+def command(config: Path, *, verbose: bool) -> None:
+    """Run the agent until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
+
+    \b
+    Examples:
+      fieldwarden run /etc/fieldwarden/config.toml
+      systemctl reload fieldwarden          # the same configuration file, read again
+    """
+    import asyncio
+
+    from agent import app
+    from agent.config_load import load
+
+    set_up_logging(verbose=verbose)
+    asyncio.run(app.run(load(config)))

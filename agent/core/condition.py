@@ -1,0 +1,231 @@
+"""Conditions: what a person sees, made from findings (ISA-18.2; OPC UA Part 9 terms).
+
+One subject (a tag, a source, a model's joint statistic) has at most one condition, however many
+detectors see its fault: one fault is one alarm. A condition is *pending* from its first finding
+until its settling time (on-delay) is over; then it is *raised*, named and announced. It clears by
+itself once no finding has been active for the off-delay. Names get more specific as evidence comes.
+
+Invariants:
+- time comes only from findings and due timers, which fire in time order, before anything else at
+  the same instant; so the way samples were cut into blocks changes nothing.
+- a name is replaced by one of higher rank as soon as it is known, of equal rank only at the
+  scheduled reviews; never by a vaguer one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.diagnosis import Diagnosis
+from agent.types import Event
+
+LATCHED = frozenset({"spike", "rate"})
+"""Detectors of momentary events: their flag counts for the settling time even when it has gone."""
+
+_REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
+_SETTLE = {"missing": 2, "bad": 3, "source": 0}
+_SETTLE_DEFAULT = 6
+_OFF_DELAY = 20
+
+Namer = Callable[[str, "Condition", int], Diagnosis]
+
+
+@dataclass(slots=True)
+class Condition:
+    """One subject's condition; times are engine ns, `raised_ns` 0 while pending."""
+
+    subject: str
+    models: list[str]
+    interval_ns: int
+    first_ns: int
+    raised_ns: int = 0
+    cleared_from_ns: int = 0
+    state: str = "pending"
+    shelved_until_ns: int = 0
+    findings: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    kind: str = ""
+    cause: str = "unknown"
+    text: str = ""
+    hint: str = ""
+    rank: int = 0
+
+    @property
+    def id(self) -> str:
+        """Names this occurrence for ever: the subject and when it was raised."""
+        return f"{self.subject}@{self.raised_ns}"
+
+    @property
+    def raised(self) -> bool:
+        return self.raised_ns > 0
+
+
+class Conditions:
+    """All conditions of one gateway; `name` looks at the evidence, `suppressed` groups tags."""
+
+    def __init__(self, name: Namer, suppressed: Callable[[Condition], bool]) -> None:
+        self._name = name
+        self._suppressed = suppressed
+        self.active: dict[str, Condition] = {}
+        self._timers: list[tuple[int, str, str]] = []
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def finding(
+        self, subject: str, detector: str, up: bool, score: float, time_ns: int,
+        interval_ns: int, models: list[str],
+    ) -> list[Event]:
+        """A detector's flag came or went."""
+        condition = self.active.get(subject)
+        if up:
+            if condition is None:
+                condition = Condition(subject, sorted(models), interval_ns, time_ns)
+                self.active[subject] = condition
+            if not condition.raised:
+                settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
+                self._at(time_ns + settle * interval_ns, subject, "on")
+            condition.findings[detector] = score
+            condition.seen[detector] = score
+            condition.models = sorted({*condition.models, *models})
+            condition.cleared_from_ns = 0
+            return self._rename(condition, time_ns, review=False) if condition.raised else []
+        if condition is None or detector not in condition.findings:
+            return []
+        del condition.findings[detector]
+        if not condition.findings:
+            condition.cleared_from_ns = time_ns
+            self._at(time_ns + _OFF_DELAY * condition.interval_ns, subject, "off")
+        return []
+
+    def fire(self, until_ns: int) -> tuple[int, list[Event]] | None:
+        """The next timer due before `until_ns`: (its time, its events), or None."""
+        if not self._timers or self._timers[0][0] >= until_ns:
+            return None
+        due, subject, what = heapq.heappop(self._timers)
+        condition = self.active.get(subject)
+        if condition is None:
+            return due, []
+        action = {"on": self._settled, "off": self._faded, "review": self._reviewed,
+                  "unshelve": self._unshelved}[what]
+        return due, action(condition, due)
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next timer is due; far in the future where there is none."""
+        return self._timers[0][0] if self._timers else 1 << 62
+
+    def command(self, kind: str, subject: str, time_ns: int, data: dict[str, Any]) -> list[Event]:
+        """``acknowledge``, ``shelve`` and ``unshelve`` by a named person."""
+        condition = self.active.get(subject)
+        if condition is None or not condition.raised:
+            return []
+        by = {"by": data.get("by", ""), "note": data.get("note", "")}
+        if kind == "acknowledge":
+            condition.state = "acknowledged"
+            return [self._event(condition, "acknowledged", time_ns,
+                                by | {"false": bool(data.get("false", False))})]
+        if kind == "shelve":
+            condition.state = "shelved"
+            condition.shelved_until_ns = time_ns + int(data["for_ns"])
+            self._at(condition.shelved_until_ns, subject, "unshelve")
+            return [self._event(condition, "shelved", time_ns, by)]
+        condition.state = "active"
+        return [self._event(condition, "unshelved", time_ns, by)]
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def _at(self, due_ns: int, subject: str, what: str) -> None:
+        heapq.heappush(self._timers, (due_ns, subject, what))
+
+    def _settled(self, condition: Condition, now: int) -> list[Event]:
+        if condition.raised:
+            return []
+        if not condition.findings and not LATCHED & set(condition.seen):
+            return []
+        if self._suppressed(condition):
+            self._at(now + 3 * condition.interval_ns, condition.subject, "on")
+            return []
+        condition.raised_ns = now
+        condition.state = "active"
+        self._take(condition, self._name(condition.subject, condition, now))
+        for intervals in _REVIEWS:
+            self._at(now + intervals * condition.interval_ns, condition.subject, "review")
+        return [self._event(condition, "raised", now)]
+
+    def _faded(self, condition: Condition, now: int) -> list[Event]:
+        gone = condition.cleared_from_ns
+        if condition.findings or now - gone < _OFF_DELAY * condition.interval_ns:
+            return []
+        del self.active[condition.subject]
+        if not condition.raised:
+            return []
+        condition.state = "cleared"
+        return [self._event(condition, "cleared", now)]
+
+    def _reviewed(self, condition: Condition, now: int) -> list[Event]:
+        return self._rename(condition, now, review=True) if condition.raised else []
+
+    def _unshelved(self, condition: Condition, now: int) -> list[Event]:
+        if condition.state != "shelved" or condition.shelved_until_ns > now:
+            return []
+        condition.state = "active"
+        return [self._event(condition, "unshelved", now)]
+
+    # --- names ------------------------------------------------------------------------------
+
+    def _rename(self, condition: Condition, now: int, *, review: bool) -> list[Event]:
+        if not condition.findings:
+            return []
+        found = self._name(condition.subject, condition, now)
+        better = found.rank > condition.rank or (review and found.rank == condition.rank)
+        if not better or (found.kind, found.cause) == (condition.kind, condition.cause):
+            return []
+        self._take(condition, found)
+        return [self._event(condition, "updated", now)]
+
+    @staticmethod
+    def _take(condition: Condition, diagnosis: Diagnosis) -> None:
+        condition.kind, condition.cause = diagnosis.kind, diagnosis.cause
+        condition.text, condition.hint = diagnosis.text, diagnosis.hint
+        condition.rank = diagnosis.rank
+
+    @staticmethod
+    def _event(
+        condition: Condition, change: str, now: int, more: dict[str, Any] | None = None
+    ) -> Event:
+        data = {
+            "id": condition.id, "change": change, "kind": condition.kind,
+            "cause": condition.cause, "severity": severity(condition), "text": condition.text,
+            "hint": condition.hint, "models": list(condition.models),
+            "raised_ns": condition.raised_ns, "state": condition.state,
+            "detectors": sorted(condition.seen), "score": max(condition.seen.values(), default=0.0),
+        }
+        return Event("condition", now, condition.subject, data | (more or {}))
+
+    # --- what lasts -------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """All state, JSON-ready, in a fixed order."""
+        return {
+            "active": [
+                {name: getattr(condition, name) for name in Condition.__slots__}
+                for _, condition in sorted(self.active.items())
+            ],
+            "timers": sorted(list(timer) for timer in self._timers),
+        }
+
+    def from_json(self, document: dict[str, Any]) -> None:
+        """Take state from `to_json`."""
+        self.active = {item["subject"]: Condition(**item) for item in document["active"]}
+        self._timers = [(int(due), subject, what) for due, subject, what in document["timers"]]
+        heapq.heapify(self._timers)
+
+
+def severity(condition: Condition) -> str:
+    """``high`` for a confirmed cause on what a model needs, ``medium`` else, ``low`` for hints."""
+    if condition.cause in {"integration", "sensor", "model"}:
+        return "high"
+    return "medium" if condition.rank >= 3 else "low"

@@ -1,0 +1,313 @@
+"""What caused a condition, whose it is, and what to do: from evidence to one plain sentence.
+
+Pure functions over small facts. The order tried is the design's: integration, sensor, process,
+model; `unknown` names its candidates where the evidence can not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.types import Float64
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The name that a person sees.
+
+    `kind` is the fault's name (``stuck``, ``unit change`` ...); `cause` one of ``integration``,
+    ``sensor``, ``process``, ``model``, ``unknown``; `text` the reason in a sentence; `hint` what
+    to do; `rank` orders names: a more specific one replaces a vaguer one, never the other way.
+    """
+
+    kind: str
+    cause: str
+    text: str
+    hint: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one tag when its condition is named.
+
+    `found` holds the active detectors' names; `recent` and `means` are standardised (see
+    `Charts.recent`), `raw` is in the tag's unit; `noise` is in standard deviations; `share` is
+    the tag's share of the joint residual while a joint chart is flagged (0 otherwise), `joint`
+    says that one is; `companions` counts other inputs of the same models flagged as moved.
+    """
+
+    tag: str
+    unit: str
+    source: str
+    found: frozenset[str]
+    recent: Float64 = field(default_factory=lambda: np.zeros(0))
+    means: Float64 = field(default_factory=lambda: np.zeros(0))
+    raw: Float64 = field(default_factory=lambda: np.zeros(0))
+    centre: float = 0.0
+    scale: float = 1.0
+    noise: float = 1.0
+    trained: Span = (-np.inf, np.inf)
+    physical: Span | None = None
+    r2: float = 0.0
+    joint: bool = False
+    share: float = 0.0
+    companions: int = 0
+    out_of_physical: bool = False
+    lost: bool = False
+    swapped_with: str = ""
+
+
+CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
+    ("degC", "degF", 1.8, 32.0),
+    ("degF", "degC", 1 / 1.8, -32.0 / 1.8),
+    ("degC", "K", 1.0, 273.15),
+    ("K", "degC", 1.0, -273.15),
+    ("bar", "psi", 14.5037738, 0.0),
+    ("psi", "bar", 1 / 14.5037738, 0.0),
+    ("bar", "kPa", 100.0, 0.0),
+    ("kPa", "bar", 0.01, 0.0),
+    ("bar", "MPa", 0.1, 0.0),
+    ("MPa", "bar", 10.0, 0.0),
+    ("m3/h", "l/s", 1 / 3.6, 0.0),
+    ("l/s", "m3/h", 3.6, 0.0),
+    ("m3/h", "l/min", 1000 / 60, 0.0),
+    ("l/min", "m3/h", 60 / 1000, 0.0),
+    ("kg/h", "t/h", 0.001, 0.0),
+    ("t/h", "kg/h", 1000.0, 0.0),
+    ("rpm", "Hz", 1 / 60, 0.0),
+    ("Hz", "rpm", 60.0, 0.0),
+    ("m", "mm", 1000.0, 0.0),
+    ("m", "ft", 3.2808399, 0.0),
+)
+_FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
+_AFTER = 6  # samples after a jump that a conversion must explain
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """The most specific name that the evidence supports."""
+    for attempt in (_transport, _integration, _sensor, _spread, _moved):
+        diagnosis = attempt(evidence)
+        if diagnosis is not None:
+            return diagnosis
+    return Diagnosis(
+        "anomaly", "unknown", f"{evidence.tag} behaves as it did not in training",
+        "compare with a second instrument", 1,
+    )
+
+
+def _transport(evidence: Evidence) -> Diagnosis | None:
+    """Nothing usable arrives: lost, silent, bad, or its clock stands still."""
+    tag, source = evidence.tag, evidence.source
+    if evidence.lost:
+        return Diagnosis(
+            "source lost", "integration", f"{tag} is lost: no connection to source {source}",
+            f"check the device, cable and network of {source}", 9,
+        )
+    if "missing" in evidence.found:
+        return Diagnosis(
+            "missing", "integration", f"{tag} stopped arriving from {source}",
+            f"check that {source} still serves it under the configured address", 8,
+        )
+    if "bad" in evidence.found and not evidence.out_of_physical:
+        return Diagnosis(
+            "bad quality", "sensor", f"{tag} is marked bad by its source {source}",
+            "check the transmitter and its wiring", 7,
+        )
+    if "source_clock" in evidence.found:
+        return Diagnosis(
+            "frozen source clock", "integration",
+            f"{tag} keeps arriving, but the time stamps of {source} stand still",
+            f"check the clock and the buffer of {source}: old values may be served again", 7,
+        )
+    return None
+
+
+def _integration(evidence: Evidence) -> Diagnosis | None:
+    """A jump that a unit, scale or sign change explains, or a swap with another tag."""
+    if evidence.swapped_with:
+        return Diagnosis(
+            "swapped tags", "integration",
+            f"{evidence.tag} and {evidence.swapped_with} carry each other's values",
+            "compare the address lists: two addresses were exchanged", 8,
+        )
+    conversion = explain_jump(evidence)
+    if conversion is None:
+        return None
+    before, after = conversion
+    if before:
+        text = f"unit change: {evidence.tag} now arrives in {after} instead of {before}"
+        kind = "unit change"
+    else:
+        text = f"scale change: {evidence.tag} now arrives multiplied by {after}"
+        kind = "scale change"
+    return Diagnosis(
+        kind, "integration", text,
+        f"set the unit or scale at source {evidence.source} back, or change the tag's contract", 8,
+    )
+
+
+def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
+    """(from unit, to unit) or ("", factor) where the last jump is a linear change of units.
+
+    The step is the largest difference among the recent raw values; the mean after it must be the
+    conversion of the mean before it within what noise and 2 % of the step allow, and lie outside
+    what the noise explains.
+    """
+    raw = evidence.raw[np.isfinite(evidence.raw)]
+    if len(raw) < _AFTER + 4:
+        return None
+    place = int(np.argmax(np.abs(np.diff(raw)))) + 1
+    before, after = raw[max(0, place - 8) : place], raw[place : place + 16]
+    if len(before) < 4 or len(after) < _AFTER:
+        return None
+    was, now = float(before.mean()), float(after.mean())
+    noise = evidence.noise * evidence.scale
+    if abs(now - was) < 8.0 * noise:
+        return None
+    for old, new, gain, offset in CONVERSIONS:
+        if old == evidence.unit and _explains(was, now, gain, offset, noise):
+            return old, new
+    for factor in _FACTORS:
+        if _explains(was, now, factor, 0.0, noise):
+            return "", f"{factor:g}"
+    return None
+
+
+def _explains(was: float, now: float, gain: float, offset: float, noise: float) -> bool:
+    expected = gain * was + offset
+    allowed = 3.0 * noise * max(abs(gain), 1.0) + 0.02 * abs(expected - was)
+    return abs(expected - was) > 2.0 * allowed and abs(now - expected) <= allowed
+
+
+def _sensor(evidence: Evidence) -> Diagnosis | None:
+    """One instrument alone: frozen, spiking, or out of the relation it had with the others."""
+    tag = evidence.tag
+    if "stuck" in evidence.found:
+        return Diagnosis(
+            "stuck", "sensor", f"{tag} is stuck at {_number(evidence, -1)} {evidence.unit}".rstrip(),
+            "check the transmitter: it repeats one value where it never did in training", 6,
+        )
+    if evidence.out_of_physical:
+        return Diagnosis(
+            "out of physical range", "sensor",
+            f"{tag} reads {_number(evidence, -1)} {evidence.unit}, which can not be".replace(
+                "  ", " "
+            ),
+            "check wiring and range of the transmitter", 6,
+        )
+    alone = evidence.joint and evidence.share >= 0.5 and evidence.r2 >= 0.5
+    if alone and not evidence.companions:
+        kind = "drift" if _is_ramp(evidence.means) else "bias"
+        verb = "is drifting" if kind == "drift" else "is off"
+        return Diagnosis(
+            kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
+            "calibrate or replace the sensor; exclude this window from any training", 5,
+        )
+    if "spike" in evidence.found and not evidence.found & {"level", "drift", "range"}:
+        return Diagnosis(
+            "spikes", "sensor", f"{tag} shows spikes that training never had",
+            "check wiring, shielding and grounding", 4,
+        )
+    return None
+
+
+def _spread(evidence: Evidence) -> Diagnosis | None:
+    """The noise changed while the level did not."""
+    if "noise" in evidence.found and not evidence.found & {"level", "drift", "range"}:
+        return Diagnosis(
+            "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
+            "check filtering and damping of the transmitter, and its wiring", 3,
+        )
+    return None
+
+
+def _moved(evidence: Evidence) -> Diagnosis | None:
+    """The value moved: out of the trained range, in a step, or as a ramp."""
+    tag, unit = evidence.tag, evidence.unit
+    if not evidence.found & {"level", "drift", "range", "rate", "shape", "spike", "noise"}:
+        return None
+    cause, blame = _who_moved(evidence)
+    if _is_ramp(evidence.means) and evidence.found & {"level", "drift"}:
+        return Diagnosis(
+            "drift", cause, f"{tag} is drifting away from where it was trained{blame}",
+            "compare with a second instrument; calibrate it, or declare the new normal", 4,
+        )
+    if "range" in evidence.found:
+        low, high = evidence.trained
+        return Diagnosis(
+            "out of trained range", cause,
+            f"{tag} reads {_number(evidence, -1)} {unit}, trained on {low:.4g} to {high:.4g}"
+            f"{blame}".replace("  ", " "),
+            "the model never saw this region: do not rely on it there", 4,
+        )
+    return Diagnosis(
+        "level shift", cause, f"{tag} moved to a new level{blame}",
+        "find out whether the sensor or the process moved", 2,
+    )
+
+
+def _who_moved(evidence: Evidence) -> tuple[str, str]:
+    if evidence.companions >= 1 and evidence.r2 >= 0.5:
+        return "process", ", together with other inputs"
+    return "unknown", " (sensor or process)"
+
+
+def _is_ramp(means: Float64) -> bool:
+    """Whether the recent means rise or fall along a line rather than in one step.
+
+    Compares the residual of the best straight ramp with that of the best single step over the
+    stretch since the means left the trained band of one standard deviation.
+    """
+    if len(means) < 6:
+        return False
+    level = np.abs(means)
+    inside = np.nonzero(level < 0.5)[0]
+    start = max(int(inside[-1]) - 1, 0) if len(inside) else 0
+    part = means[start:]
+    if len(part) < 5:
+        part = means[-6:]
+    x = np.arange(len(part), dtype=np.float64) - (len(part) - 1) / 2.0
+    slope = float((x * part).sum() / (x * x).sum())
+    ramp = float(((part - part.mean() - slope * x) ** 2).sum())
+    steps = [
+        float(((part[:k] - part[:k].mean()) ** 2).sum() + ((part[k:] - part[k:].mean()) ** 2).sum())
+        for k in range(1, len(part))
+    ]
+    return abs(slope) * len(part) > 1.0 and ramp < min(steps)
+
+
+def _number(evidence: Evidence, position: int) -> str:
+    raw = evidence.raw[np.isfinite(evidence.raw)]
+    return f"{raw[position]:.5g}" if len(raw) else "?"
+
+
+def group_text(source: str, reason: str, tags: int) -> Diagnosis:
+    """The diagnosis of a whole source that is lost or silent."""
+    why = f": {reason}" if reason else ""
+    return Diagnosis(
+        "source lost", "integration", f"source {source} is lost with {tags} tags{why}",
+        f"check the device, cable and network of {source}", 9,
+    )
+
+
+def joint_diagnosis(kind: str, shares: Mapping[str, float]) -> Diagnosis:
+    """The diagnosis of a model whose inputs left their trained relations or region together."""
+    most = sorted(shares, key=lambda tag: -shares[tag])[:3]
+    named = ", ".join(most)
+    if kind.startswith("spe"):
+        return Diagnosis(
+            "relations changed", "unknown",
+            f"the inputs no longer relate as in training; most of it lies in {named}",
+            "look at these inputs first: a sensor of them or the process changed", 3,
+        )
+    return Diagnosis(
+        "new operating region", "process",
+        f"the inputs moved together out of the trained region; most in {named}",
+        "the plant did something the model did not see; decide whether it is a new normal", 3,
+    )

@@ -1,0 +1,114 @@
+"""Evidence: what diagnosis is shown of a tag or a model at one instant.
+
+Reads the charts' traces as of that instant, so that live, in replay and after any cutting of
+blocks the same evidence leads to the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from agent.core.charts import Charts
+from agent.core.condition import Condition
+from agent.core.diagnosis import Evidence
+from agent.core.spec import EngineSpec
+
+DOMINANT = 0.5
+"""Share of the joint residual from which one input is held to be the one that left."""
+
+_MOVED = frozenset({"level", "drift", "range", "rate", "shape"})
+
+
+class EvidenceRoom:
+    """Builds evidence from charts; holds no state of its own."""
+
+    def __init__(self, spec: EngineSpec, charts: Charts) -> None:
+        self._spec, self._charts = spec, charts
+        self._rows: dict[str, list[int]] = {tag.name: [] for tag in spec.tags}
+        for row, place in enumerate(charts.rows):
+            self._rows[spec.tags[place.tag].name].append(row)
+        self._tag_row = {tag.name: row for row, tag in enumerate(spec.tags)}
+
+    def of_tag(
+        self, name: str, condition: Condition, now: int, lost: bool,
+        active: Mapping[str, Condition],
+    ) -> Evidence:
+        """Everything known of a tag as of `now`."""
+        tag = self._spec.tag_of[name]
+        raw = self._charts.recent_raw(self._tag_row[name], now)
+        found = frozenset(key.partition("@")[0] for key in condition.seen)
+        latest = raw[np.isfinite(raw)][-1:]
+        outside = tag.physical is not None and any(
+            value < tag.physical[0] or value > tag.physical[1] for value in latest
+        )
+        rows = self._rows[name]
+        if not rows:
+            return Evidence(name, tag.unit, tag.source, found, raw=raw, physical=tag.physical,
+                            out_of_physical=outside, lost=lost)
+        row = rows[0]
+        item = self._charts.input_baseline(row)
+        recent, means = self._charts.recent(row, now)
+        share, joint, swapped = self._joint_share(name, row, condition, now)
+        return Evidence(
+            name, tag.unit, tag.source, found, recent, means, raw, item.centre, item.scale,
+            item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share,
+            self._companions(name, condition, active), outside, lost, swapped,
+        )
+
+    def _companions(
+        self, name: str, condition: Condition, active: Mapping[str, Condition]
+    ) -> int:
+        """How many other tags of the same models are flagged as moved right now."""
+        return sum(
+            1
+            for subject, other in active.items()
+            if subject.startswith("tag/") and subject != f"tag/{name}"
+            and set(other.models) & set(condition.models)
+            and _MOVED & {key.partition("@")[0] for key in other.findings}
+        )
+
+    def _joint_share(
+        self, name: str, row: int, condition: Condition, now: int
+    ) -> tuple[float, bool, str]:
+        """(share of the joint residual, whether a joint chart is flagged, swapped with)."""
+        place = self._charts.rows[row]
+        scans = self._charts.scans[place.model]
+        if not scans.joint.flagged():
+            return 0.0, False, ""
+        shares = self.shares(place.model, "spe", now)
+        swap = scans.joint.swapped(scans.recent(now))
+        partner = ""
+        if swap is not None and place.position in swap:
+            other = swap[0] if swap[1] == place.position else swap[1]
+            partner = self._spec.models[place.model].inputs[other]
+        return shares.get(name, 0.0), True, partner
+
+    def shares(self, model: int, chart: str, now: int) -> dict[str, float]:
+        """Each input's share of a joint statistic, from the mean of the latest scans."""
+        scans = self._charts.scans[model]
+        recent = scans.recent(now)
+        names = self._spec.models[model].inputs
+        values = scans.joint.shares(recent, chart)
+        return dict(zip(names, values, strict=True))
+
+    def joint_home(
+        self, model: int, chart: str, now: int, active: Mapping[str, Condition]
+    ) -> str:
+        """The subject a joint flag belongs to: the tag that explains it, else the model.
+
+        A tag whose condition is open already takes the flag (one fault is one alarm); otherwise
+        one tag that dominates the residual and that the others predict.
+        """
+        shares = self.shares(model, chart, now)
+        names = self._spec.models[model].inputs
+        open_tags = [name for name in names if f"tag/{name}" in active]
+        if open_tags:
+            return "tag/" + max(open_tags, key=lambda name: (shares[name], name))
+        if chart.startswith("spe"):
+            best = max(names, key=lambda name: (shares[name], name))
+            row = next(r for r in self._rows[best] if self._charts.rows[r].model == model)
+            if shares[best] >= DOMINANT and self._charts.input_baseline(row).r2 >= 0.5:
+                return f"tag/{best}"
+        return f"model/{self._spec.models[model].name}"

@@ -1,0 +1,165 @@
+"""The joint charts of a model's inputs: T2 and SPE of the scan vector, raw and smoothed.
+
+The scan vector x (d inputs, and the `lags` scans before it) is projected on whitened principal
+directions of the training record: s_i = sum_j x_j loadings[j, i] - offset[i], each s_i of about
+unit variance in training. Then
+
+    T2  = sum of s_i^2 over the first `components` directions: where the inputs are, within the
+          relations that they keep to (Hotelling 1931; Jackson & Mudholkar 1979);
+    SPE = sum of s_i^2 over the others: how far they left those relations. Each residual direction
+          is weighted by its own (ridge-regularised) variance, as in Hawkins' T_H^2 (1974): a
+          relation that holds to 1 % is guarded at 1 %, where the plain sum of squares would drown
+          it in the directions that are only noise;
+    smoothed: e += alpha * (min(statistic, cap) - e) (Lowry et al. 1992; the cap bounds the time
+          in which it clears).
+
+Charts, in this order: `CHARTS`. Score = statistic / limit; a chart is raised above 1 and cleared
+below `CLEAR`. A scan that is not good moves nothing. With lags, the vectors before a gap are not
+used (the chart waits until `lags` scans in a row are there again).
+
+Cost: p^2 multiply-adds a scan for p = d (lags + 1); 0.4 to 0.8 us at p = 50.
+State: `STATE` (one row a model) and float64[lags + 1, d] of scans.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import kernel
+
+CHARTS = ("t2", "spe", "t2_smooth", "spe_smooth")
+CLEAR = 0.95
+"""A chart clears below this share of its limit, so that it does not chatter about it."""
+
+PARAMS = np.dtype(
+    [
+        ("components", np.int64),
+        ("lags", np.int64),
+        ("gap_ns", np.int64),  # more than this between good scans: the lagged scans are stale
+        ("alpha", np.float64, (2,)),  # smoothing of T2 and SPE
+        ("cap", np.float64, (2,)),
+        ("limit", np.float64, (4,)),
+    ]
+)
+
+STATE = np.dtype(
+    [
+        ("score", np.float64, (4,)),
+        ("active", np.uint8, (4,)),
+        ("smooth", np.float64, (2,)),
+        ("filled", np.int64),
+        ("last_ns", np.int64),
+    ]
+)
+
+
+@kernel
+def project(loadings, offset, x, out):  # type: ignore[no-untyped-def]
+    """out[i] = sum_j x[j] loadings[j, i] - offset[i]; four rows a pass, always in this order."""
+    p = offset.shape[0]
+    for i in range(p):
+        out[i] = -offset[i]
+    j = 0
+    while j + 4 <= p:
+        a, b, c, d = x[j], x[j + 1], x[j + 2], x[j + 3]
+        row_a, row_b, row_c, row_d = loadings[j], loadings[j + 1], loadings[j + 2], loadings[j + 3]
+        for i in range(p):
+            out[i] += (a * row_a[i] + b * row_b[i]) + (c * row_c[i] + d * row_d[i])
+        j += 4
+    while j < p:
+        a = x[j]
+        row_a = loadings[j]
+        for i in range(p):
+            out[i] += a * row_a[i]
+        j += 1
+
+
+@kernel
+def statistics(loadings, offset, components, vectors, out):  # type: ignore[no-untyped-def]
+    """T2 and SPE, float64[m, 2], of vectors float64[m, p]: the same sums as `fold_joint`."""
+    p = offset.shape[0]
+    work = np.empty(p)
+    for row in range(vectors.shape[0]):
+        project(loadings, offset, vectors[row], work)
+        t2, spe = 0.0, 0.0
+        for i in range(components):
+            t2 += work[i] * work[i]
+        for i in range(components, p):
+            spe += work[i] * work[i]
+        out[row, 0] = t2
+        out[row, 1] = spe
+
+
+@kernel
+def smooth(values, alpha, start, cap, out):  # type: ignore[no-untyped-def]
+    """out[t] = out[t-1] + alpha (min(values[t], cap) - out[t-1]), from `start`."""
+    level = start
+    for t in range(values.shape[0]):
+        level += alpha * (min(values[t], cap) - level)
+        out[t] = level
+
+
+@kernel
+def fold_joint(  # type: ignore[no-untyped-def]
+    params, loadings, offset, state, ring, work, times, scans, good, out, scores
+):
+    """Fold m scans into the four charts of one model; returns the rows written to `out`.
+
+    Args:
+        params: `PARAMS`[1]. loadings: float64[p, p], C order. offset: float64[p].
+        state: `STATE`[1]. ring: float64[lags + 1, d]; row 0 is the latest good scan.
+        work: float64[2, p], scratch, holds nothing between calls.
+        times: int64[m] ns. scans: float64[m, d], C order. good: uint8[m], bit 0 says good.
+        out: `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`. scores: float64[m, 4].
+    """
+    components = params[0]["components"]
+    lags = params[0]["lags"]
+    alpha, cap, limit = params[0]["alpha"], params[0]["cap"], params[0]["limit"]
+    p = offset.shape[0]
+    d = scans.shape[1]
+    score, active, level = state[0]["score"], state[0]["active"], state[0]["smooth"]
+    filled = state[0]["filled"]
+    last_ns = state[0]["last_ns"]
+    written = 0
+    for t in range(scans.shape[0]):
+        if good[t] & 1:
+            if filled > 0 and times[t] - last_ns > params[0]["gap_ns"]:
+                filled = 0
+            last_ns = times[t]
+            for lag in range(lags, 0, -1):
+                for j in range(d):
+                    ring[lag, j] = ring[lag - 1, j]
+            for j in range(d):
+                ring[0, j] = scans[t, j]
+            filled = min(filled + 1, lags + 1)
+            if filled > lags:
+                for lag in range(lags + 1):
+                    for j in range(d):
+                        work[0, lag * d + j] = ring[lag, j]
+                project(loadings, offset, work[0], work[1])
+                t2, spe = 0.0, 0.0
+                for i in range(components):
+                    t2 += work[1, i] * work[1, i]
+                for i in range(components, p):
+                    spe += work[1, i] * work[1, i]
+                level[0] += alpha[0] * (min(t2, cap[0]) - level[0])
+                level[1] += alpha[1] * (min(spe, cap[1]) - level[1])
+                score[0] = t2 / limit[0]
+                score[1] = spe / limit[1]
+                score[2] = level[0] / limit[2]
+                score[3] = level[1] / limit[3]
+                for chart in range(4):
+                    up = score[chart] > 1.0
+                    down = score[chart] < CLEAR
+                    if (up and active[chart] == 0) or (down and active[chart] == 1):
+                        active[chart] = 1 - active[chart]
+                        out[written]["row"] = chart
+                        out[written]["up"] = active[chart]
+                        out[written]["time_ns"] = times[t]
+                        out[written]["score"] = score[chart]
+                        written += 1
+        for chart in range(4):
+            scores[t, chart] = score[chart]
+    state[0]["filled"] = filled
+    state[0]["last_ns"] = last_ns
+    return written

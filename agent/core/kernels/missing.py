@@ -1,0 +1,58 @@
+"""Missing data: nothing arrived from a tag for longer than its `max_silence`.
+
+Flag: until - last arrival > max_silence. The flag's time is when the silence became too long, not
+when somebody looked, so cutting blocks differently changes nothing. It clears with the next sample
+that is news (a sample that only says "communication lost" is not). Score: silence / max_silence.
+Cost about 1 ns a sample; state 24 bytes. Reference: ISA-18.2, "stale" input handling.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import kernel
+
+NAME = "missing"
+PARAMS = np.dtype([("max_silence_ns", np.int64)])
+DEFAULTS = {"max_silence_ns": 1 << 60}
+STATE = np.dtype([("score", np.float64), ("active", np.int64), ("last_ns", np.int64)])
+_COMMUNICATION_LOST = 4
+
+
+@kernel
+def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
+    """Fold all samples of each tag; see `base` for the signature."""
+    written = 0
+    for row in range(len(starts) - 1):
+        limit = params[row]["max_silence_ns"]
+        last = state[row]["last_ns"]
+        active = state[row]["active"]
+        for j in range(starts[row], starts[row + 1]):
+            if quality[j] & _COMMUNICATION_LOST:
+                continue
+            if active == 0 and arrival[j] - last > limit:
+                out[written]["row"] = row
+                out[written]["up"] = 1
+                out[written]["time_ns"] = last + limit
+                out[written]["score"] = 1.0
+                written += 1
+                active = 1
+            if active == 1:
+                out[written]["row"] = row
+                out[written]["up"] = 0
+                out[written]["time_ns"] = arrival[j]
+                out[written]["score"] = 0.0
+                written += 1
+                active = 0
+            last = arrival[j]
+        if active == 0 and until_ns - last > limit:
+            out[written]["row"] = row
+            out[written]["up"] = 1
+            out[written]["time_ns"] = last + limit
+            out[written]["score"] = 1.0
+            written += 1
+            active = 1
+        state[row]["last_ns"] = last
+        state[row]["active"] = active
+        state[row]["score"] = np.float64(until_ns - last) / np.float64(limit)
+    return written

@@ -1,0 +1,114 @@
+"""Noise: a two-sided CUSUM of the root mean square of first differences, block by block.
+
+Per block of `block` differences, each clipped to +-`clip` so that a few spikes are no noise:
+
+    s = sqrt(mean of (v[t] - v[t-1])^2),  x = (s - centre) * inverse_sd
+    up = max(0, up + x - k)         down = max(0, down - x - k)
+
+Flag: up >= h_up (noisier) or down >= h_down (quieter: damped, filtered, smoothed). Capped and
+cleared as in `level`. No difference is taken across a gap. The root makes the block statistic
+nearly symmetric; differences do not see slow moves. Cost about 1.6 ns a sample; state 72 bytes.
+Reference: Page 1954; von Neumann 1941 (mean square successive difference).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import NEVER, kernel
+
+NAME = "noise"
+PARAMS = np.dtype(
+    [
+        ("block", np.int64),
+        ("clip", np.float64),
+        ("centre", np.float64),
+        ("inverse_sd", np.float64),
+        ("k", np.float64),
+        ("h_up", np.float64),
+        ("h_down", np.float64),
+        ("gap_ns", np.int64),
+    ]
+)
+DEFAULTS = {
+    "block": 1 << 62, "clip": NEVER, "centre": 0.0, "inverse_sd": 0.0, "k": 0.0, "h_up": NEVER,
+    "h_down": NEVER, "gap_ns": 0,
+}  # fmt: skip
+STATE = np.dtype(
+    [
+        ("score", np.float64),
+        ("active", np.int64),
+        ("count", np.int64),
+        ("sum", np.float64),
+        ("up", np.float64),
+        ("down", np.float64),
+        ("seen", np.int64),
+        ("last", np.float64),
+        ("last_ns", np.int64),
+    ]
+)
+
+
+@kernel
+def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
+    """Fold all samples of each chart; see `base` for the signature."""
+    written = 0
+    for row in range(len(starts) - 1):
+        start = starts[row]
+        stop = starts[row + 1]
+        if start == stop:
+            continue
+        block = params[row]["block"]
+        clip = params[row]["clip"]
+        centre = params[row]["centre"]
+        inverse_sd = params[row]["inverse_sd"]
+        k = params[row]["k"]
+        h_up = params[row]["h_up"]
+        h_down = params[row]["h_down"]
+        gap = params[row]["gap_ns"]
+        active = state[row]["active"]
+        count = state[row]["count"]
+        total = state[row]["sum"]
+        up = state[row]["up"]
+        down = state[row]["down"]
+        last = state[row]["last"]
+        last_ns = state[row]["last_ns"]
+        if state[row]["seen"] == 0:
+            last_ns = arrival[start] - gap - 1  # the first sample has nothing to differ from
+        for j in range(start, stop):
+            step = min(max(value[j] - last, -clip), clip)
+            apart = arrival[j] - last_ns > gap
+            last = value[j]
+            last_ns = arrival[j]
+            if apart:
+                continue
+            total += step * step
+            count += 1
+            if count < block:
+                continue
+            x = (np.sqrt(total / np.float64(block)) - centre) * inverse_sd
+            total = 0.0
+            count = 0
+            up = min(max(up + x - k, 0.0), 1.25 * h_up)
+            down = min(max(down - x - k, 0.0), 1.25 * h_down)
+            score = max(up / h_up, down / h_down)
+            if (active == 0 and score >= 1.0) or (active == 1 and score < 0.5):
+                active = 1 - active
+                if active == 0:
+                    up = 0.0
+                    down = 0.0
+                out[written]["row"] = row
+                out[written]["up"] = active
+                out[written]["time_ns"] = arrival[j]
+                out[written]["score"] = score
+                written += 1
+        state[row]["active"] = active
+        state[row]["count"] = count
+        state[row]["sum"] = total
+        state[row]["up"] = up
+        state[row]["down"] = down
+        state[row]["seen"] = 1
+        state[row]["last"] = last
+        state[row]["last_ns"] = last_ns
+        state[row]["score"] = max(up / h_up, down / h_down)
+    return written

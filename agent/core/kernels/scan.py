@@ -1,0 +1,65 @@
+"""The scan: the vector of a model's inputs at a fixed cadence, by sample and hold.
+
+Scan k of a model is at `anchor + k * scan_ns`; it holds, per input, the last value that arrived
+before that time, standardised, and says whether every input was usable then. It is what the model
+itself would see.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import kernel
+from agent.types import NOT_USABLE
+
+STATE = np.dtype([("z", np.float64), ("usable", np.int64), ("last_ns", np.int64)])
+PARAMS = np.dtype(
+    [
+        ("tag", np.int64),
+        ("centre", np.float64),
+        ("inverse_scale", np.float64),
+        ("max_silence_ns", np.int64),
+        ("required", np.int64),
+    ]
+)
+_UNUSABLE = int(NOT_USABLE)
+_CLIP = 1e9
+
+
+@kernel
+def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_z, out_good):  # type: ignore[no-untyped-def]
+    """Fill `out_z` float64[m, d] and `out_good` uint8[m]; the state takes all samples in.
+
+    `out_good` bit 0: every required input usable; bit 1: every input usable.
+    """
+    m = out_z.shape[0]
+    for k in range(m):
+        out_good[k] = 3
+    for column in range(len(params)):
+        tag = params[column]["tag"]
+        centre = params[column]["centre"]
+        inverse = params[column]["inverse_scale"]
+        silence = params[column]["max_silence_ns"]
+        required = params[column]["required"]
+        z = state[column]["z"]
+        usable = state[column]["usable"]
+        last = state[column]["last_ns"]
+        j = starts[tag]
+        stop = starts[tag + 1]
+        for k in range(m + 1):
+            now = first_ns + k * scan_ns
+            while j < stop and (k == m or arrival[j] < now):
+                if quality[j] & _UNUSABLE:
+                    usable = 0
+                else:
+                    z = min(max((value[j] - centre) * inverse, -_CLIP), _CLIP)
+                    usable = 1
+                    last = arrival[j]
+                j += 1
+            if k < m:
+                out_z[k, column] = z
+                if usable == 0 or now - last > silence:
+                    out_good[k] &= np.uint8(0) if required == 1 else np.uint8(1)
+        state[column]["z"] = z
+        state[column]["usable"] = usable
+        state[column]["last_ns"] = last

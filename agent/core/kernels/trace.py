@@ -1,0 +1,53 @@
+"""The trace: what diagnosis looks back on, per input: the last 64 samples and 32 longer means.
+
+It is no detector. It is folded after judgement, so that judgement at time t can fold a copy of one
+row up to t and see exactly what had arrived by then, wherever the block was cut.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import kernel
+
+FINE = 64
+COARSE = 32
+PER_MEAN = 16
+
+STATE = np.dtype(
+    [("fine_count", np.int64), ("coarse_count", np.int64), ("sum", np.float64), ("n", np.int64)]
+)
+
+
+@kernel
+def remember(state, fine, coarse, starts, limit_ns, arrival, value):  # type: ignore[no-untyped-def]
+    """Add samples with arrival <= limit; `fine` float64[rows, 64], `coarse` float64[rows, 32]."""
+    for row in range(len(starts) - 1):
+        count = state[row]["fine_count"]
+        means = state[row]["coarse_count"]
+        total = state[row]["sum"]
+        n = state[row]["n"]
+        for j in range(starts[row], starts[row + 1]):
+            if arrival[j] > limit_ns:
+                break
+            fine[row, count % 64] = value[j]
+            count += 1
+            total += value[j]
+            n += 1
+            if n == 16:
+                coarse[row, means % 32] = total / 16.0
+                means += 1
+                total = 0.0
+                n = 0
+        state[row]["fine_count"] = count
+        state[row]["coarse_count"] = means
+        state[row]["sum"] = total
+        state[row]["n"] = n
+
+
+def unrolled(ring, count):  # type: ignore[no-untyped-def]
+    """A ring float64[size] of which `count` values were ever written, oldest first."""
+    size = len(ring)
+    if count <= size:
+        return ring[:count].copy()
+    return np.roll(ring, -(count % size))

@@ -1,0 +1,66 @@
+"""Block -> tag-major columns: the layout every kernel folds (one contiguous run per tag)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.core.spec import TagSpec
+from agent.types import Block, Float64, Int64, Quality, UInt16
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Samples of some rows, row by row: row i owns `starts[i]:starts[i + 1]`, in arrival order."""
+
+    starts: Int64
+    arrival: Int64
+    source: Int64
+    value: Float64
+    quality: UInt16
+
+    def until(self, row: int, time_ns: int) -> Float64:
+        """The values of one row that had arrived by `time_ns`."""
+        start, stop = self.starts[row], self.starts[row + 1]
+        count = int(np.searchsorted(self.arrival[start:stop], time_ns, side="right"))
+        return self.value[start : start + count]
+
+
+class TagMajor:
+    """Sorts blocks by tag and sets the quality bits that only the engine can know."""
+
+    def __init__(self, tags: tuple[TagSpec, ...]) -> None:
+        highest = max((tag.index for tag in tags), default=0)
+        self._row_of = np.full(highest + 1, -1, np.int64)
+        self._low = np.full(len(tags), -np.inf)
+        self._high = np.full(len(tags), np.inf)
+        for row, tag in enumerate(tags):
+            self._row_of[tag.index] = row
+            if tag.physical is not None:
+                self._low[row], self._high[row] = tag.physical
+        self._rows = len(tags)
+
+    def arrange(self, block: Block) -> Series:
+        """The block's samples tag by tag; samples of unknown tags are left out."""
+        known = (block.tag >= 0) & (block.tag < len(self._row_of))
+        rows = np.where(known, self._row_of[np.where(known, block.tag, 0)], -1)
+        order = np.argsort(rows, kind="stable")
+        order = order[np.searchsorted(rows[order], 0) :]
+        row = rows[order]
+        value = block.value[order]
+        quality = block.quality[order].copy()
+        finite = np.isfinite(value)
+        quality[~finite] |= np.uint16(Quality.NOT_A_NUMBER)
+        outside = finite & ((value < self._low[row]) | (value > self._high[row]))
+        quality[outside] |= np.uint16(Quality.OUT_OF_PHYSICAL)
+        starts = np.searchsorted(row, np.arange(self._rows + 1)).astype(np.int64)
+        return Series(starts, block.arrival_ns[order], block.source_ns[order], value, quality)
+
+
+def empty_series(rows: int) -> Series:
+    """No samples at all, for `rows` rows: what a tick carries."""
+    nothing = np.zeros(0, np.int64)
+    return Series(
+        np.zeros(rows + 1, np.int64), nothing, nothing, np.zeros(0), np.zeros(0, np.uint16)
+    )

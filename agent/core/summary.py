@@ -1,0 +1,74 @@
+"""Summaries: one window of one input of one model, exact and additive.
+
+All fields are integers or order statistics on the baseline's scale, so summaries merge by addition
+in any order to the same bits: windows into longer ones, gateways into fleets. Different baselines
+refuse to merge, because their bins and scales mean different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from agent.errors import FieldwardenError
+
+SCHEMA = 1
+_SAME = ("model", "tag", "baseline", "centre", "scale")
+
+
+def summary_of(
+    model: str, tag: str, baseline: str, centre: float, scale: float, start_ns: int, end_ns: int,
+    counts: Any, histogram: np.ndarray[Any, Any],
+) -> dict[str, Any]:
+    """One window's summary; `min` and `max` are standardised, None where nothing was good."""
+    good = int(counts["good"])
+    return {
+        "model": model, "tag": tag, "baseline": baseline, "centre": centre, "scale": scale,
+        "start_ns": start_ns, "end_ns": end_ns, "count": int(counts["count"]), "good": good,
+        "sum": int(counts["sum"]), "sum_sq": int(counts["sum_sq"]),
+        "min": float(counts["min"]) if good else None,
+        "max": float(counts["max"]) if good else None,
+        "histogram": histogram.tolist(),
+    }
+
+
+def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of both windows; commutative and associative, to the bit.
+
+    Raises:
+        FieldwardenError: another model, tag or baseline.
+    """
+    for key in _SAME:
+        if a[key] != b[key]:
+            raise FieldwardenError(
+                "merging summaries", f"{a['model']}/{a['tag']}", f"{key} {a[key]!r} and {b[key]!r}",
+                "merge only what the same baseline was used for",
+            )
+    merged = {key: a[key] for key in _SAME}
+    merged |= {
+        "start_ns": min(a["start_ns"], b["start_ns"]),
+        "end_ns": max(a["end_ns"], b["end_ns"]),
+        "min": _pick(min, a["min"], b["min"]),
+        "max": _pick(max, a["max"], b["max"]),
+        "histogram": [x + y for x, y in zip(a["histogram"], b["histogram"], strict=True)],
+    }
+    merged |= {key: a[key] + b[key] for key in ("count", "good", "sum", "sum_sq")}
+    return merged
+
+
+def _pick(choose: Any, x: float | None, y: float | None) -> float | None:
+    present = [value for value in (x, y) if value is not None]
+    return choose(present) if present else None
+
+
+def mean_and_sd(summary: Mapping[str, Any]) -> tuple[float, float]:
+    """Mean and standard deviation of a window in the tag's unit (NaN where nothing was good)."""
+    good = summary["good"]
+    if not good:
+        return float("nan"), float("nan")
+    mean = summary["sum"] / good / 1024.0
+    variance = max(summary["sum_sq"] / good / 1024.0**2 - mean * mean, 0.0)
+    scale = summary["scale"]
+    return summary["centre"] + mean * scale, float(np.sqrt(variance)) * scale

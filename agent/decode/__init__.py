@@ -1,0 +1,1 @@
+"""What came over the wire, turned into columns: pure functions without I/O and without clock."""

@@ -1,0 +1,125 @@
+"""What every decoder shares: columns of samples, numbers from scalars, codes for texts.
+
+Rules for all protocols:
+- a value that could not be had is NaN with a bad bit; infinities are no measurements either;
+- text in a tag of numbers is never coded as a number: a tag holds texts only where its
+  configuration says so (`data_type` "text"), else a text must read as a number or is bad.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.types import Float64, Int32, Int64, Quality, UInt16
+
+TEXT_TYPES = frozenset({"text", "string", "category"})
+"""Values of a tag's `data_type` that make it a tag of texts."""
+
+MAX_TIME_NS = 2**63 - 1
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_MAX_NUMBER_CHARS = 64
+_BAD = int(Quality.BAD)
+_NOT_A_NUMBER = int(Quality.NOT_A_NUMBER)
+_UNDEFINED = (math.nan, _BAD | _NOT_A_NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Columns of equal length; `source_ns` is 0 where the device gave no time of its own."""
+
+    tag: Int32
+    source_ns: Int64
+    value: Float64
+    quality: UInt16
+
+    def __len__(self) -> int:
+        return len(self.tag)
+
+
+class Dictionary:
+    """Texts as codes, given once and never changed, so that a column of numbers can hold them.
+
+    Args:
+        entries: text -> code, as journaled so far.
+        on_new: told each new (code, text) before the code is used; False refuses it.
+        limit: texts at most, over all tags.
+        max_chars: longest text.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, int] | None = None,
+        *,
+        on_new: Callable[[int, str], bool] | None = None,
+        limit: int = 10_000,
+        max_chars: int = 200,
+    ) -> None:
+        self._codes = dict(entries or {})
+        self._next = max(self._codes.values(), default=0) + 1
+        self._on_new = on_new
+        self._limit = limit
+        self._max_chars = max_chars
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def code(self, text: str) -> int | None:
+        """The code of `text`, from 1; None where it is too long, or one too many."""
+        code = self._codes.get(text)
+        if code is not None:
+            return code
+        if len(text) > self._max_chars or len(self._codes) >= self._limit:
+            return None
+        # A lone surrogate (JSON can carry one) could be stored nowhere.
+        clean = text.encode("utf-8", "replace").decode()
+        if clean != text:
+            return self.code(clean)
+        if self._on_new is not None and not self._on_new(self._next, text):
+            return None
+        self._codes[text] = self._next
+        self._next += 1
+        return self._codes[text]
+
+
+def scalar(value: Any, *, is_text: bool, dictionary: Dictionary) -> tuple[float, int]:
+    """One scalar as (number, quality bits): a number, a truth value or a text.
+
+    Lists, tables, nothing, infinities and numbers beyond float64 give NaN with bad bits.
+    """
+    if isinstance(value, str):
+        if is_text:
+            code = dictionary.code(value)
+            return (math.nan, _BAD) if code is None else (float(code), 0)
+        if len(value) > _MAX_NUMBER_CHARS or not _NUMBER.fullmatch(value):
+            return _UNDEFINED
+    elif not isinstance(value, (int, float)):
+        return _UNDEFINED
+    elif is_text:
+        return scalar(str(value), is_text=True, dictionary=dictionary)
+    try:
+        number = float(value)
+    except OverflowError:
+        return _UNDEFINED
+    return (number, 0) if math.isfinite(number) else _UNDEFINED
+
+
+def settle(value: Float64, quality: UInt16) -> None:
+    """Make values and qualities agree, in place: what is not finite or bad becomes NaN and bad."""
+    not_finite = ~np.isfinite(value)
+    quality[not_finite] |= _BAD | _NOT_A_NUMBER
+    value[(quality & _BAD) != 0] = np.nan
+
+
+def lost(tag: Int32) -> Samples:
+    """One sample for each tag that says: the source lost the device."""
+    count = len(tag)
+    bits = int(Quality.COMMUNICATION_LOST)
+    return Samples(
+        tag, np.zeros(count, np.int64), np.full(count, np.nan), np.full(count, bits, np.uint16)
+    )

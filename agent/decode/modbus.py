@@ -1,0 +1,276 @@
+"""Modbus: addresses, planning many tags into few reads, registers to columns by numpy views.
+
+Source of the limits: MODBUS Application Protocol Specification V1.1b3, sections 6.1 to 6.4
+(2000 bits or 125 registers in one read) and 7 (exception codes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from agent.decode.columns import settle
+from agent.errors import SourceError
+from agent.types import Float64, Quality, UInt16
+
+MAX_REGISTERS = 125
+MAX_BITS = 2000
+_SPACE = 65536  # addresses in each area
+
+ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
+_REGISTER_AREAS = ("holding", "input")
+_BIT_AREAS = ("coil", "discrete")
+_TYPES = {
+    "bool": ">u2",
+    "int16": ">i2",
+    "uint16": ">u2",
+    "int32": ">i4",
+    "uint32": ">u4",
+    "int64": ">i8",
+    "uint64": ">u8",
+    "float32": ">f4",
+    "float64": ">f8",
+}
+_GRAMMAR = re.compile(
+    r"\s*(?P<area>\w+)\s+(?P<offset>\d{1,5})(?:\s+(?P<type>(?!scale\b)[a-z]\w*))?"
+    r"(?:\s+(?P<order>[A-Z]{4}))?(?:\s+scale\s+(?P<scale>[-+.\deE]+))?\s*"
+)
+_HINT = (
+    "write it like 'holding 100 float32 ABCD', 'input 7 int16 scale 0.1' or 'coil 3': "
+    "area holding|input|coil|discrete, offset from 0, type "
+    f"{'|'.join(_TYPES)}, word order {'|'.join(ORDERS)}"
+)
+
+ILLEGAL_ADDRESS = 2
+ILLEGAL_VALUE = 3
+_EXCEPTIONS = {
+    1: "illegal function",
+    ILLEGAL_ADDRESS: "illegal data address",
+    ILLEGAL_VALUE: "illegal data value",
+    4: "server device failure",
+    5: "acknowledge (still working)",
+    6: "server device busy",
+    8: "memory parity error",
+    10: "gateway path unavailable",
+    11: "gateway target device failed to respond",
+}
+NOT_REACHED = frozenset({10, 11})
+
+Area = Literal["holding", "input", "coil", "discrete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a tag is and how it is encoded; `width` is in registers, or bits in bit areas."""
+
+    area: Area
+    offset: int
+    type: str
+    order: str
+    scale: float
+    width: int
+
+    @property
+    def end(self) -> int:
+        """The offset after the last register or bit."""
+        return self.offset + self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One read: `count` registers or bits from `start`; `columns` are positions of its tags."""
+
+    area: Area
+    start: int
+    count: int
+    columns: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of data that the answer must hold."""
+        return (self.count + 7) // 8 if self.area in _BIT_AREAS else 2 * self.count
+
+    def __str__(self) -> str:
+        unit = "bits" if self.area in _BIT_AREAS else "registers"
+        return f"{self.area} {self.start}..{self.start + self.count - 1} ({self.count} {unit})"
+
+
+def parse_address(text: str) -> Address:
+    """``"holding 100 float32 CDAB scale 0.1"`` -> `Address`.
+
+    Raises:
+        SourceError: what is wrong with it, and how it is written.
+    """
+    match = _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise SourceError("reading Modbus address", repr(text), "it is not understood", _HINT)
+    area, offset = match["area"], int(match["offset"])
+    is_bit = area in _BIT_AREAS
+    kind, order = match["type"] or ("bool" if is_bit else "uint16"), match["order"] or "ABCD"
+    try:
+        scale = float(match["scale"] or 1)
+    except ValueError:
+        scale = np.nan
+    width = 1 if is_bit else np.dtype(_TYPES.get(kind, ">u2")).itemsize // 2
+    faults = [
+        (area not in _REGISTER_AREAS + _BIT_AREAS, f"there is no area {area!r}"),
+        (kind not in _TYPES, f"there is no type {kind!r}"),
+        (is_bit and kind != "bool", f"{area} holds only bool, not {kind}"),
+        (order not in ORDERS, f"there is no word order {order!r}"),
+        (not np.isfinite(scale) or scale == 0, "the scale must be a number other than 0"),
+        (offset + width > _SPACE, f"{area} ends at {_SPACE - 1}"),
+    ]
+    for is_fault, cause in faults:
+        if is_fault:
+            raise SourceError("reading Modbus address", repr(text), cause, _HINT)
+    return Address(area, offset, kind, order, scale, width)  # type: ignore[arg-type]
+
+
+def plan(
+    addresses: Sequence[Address], max_gap: int, columns: Sequence[int] | None = None
+) -> list[Request]:
+    """Few reads that cover all addresses; see `Request`.
+
+    Args:
+        addresses: of all tags; `columns` are positions in it.
+        max_gap: registers (or 16 times as many bits) read needlessly to join two reads.
+        columns: those to cover; default: all.
+    """
+    wanted = range(len(addresses)) if columns is None else columns
+    ordered = sorted(wanted, key=lambda c: (addresses[c].area, addresses[c].offset, c))
+    requests: list[Request] = []
+    group: list[int] = []
+    end = 0
+    for column in ordered:
+        address = addresses[column]
+        if group:
+            first = addresses[group[0]]
+            is_bit = first.area in _BIT_AREAS
+            limit, gap = (MAX_BITS, 16 * max_gap) if is_bit else (MAX_REGISTERS, max_gap)
+            joined = max(end, address.end) - first.offset <= limit
+            if address.area == first.area and joined and address.offset - end <= gap:
+                group.append(column)
+                end = max(end, address.end)
+                continue
+            requests.append(Request(first.area, first.offset, end - first.offset, tuple(group)))
+        group, end = [column], address.end
+    if group:
+        first = addresses[group[0]]
+        requests.append(Request(first.area, first.offset, end - first.offset, tuple(group)))
+    return requests
+
+
+def split(request: Request, addresses: Sequence[Address]) -> list[Request]:
+    """The same tags in smaller reads, to find out which of them a device refuses.
+
+    First without the gaps that were read needlessly, then in halves; a single tag stays.
+    """
+    parts = plan(addresses, 0, request.columns)
+    if len(parts) > 1 or len(request.columns) == 1:
+        return parts
+    middle = len(request.columns) // 2
+    halves = (request.columns[:middle], request.columns[middle:])
+    return [part for half in halves for part in plan(addresses, 0, half)]
+
+
+def exception_text(code: int) -> str:
+    """``"illegal data address (exception 2)"``."""
+    return f"{_EXCEPTIONS.get(code, 'refused')} (exception {code})"
+
+
+def exception_quality(code: int) -> int:
+    """Quality bits for a Modbus exception code."""
+    if code in NOT_REACHED:
+        return int(Quality.BAD | Quality.COMMUNICATION_LOST)
+    return int(Quality.BAD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Tags of one encoding: where their bytes are, most significant first."""
+
+    dtype: np.dtype[np.generic]
+    is_bool: bool
+    columns: np.ndarray[tuple[int], np.dtype[np.intp]]
+    gather: np.ndarray[tuple[int, int], np.dtype[np.intp]]
+
+
+class Decoder:
+    """Turns the answers to a plan into columns, one gather and one view for each encoding.
+
+    Args:
+        addresses: of all tags, in the order of the columns.
+        requests: that cover all of them.
+    """
+
+    def __init__(self, addresses: Sequence[Address], requests: Sequence[Request]) -> None:
+        self._requests = tuple(requests)
+        self._columns = [np.array(request.columns, np.intp) for request in requests]
+        self._scale = np.array([address.scale for address in addresses], np.float64)
+        self._slots: list[slice] = []
+        places: dict[tuple[str, bool], list[tuple[int, list[int]]]] = {}
+        size = 0
+        for request in requests:
+            is_bit = request.area in _BIT_AREAS
+            width = request.count if is_bit else 2 * request.count
+            for column in request.columns:
+                address = addresses[column]
+                at = size + (address.offset - request.start) * (1 if is_bit else 2)
+                dtype = "u1" if is_bit else _TYPES[address.type]
+                place = [at] if is_bit else _byte_places(at, address)
+                places.setdefault((dtype, address.type == "bool"), []).append((column, place))
+            self._slots.append(slice(size, size + width))
+            size += width
+        self._bytes = np.zeros(size, np.uint8)
+        self._groups = [
+            _Group(
+                np.dtype(dtype),
+                is_bool,
+                np.array([column for column, _ in found], np.intp),
+                np.array([place for _, place in found], np.intp),
+            )
+            for (dtype, is_bool), found in places.items()
+        ]
+
+    def decode(self, answers: Sequence[bytes | int]) -> tuple[Float64, UInt16]:
+        """Values and qualities of all columns, new arrays.
+
+        Args:
+            answers: one for each request: its data bytes, or the exception code. Data of a wrong
+                length counts as bad, as nobody knows what it is.
+        """
+        value = np.empty(len(self._scale), np.float64)
+        quality = np.zeros(len(self._scale), np.uint16)
+        for i, answer in enumerate(answers):
+            request, slot = self._requests[i], self._slots[i]
+            if isinstance(answer, int):
+                quality[self._columns[i]] = exception_quality(answer)
+            elif len(answer) != request.size:
+                quality[self._columns[i]] = int(Quality.BAD)
+            elif request.area in _BIT_AREAS:
+                bits = np.unpackbits(np.frombuffer(answer, np.uint8), bitorder="little")
+                self._bytes[slot] = bits[: request.count]
+            else:
+                self._bytes[slot] = np.frombuffer(answer, np.uint8)
+        # Signalling NaNs are what some instruments send; they become bad below, not a warning.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for group in self._groups:
+                raw = self._bytes[group.gather].view(group.dtype)[:, 0]
+                value[group.columns] = raw != 0 if group.is_bool else raw
+            value *= self._scale
+        settle(value, quality)
+        return value, quality
+
+
+def _byte_places(at: int, address: Address) -> list[int]:
+    """Where the bytes of a value at byte `at` are, the most significant first."""
+    words = [[at + 2 * i, at + 2 * i + 1] for i in range(address.width)]
+    if address.order in ("CDAB", "DCBA"):
+        words.reverse()
+    if address.order in ("BADC", "DCBA"):
+        words = [word[::-1] for word in words]
+    return [place for word in words for place in word]

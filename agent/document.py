@@ -1,0 +1,138 @@
+"""The status document: all that the page, the API, the metrics and `status` show, as JSON.
+
+Built after each commit and stored with the next, so that `fieldwarden status` can show the last
+known state of an agent that is dead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent import __version__
+from agent.config import Configuration
+from agent.core.condition import Condition, severity
+from agent.core.engine import Engine
+from agent.core.judge import reasons_of
+from agent.types import quality_names
+
+SCHEMA = 1
+_HISTORY = 60
+_VALID_SCANS = 10
+_LEAST_VALID_NS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the document shows that the engine does not know."""
+
+    boot: int
+    started_ns: int
+    sources: Sequence[Mapping[str, Any]]
+    outbox: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    process: Mapping[str, Any]
+
+
+def valid_until_ns(scan_ns: int, last_ns: int) -> int:
+    """Until when a verdict whose last scan was at `last_ns` may be believed."""
+    return last_ns + max(_VALID_SCANS * scan_ns, _LEAST_VALID_NS)
+
+
+def status_document(
+    configuration: Configuration, engine: Engine, around: Surroundings, *, history: bool
+) -> dict[str, Any]:
+    """The whole document, JSON-ready, no NaN; `history` adds each tag's latest values."""
+    return {
+        "schema": SCHEMA, "site": configuration.gateway.site, "gateway": configuration.gateway.name,
+        "version": __version__, "boot": around.boot, "sequence": engine.sequence,
+        "time_ns": engine.time_ns, "started_ns": around.started_ns,
+        "models": _models(configuration, engine), "sources": list(around.sources),
+        "tags": _tags(engine, history), "conditions": _conditions(engine),
+        "outbox": dict(around.outbox), "budget": dict(around.budget),
+        "process": dict(around.process),
+    }
+
+
+def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]]:
+    made = []
+    for index, model in enumerate(engine.spec.models):
+        scans = engine.charts.scans[index]
+        verdict = engine.judge.verdicts.get(model.name)
+        owner = configuration.models[model.name].owner
+        joint = scans.joint.scores()
+        made.append({
+            "name": model.name, "version": model.version,
+            "owner": {"team": owner.team, "contact": owner.contact},
+            "verdict": verdict.verdict if verdict else "unassessable",
+            "since_ns": engine.judge.since.get(model.name),
+            "valid_until_ns": valid_until_ns(model.scan_ns, scans.last_ns or engine.time_ns),
+            "reasons": reasons_of(verdict) if verdict else [],
+            "scans": scans.count, "provisional": model.baseline.provisional,
+            "provisional_text": model.baseline.provisional_text,
+            "baseline": model.baseline.digest[:12],
+            "inputs": _inputs(engine, index),
+            "joint": {"t2": max(joint[0], joint[2]), "spe": max(joint[1], joint[3])},
+        })
+    return made
+
+
+def _inputs(engine: Engine, model: int) -> list[dict[str, Any]]:
+    spec = engine.spec.models[model]
+    made = []
+    for row, place in enumerate(engine.charts.rows):
+        if place.model != model:
+            continue
+        name = spec.inputs[place.position]
+        scores = engine.charts.scores(row)
+        worst = max(scores, key=lambda key: scores[key])
+        condition = engine.judge.conditions.active.get(f"tag/{name}")
+        state = "good" if condition is None or not condition.raised else condition.kind
+        made.append({
+            "tag": name, "required": name in spec.required, "state": state,
+            "worst": {"detector": worst, "score": _finite(scores[worst])},
+            "trained": list(engine.charts.input_baseline(row).trained),
+        })
+    return made
+
+
+def _tags(engine: Engine, history: bool) -> list[dict[str, Any]]:
+    latest = engine.latest()
+    made = []
+    for row, tag in enumerate(engine.spec.tags):
+        value, arrival, source, quality = latest[row].tolist()
+        past = engine.charts.recent_raw(row, engine.time_ns)[-_HISTORY:] if history else ()
+        made.append({
+            "name": tag.name, "source": tag.source, "unit": tag.unit, "role": tag.role,
+            "value": _finite(value) if arrival else None, "arrival_ns": arrival or None,
+            "source_ns": source or None, "quality": quality,
+            "quality_names": quality_names(quality) if arrival else ["waiting"],
+            "history": [_finite(float(x)) for x in past],
+        })
+    return made
+
+
+def _conditions(engine: Engine) -> list[dict[str, Any]]:
+    raised = [c for c in engine.judge.conditions.active.values() if c.raised]
+    return [_condition(engine, c) for c in sorted(raised, key=lambda c: -c.raised_ns)]
+
+
+def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
+    kind, _, name = condition.subject.partition("/")
+    source = name if kind == "source" else ""
+    if kind == "tag":
+        source = engine.spec.tag_of[name].source
+    return {
+        "id": condition.id, "subject": condition.subject, "kind": condition.kind,
+        "tag": name if kind == "tag" else "", "model": ", ".join(condition.models),
+        "source": source, "cause": condition.cause, "severity": severity(condition),
+        "text": condition.text, "hint": condition.hint, "raised_ns": condition.raised_ns,
+        "cleared_ns": None, "state": condition.state,
+        "score": _finite(max(condition.seen.values(), default=0.0)),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,57 @@
+"""Errors that a person can act on: operation, subject, cause and hint, in that order.
+
+`FieldwardenError` is the only base class. Every layer may raise it; only the top (`cli`, `app`)
+prints or logs it, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class FieldwardenError(Exception):
+    """What was being done, to what, what went wrong, and what to run or change.
+
+    Args:
+        operation: a phrase in the present participle, such as ``"reading configuration"``.
+        subject: the file, key, tag, source or address concerned.
+        cause: what went wrong, as the lowest layer said it.
+        hint: what to run or change; empty where nothing sensible can be said.
+    """
+
+    def __init__(self, operation: str, subject: str, cause: str, hint: str = "") -> None:
+        self.operation = operation
+        self.subject = subject
+        self.cause = cause
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = f"{self.operation} {self.subject}: {self.cause}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class ConfigurationError(FieldwardenError):
+    """Every fault of a configuration at once; `faults` holds one error for each."""
+
+    def __init__(self, subject: str, faults: Sequence[FieldwardenError]) -> None:
+        self.faults = tuple(faults)
+        count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
+        super().__init__("reading configuration", subject, count)
+
+    def __str__(self) -> str:
+        lines = [f"reading configuration {self.subject}: {self.cause}"]
+        lines += [f"- {fault}" for fault in self.faults]
+        return "\n".join(lines)
+
+
+class StoreError(FieldwardenError):
+    """The local store could not be opened, read or written."""
+
+
+class SourceError(FieldwardenError):
+    """A source could not be configured, reached or understood."""
+
+
+class BaselineError(FieldwardenError):
+    """A baseline is missing, damaged, of another schema or of another model version."""

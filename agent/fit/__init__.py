@@ -1,0 +1,1 @@
+"""Fit: training data -> baselines. Uses scipy; nothing that runs in service imports it."""

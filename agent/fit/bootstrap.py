@@ -1,0 +1,74 @@
+"""Thresholds of CUSUM charts by a stationary block bootstrap of the training record.
+
+Block statistics at every offset of the record are the pool. A resampled series starts anywhere and
+goes on by one block at a time with probability 1 - 1 / run, else starts anew (Politis and Romano
+1994), so the dependence between neighbouring blocks is kept. The largest value of each excursion
+from zero, over all resampled series, gives the alarm rate at each threshold; its logarithm is
+linear in the threshold, and is extrapolated to the rate asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import chi2
+
+from agent.types import Float64
+
+CHAINS = 1000
+STEPS = 1500
+
+
+def allowance(blocks: float) -> tuple[float, float]:
+    """What a record of so many blocks leaves open: (added to k, factor on ln ARL).
+
+    The mean is known to 1 / sqrt(blocks) of a block's deviation, and twice that is added to k. The
+    variance has about `blocks` degrees of freedom, and the exponent of the alarm rate is inversely
+    proportional to it.
+    """
+    blocks = max(blocks, 2.0)
+    return 2.0 / np.sqrt(blocks), float(blocks / chi2.ppf(0.025, blocks))
+
+
+def resample(
+    pool: Float64, block: int, run: float, rng: np.random.Generator
+) -> Float64:
+    """Series of block statistics float64[STEPS, CHAINS] from the pool float64[offsets]."""
+    n = len(pool)
+    anew = rng.random((STEPS, CHAINS), np.float32) < 1.0 / run
+    anew[0] = True
+    start = rng.integers(0, n, (STEPS, CHAINS), np.int32)
+    index = np.empty((STEPS, CHAINS), np.int32)
+    at = start[0]
+    for step in range(STEPS):
+        at = np.where(anew[step], start[step], (at + block) % n)
+        index[step] = at
+    return pool[index]
+
+
+def thresholds(series: Float64, k: float, log_arl: float) -> tuple[float, float]:
+    """(h_up, h_down) at which each side alarms once in exp(log_arl) blocks."""
+    return _threshold(series, k, log_arl), _threshold(-series, k, log_arl)
+
+
+def _threshold(series: Float64, k: float, log_arl: float) -> float:
+    sums = np.empty_like(series)
+    s = np.zeros(series.shape[1])
+    for step in range(len(series)):
+        np.maximum(s + series[step] - k, 0.0, out=s)
+        sums[step] = s
+    path = sums.T.ravel()
+    zero = np.flatnonzero(path == 0.0)
+    if len(zero) < 2:
+        return float(path.max()) + 1.0
+    peaks = np.sort(np.maximum.reduceat(path, zero))[::-1]
+    peaks = peaks[peaks > 0.0]
+    count = np.arange(1, len(peaks) + 1)
+    log_rate = np.log(count / path.size)
+    used = (count >= 20) & (log_rate < -7.0)
+    if used.sum() < 20:
+        used = count <= max(20, len(peaks) // 4)
+    if used.sum() < 5 or not np.ptp(peaks[used]) > 0:
+        return (float(peaks[0]) if len(peaks) else 0.0) + 0.5 * log_arl
+    slope, intercept = np.polyfit(peaks[used], log_rate[used], 1, w=np.sqrt(count[used]))
+    slope = min(slope, -1e-3)
+    return max(float((-log_arl - intercept) / slope), 0.5)

@@ -1,0 +1,174 @@
+"""One column of a training record: what is usable in it, its scale, resolution and dynamics.
+
+Correlation time: the variance of block means over growing block lengths is explained by a
+non-negative mixture of first-order processes on a logarithmic grid of time constants (white noise
+included). That sees slow movement of the operating point under fast noise, where the first
+crossing of the autocorrelation does not, and it allows for the mean being estimated too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from agent.errors import BaselineError
+from agent.types import Float64
+
+DECORRELATED = 0.75  # share of the long-run variance that a block of 4 tau of AR(1) shows
+_TINY = 1e-280  # smaller variation than this can not be scaled in float64
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamics:
+    """How a stationary series moves.
+
+    Attributes:
+        block: samples after which block means are nearly uncorrelated: 4 tau.
+        long_run: variance of the mean of n samples, times n, for long n; in units of the
+            variance of a sample.
+    """
+
+    block: float
+    long_run: float
+
+    @property
+    def tau(self) -> float:
+        """Correlation time in samples; for an AR(1) process -1 / ln phi."""
+        return self.block / 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A cleaned, standardised column.
+
+    Attributes:
+        z: float64[n], the usable samples, (raw - centre) / scale, in order.
+        joined: bool[n], whether a sample follows the one before it without a gap.
+        centre, scale: raw units; mean and standard deviation, or a stand-in where constant.
+        resolution: smallest step of the instrument, raw units; 0 where none shows.
+        low, high: the trained range, raw units.
+        longest_gap: missing samples in a row.
+        constant: no usable variation at all.
+        notes: what a person should know.
+    """
+
+    z: Float64
+    joined: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    centre: float
+    scale: float
+    resolution: float
+    low: float
+    high: float
+    longest_gap: int
+    constant: bool
+    notes: tuple[str, ...]
+
+
+def read_record(values: Float64, name: str) -> Record:
+    """Clean and standardise one column; `values` float64[n] in its unit, NaN where missing.
+
+    Raises:
+        BaselineError: no usable sample at all.
+    """
+    usable, notes = _usable(np.asarray(values, np.float64), name)
+    position = np.flatnonzero(usable)
+    raw = np.asarray(values, np.float64)[position]
+    joined = np.diff(position, prepend=-2) == 1
+    gaps = np.diff(position, prepend=-1, append=len(values)) - 1
+    low, high = float(raw.min()), float(raw.max())
+    unit = max(abs(low), abs(high), _TINY)
+    mean = float(np.mean(raw / unit)) * unit
+    scale = float(np.std(raw / unit - mean / unit)) * unit
+    constant = not scale > max(_TINY, 1e-12 * unit)
+    if constant:
+        mean = float(np.median(raw))
+        scale = 0.01 * max(abs(mean), 1e-3) if unit < 1e300 else 0.01 * unit
+        notes.append("constant: only leaving its value by 1 % is watched")
+    return Record(
+        z=raw / scale - mean / scale,
+        joined=joined,
+        centre=mean,
+        scale=scale,
+        resolution=_resolution(raw) if not constant else 0.0,
+        low=low,
+        high=high,
+        longest_gap=int(gaps.max()),
+        constant=constant,
+        notes=tuple(notes),
+    )
+
+
+def _usable(
+    values: Float64, name: str
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], list[str]]:
+    usable = np.isfinite(values)
+    if not usable.any():
+        raise BaselineError(
+            "fitting", name, "the training record has no usable value of it",
+            "check the column's name and units, or leave the input out of the model",
+        )
+    finite = values[usable]
+    low, middle, high = np.percentile(finite, [25, 50, 75])
+    spread = high / 1.35 - low / 1.35
+    notes: list[str] = []
+    if spread > 0:
+        wild = usable & (np.abs(values / 1e3 - middle / 1e3) > spread)
+        if 0 < wild.sum() <= 0.001 * usable.sum() + 1:
+            usable = usable & ~wild
+            notes.append(f"{wild.sum()} values beyond 1,000 times the spread left out")
+    return usable, notes
+
+
+def _resolution(raw: Float64) -> float:
+    """The step of a quantised instrument: the smallest common gap between distinct values."""
+    distinct = np.unique(raw)
+    if len(distinct) < 2 or len(distinct) > 0.5 * len(raw):
+        return 0.0
+    gaps = np.diff(distinct)
+    return float(np.percentile(gaps, 10))
+
+
+def dynamics(z: Float64) -> Dynamics:
+    """Decorrelation block and long-run variance of a series float64[n] (any mean and scale)."""
+    n = len(z)
+    variance = float(np.var(z))
+    if n < 16 or not variance > 0:
+        return Dynamics(4.0, 1.0)
+    lengths = _lengths(n)
+    sums = np.concatenate([[0.0], np.cumsum(z - z.mean())])
+    observed = np.array([np.mean(np.square((sums[b:] - sums[:-b]) / b)) for b in lengths])
+    observed /= variance
+    times = np.concatenate([[0.0], np.geomspace(0.7, n / 10.0, 24)])
+    model = np.column_stack([_mean_variance(lengths, t) - _mean_variance(n, t) for t in times])
+    weight = np.sqrt(n / lengths) / observed
+    weights, _ = nnls(model * weight[:, None], observed * weight)
+    if not weights.sum() > 0:
+        return Dynamics(4.0, 1.0)
+    weights /= weights.sum()
+    long_run = float(weights @ [_long_run(t) for t in times])
+    grid = np.unique(np.round(np.geomspace(1, max(n, 2), 400)))
+    shown = sum(w * _mean_variance(grid, t) * grid for w, t in zip(weights, times, strict=True))
+    enough = np.flatnonzero(shown >= DECORRELATED * long_run)
+    return Dynamics(float(grid[enough[0]]) if len(enough) else float(n), long_run)
+
+
+def _lengths(n: int) -> Float64:
+    return np.unique(np.round(np.geomspace(1, max(2, n / 10), 30))).astype(np.int64)
+
+
+def _long_run(time: float) -> float:
+    if time == 0.0:
+        return 1.0
+    phi = float(np.exp(-1.0 / time))
+    return (1 + phi) / (1 - phi)
+
+
+def _mean_variance(length: Float64 | int, time: float) -> Float64:
+    """Variance of the mean of `length` samples of unit-variance AR(1), phi = exp(-1 / time)."""
+    b = np.asarray(length, np.float64)
+    if time == 0.0:
+        return 1.0 / b
+    phi = np.exp(-1.0 / time)
+    return (_long_run(time) - 2 * phi * (1 - phi**b) / (b * (1 - phi) ** 2)) / b

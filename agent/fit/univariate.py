@@ -1,0 +1,255 @@
+"""The baseline of one input: standardisation, dynamics, trained range, and every detector's limits.
+
+Each chart is given the average run length (samples between two false alarms) that its share of the
+gateway's budget allows. Limits judged at every sample come from `tails`, charts on blocks from
+`bootstrap`. What a short record leaves open widens them, and the baseline then says "provisional".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+
+from agent.core.kernels import DETECTORS
+from agent.fit import bootstrap
+from agent.fit.record import Dynamics, Record, dynamics, read_record
+from agent.fit.tails import extrapolate, peaks_limit
+from agent.types import Float64
+
+ENOUGH_TAU = 500  # correlation times of training from which thresholds are no longer provisional
+BINS = 16
+GAP = 1.5  # intervals; samples further apart are not neighbours
+HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
+MIN_STUCK = 10  # samples; repeated values happen in transmission
+LEVEL_K = 0.75  # long-run deviations of a block: half of a shift by 1 sd in blocks of 4 tau
+NOISE_K = 1.0
+DRIFT_BLOCKS = 4
+_MIN_BLOCK = 8
+_MIN_NOISE_BLOCK = 32
+_FEWEST_BLOCKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class InputFit:
+    """What was learnt about one input.
+
+    Attributes:
+        centre, scale: raw units; detectors see (raw - centre) / scale.
+        noise: standard deviation of first differences / sqrt 2, raw units.
+        tau: correlation time in samples; n_eff: effectively independent samples.
+        resolution: raw units, 0 where none shows; interval_ns: of the record.
+        trained: smallest and largest value of the record, raw units.
+        edges: inner edges of the trained quantile bins, raw units, increasing.
+        longest_gap: missing samples in a row.
+        provisional: the record is shorter than 500 tau; `needed`: samples more until it is not.
+        constant: nothing but leaving its value can be watched.
+        detectors: {detector: parameters}, complete for every row of `DETECTORS`.
+        thresholds: {detector: text} for the table that `fieldwarden fit` prints.
+        notes: what a person should know.
+    """
+
+    centre: float
+    scale: float
+    noise: float
+    tau: float
+    n_eff: float
+    resolution: float
+    interval_ns: int
+    trained: tuple[float, float]
+    edges: tuple[float, ...]
+    longest_gap: int
+    provisional: bool
+    needed: int
+    constant: bool
+    detectors: dict[str, dict[str, float]]
+    thresholds: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def fit_input(
+    values: Float64, *, interval_ns: int, arl: float, name: str, seed: int = 0
+) -> InputFit:
+    """Learn one input from its training column.
+
+    Args:
+        values: float64[n] in the tag's unit at a fixed interval, NaN where missing.
+        interval_ns: the record's sampling interval.
+        arl: average run length between false alarms that each chart may have, in samples.
+        name: the tag, for errors.
+        seed: of the bootstrap; the same seed and record give the same baseline.
+
+    Raises:
+        BaselineError: no usable sample.
+    """
+    record = read_record(values, name)
+    rng = np.random.default_rng(seed)
+    n = len(record.z)
+    moves = Dynamics(float(n), float(n)) if record.constant else dynamics(record.z)
+    differences = np.diff(record.z)[record.joined[1:]]
+    noise = float(np.sqrt(np.mean(differences**2) / 2)) if len(differences) else 0.0
+    fitted = {d.name: dict(d.disabled) for d in DETECTORS}
+    if record.constant or n < 2 * _MIN_BLOCK:
+        half = 1.0 if record.constant else 10.0
+        fitted["range"] = {"middle": 0.0, "half": half, "hold": HOLD}
+    else:
+        fitted["range"] = _range(record, moves, arl)
+        fitted["stuck"] = _stuck(record, arl)
+        fitted |= _neighbours(record, interval_ns, arl)
+        fitted["level"] = _level(record, moves, 1, arl, rng)
+        fitted["drift"] = _level(record, moves, DRIFT_BLOCKS, arl, rng)
+        fitted["noise"] = _noise(record, differences, interval_ns, arl, rng)
+    provisional = not record.constant and n < ENOUGH_TAU * moves.tau
+    return InputFit(
+        centre=record.centre,
+        scale=record.scale,
+        noise=noise * record.scale,
+        tau=moves.tau,
+        n_eff=n / moves.long_run,
+        resolution=record.resolution,
+        interval_ns=interval_ns,
+        trained=(record.low, record.high),
+        edges=_edges(record),
+        longest_gap=record.longest_gap,
+        provisional=provisional,
+        needed=max(0, ceil(ENOUGH_TAU * moves.tau) - n) if provisional else 0,
+        constant=record.constant,
+        detectors=fitted,
+        thresholds=_thresholds(fitted, record),
+        notes=record.notes,
+    )
+
+
+def _edges(record: Record) -> tuple[float, ...]:
+    inner = np.quantile(record.z, np.arange(1, BINS) / BINS) * record.scale + record.centre
+    return tuple(float(edge) for edge in np.unique(inner))
+
+
+def _range(record: Record, moves: Dynamics, arl: float) -> dict[str, float]:
+    hold = max(HOLD, ceil(2 * moves.tau))
+    step = record.resolution / record.scale
+    high = peaks_limit(record.z, arl=2 * arl, apart=hold) + step
+    low = peaks_limit(-record.z, arl=2 * arl, apart=hold) + step
+    return {"middle": (high - low) / 2, "half": (high + low) / 2, "hold": hold}
+
+
+def _stuck(record: Record, arl: float) -> dict[str, float]:
+    """Within the resolution where that still tells a live signal from a dead one, else equal."""
+    step = record.resolution / record.scale
+    chosen = {"tolerance": 1e-9, "limit": 1 << 62, "hold": HOLD}
+    for tolerance in (1e-9, 1.001 * step):
+        limit = _run_limit(_runs(record.z, tolerance), arl)
+        if limit <= max(10 * MIN_STUCK, len(record.z) // 4) and (
+            tolerance == 1e-9 or limit <= 10 * MIN_STUCK
+        ):
+            chosen = {"tolerance": tolerance, "limit": limit, "hold": HOLD}
+    return chosen
+
+
+def _runs(z: Float64, tolerance: float) -> Float64:
+    """Lengths of runs within the tolerance of their first sample, as the kernel counts them."""
+    lengths, first, run = [], z[0], 0
+    for value in z.tolist():
+        if abs(value - first) <= tolerance:
+            run += 1
+        else:
+            lengths.append(run)
+            first, run = value, 1
+    lengths.append(run)
+    return np.array(lengths, np.float64)
+
+
+def _run_limit(runs: Float64, arl: float) -> int:
+    total = runs.sum()
+    threshold = np.quantile(runs, 0.9)
+    excess = runs[runs > threshold] - threshold
+    longest = int(runs.max())
+    if len(excess) < 12:
+        return max(MIN_STUCK, 3 * longest + 2)
+    limit = threshold + extrapolate(excess, arl * len(excess) / total)
+    return max(MIN_STUCK, ceil(limit) + 1, longest + 1)
+
+
+def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[str, float]]:
+    gap = int(GAP * interval_ns)
+    step = record.resolution / record.scale
+    fitted: dict[str, dict[str, float]] = {}
+    z, joined = record.z, record.joined
+    first = np.abs(np.diff(z))[joined[1:]]
+    second = np.abs(z[1:-1] - (z[2:] + z[:-2]) / 2)[joined[1:-1] & joined[2:]]
+    for name, statistic in (("rate", first), ("spike", second)):
+        if len(statistic) >= _MIN_BLOCK and statistic.max() > 0:
+            limit = peaks_limit(statistic, arl=arl, apart=HOLD) + step
+            fitted[name] = {"limit": limit, "hold": HOLD, "gap_ns": gap}
+    return fitted
+
+
+def _level(
+    record: Record, moves: Dynamics, times: int, arl: float, rng: np.random.Generator
+) -> dict[str, float]:
+    n = len(record.z)
+    block = max(_MIN_BLOCK, ceil(moves.block)) * times
+    block = max(1, min(block, n // _FEWEST_BLOCKS))
+    clip = float(np.abs(record.z).max()) + 1.0
+    sums = np.concatenate([[0.0], np.cumsum(record.z)])
+    means = (sums[block:] - sums[:-block]) / block
+    deviation = np.sqrt(moves.long_run / block)
+    fitted = _chart(means - means.mean(), deviation, n / block, block, LEVEL_K, arl, rng)
+    return fitted | {"centre": 0.0, "clip": clip}
+
+
+def _noise(
+    record: Record, differences: Float64, interval_ns: int, arl: float, rng: np.random.Generator
+) -> dict[str, float]:
+    off = next(dict(d.disabled) for d in DETECTORS if d.name == "noise")
+    n = len(differences)
+    if n < 4 * _MIN_NOISE_BLOCK or np.mean(differences != 0.0) < 0.05:
+        return off
+    size = np.abs(differences)
+    clip = max(float(np.quantile(size, 0.999)), 4 * float(np.sqrt(np.mean(size**2))))
+    square = np.minimum(size, clip) ** 2
+    block = max(_MIN_NOISE_BLOCK, ceil(dynamics(square).block))
+    block = max(1, min(block, n // _FEWEST_BLOCKS))
+    sums = np.concatenate([[0.0], np.cumsum(square)])
+    roots = np.sqrt(np.maximum((sums[block:] - sums[:-block]) / block, 0.0))
+    centre = float(roots.mean())
+    apart = roots - centre
+    spread = float(np.mean(apart**2))
+    lag = float(np.mean(apart[block:] * apart[:-block])) if len(apart) > 2 * block else 0.0
+    deviation = np.sqrt(spread + 2 * max(lag, 0.0))
+    fitted = _chart(apart, deviation, n / block, block, NOISE_K, arl, rng)
+    return fitted | {"centre": centre, "clip": clip, "gap_ns": int(GAP * interval_ns)}
+
+
+def _chart(
+    apart: Float64, deviation: float, blocks: float, block: int, k: float, arl: float,
+    rng: np.random.Generator,
+) -> dict[str, float]:  # fmt: skip
+    """Parameters of a CUSUM on block statistics; `apart` float64[offsets], from their centre."""
+    wider, factor = bootstrap.allowance(blocks)
+    series = bootstrap.resample(apart / deviation, block, 5.0, rng)
+    log_arl = np.log(max(2 * arl / block, 2.0)) * factor
+    h_up, h_down = bootstrap.thresholds(series, k, log_arl)
+    return {
+        "block": block, "inverse_sd": 1.0 / deviation, "k": k + wider, "h_up": h_up,
+        "h_down": h_down,
+    }  # fmt: skip
+
+
+def _thresholds(fitted: dict[str, dict[str, float]], record: Record) -> dict[str, str]:
+    """One short text per detector, in raw units where there are some."""
+    limits = fitted["range"]
+    low = (limits["middle"] - limits["half"]) * record.scale + record.centre
+    high = (limits["middle"] + limits["half"]) * record.scale + record.centre
+    texts = {"range": f"{low:.4g} to {high:.4g}"}
+    for name in ("rate", "spike"):
+        limit = fitted[name]["limit"] * record.scale
+        texts[name] = f"{limit:.4g}" if limit < 1e290 else "off"
+    run = int(fitted["stuck"]["limit"])
+    texts["stuck"] = f"{run} samples" if run < 1 << 60 else "off"
+    for name in ("level", "drift", "noise"):
+        chart = fitted[name]
+        on = chart["h_up"] < 1e290
+        texts[name] = f"k {chart['k']:.2f} h {chart['h_up']:.1f} x {chart['block']}" if on else "off"
+    return texts

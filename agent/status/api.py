@@ -1,0 +1,152 @@
+"""The status server: page, JSON API, metrics and health over HTTP, loopback unless configured.
+
+Invariants:
+- it only reads the status document; a slow or hostile client costs the agent at most the limits
+  in `agent.status.connections.Limits`, never acquisition.
+- every answer carries the security headers, every request passes the Host check.
+- aiohttp's own time-outs end idle connections; `connections.Connections` ends the slow ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from agent import clock
+from agent.errors import FieldwardenError
+from agent.status.connections import Connections, Limits
+from agent.status.gate import Gate, Handler, HostCheck, is_loopback, problem
+from agent.status.metrics import Metrics
+from agent.status.routes import CommandHandler, Events, Identify, NoDocument, Routes
+
+_LOG = logging.getLogger(__name__)
+
+
+class StatusServer:
+    """Serves the status document.
+
+    Args:
+        listen: ``host:port`` (``[::1]:8686`` for IPv6); port 0 takes a free one.
+        document: gives the newest status document (`agent.status.view`), {} before the first.
+            It is called once per request and must not block; the app must replace a document
+            rather than change it.
+        events: gives up to `limit` events of a kind (None: all), newest first; may be async.
+        command: carries out and commits a command (kind, data with `by`); None: no commands.
+        identify: gives the person that a token belongs to; without it there are no commands.
+        now_ns: engine time now (`EngineClock.now_ns`), against which verdicts expire.
+        hosts: names, besides its own, under which people reach this machine.
+        limits: see `Limits`.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        document: Callable[[], Mapping[str, Any]],
+        events: Events,
+        command: CommandHandler | None = None,
+        *,
+        identify: Identify | None = None,
+        now_ns: Callable[[], int] = clock.wall_ns,
+        hosts: Iterable[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        host, _, port = listen.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._limits = limits or Limits()
+        self.connections = Connections(self._limits)
+        metrics = Metrics(document, now_ns)
+        loopback = is_loopback(self._host)
+        self.routes = Routes(
+            document=document,
+            events=events,
+            command=command,
+            identify=identify,
+            now_ns=now_ns,
+            metrics=metrics,
+            loopback=loopback,
+        )
+        gate = Gate(
+            self.connections, self._limits, HostCheck(self._host, hosts), metrics.count_request
+        )
+        self._app = web.Application(
+            client_max_size=self._limits.body_bytes, middlewares=[gate.middleware(), _starting]
+        )
+        self._app.add_routes(self.routes.table())
+        if not loopback:
+            _LOG.warning("the status page on %s can be read by everyone who reaches it", listen)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where 0 was asked for."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server else self._port
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the page."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}/"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            FieldwardenError: the address can not be had.
+        """
+        self._runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=self._limits.keepalive_s,
+            max_line_size=self._limits.line_bytes,
+            max_field_size=self._limits.line_bytes,
+            lingering_time=1.0,
+            auto_decompress=False,  # a compressed body could be any size
+            shutdown_timeout=1.0,
+        )
+        await self._runner.setup()
+        inner = self._runner.server
+        assert inner is not None  # noqa: S101 - setup() has just made it
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self.connections.factory(inner), self._host, self._port, backlog=64
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            raise FieldwardenError(
+                "opening the status page",
+                f"{self._host}:{self._port}",
+                error.strerror or str(error),
+                "another process may listen there: change `listen` under [status]",
+            ) from error
+        self._sweep = asyncio.create_task(self.connections.run(), name="status-sweep")
+
+    async def stop(self) -> None:
+        """Close everything; may be called at any time, more than once."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweep
+            self._sweep = None
+
+
+@web.middleware
+async def _starting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Before the first commit there is nothing to say; say that."""
+    try:
+        return await handler(request)
+    except NoDocument:
+        return problem(503, "the agent is starting and has no status yet", "ask again in a second")

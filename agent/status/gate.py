@@ -1,0 +1,174 @@
+"""What every request goes through: whose name it came under, how large, and the answer's headers.
+
+Errors are RFC 9457 problem documents with the cause and a hint, for machines and people alike.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from agent.errors import FieldwardenError
+from agent.status import encode
+from agent.status.connections import Connections, Limits
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOG = logging.getLogger(__name__)
+
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "object-src 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": "fieldwarden",
+}
+
+
+def json_response(value: Any, status: int = 200) -> web.Response:
+    """`value` as strict JSON."""
+    return web.Response(text=encode.dumps(value), status=status, content_type="application/json")
+
+
+def problem(status: int, detail: str, hint: str = "") -> web.Response:
+    """An error as `application/problem+json`."""
+    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, "hint": hint}
+    response = web.Response(
+        text=encode.dumps(body), status=status, content_type="application/problem+json"
+    )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening host can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class HostCheck:
+    """Refuses requests that a browser was led to by a name which is not ours (DNS rebinding).
+
+    A page on the internet can let its own name resolve to this machine and would then read the
+    plant's status as if it were its own. Such a request carries that name in `Host`, so names
+    that nobody gave to this machine are refused. Addresses can not be rebound and are accepted.
+
+    Args:
+        host: what the server listens on; on loopback only loopback names are accepted.
+        names: further names under which people reach this machine.
+    """
+
+    def __init__(self, host: str, names: Iterable[str] = ()) -> None:
+        self._loopback = is_loopback(host)
+        self._names = {"localhost", *(name.lower() for name in names)}
+        if not self._loopback:
+            own = socket.gethostname().lower()
+            self._names |= {own, f"{own}.local"}
+
+    def accepts(self, header: str) -> bool:
+        """Whether a `Host` header names this machine."""
+        try:
+            name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self._loopback
+
+
+class Gate:
+    """The outermost middleware.
+
+    Args:
+        connections: gets told when a request begins and ends.
+        limits: of body size.
+        hosts: the check of the `Host` header.
+        count: called with a route's template and the status code of each answer.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        limits: Limits,
+        hosts: HostCheck,
+        count: Callable[[str, int], None],
+    ) -> None:
+        self._connections, self._limits = connections, limits
+        self._hosts, self._count = hosts, count
+
+    def middleware(self) -> Any:
+        """The aiohttp middleware (aiohttp keeps its type private)."""
+
+        @web.middleware
+        async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+            guard = self._connections.find(request.transport)
+            if guard is not None:
+                guard.begin()
+            try:
+                response = self._refused(request) or await _answer(request, handler)
+            finally:
+                if guard is not None:
+                    guard.end()
+            response.headers.update(SECURITY_HEADERS)
+            resource = request.match_info.route.resource
+            self._count(resource.canonical if resource else "unknown", response.status)
+            return response
+
+        return gate
+
+    def _refused(self, request: web.Request) -> web.Response | None:
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1:
+            return problem(400, "a request needs exactly one Host header")
+        if not self._hosts.accepts(hosts[0]):
+            return problem(
+                421,
+                "this name does not belong to the status page",
+                "open it by address, or as localhost through a tunnel",
+            )
+        if (request.content_length or 0) > self._limits.body_bytes:
+            response = problem(413, f"a body may have {self._limits.body_bytes} bytes")
+            response.force_close()
+            return response
+        return None
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        response = problem(413, "the body is too large")
+        response.force_close()
+        return response
+    except web.HTTPMethodNotAllowed as error:
+        response = problem(405, f"{error.method} is not supported here")
+        response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except web.HTTPException as error:
+        return problem(error.status, error.text or error.reason)
+    except FieldwardenError as error:
+        return problem(422, f"{error.operation} {error.subject}: {error.cause}", error.hint)
+    except Exception:  # noqa: BLE001 - see below
+        # One broken answer must not take the page away, and no traceback goes to a client.
+        _LOG.exception("answering %s", request.match_info.route)
+        return problem(500, "the agent could not answer; its log says why")

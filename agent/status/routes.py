@@ -1,0 +1,258 @@
+"""The routes of the status server: what each answers. `openapi.json` describes every one of them.
+
+Reading needs no identity; the page holds nothing secret. Commands do (invariant 7): a token that
+`identify` maps to a person, and only over loopback, because this server has no TLS.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from importlib import resources
+from typing import Any, Final
+
+from aiohttp import web
+
+from agent.status import encode, view
+from agent.status.gate import json_response, problem
+from agent.status.metrics import Metrics
+from agent.status.view import Document
+
+Events = Callable[[int, str | None], list[Mapping[str, Any]] | Awaitable[list[Mapping[str, Any]]]]
+CommandHandler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Identify = Callable[[str], str | None]
+
+EVENTS_DEFAULT: Final = 100
+EVENTS_MAX: Final = 1000
+COMMANDS: Final = (
+    "acknowledge",
+    "shelve",
+    "unshelve",
+    "out_of_service",
+    "in_service",
+)
+_TYPES: Final = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
+_NS: Final = 1e9
+
+
+class NoDocument(Exception):  # noqa: N818 - a state of the agent's start, not a fault
+    """The app has not written a status yet."""
+
+
+class Routes:
+    """The handlers; what they need is handed in.
+
+    Args:
+        document: gives the newest status document, an empty one before the first commit.
+        events: gives up to `limit` events of a kind (None: all), newest first; may be async.
+        command: carries out and commits a command, gives its result; None: no commands.
+        identify: gives the person of a token, None for an unknown one; None: no commands.
+        now_ns: engine time now.
+        metrics: the metrics page.
+        loopback: whether only this machine can reach the server.
+    """
+
+    def __init__(
+        self,
+        *,
+        document: Callable[[], Document],
+        events: Events,
+        command: CommandHandler | None,
+        identify: Identify | None,
+        now_ns: Callable[[], int],
+        metrics: Metrics,
+        loopback: bool,
+    ) -> None:
+        self._document, self._events, self._now_ns = document, events, now_ns
+        self._command, self._identify, self._loopback = command, identify, loopback
+        self._metrics = metrics
+        self._tags = encode.TagsEncoder()
+        folder = resources.files("agent.status")
+        self._openapi = json.loads(folder.joinpath("openapi.json").read_text("utf-8"))
+        self._page = {
+            file.name: (file.read_text("utf-8"), _TYPES[file.name.rpartition(".")[2]])
+            for file in folder.joinpath("page").iterdir()
+            if file.name.rpartition(".")[2] in _TYPES
+        }
+
+    def table(self) -> list[web.RouteDef]:
+        """Every route."""
+        return [
+            web.get("/", self._index),
+            web.get("/page/{file}", self._file),
+            web.get("/healthz", self._healthz),
+            web.get("/metrics", self._metrics_page),
+            web.get("/api/v1/openapi.json", self._describe),
+            web.get("/api/v1/status", self._status),
+            web.get("/api/v1/models", self._models),
+            web.get("/api/v1/models/{name:.+}/verdict", self._verdict),
+            web.get("/api/v1/sources", self._sources),
+            web.get("/api/v1/tags", self._tags_page),
+            web.get("/api/v1/conditions", self._conditions),
+            web.get("/api/v1/events", self._events_page),
+            web.post("/api/v1/commands/{kind}", self._commands),
+        ]
+
+    def _current(self) -> Document:
+        document = self._document()
+        if not document:
+            raise NoDocument
+        return document
+
+    # --- the page --------------------------------------------------------------------------
+    async def _index(self, _: web.Request) -> web.Response:
+        text, content_type = self._page["index.html"]
+        return web.Response(text=text, content_type=content_type, charset="utf-8")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        found = self._page.get(request.match_info["file"])
+        if found is None:
+            return problem(404, "no such file")
+        return web.Response(text=found[0], content_type=found[1], charset="utf-8")
+
+    # --- for machines ----------------------------------------------------------------------
+    async def _healthz(self, _: web.Request) -> web.Response:
+        document, now_ns = self._document(), self._now_ns()
+        reason = view.stalled(document, now_ns)
+        age = view.age_ns(document, now_ns)
+        body = {
+            "healthy": not reason,
+            "reason": reason,
+            "age_s": None if age is None else age / _NS,
+        }
+        return json_response(body, 503 if reason else 200)
+
+    async def _metrics_page(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _describe(self, _: web.Request) -> web.Response:
+        version = str(self._document().get("version") or self._openapi["info"]["version"])
+        return json_response(
+            {**self._openapi, "info": {**self._openapi["info"], "version": version}}
+        )
+
+    # --- the document and its parts --------------------------------------------------------
+    async def _status(self, request: web.Request) -> web.Response:
+        document, now_ns = self._current(), self._now_ns()
+        tags = await self._tags.encode(document, history=_history(request))
+        head = {key: document[key] for key in document if key not in ("tags", "models")}
+        head["served_ns"] = now_ns
+        head["models"] = self._effective(document, now_ns)
+        return _json_text(f'{encode.dumps(head)[:-1]},"tags":{tags}}}')
+
+    def _effective(self, document: Document, now_ns: int) -> list[dict[str, Any]]:
+        return [view.effective_model(model, now_ns) for model in view.items(document, "models")]
+
+    async def _models(self, _: web.Request) -> web.Response:
+        document, now_ns = self._current(), self._now_ns()
+        return json_response(
+            {**_stamp(document, now_ns), "models": self._effective(document, now_ns)}
+        )
+
+    async def _verdict(self, request: web.Request) -> web.Response:
+        document, now_ns = self._current(), self._now_ns()
+        name = request.match_info["name"]
+        for model in view.items(document, "models"):
+            if model.get("name") == name:
+                return json_response({**_stamp(document, now_ns), **_verdict(model, now_ns)})
+        known = ", ".join(str(m.get("name")) for m in view.items(document, "models")[:10])
+        return problem(404, "no such model", f"models here: {known or 'none'}")
+
+    async def _sources(self, _: web.Request) -> web.Response:
+        return self._part("sources", view.items(self._current(), "sources"))
+
+    async def _conditions(self, _: web.Request) -> web.Response:
+        return self._part("conditions", view.items(self._current(), "conditions"))
+
+    def _part(self, key: str, rows: list[Mapping[str, Any]]) -> web.Response:
+        return json_response({**_stamp(self._current(), self._now_ns()), key: rows})
+
+    async def _tags_page(self, request: web.Request) -> web.Response:
+        document, now_ns = self._current(), self._now_ns()
+        tags = await self._tags.encode(document, history=_history(request))
+        stamp = encode.dumps(_stamp(document, now_ns))
+        return _json_text(f'{stamp[:-1]},"tags":{tags}}}')
+
+    async def _events_page(self, request: web.Request) -> web.Response:
+        limit_text = request.query.get("limit", str(EVENTS_DEFAULT))
+        if not (limit_text.isascii() and limit_text.isdecimal()) or len(limit_text) > 6:
+            return problem(400, "limit is no whole number", f"ask for 1 to {EVENTS_MAX} events")
+        limit = min(max(int(limit_text), 1), EVENTS_MAX)
+        found = self._events(limit, request.query.get("kind") or None)
+        rows = await found if inspect.isawaitable(found) else found
+        return json_response({"served_ns": self._now_ns(), "events": rows})
+
+    # --- commands --------------------------------------------------------------------------
+    async def _commands(self, request: web.Request) -> web.Response:
+        if self._command is None or self._identify is None or not self._loopback:
+            return problem(
+                403,
+                "this server takes no commands",
+                "use the fieldwarden command on the gateway itself",
+            )
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        person = self._identify(token.strip()) if scheme.lower() == "bearer" else None
+        if person is None:
+            response = problem(401, "commands need a token of a named person")
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        kind = request.match_info["kind"]
+        if kind not in COMMANDS:
+            return problem(404, "no such command", f"commands: {', '.join(COMMANDS)}")
+        data = await _json_object(request)
+        if data is None:
+            return problem(400, "the body is no JSON object")
+        return json_response(await self._command(kind, {**data, "by": person}))
+
+
+def _stamp(document: Document, now_ns: int) -> dict[str, Any]:
+    """Which state of the agent an answer comes from."""
+    keys = ("site", "gateway", "boot", "sequence", "time_ns")
+    return {"served_ns": now_ns, **{key: document.get(key) for key in keys}}
+
+
+def _verdict(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    shown = view.effective_model(model, now_ns)
+    until = shown.get("valid_until_ns")
+    return {
+        "model": shown.get("name"),
+        "version": shown.get("version"),
+        "owner": shown.get("owner"),
+        "verdict": shown["verdict"],
+        "since_ns": shown.get("since_ns"),
+        "valid_until_ns": until,
+        "valid_until": None if until is None else view.utc(until),
+        "valid_for_s": 0.0 if until is None else max(0.0, (until - now_ns) / _NS),
+        "reasons": shown.get("reasons") or [],
+        "provisional": bool(shown.get("provisional")),
+        "baseline": shown.get("baseline"),
+        "last_known": shown["last_known"],
+    }
+
+
+def _history(request: web.Request) -> bool:
+    return request.query.get("history", "true").lower() not in ("false", "0", "no")
+
+
+def _json_text(text: str) -> web.Response:
+    return web.Response(text=text, content_type="application/json")
+
+
+async def _json_object(request: web.Request) -> dict[str, Any] | None:
+    try:
+        value = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def paths(table: Iterable[web.RouteDef]) -> set[tuple[str, str]]:
+    """(method, OpenAPI path) of each route; a path parameter's pattern is left out."""
+    return {(route.method.lower(), route.path.replace(":.+", "")) for route in table}

@@ -1,0 +1,165 @@
+"""The status document, read the safe way: what has expired, what is unknown, how to word ages.
+
+The document is one JSON object, written by the app at every commit and never changed after it was
+handed over; `openapi.json` has its schema (`Status`). Times are engine nanoseconds since
+1970-01-01 UTC, None where unknown. Nothing here reads a clock: `now_ns` is handed in.
+
+Invariant: no reader ever shows a verdict past its `valid_until_ns`, or without one, as anything
+but `unassessable`; all of them get models through `effective_model`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from agent.types import NOT_USABLE, Quality
+
+Document = Mapping[str, Any]
+
+VERDICTS: Final = ("untrusted", "unassessable", "caution", "trusted")
+"""Worst first: the order in which people should see them."""
+
+SEVERITIES: Final = ("high", "medium", "low")
+CAUSES: Final = ("sensor", "integration", "process", "model", "unknown")
+CONDITION_STATES: Final = ("active", "acknowledged", "shelved", "cleared")
+SOURCE_STATES: Final = ("failed", "stale", "connecting", "live")
+QUALITY_CLASSES: Final = ("bad", "uncertain", "good", "none")
+
+FRESH_NS: Final = 10_000_000_000
+"""A document older than this means that the agent stands still or is gone."""
+
+_NS: Final = 1_000_000_000
+
+
+def items(document: Document, key: str) -> list[Mapping[str, Any]]:
+    """The list of objects under `key`, empty where the document has none."""
+    return [item for item in document.get(key) or () if isinstance(item, Mapping)]
+
+
+def age_ns(document: Document, now_ns: int) -> int | None:
+    """How old the document is, in ns, never negative; None where it has no time."""
+    time_ns = document.get("time_ns")
+    return None if not time_ns else max(0, now_ns - int(time_ns))
+
+
+def effective_model(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    """A model as it may be shown at `now_ns`: past `valid_until_ns` it is unassessable.
+
+    The result has everything of `model`, plus `last_known`: None, or what the verdict was
+    (`verdict`, `since_ns`, `reasons`) before it expired.
+    """
+    shown: dict[str, Any] = {**model, "last_known": None}
+    verdict, until = model.get("verdict"), model.get("valid_until_ns")
+    known = verdict in VERDICTS
+    if known and until is not None and now_ns <= until:
+        return shown
+    if verdict == "unassessable" and until is None:
+        return shown
+    shown["verdict"] = "unassessable"
+    shown["reasons"] = [_expired(known=known, until=until)]
+    if known and verdict != "unassessable":
+        shown["since_ns"] = until if until is not None else model.get("since_ns")
+    if known:
+        shown["last_known"] = {
+            "verdict": verdict,
+            "since_ns": model.get("since_ns"),
+            "reasons": list(model.get("reasons") or ()),
+        }
+    return shown
+
+
+def _expired(*, known: bool, until: int | None) -> dict[str, Any]:
+    if not known:
+        text = "the agent gave no verdict that this version understands"
+    elif until is None:
+        text = "the verdict does not say how long it is valid"
+    else:
+        text = f"the verdict was valid until {utc(until)} and was not renewed"
+    return {
+        "text": text,
+        "cause": "unknown",
+        "tag": "",
+        "condition": "",
+        "hint": "see that the agent runs: systemctl status fieldwarden",
+    }
+
+
+def worst_first(models: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Models ordered by verdict, worst first, then by name."""
+    rank = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    return sorted(models, key=lambda m: (rank.get(str(m.get("verdict")), 1), str(m.get("name"))))
+
+
+def open_conditions(document: Document) -> list[Mapping[str, Any]]:
+    """Conditions that are not cleared, gravest first, the newest of equals first."""
+    rank = {severity: place for place, severity in enumerate(SEVERITIES)}
+    shown = [c for c in items(document, "conditions") if c.get("state") != "cleared"]
+    return sorted(
+        shown, key=lambda c: (rank.get(str(c.get("severity")), 3), -(c.get("raised_ns") or 0))
+    )
+
+
+def quality_class(tag: Mapping[str, Any]) -> str:
+    """``good``, ``uncertain`` or ``bad`` for a tag's quality bits; ``none``: nothing came yet."""
+    if tag.get("arrival_ns") is None:
+        return "none"
+    bits = int(tag.get("quality") or 0)
+    if bits & int(NOT_USABLE):
+        return "bad"
+    return "uncertain" if bits & Quality.UNCERTAIN else "good"
+
+
+def stalled(document: Document, now_ns: int, *, fresh_ns: int = FRESH_NS) -> str:
+    """Why the agent does not count as healthy; empty where intake, engine and store move on.
+
+    The document itself is written by intake, engine and store in turn, so its age covers all
+    three; `progress` (`intake_ns`, `engine_ns`, `store_ns`, optional) names the one that stands.
+    """
+    age = age_ns(document, now_ns)
+    if age is None:
+        return "no status has been written yet"
+    progress = document.get("progress") or {}
+    for part in ("intake", "engine", "store"):
+        moved = progress.get(f"{part}_ns")
+        if moved is not None and now_ns - moved > fresh_ns:
+            return f"the {part} made no progress for {duration((now_ns - moved) / _NS)}"
+    if age > fresh_ns:
+        return f"the status is {duration(age / _NS)} old: intake, engine or store stands still"
+    return ""
+
+
+def utc(time_ns: int | None) -> str:
+    """``2026-03-01T02:14:07Z``; ``unknown`` for None or a time outside the calendar."""
+    try:
+        moment = datetime.fromtimestamp((time_ns or 0) // _NS, UTC) if time_ns else None
+    except (OverflowError, ValueError, OSError):
+        moment = None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else "unknown"
+
+
+def duration(seconds: float | None) -> str:
+    """``0.4 s``, ``12 s``, ``3 min``, ``2 h 5 min``, ``4 d 2 h``; ``-`` where unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def number(value: Any) -> str:
+    """A measured value to five significant digits; ``-`` where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "-" if value is None or isinstance(value, float) else str(value)
+    return f"{value:.5g}"

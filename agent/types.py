@@ -1,0 +1,141 @@
+"""The vocabulary that every layer shares: quality bits, blocks, entries, events, source states.
+
+Standard library and numpy only. Nothing here does I/O or reads a clock.
+
+Invariants:
+- a block's arrival times do not decrease, all are < `sealed_ns`, and all are >= the `sealed_ns`
+  of the block before it; so "sealed at T" means "everything that arrived before T has been seen".
+- value and quality go together: a value that could not be had is NaN with a bad quality bit.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+UInt16 = NDArray[np.uint16]
+
+
+class Quality(enum.IntFlag):
+    """Per-sample quality bits. GOOD is no bit at all.
+
+    Sources set the bits above the line in this list, the engine's admission the rest. OPC UA
+    status codes (Part 8), NE 43 ranges and Modbus exceptions map onto them.
+    """
+
+    GOOD = 0
+    BAD = 1  # the device said so (OPC UA Bad_*, Modbus exception, undecodable payload)
+    UNCERTAIN = 2  # the device was not sure (OPC UA Uncertain_*); the value still counts
+    COMMUNICATION_LOST = 4  # the source lost the device; sent once per tag as the loss is seen
+    NOT_A_NUMBER = 8
+    REPLAYED = 16  # delivered late from a buffer (backfill, MQTT retained or queued)
+    HELD = 32  # the last value of a report-by-exception tag, restated by the engine
+    # --- admission -------------------------------------------------------------------------
+    OUT_OF_PHYSICAL = 64  # outside the tag's physical range
+    STALE = 128  # nothing arrived for longer than the tag's max_silence
+    CONTRACT_BROKEN = 256
+    MASKED = 512  # in a mode transition, or out of service
+
+
+NOT_USABLE = np.uint16(
+    Quality.BAD
+    | Quality.COMMUNICATION_LOST
+    | Quality.NOT_A_NUMBER
+    | Quality.OUT_OF_PHYSICAL
+    | Quality.STALE
+    | Quality.CONTRACT_BROKEN
+    | Quality.MASKED
+)
+"""A sample with any of these bits never moves a detector's state."""
+
+
+def quality_names(bits: int) -> list[str]:
+    """The names of the bits that are set, lower case; ``["good"]`` where none is."""
+    names = [(flag.name or "").lower() for flag in Quality if flag and bits & flag]
+    return names or ["good"]
+
+
+class SourceState(enum.StrEnum):
+    """What a source is doing, as status and events show it."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALE = "stale"  # connected, but nothing (not even a keep-alive) arrives
+    FAILED = "failed"  # not connected; the reason says why, and it is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A sealed batch of samples in columns; with no samples it is the tick by which time passes.
+
+    Attributes:
+        sequence: position in the journal, from 1, without gaps, across boots.
+        sealed_ns: engine time of sealing; see the module's invariants.
+        tag: int32[n], index of the tag (given once by the store, never reused).
+        source_ns: int64[n], the device's own time, or the arrival time where it gives none.
+        arrival_ns: int64[n], engine time, not decreasing.
+        value: float64[n], NaN where there is none. Texts and categories are dictionary codes.
+        quality: uint16[n], `Quality` bits.
+    """
+
+    sequence: int
+    sealed_ns: int
+    tag: Int32
+    source_ns: Int64
+    arrival_ns: Int64
+    value: Float64
+    quality: UInt16
+
+    def __len__(self) -> int:
+        return len(self.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something that a person, the configuration or a source did, journaled like a block.
+
+    `kind` is one of: ``acknowledge``, ``shelve``, ``unshelve``, ``out_of_service``,
+    ``in_service``, ``reload``, ``source_state``, ``text`` (a dictionary entry). `data` is JSON.
+    """
+
+    sequence: int
+    sealed_ns: int
+    kind: str
+    data: Mapping[str, Any]
+
+
+Entry = Block | Command
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the engine, or an edge, has to tell; goes to the store and upstream.
+
+    Attributes:
+        kind: ``finding``, ``condition``, ``verdict``, ``source``, ``gap``, ``mode``,
+            ``configuration``, ``engine``.
+        time_ns: engine time at which it became true (not when it was computed).
+        subject: ``model/<name>``, ``tag/<name>``, ``source/<name>`` or ``gateway``.
+        data: JSON-ready detail; the schema is `forward/schemas/event-<kind>.json`.
+    """
+
+    kind: str
+    time_ns: int
+    subject: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one entry brought about. An event's identity is (entry sequence, position here)."""
+
+    events: tuple[Event, ...] = ()
+    summaries: tuple[Mapping[str, Any], ...] = ()

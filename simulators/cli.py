@@ -1,0 +1,187 @@
+"""`python -m simulators`: the plant, its broker, its soft sensor and its history."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from agent.errors import FieldwardenError
+from simulators.broker import run_broker
+from simulators.faults import Fault, load_faults
+from simulators.history import (
+    HistoryOrder,
+    make_history,
+    write_history,
+    write_truth,
+)
+from simulators.model import SoftSensor, serve_soft_sensor
+from simulators.plant import PlantSettings
+from simulators.service import Addresses, PlantService, addresses_of
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def cli() -> None:
+    """A simulated plant behind OPC UA, Modbus TCP and MQTT, with scripted faults."""
+
+
+@cli.command()
+@click.option("--rows", default=100_000, show_default=True, help="rows to write")
+@click.option("--interval", default=0.1, show_default=True, help="wall seconds between rows")
+@click.option("--speed", default=40.0, show_default=True, help="plant seconds per wall second")
+@click.option("--moves", default=300.0, show_default=True, help="operating-point moves, plant s")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--skip", default=0, show_default=True, help="rows run before the first one")
+@click.option("--faults", type=_FILE, help="fault script (TOML)")
+@click.option("--truth", type=_FILE, help="where to log the faults (JSON lines)")
+@click.option("--soft-sensor", type=_FILE, help="where to write the soft sensor fitted on this")
+@click.option("--out", type=_FILE, required=True, help=".csv or .parquet")
+def history(
+    rows: int,
+    interval: float,
+    speed: float,
+    moves: float,
+    seed: int,
+    skip: int,
+    faults: Path | None,
+    truth: Path | None,
+    soft_sensor: Path | None,
+    out: Path,
+) -> None:
+    """Write a long history in seconds, without any server."""
+    script = load_faults(faults) if faults else ()
+    order = HistoryOrder(rows, PlantSettings(seed, interval, speed, moves), script, skip=skip)
+    record = make_history(order)
+    write_history(record, out)
+    if truth:
+        write_truth(order, truth)
+    if soft_sensor:
+        record.soft_sensor.save(soft_sensor)
+    click.echo(
+        f"{rows} rows of {len(record.columns)} columns in {out}, "
+        f"{rows * interval * speed / 3600:.1f} h of plant time"
+    )
+
+
+@cli.command()
+@click.option("--config", type=_FILE, help="serve where this agent configuration looks")
+@click.option("--faults", type=_FILE, help="fault script (TOML)")
+@click.option("--truth", type=_FILE, help="where to log the faults (JSON lines)")
+@click.option("--interval", default=0.1, show_default=True, help="wall seconds between rows")
+@click.option("--speed", default=40.0, show_default=True, help="plant seconds per wall second")
+@click.option("--moves", default=300.0, show_default=True, help="operating-point moves, plant s")
+@click.option("--seconds", type=float, help="stop by itself after so long; default: never")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--skip", default=0, show_default=True, help="rows run before the first one")
+@click.option("--report-by-exception", is_flag=True, help="OPC UA tells only what changed")
+def plant(
+    config: Path | None,
+    faults: Path | None,
+    truth: Path | None,
+    interval: float,
+    speed: float,
+    moves: float,
+    seconds: float | None,
+    seed: int,
+    skip: int,
+    *,
+    report_by_exception: bool,
+) -> None:
+    """Run the plant: one physical process behind all three protocols."""
+    addresses = addresses_of(config) if config else Addresses()
+    script = load_faults(faults) if faults else ()
+    settings = PlantSettings(seed, interval, speed, moves)
+    log = truth.open("w", encoding="utf-8") if truth else None
+    try:
+        service = PlantService(
+            settings,
+            addresses,
+            script,
+            log,
+            _say_edge,
+            skip=skip,
+            by_exception=report_by_exception,
+        )
+        asyncio.run(_run_plant(service, seconds, addresses, speed))
+    finally:
+        _close(log)
+
+
+async def _run_plant(
+    service: PlantService, seconds: float | None, addresses: Addresses, speed: float
+) -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run gives one
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+
+    def ready() -> None:
+        click.echo(
+            f"plant runs {speed:g} times as fast as the clock: {addresses.opcua}, "
+            f"modbus {addresses.modbus_host}:{addresses.modbus_port}, "
+            f"mqtt {addresses.broker_host}:{addresses.broker_port}"
+        )
+
+    try:
+        rows = await service.run(seconds, ready)
+        click.echo(f"plant stopped after {rows} rows")
+    except asyncio.CancelledError:
+        click.echo("plant stopped")
+
+
+def _say_edge(phase: str, fault: Fault) -> None:
+    click.echo(f"fault {phase}: {fault.kind} {fault.subject}")
+
+
+def _close(stream: TextIO | None) -> None:
+    if stream is not None:
+        stream.close()
+
+
+@cli.command()
+@click.option("--soft-sensor", type=_FILE, required=True, help="coefficients (JSON)")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=1883, show_default=True)
+@click.option("--seconds", type=float, help="stop by itself after so long; default: never")
+def model(soft_sensor: Path, host: str, port: int, seconds: float | None) -> None:
+    """Run the soft sensor: reads the plant's snapshots over MQTT, publishes predictions."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if seconds is not None:
+        timer = threading.Timer(seconds, stop.set)
+        timer.daemon = True
+        timer.start()
+    serve_soft_sensor(SoftSensor.load(soft_sensor), host, port, stop, click.echo)
+
+
+@cli.command()
+@click.option("--port", default=1883, show_default=True)
+@click.option("--stop-after", type=float, help="seconds; default: until interrupted")
+@click.option("--embedded", is_flag=True, help="use amqtt even where mosquitto is installed")
+def broker(port: int, stop_after: float | None, *, embedded: bool) -> None:
+    """Run an MQTT broker on loopback: mosquitto where installed, else the embedded one."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    run_broker(port, stop_after, embedded=embedded)
+
+
+def main() -> None:
+    """Entry point; errors for people go to stderr with exit code 1."""
+    try:
+        cli(standalone_mode=False)
+    except FieldwardenError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

@@ -1,0 +1,147 @@
+"""The reactor's OPC UA server (asyncua, read-only, no security, loopback).
+
+Stopping it closes the listening socket and every session; the address space stays, so that it is
+back at once when it is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC
+from urllib.parse import urlsplit
+
+from asyncua import ua
+from asyncua.server.binary_server_asyncio import BinaryServer
+from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
+
+from agent.errors import FieldwardenError
+from simulators.tags import OPCUA_NAMESPACE, PlantTag
+
+logging.getLogger("asyncua").setLevel(logging.ERROR)  # a lost session is expected here
+
+_GOOD = ua.StatusCode(ua.UInt32(StatusCodes.Good))
+_BAD = ua.StatusCode(ua.UInt32(StatusCodes.BadSensorFailure))
+
+
+class OpcUaServer:
+    """Serves `tags` as Double variables.
+
+    Args:
+        endpoint: such as ``opc.tcp://127.0.0.1:4840/plant``.
+        tags: what to serve; addresses are node ids in namespace 2.
+        by_exception: tell subscribers only what changed, as servers with the default data change
+            trigger do; asyncua tells them every write.
+    """
+
+    def __init__(
+        self, endpoint: str, tags: Sequence[PlantTag], *, by_exception: bool = False
+    ) -> None:
+        self._endpoint = endpoint
+        self._tags = tags
+        self._nodes = [ua.NodeId.from_string(tag.address) for tag in tags]
+        self._server = Server()
+        self._listening = False
+        self._by_exception = by_exception
+        self._last: list[tuple[float, bool] | None] = [None] * len(tags)
+
+    async def start(self) -> None:
+        """Build the address space and listen.
+
+        Raises:
+            FieldwardenError: the port is taken.
+        """
+        server = self._server
+        await server.init()
+        server.set_endpoint(self._endpoint)
+        server.set_server_name("Fieldwarden plant simulator")
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await server.set_application_uri(OPCUA_NAMESPACE)
+        index = await server.register_namespace(OPCUA_NAMESPACE)
+        folders = {}
+        for tag, node in zip(self._tags, self._nodes, strict=True):
+            equipment, _, leaf = str(node.Identifier).partition(".")
+            if equipment not in folders:
+                folders[equipment] = await server.nodes.objects.add_folder(index, equipment)
+            variable = await folders[equipment].add_variable(node, leaf, 0.0, ua.VariantType.Double)
+            await variable.write_attribute(
+                AttributeIds.Description,
+                ua.DataValue(ua.Variant(ua.LocalizedText(f"{tag.description}, {tag.unit}"))),
+            )
+        try:
+            await server.start()
+        except OSError as error:
+            raise _port_taken(self._endpoint, error) from error
+        self._listening = True
+
+    async def lose(self) -> None:
+        """Stop listening and drop every session."""
+        if self._listening and self._server.bserver is not None:
+            self._listening = False
+            await self._server.bserver.stop()
+
+    async def restore(self) -> None:
+        """Listen again on the same port.
+
+        Raises:
+            FieldwardenError: another process took the port meanwhile.
+        """
+        old = self._server.bserver
+        if self._listening or old is None:
+            return
+        self._server.bserver = BinaryServer(
+            self._server.iserver, old.hostname, old.port, self._server.limits
+        )
+        self._server.bserver.set_policies(self._server._policies)  # noqa: SLF001 - no accessor
+        try:
+            await self._server.bserver.start()
+        except OSError as error:
+            raise _port_taken(self._endpoint, error) from error
+        self._listening = True
+
+    async def stop(self) -> None:
+        """Stop for good."""
+        if self._server.bserver is not None:
+            if not self._listening:
+                self._server.bserver = None
+            self._listening = False
+            await self._server.stop()
+
+    async def publish(
+        self, values: Sequence[float], bad: Sequence[bool], clock_ns: Sequence[int]
+    ) -> None:
+        """Write one row; NaN leaves a node as it was. Times are wall ns of the source."""
+        if not self._listening:
+            return
+        write = self._server.iserver.write_attribute_value
+        stamps: dict[int, ua.DateTime] = {}  # nearly always one for the whole row
+        rows = zip(self._nodes, values, bad, clock_ns, strict=True)
+        for index, (node, value, is_bad, ns) in enumerate(rows):
+            unchanged = self._by_exception and self._last[index] == (value, is_bad)
+            if unchanged or value != value:  # noqa: PLR0124 - NaN: no value
+                continue
+            self._last[index] = (value, is_bad)
+            stamp = stamps.get(ns)
+            if stamp is None:
+                stamp = stamps[ns] = ua.DateTime.fromtimestamp(ns / 1e9, UTC)
+            await write(
+                node,
+                ua.DataValue(
+                    Value=ua.Variant(value, ua.VariantType.Double),
+                    StatusCode=_BAD if is_bad else _GOOD,
+                    SourceTimestamp=stamp,
+                    ServerTimestamp=stamp,
+                ),
+            )
+
+
+def _port_taken(endpoint: str, error: OSError) -> FieldwardenError:
+    port = urlsplit(endpoint).port
+    return FieldwardenError(
+        "starting the OPC UA server at",
+        endpoint,
+        str(error),
+        f"end the program that uses port {port} (ss -ltnp), or choose another port",
+    )

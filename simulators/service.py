@@ -1,0 +1,153 @@
+"""The plant as a running process: physics, faults and three servers on one schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from agent.clock import monotonic_ns, wall_ns
+from agent.errors import FieldwardenError
+from simulators.faults import Fault, Injector, TruthLog
+from simulators.modbus_server import ModbusServer
+from simulators.mqtt_publisher import MqttPublisher
+from simulators.opcua_server import OpcUaServer
+from simulators.plant import Laboratory, Plant, PlantSettings
+from simulators.tags import TAGS, columns_of
+
+DEFAULT_LAB_EVERY = 50  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the three servers are; `broker_*` is the broker that the line publishes to."""
+
+    opcua: str = "opc.tcp://127.0.0.1:4840/plant"
+    modbus_host: str = "127.0.0.1"
+    modbus_port: int = 5020
+    broker_host: str = "127.0.0.1"
+    broker_port: int = 1883
+
+
+def addresses_of(path: Path) -> Addresses:
+    """The addresses at which an agent's configuration expects the plant.
+
+    Raises:
+        FieldwardenError: the file can not be read or lacks one of the three sources.
+    """
+    try:
+        sources = tomllib.loads(path.read_text(encoding="utf-8"))["sources"]
+        reactor, utilities, line = (sources[n] for n in ("reactor", "utilities", "line"))
+        return Addresses(
+            reactor["endpoint"],
+            utilities["host"],
+            utilities.get("port", 502),
+            line["host"],
+            line.get("port", 1883),
+        )
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        hint = "it needs the sources reactor, utilities and line, as configs/demo.toml has them"
+        raise FieldwardenError("reading plant addresses", str(path), repr(error), hint) from error
+
+
+class PlantService:
+    """Runs the plant and serves it.
+
+    Args:
+        settings: of the plant; `speed` is shown by whoever starts it.
+        addresses: of the servers.
+        faults: script; times count from the first row.
+        truth: where the truth log goes, or None.
+        on_edge: told ``("start"|"end", fault)`` as it happens.
+        skip: rows of plant run before the first one, so that it is not the fitted history again.
+        by_exception: OPC UA reports only what changed.
+    """
+
+    def __init__(
+        self,
+        settings: PlantSettings,
+        addresses: Addresses,
+        faults: tuple[Fault, ...] = (),
+        truth: TextIO | None = None,
+        on_edge: Callable[[str, Fault], None] | None = None,
+        *,
+        skip: int = 0,
+        by_exception: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._faults = faults
+        self._truth = truth
+        self._on_edge = on_edge
+        self._plant = Plant(settings)
+        if skip:
+            self._plant.advance(skip)
+        self._laboratory = Laboratory(settings.seed, DEFAULT_LAB_EVERY)
+        self._injector = Injector(faults, settings.seed)
+        self._columns = {source: columns_of(source) for source in ("reactor", "utilities", "line")}
+        tags = {source: [TAGS[i] for i in where] for source, where in self._columns.items()}
+        self.opcua = OpcUaServer(addresses.opcua, tags["reactor"], by_exception=by_exception)
+        self.modbus = ModbusServer(addresses.modbus_host, addresses.modbus_port, tags["utilities"])
+        self.mqtt = MqttPublisher(addresses.broker_host, addresses.broker_port, tags["line"])
+        self._servers: dict[str, OpcUaServer | ModbusServer | MqttPublisher] = {
+            "reactor": self.opcua,
+            "utilities": self.modbus,
+            "line": self.mqtt,
+        }
+
+    async def run(self, seconds: float | None, on_ready: Callable[[], None]) -> int:
+        """Serve for `seconds` of wall time, or until cancelled; the result is the rows served.
+
+        Raises:
+            FieldwardenError: a port is taken.
+        """
+        row = 0
+        try:
+            for server in self._servers.values():
+                await server.start()
+            on_ready()
+            start_ns, start_wall_ns = monotonic_ns(), wall_ns()
+            truth = TruthLog(self._faults, self._truth, start_wall_ns)
+            while seconds is None or row * self._settings.interval_s < seconds:
+                due_ns = start_ns + round(row * self._settings.interval_s * 1e9)
+                await asyncio.sleep(max(0.0, (due_ns - monotonic_ns()) / 1e9))
+                await self._edges(truth, row * self._settings.interval_s)
+                await self._publish(row, start_wall_ns)
+                row += 1
+            truth.advance(row * self._settings.interval_s, wall_ns())
+        finally:
+            for server in self._servers.values():
+                await server.stop()
+        return row
+
+    async def _edges(self, truth: TruthLog, second: float) -> None:
+        for phase, fault in truth.advance(second, wall_ns()):
+            if fault.kind == "source_lost":
+                server = self._servers[fault.source]
+                await (server.lose() if phase == "start" else server.restore())
+            if self._on_edge is not None:
+                self._on_edge(phase, fault)
+
+    async def _publish(self, row: int, start_wall_ns: int) -> None:
+        second = row * self._settings.interval_s
+        measured, yields = self._plant.advance(1)
+        reading = self._injector.apply(np.array([second]), measured)
+        values, bad = reading.value[0].tolist(), reading.bad[0].tolist()
+        clock = (start_wall_ns + np.rint(reading.clock[0] * 1e9).astype(np.int64)).tolist()
+
+        def of(source: str) -> tuple[list[float], list[bool], list[int]]:
+            where = self._columns[source]
+            return [values[i] for i in where], [bad[i] for i in where], [clock[i] for i in where]
+
+        await self.opcua.publish(*of("reactor"))
+        self.modbus.publish(*of("utilities")[:2])
+        self.mqtt.publish(*of("line"))
+        now_ns = start_wall_ns + round(second * 1e9)
+        self.mqtt.publish_snapshot(values, bad, now_ns)
+        lab = self._laboratory.analyse(yields)[0]
+        if np.isfinite(lab):
+            self.mqtt.publish_lab(float(lab), now_ns)
