@@ -51,7 +51,7 @@ def tls_context(settings: Tls) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
     except (OSError, ssl.SSLError) as error:
-        raise _missing(settings.ca, str(error), "give a PEM file of authorities as `ca`") from error
+        raise _missing(settings.ca, _why(error), "give a PEM file of authorities as `ca`") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.certificate:
         try:
@@ -59,7 +59,7 @@ def tls_context(settings: Tls) -> ssl.SSLContext | None:
         except (OSError, ssl.SSLError) as error:
             raise _missing(
                 f"{settings.certificate} with {settings.private_key or 'no private_key'}",
-                str(error),
+                _why(error),
                 "certificate and private_key must be PEM, belong together and be readable",
             ) from error
     return context
@@ -71,12 +71,16 @@ def _read(path: Path) -> str:
             data = file.read(_LIMIT_BYTES + 1)
         text = data.decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise _missing(str(path), cause, "put the password, and nothing else, there") from error
+        raise _missing(str(path), _why(error), "put the password, and nothing else, there") from error
     if not text or len(data) > _LIMIT_BYTES:
         cause = "it is empty" if not text else f"it is longer than {_LIMIT_BYTES} bytes"
         raise _missing(str(path), cause, "put the password, and nothing else, there")
     return text
+
+
+def _why(error: Exception) -> str:
+    # The reason of an SSLError is in its text; its strerror is a file's when one is missing.
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _missing(subject: str, cause: str, hint: str) -> FieldwardenError:

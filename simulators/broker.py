@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agent.clock import monotonic_ns
 from agent.errors import FieldwardenError
+from simulators.children import end_with_parent
 
 MOSQUITTO_CONFIG = """\
 listener {port} 127.0.0.1
@@ -148,7 +149,12 @@ class BrokerProcess:
             config.write_text(MOSQUITTO_CONFIG.format(port=self.port), encoding="utf-8")
             command = [path, "-c", str(config)]
         self._process = subprocess.Popen(  # noqa: S603 - mosquitto or this very interpreter
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - only libc between fork and exec
         )
         deadline = monotonic_ns() + round(timeout_s * 1e9)
         while monotonic_ns() < deadline and self._process.poll() is None:

@@ -80,6 +80,7 @@ def history(
 @click.option("--seconds", type=float, help="stop by itself after so long; default: never")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--skip", default=0, show_default=True, help="rows run before the first one")
+@click.option("--repeat", type=float, help="play the fault script again every so many seconds")
 @click.option("--report-by-exception", is_flag=True, help="OPC UA tells only what changed")
 def plant(
     config: Path | None,
@@ -91,6 +92,7 @@ def plant(
     seconds: float | None,
     seed: int,
     skip: int,
+    repeat: float | None,
     *,
     report_by_exception: bool,
 ) -> None:
@@ -107,6 +109,7 @@ def plant(
             log,
             _say_edge,
             skip=skip,
+            repeat_s=repeat,
             by_exception=report_by_exception,
         )
         asyncio.run(_run_plant(service, seconds, addresses, speed))

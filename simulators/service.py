@@ -55,6 +55,16 @@ def addresses_of(path: Path) -> Addresses:
         raise FieldwardenError("reading plant addresses", str(path), repr(error), hint) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """One playing of the fault script: when it began (s, wall ns), its injector and its log."""
+
+    start_s: float
+    start_ns: int
+    injector: Injector
+    truth: TruthLog
+
+
 class PlantService:
     """Runs the plant and serves it.
 
@@ -65,6 +75,7 @@ class PlantService:
         truth: where the truth log goes, or None.
         on_edge: told ``("start"|"end", fault)`` as it happens.
         skip: rows of plant run before the first one, so that it is not the fitted history again.
+        repeat_s: begin the fault script again every so many seconds; None: play it once.
         by_exception: OPC UA reports only what changed.
     """
 
@@ -77,17 +88,21 @@ class PlantService:
         on_edge: Callable[[str, Fault], None] | None = None,
         *,
         skip: int = 0,
+        repeat_s: float | None = None,
         by_exception: bool = False,
     ) -> None:
         self._settings = settings
         self._faults = faults
+        self._repeat_s = repeat_s
+        if repeat_s is not None and any(fault.end > repeat_s for fault in faults):
+            cause = f"a fault ends after {repeat_s:g} s"
+            raise FieldwardenError("repeating the fault script every", f"{repeat_s:g} s", cause)
         self._truth = truth
         self._on_edge = on_edge
         self._plant = Plant(settings)
         if skip:
             self._plant.advance(skip)
         self._laboratory = Laboratory(settings.seed, DEFAULT_LAB_EVERY)
-        self._injector = Injector(faults, settings.seed)
         self._columns = {source: columns_of(source) for source in ("reactor", "utilities", "line")}
         tags = {source: [TAGS[i] for i in where] for source, where in self._columns.items()}
         self.opcua = OpcUaServer(addresses.opcua, tags["reactor"], by_exception=by_exception)
@@ -111,18 +126,26 @@ class PlantService:
                 await server.start()
             on_ready()
             start_ns, start_wall_ns = monotonic_ns(), wall_ns()
-            truth = TruthLog(self._faults, self._truth, start_wall_ns)
+            play = self._play(start_wall_ns)
             while seconds is None or row * self._settings.interval_s < seconds:
-                due_ns = start_ns + round(row * self._settings.interval_s * 1e9)
-                await asyncio.sleep(max(0.0, (due_ns - monotonic_ns()) / 1e9))
-                await self._edges(truth, row * self._settings.interval_s)
-                await self._publish(row, start_wall_ns)
+                second = row * self._settings.interval_s
+                await asyncio.sleep(max(0.0, start_ns / 1e9 + second - monotonic_ns() / 1e9))
+                if self._repeat_s is not None and second - play.start_s >= self._repeat_s:
+                    await self._edges(play.truth, self._repeat_s)
+                    play = self._play(start_wall_ns, play.start_s + self._repeat_s)
+                await self._edges(play.truth, second - play.start_s)
+                await self._publish(play, second - play.start_s)
                 row += 1
-            truth.advance(row * self._settings.interval_s, wall_ns())
+            play.truth.advance(row * self._settings.interval_s - play.start_s, wall_ns())
         finally:
             for server in self._servers.values():
                 await server.stop()
         return row
+
+    def _play(self, start_wall_ns: int, start_s: float = 0.0) -> _Play:
+        start_ns = start_wall_ns + round(start_s * 1e9)
+        injector = Injector(self._faults, self._settings.seed)
+        return _Play(start_s, start_ns, injector, TruthLog(self._faults, self._truth, start_ns))
 
     async def _edges(self, truth: TruthLog, second: float) -> None:
         for phase, fault in truth.advance(second, wall_ns()):
@@ -132,12 +155,11 @@ class PlantService:
             if self._on_edge is not None:
                 self._on_edge(phase, fault)
 
-    async def _publish(self, row: int, start_wall_ns: int) -> None:
-        second = row * self._settings.interval_s
+    async def _publish(self, play: _Play, second: float) -> None:
         measured, yields = self._plant.advance(1)
-        reading = self._injector.apply(np.array([second]), measured)
+        reading = play.injector.apply(np.array([second]), measured)
         values, bad = reading.value[0].tolist(), reading.bad[0].tolist()
-        clock = (start_wall_ns + np.rint(reading.clock[0] * 1e9).astype(np.int64)).tolist()
+        clock = (play.start_ns + np.rint(reading.clock[0] * 1e9).astype(np.int64)).tolist()
 
         def of(source: str) -> tuple[list[float], list[bool], list[int]]:
             where = self._columns[source]
@@ -146,7 +168,7 @@ class PlantService:
         await self.opcua.publish(*of("reactor"))
         self.modbus.publish(*of("utilities")[:2])
         self.mqtt.publish(*of("line"))
-        now_ns = start_wall_ns + round(second * 1e9)
+        now_ns = play.start_ns + round(second * 1e9)
         self.mqtt.publish_snapshot(values, bad, now_ns)
         lab = self._laboratory.analyse(yields)[0]
         if np.isfinite(lab):

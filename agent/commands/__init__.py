@@ -7,10 +7,13 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from agent.config import Configuration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,3 +61,22 @@ def set_up_logging(*, verbose: bool) -> None:
     if not verbose:  # these tell at INFO what our own source states tell better
         for name in ("asyncua", "pymodbus", "aiohttp.access", "amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def one_model(configuration: Configuration, model: str | None) -> str:
+    """The model that was asked for, or the only one there is.
+
+    Raises:
+        FieldwardenError: there is no such model, or several to choose from.
+    """
+    from agent.config_rules import nearest
+    from agent.errors import FieldwardenError
+
+    names = list(configuration.models)
+    if model is None and len(names) == 1:
+        return names[0]
+    if model in configuration.models:
+        return str(model)
+    cause = "none was named" if model is None else "there is no such model"
+    hint = nearest(model or "", names) or "add [models.<name>] to the configuration"
+    raise FieldwardenError("choosing model", model or "--model", cause, hint)

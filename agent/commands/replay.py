@@ -14,16 +14,19 @@ from agent.commands import config_argument
 @click.option(
     "--data",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Wide CSV or Parquet, or the journal (SQLite) of an agent.",
 )
 @click.option(
     "--events",
+    metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the events, one JSON object a line.",
 )
 @click.option(
     "--scans",
+    metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write one CSV line a scan: time, verdict, joint scores, worst detectors.",
 )
@@ -40,4 +43,8 @@ def command(config: Path, data: Path, events: Path | None, scans: Path | None) -
 
     if events is None and scans is None:
         raise click.UsageError("nothing to write: give --events, --scans or both")
-    replay(load(config), data, events, scans)
+    result = replay(load(config), data, events, scans)
+    click.echo(
+        f"{result.entries} entries, {result.scans} scans, {result.events} events, "
+        f"{result.raised} conditions raised"
+    )

@@ -22,8 +22,8 @@ def command(config: Path, *, verbose: bool) -> None:
     """
     import asyncio
 
-    from agent import app
+    from agent.app import run
     from agent.config_load import load
 
     set_up_logging(verbose=verbose)
-    asyncio.run(app.run(load(config)))
+    asyncio.run(run(load(config)))

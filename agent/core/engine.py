@@ -37,6 +37,7 @@ class Engine:
         self.sequence = 0
         self.time_ns = 0
         self._window_ns = 0
+        self.texts: dict[int, str] = {}
         tags = len(spec.tags)
         self._last = np.zeros(
             tags, [("value", "f8"), ("arrival_ns", "i8"), ("source_ns", "i8"), ("quality", "i8")]
@@ -68,7 +69,9 @@ class Engine:
             summaries += self._close_window(boundary)
             at = stop
         events += self._advance(block, at, len(block) if block else 0, entry.sealed_ns)
-        if isinstance(entry, Command):
+        if isinstance(entry, Command) and entry.kind == "text":
+            self.texts[int(entry.data["code"])] = str(entry.data["text"])
+        elif isinstance(entry, Command):
             events += self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
         self.sequence = entry.sequence
         return Outcome(tuple(events), tuple(summaries))
@@ -161,6 +164,7 @@ class Engine:
         facts = {
             "sequence": self.sequence, "time_ns": self.time_ns, "window_ns": self._window_ns,
             "judge": self.judge.to_json(),
+            "texts": {str(code): text for code, text in sorted(self.texts.items())},
             "baselines": {model.name: model.baseline.digest for model in self.spec.models},
         }
         return snapshot.dump(self._lasting(), self._keys(), facts)
@@ -175,6 +179,7 @@ class Engine:
         self.sequence, self.time_ns = int(facts["sequence"]), int(facts["time_ns"])
         self._window_ns = int(facts["window_ns"])
         self.judge.from_json(facts["judge"])
+        self.texts = {int(code): text for code, text in facts["texts"].items()}
         for index, model in enumerate(self.spec.models):
             if facts["baselines"].get(model.name) != model.baseline.digest:
                 # States are in units of the old baseline: this model alone warms up again.

@@ -1,16 +1,28 @@
-"""One model's joint charts in service; a model without joint structure has none."""
+"""One model's joint charts in service: T2 and SPE of its scans, in groups of inputs.
+
+A model without joint structure (one usable input, a short record) has no groups and never flags.
+Flags of a chart are those of its worst group: raised when the first group raises it, cleared when
+the last one clears it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from agent.core.flag import Flag
+from agent.core.kernels import joint as kernel
+from agent.core.kernels.base import TRANSITION
 from agent.core.spec import ModelSpec
 from agent.types import Float64, Int64
 
-NAMES = ("t2", "spe", "t2_slow", "spe_slow")
+SWAP_REMOVES = 0.9
+"""Share of SPE that exchanging two inputs must remove for them to be called swapped."""
+
+_RANK = 20
 
 
 class JointCharts:
@@ -18,21 +30,181 @@ class JointCharts:
 
     def __init__(self, index: int, model: ModelSpec) -> None:
         self._index = index
+        inputs = model.baseline.modes[0].inputs
+        self._centre = np.array([item.centre for item in inputs])
+        self._scale = np.array([item.scale for item in inputs])
+        found = model.baseline.modes[0].joint.get("groups", ())
+        self._groups = [_Group(item, model.scan_ns) for item in found]
 
     def fold(self, times: Int64, z: Float64, good: np.ndarray[Any, Any]) -> list[Flag]:
-        return []
+        """Judge m scans: int64[m] ns, float64[m, d] standardised, uint8[m] (bit 1: all usable)."""
+        if not self._groups:
+            return []
+        usable = (good >> 1) & np.uint8(1)
+        changes: list[tuple[int, int, int, float]] = []
+        before = self._active()
+        for number, group in enumerate(self._groups):
+            changes += [
+                (int(o["time_ns"]), int(o["row"]), number if o["up"] else ~number,
+                 float(o["score"]))
+                for o in group.fold(times, z, usable)
+            ]
+        return self._worst_of_groups(sorted(changes), before)
+
+    def _worst_of_groups(
+        self, changes: list[tuple[int, int, int, float]], up: list[set[int]]
+    ) -> list[Flag]:
+        flags = []
+        for time_ns, chart, who, score in changes:
+            was = bool(up[chart])
+            if who >= 0:
+                up[chart].add(who)
+            else:
+                up[chart].discard(~who)
+            if bool(up[chart]) != was:
+                flags.append(Flag(time_ns, _RANK + chart, self._index, not was, score,
+                                  kernel.CHARTS[chart], "joint"))
+        return flags
+
+    def _active(self) -> list[set[int]]:
+        """Per chart, the groups whose flag is up."""
+        return [
+            {n for n, group in enumerate(self._groups) if group.state[0]["active"][chart]}
+            for chart in range(len(kernel.CHARTS))
+        ]
 
     def flagged(self) -> bool:
-        return False
+        """Whether any chart of any group is raised."""
+        return any(bool(group.state[0]["active"].any()) for group in self._groups)
 
     def scores(self) -> tuple[float, float, float, float]:
-        return (0.0, 0.0, 0.0, 0.0)
+        """Each chart's score (statistic over limit), the worst over groups."""
+        worst = np.zeros(len(kernel.CHARTS))
+        for group in self._groups:
+            worst = np.maximum(worst, group.state[0]["score"])
+        return (float(worst[0]), float(worst[1]), float(worst[2]), float(worst[3]))
 
     def shares(self, recent: Float64, chart: str) -> list[float]:
-        return [0.0] * recent.shape[1]
+        """Per input, the share of T2 or SPE that replacing it by its reconstruction removes.
+
+        Reconstruction-based contributions (Alcala & Qin 2009) of the mean of the last scans:
+        they name the faulty input where plain contributions smear over its neighbours.
+        """
+        shares = np.zeros(len(self._centre))
+        mean = _latest_mean(recent)
+        if mean is None:
+            return shares.tolist()  # type: ignore[no-any-return]
+        for group in self._groups:
+            found = group.removed(mean, spe=chart.startswith("spe"))
+            shares[group.columns] = np.maximum(shares[group.columns], found)
+        return shares.tolist()  # type: ignore[no-any-return]
 
     def swapped(self, recent: Float64) -> tuple[int, int] | None:
-        return None
+        """The two inputs whose exchange, in their units, removes SPE; None where there are none."""
+        mean = _latest_mean(recent)
+        if mean is None:
+            return None
+        raw = mean * self._scale + self._centre
+        best: tuple[float, tuple[int, int]] = (SWAP_REMOVES, (-1, -1))
+        for group in self._groups:
+            found = group.best_swap(mean, raw, self._centre, self._scale)
+            if found is not None and found[0] > best[0]:
+                best = found
+        return best[1] if best[1][0] >= 0 else None
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {}
+        """Everything that lasts, by name."""
+        kept: dict[str, np.ndarray[Any, Any]] = {}
+        for number, group in enumerate(self._groups):
+            kept[f"joint.{number}.state"] = group.state
+            kept[f"joint.{number}.ring"] = group.ring
+        return kept
+
+
+def _latest_mean(recent: Float64) -> Float64 | None:
+    """The mean of the last few scans, in which noise is damped and the fault is not."""
+    if not len(recent):
+        return None
+    mean: Float64 = recent[-5:].mean(axis=0)
+    return mean
+
+
+@dataclass(slots=True)
+class _Group:
+    """One group's parameters and state, as `fold_joint` takes them."""
+
+    params: np.ndarray[Any, Any]
+    columns: Int64
+    loadings: Float64
+    offset: Float64
+    state: np.ndarray[Any, Any]
+    ring: Float64
+    work: Float64
+
+    def __init__(self, item: Mapping[str, Any], scan_ns: int) -> None:
+        self.columns = np.array(item["columns"], np.int64)
+        self.loadings = np.ascontiguousarray(item["loadings"], np.float64)
+        self.offset = np.array(item["offset"], np.float64)
+        self.params = np.zeros(1, kernel.PARAMS)
+        for name in ("components", "lags", "alpha", "cap", "limit"):
+            self.params[0][name] = item[name]
+        self.params[0]["gap_ns"] = 3 * scan_ns // 2
+        d = len(self.columns)
+        self.state = np.zeros(1, kernel.STATE)
+        self.state[0]["smooth"] = item["mean"][2:] if "mean" in item else 0.0
+        self.ring = np.zeros((int(item["lags"]) + 1, d))
+        self.work = np.zeros((2, len(self.offset)))
+
+    def fold(
+        self, times: Int64, z: Float64, good: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any]:
+        out = np.zeros(4 * len(times), TRANSITION)
+        scores = np.zeros((len(times), 4))
+        written = kernel.fold_joint(
+            self.params, self.loadings, self.offset, self.state, self.ring, self.work, times,
+            np.ascontiguousarray(z[:, self.columns]), good, out, scores,
+        )
+        return out[:written]
+
+    def _directions(self, *, spe: bool) -> tuple[Float64, Float64]:
+        k = int(self.params[0]["components"])
+        part = slice(k, None) if spe else slice(0, k)
+        return self.loadings[:, part], self.offset[part]
+
+    def removed(self, mean: Float64, *, spe: bool) -> Float64:
+        """float64[d]: the share of the statistic that each input's reconstruction removes."""
+        loadings, offset = self._directions(spe=spe)
+        d = len(self.columns)
+        scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - offset
+        total = float(scores @ scores)
+        shares = np.zeros(d)
+        if total <= 0.0 or loadings.shape[1] == 0:
+            return shares
+        for j in range(d):
+            own = loadings[j::d]
+            pull = own @ scores
+            gram = own @ own.T + 1e-12 * np.eye(len(own))
+            shares[j] = float(pull @ np.linalg.solve(gram, pull)) / total
+        return np.clip(shares, 0.0, 1.0)
+
+    def best_swap(
+        self, mean: Float64, raw: Float64, centre: Float64, scale: Float64
+    ) -> tuple[float, tuple[int, int]] | None:
+        """(share of SPE removed, the two inputs) of the best exchange; None below two inputs."""
+        loadings, offset = self._directions(spe=True)
+        d, lags = len(self.columns), len(self.ring)
+        if d < 2 or loadings.shape[1] == 0:
+            return None
+        summed = sum(loadings[lag * d : (lag + 1) * d] for lag in range(lags))
+        now = mean[self.columns] @ summed - offset
+        total = float(now @ now)
+        if total <= 0.0:
+            return None
+        first, second = np.triu_indices(d, 1)
+        a, b = self.columns[first], self.columns[second]
+        as_a = (raw[b] - centre[a]) / scale[a] - mean[a]
+        as_b = (raw[a] - centre[b]) / scale[b] - mean[b]
+        moved = now + as_a[:, None] * summed[first] + as_b[:, None] * summed[second]
+        removed = 1.0 - (moved * moved).sum(axis=1) / total
+        best = int(np.argmax(removed))
+        return float(removed[best]), (int(a[best]), int(b[best]))

@@ -111,7 +111,7 @@ def scalar(value: Any, *, is_text: bool, dictionary: Dictionary) -> tuple[float,
 
 def settle(value: Float64, quality: UInt16) -> None:
     """Make values and qualities agree, in place: what is not finite or bad becomes NaN and bad."""
-    not_finite = ~np.isfinite(value)
+    not_finite = ~np.isfinite(value) & ((quality & _BAD) == 0)
     quality[not_finite] |= _BAD | _NOT_A_NUMBER
     value[(quality & _BAD) != 0] = np.nan
 

@@ -21,6 +21,7 @@ from agent.errors import SourceError
 from agent.types import Int32, Quality
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BAD = int(Quality.BAD)
 _SEVERITY = 0xC0000000
 _UNCERTAIN_SEVERITY = 0x40000000
 _CODE = 0xFFFF0000
@@ -140,8 +141,10 @@ class Decoder:
             if status & _OVERFLOW == _OVERFLOW:
                 self.overflowed += 1
             value = None if data.Value is None else data.Value.Value
+            if quality & _BAD:
+                value = np.nan
             # A text tag's numbers need their codes too, so only plain floats skip `scalar`.
-            if value.__class__ is not float or self._is_text[handle]:
+            elif value.__class__ is not float or self._is_text[handle]:
                 value, bits = self._scalar(value, handle)
                 quality |= bits
             stamp = data.SourceTimestamp

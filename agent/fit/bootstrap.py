@@ -16,6 +16,7 @@ from agent.types import Float64
 
 CHAINS = 1000
 STEPS = 1500
+RUN = 2.0  # blocks in a row on average; they are nearly uncorrelated already
 
 
 def allowance(blocks: float) -> tuple[float, float]:
@@ -29,20 +30,24 @@ def allowance(blocks: float) -> tuple[float, float]:
     return 2.0 / np.sqrt(blocks), float(blocks / chi2.ppf(0.025, blocks))
 
 
-def resample(
-    pool: Float64, block: int, run: float, rng: np.random.Generator
-) -> Float64:
-    """Series of block statistics float64[STEPS, CHAINS] from the pool float64[offsets]."""
+def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
+    """Series of block statistics float64[STEPS, CHAINS] of unit long-run variance.
+
+    The pool float64[offsets], of mean 0, is scaled so that what resampling breaks of the
+    dependence is made good for: in service the statistic is divided by its long-run deviation.
+    """
     n = len(pool)
-    anew = rng.random((STEPS, CHAINS), np.float32) < 1.0 / run
-    anew[0] = True
+    spread = float(np.mean(pool**2))
+    lag = float(np.mean(pool[block:] * pool[:-block])) if n > 2 * block else 0.0
+    kept = spread + 2.0 * (1.0 - 1.0 / RUN) * max(lag, 0.0)
+    anew = rng.random((STEPS, CHAINS), np.float32) < 1.0 / RUN
     start = rng.integers(0, n, (STEPS, CHAINS), np.int32)
     index = np.empty((STEPS, CHAINS), np.int32)
     at = start[0]
     for step in range(STEPS):
         at = np.where(anew[step], start[step], (at + block) % n)
         index[step] = at
-    return pool[index]
+    return pool[index] / np.sqrt(kept)
 
 
 def thresholds(series: Float64, k: float, log_arl: float) -> tuple[float, float]:

@@ -111,7 +111,7 @@ def _report(
             tag=tag, unit=configuration.tags[tag].unit, centre=item.centre, scale=item.scale,
             noise=item.noise, interval_ns=item.interval_ns, tau=item.tau, n_eff=item.n_eff,
             trained=item.trained, edges=item.edges, longest_gap=item.longest_gap,
-            r2=float(joint.r2[position]), provisional=item.provisional, detectors=item.detectors,
+            r2=float(joint.relations[position].r2), provisional=item.provisional, detectors=item.detectors,
         )
         for position, (tag, item) in enumerate(zip(model.inputs, fits, strict=True))
     )

@@ -17,6 +17,7 @@ from agent.errors import BaselineError
 from agent.types import Float64
 
 DECORRELATED = 0.75  # share of the long-run variance that a block of 4 tau of AR(1) shows
+_AGREES = 1.5  # sampling errors within which a model of the dynamics is taken to hold
 _TINY = 1e-280  # smaller variation than this can not be scaled in float64
 
 
@@ -83,7 +84,7 @@ def read_record(values: Float64, name: str) -> Record:
     scale = float(np.std(raw / unit - mean / unit)) * unit
     constant = not scale > max(_TINY, 1e-12 * unit)
     if constant:
-        mean = float(np.median(raw))
+        mean = float(raw[0])
         scale = 0.01 * max(abs(mean), 1e-3) if unit < 1e300 else 0.01 * unit
         notes.append("constant: only leaving its value by 1 % is watched")
     return Record(
@@ -110,7 +111,7 @@ def _usable(
             "check the column's name and units, or leave the input out of the model",
         )
     finite = values[usable]
-    low, middle, high = np.percentile(finite, [25, 50, 75])
+    low, middle, high = np.percentile(finite, [25, 50, 75], method="lower")
     spread = high / 1.35 - low / 1.35
     notes: list[str] = []
     if spread > 0:
@@ -131,7 +132,12 @@ def _resolution(raw: Float64) -> float:
 
 
 def dynamics(z: Float64) -> Dynamics:
-    """Decorrelation block and long-run variance of a series float64[n] (any mean and scale)."""
+    """Decorrelation block and long-run variance of a series float64[n] (any mean and scale).
+
+    Slow components are admitted one by one, from fast to slow, until the variances of block means
+    are explained within their sampling error, so that noise in the few longest blocks is not taken
+    for movement.
+    """
     n = len(z)
     variance = float(np.var(z))
     if n < 16 or not variance > 0:
@@ -142,16 +148,29 @@ def dynamics(z: Float64) -> Dynamics:
     observed /= variance
     times = np.concatenate([[0.0], np.geomspace(0.7, n / 10.0, 24)])
     model = np.column_stack([_mean_variance(lengths, t) - _mean_variance(n, t) for t in times])
-    weight = np.sqrt(n / lengths) / observed
+    weights = np.zeros(len(times))
+    for slowest in range(2, len(times) + 1):
+        weights = _mixture(model[:, :slowest], observed, n / lengths)
+        shown = model[:, :slowest] @ weights
+        long_run = float(weights @ [_long_run(t) for t in times[:slowest]])
+        error = np.sqrt(2.0 * np.maximum(lengths, long_run) / n)
+        if np.all(np.abs(observed / shown - 1.0) <= _AGREES * error + 0.01):
+            break
+    times = times[: len(weights)]
+    grid = np.unique(np.round(np.geomspace(1, max(n, 2), 400)))
+    grown = sum(w * _mean_variance(grid, t) * grid for w, t in zip(weights, times, strict=True))
+    enough = np.flatnonzero(grown >= DECORRELATED * long_run)
+    return Dynamics(float(grid[enough[0]]) if len(enough) else float(n), long_run)
+
+
+def _mixture(model: Float64, observed: Float64, blocks: Float64) -> Float64:
+    """Non-negative weights of the components, summing to 1."""
+    weight = np.sqrt(blocks) / observed
     weights, _ = nnls(model * weight[:, None], observed * weight)
     if not weights.sum() > 0:
-        return Dynamics(4.0, 1.0)
-    weights /= weights.sum()
-    long_run = float(weights @ [_long_run(t) for t in times])
-    grid = np.unique(np.round(np.geomspace(1, max(n, 2), 400)))
-    shown = sum(w * _mean_variance(grid, t) * grid for w, t in zip(weights, times, strict=True))
-    enough = np.flatnonzero(shown >= DECORRELATED * long_run)
-    return Dynamics(float(grid[enough[0]]) if len(enough) else float(n), long_run)
+        weights = np.zeros(model.shape[1])
+        weights[0] = 1.0
+    return weights / weights.sum()
 
 
 def _lengths(n: int) -> Float64:

@@ -100,6 +100,7 @@ def fit_input(
         fitted["level"] = _level(record, moves, 1, arl, rng)
         fitted["drift"] = _level(record, moves, DRIFT_BLOCKS, arl, rng)
         fitted["noise"] = _noise(record, differences, interval_ns, arl, rng)
+    fitted = {name: _plain(values) for name, values in fitted.items()}
     provisional = not record.constant and n < ENOUGH_TAU * moves.tau
     return InputFit(
         centre=record.centre,
@@ -119,6 +120,14 @@ def fit_input(
         thresholds=_thresholds(fitted, record),
         notes=record.notes,
     )
+
+
+def _plain(values: dict[str, float]) -> dict[str, float]:
+    """Python numbers, for JSON; integers stay integers."""
+    return {
+        name: int(value) if isinstance(value, int | np.integer) else float(value)
+        for name, value in values.items()
+    }
 
 
 def _edges(record: Record) -> tuple[float, ...]:
@@ -228,7 +237,7 @@ def _chart(
 ) -> dict[str, float]:  # fmt: skip
     """Parameters of a CUSUM on block statistics; `apart` float64[offsets], from their centre."""
     wider, factor = bootstrap.allowance(blocks)
-    series = bootstrap.resample(apart / deviation, block, 5.0, rng)
+    series = bootstrap.resample(apart, block, rng)
     log_arl = np.log(max(2 * arl / block, 2.0)) * factor
     h_up, h_down = bootstrap.thresholds(series, k, log_arl)
     return {

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
@@ -39,6 +39,7 @@ from agent.sources.base import (
     TagBinding,
     parse_all,
     tag_ids,
+    why,
 )
 from agent.types import SourceState
 
@@ -119,8 +120,8 @@ class Connection:
             except TimeoutError as error:
                 cause = f"no answer within {timeout_s:g} s"
                 raise self._error(request, unit, cause) from error
-            except (ModbusException, OSError) as error:
-                raise self._error(request, unit, str(error) or type(error).__name__) from error
+            except Exception as error:  # a strange device can make pymodbus raise all
+                raise self._error(request, unit, why(error)) from error
             finally:
                 if not answered:
                     self.close()
@@ -199,13 +200,13 @@ class _Poll:
         self.requests = tuple(requests)
         self.decoder = Decoder(self.addresses, self.requests)
 
+    def text(self, request: Request) -> str:
+        """One read and its tags, for people."""
+        return f"{request} for " + ", ".join(self._names[column] for column in request.columns)
+
     def lines(self) -> list[str]:
         """The plan, for people."""
-        return [
-            f"every {self.interval_s:g} s: {request} for "
-            + ", ".join(self._names[column] for column in request.columns)
-            for request in self.requests
-        ]
+        return [f"every {self.interval_s:g} s: {self.text(each)}" for each in self.requests]
 
 
 def _polls(name: str, config: ModbusSource, tags: Mapping[str, TagBinding]) -> list[_Poll]:
@@ -276,7 +277,7 @@ class ModbusLink:
         """One poll: read, decode, hand over."""
         answers: list[tuple[Request, bytes | int]] = []
         for request in poll.requests:
-            answers += await self._read(poll, request)
+            answers += await _narrowed(self._read, request, poll.addresses)
         requests = tuple(request for request, _ in answers)
         if requests != poll.requests:
             poll.use(requests)
@@ -289,15 +290,21 @@ class ModbusLink:
         self._health.arrived(len(value))
         self._health.live(f"some reads are refused: {reason}" if reason else "")
 
-    async def _read(self, poll: _Poll, request: Request) -> list[tuple[Request, bytes | int]]:
-        """One read, in smaller ones where the device refuses it as it is."""
+    async def _read(self, request: Request) -> bytes | int:
         answer = await self._connection.read(request, self._unit, self._timeout_s)
-        if isinstance(answer, bytes):
-            self._bytes += len(answer)
-        elif answer in _NARROWED and len(request.columns) > 1:
-            parts = decode.split(request, poll.addresses)
-            return [pair for part in parts for pair in await self._read(poll, part)]
-        return [(request, answer)]
+        self._bytes += len(answer) if isinstance(answer, bytes) else 0
+        return answer
+
+
+async def _narrowed(
+    read: Callable[[Request], Awaitable[bytes | int]], request: Request, addresses: list[Address]
+) -> list[tuple[Request, bytes | int]]:
+    """One read, in smaller ones where the device refuses it as it is."""
+    answer = await read(request)
+    if answer in _NARROWED and len(request.columns) > 1:
+        parts = decode.split(request, addresses)
+        return [pair for part in parts for pair in await _narrowed(read, part, addresses)]
+    return [(request, answer)]
 
 
 def create(
@@ -318,11 +325,20 @@ async def probe(
 ) -> list[str]:
     """Read every planned request once; see `agent.sources.SourceKind.probe`."""
     lines: list[str] = []
+    refused: list[str] = []
+    polls = _polls(name, config, tags)
     with Connection(config.host, config.port) as connection:
-        for poll in _polls(name, config, tags):
-            for request, line in zip(poll.requests, poll.lines(), strict=True):
-                answer = await connection.read(request, config.unit, timeout_s)
-                if isinstance(answer, int):
-                    line += f": refused as one read, {decode.exception_text(answer)}"
-                lines.append(line)
+
+        async def read(request: Request) -> bytes | int:
+            return await connection.read(request, config.unit, timeout_s)
+
+        for poll in polls:
+            lines += poll.lines()
+            for planned in poll.requests:
+                for request, answer in await _narrowed(read, planned, poll.addresses):
+                    if isinstance(answer, int):
+                        refused.append(f"{poll.text(request)}: {decode.exception_text(answer)}")
+    if refused:
+        hint = "compare area, offset and unit with the device's register list; offsets start at 0"
+        raise SourceError("reading", f"source {name!r}", "; ".join(refused), hint)
     return lines

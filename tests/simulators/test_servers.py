@@ -230,6 +230,19 @@ async def test_lost_line_falls_silent_and_comes_back(addresses, inbox):
         await inbox.wait("plant/line1/site", quiet + 3)
 
 
+async def test_repeated_script_plays_again(addresses):
+    """With a period of 1 s the fault starts and ends in each period, at its time in it."""
+    tables = [{"kind": "stuck", "tag": "feed.flow", "start": 0.3, "duration": 0.3}]
+    async with Running(addresses, tables, repeat_s=1.0) as running:
+        await until(lambda: len(running.truth.getvalue().splitlines()) >= 5)
+        lines = [json.loads(line) for line in running.truth.getvalue().splitlines()]
+        assert [line["phase"] for line in lines[:5]] == ["start", "end", "start", "end", "start"]
+        assert lines[2]["start_ns"] - lines[0]["start_ns"] == 1_000_000_000
+        assert 0 <= lines[2]["at_ns"] - lines[2]["start_ns"] < 500_000_000
+    with pytest.raises(FieldwardenError, match="ends after"):
+        Running(addresses, tables, repeat_s=0.5)
+
+
 async def test_soft_sensor_predicts_from_the_plants_snapshots(addresses, inbox):
     """The model publishes a prediction a snapshot, equal to its formula."""
     sensor = SoftSensor(MODEL_INPUTS, (0.0, 2.0) + (0.0,) * (len(MODEL_INPUTS) - 2), 1.0)

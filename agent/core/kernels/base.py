@@ -28,12 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
+from agent.core.kernels.compiler import kernel
+
+__all__ = ["NEVER", "TRANSITION", "Detector", "kernel"]
 
 NEVER = 1e300
 """A limit that no statistic reaches: values are clipped to +-1e9 before they are folded."""
@@ -42,11 +43,6 @@ TRANSITION = np.dtype(
     [("row", np.int32), ("up", np.int32), ("time_ns", np.int64), ("score", np.float64)]
 )
 """One flag raised (`up` 1) or cleared (`up` 0): chart row, engine time, score at that moment."""
-
-
-def kernel(function: F) -> F:
-    """Compile a kernel (numba, cached, no fastmath); `NUMBA_DISABLE_JIT=1` leaves it Python."""
-    return numba.njit(cache=True, error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""`fieldwarden check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from agent.commands import config_argument
+
+_SIGNS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "fault": ("red", "FAULT")}
+
+
+@click.command(name="check")
+@config_argument
+@click.option("--offline", is_flag=True, help="Connect to nothing.")
+@click.option("--strict", is_flag=True, help="Warnings fail too: before going live.")
+@click.option(
+    "--timeout",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 600.0),
+    help="Seconds for each source.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_context
+def command(
+    ctx: click.Context, config: Path, *, offline: bool, strict: bool, timeout: float, as_json: bool
+) -> None:
+    """Validate a configuration, try its sources, print the plan; exit 0 or 1.
+
+    What is wrong in the file, in a baseline or at a source that answers is a fault. A source that
+    does not answer now, or a baseline not made yet, is a warning: the agent copes with both.
+
+    \b
+    Examples:
+      fieldwarden check config.toml
+      fieldwarden check config.toml --offline
+      fieldwarden check config.toml --strict      # everything must be there and answer
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from agent.check import check
+    from agent.config_load import load
+
+    console = Console(highlight=False, soft_wrap=True)
+    configuration = load(config)
+    worst = "ok"
+    items = asyncio.run(check(configuration, offline=offline, timeout_s=timeout))
+    for item in items:
+        if item.level == "fault" or (item.level == "warning" and worst == "ok"):
+            worst = item.level
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {
+                        "level": item.level,
+                        "subject": item.subject,
+                        "text": item.text,
+                        "hint": item.hint,
+                    }
+                )
+            )
+            continue
+        style, sign = _SIGNS[item.level]
+        console.print(f"[{style}]{sign:>7}[/{style}]  ", end="")
+        console.print(f"{item.subject}: {item.text}", markup=False)
+        if item.hint:
+            console.print(f"{'':9}hint: {item.hint}", markup=False)
+    ctx.exit(1 if worst == "fault" or (strict and worst == "warning") else 0)

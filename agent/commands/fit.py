@@ -1,0 +1,151 @@
+"""`fieldwarden fit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.commands import config_argument, model_option, one_model
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from agent.config import Configuration
+    from agent.csv_data import Table
+    from agent.fit.model import FitReport, FitRow
+
+
+@click.command(name="fit")
+@config_argument
+@model_option
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Training data: wide CSV or Parquet with a column for every input.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> None:
+    """Write a model's baseline: what it was trained on, and every threshold.
+
+    The table shows each input's correlation time, how many independent samples the record holds,
+    its detectors with their thresholds, and its share of the promised false alarms.
+
+    \b
+    Examples:
+      fieldwarden fit config.toml --model yield --data train.csv
+      fieldwarden fit config.toml --data train.parquet --json
+    """
+    from agent.baseline_file import write_baseline
+    from agent.config_load import load
+    from agent.csv_data import read_table
+
+    configuration = load(config)
+    name = one_model(configuration, model)
+    table = read_table(data, configuration.models[name].inputs)
+    report = _fit(configuration, name, table, quiet=as_json)
+    target = Path(configuration.models[name].baseline)
+    digest = write_baseline(target, report.baseline)
+    if as_json:
+        click.echo(json.dumps(_document(report, target, digest), allow_nan=False))
+        return
+    _print(configuration, report, target, digest)
+
+
+def _fit(configuration: Configuration, name: str, table: Table, *, quiet: bool) -> FitReport:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from agent.errors import FieldwardenError
+
+    try:
+        from agent.fit.model import fit_model
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "scipy":
+            raise
+        hint = "pip install 'fieldwarden[fit]'"
+        raise FieldwardenError("fitting", f"model {name}", "this needs scipy", hint) from error
+    # The bar goes to stderr, so that what is printed can be piped.
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task(f"fitting {name}", total=None)
+        return fit_model(
+            configuration,
+            name,
+            table,
+            progress=lambda what, done, of: bar.update(
+                task, description=what, completed=done, total=of
+            ),
+        )
+
+
+def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "model": report.baseline.model,
+        "model_version": report.baseline.model_version,
+        "baseline": str(target),
+        "digest": digest,
+        "provisional": report.baseline.provisional,
+        "provisional_text": report.baseline.provisional_text,
+        "inputs": [asdict(row) for row in report.rows],
+        "joint_false_alarms_per_month": report.joint_per_month,
+        "gateway_false_alarms_per_month": report.gateway_per_month,
+        "notes": list(report.notes),
+    }
+
+
+def _print(configuration: Configuration, report: FitReport, target: Path, digest: str) -> None:
+    from rich.console import Console
+
+    console = Console()
+    baseline = report.baseline
+    console.print(_table(report))
+    console.print(
+        f"false alarms expected: {report.gateway_per_month:.3g} a month for the whole gateway "
+        f"(promised: {configuration.gateway.false_alarms}), "
+        f"{report.joint_per_month:.3g} of them by the inputs jointly",
+        highlight=False,
+    )
+    if baseline.provisional:
+        console.print(baseline.provisional_text, style="yellow", markup=False)
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    console.print(f"{target}: {digest[:12]}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(report: FitReport) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    title = f"model {report.baseline.model}, version {report.baseline.model_version}"
+    table = RichTable(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("input", "unit"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("tau", "n eff", "R2", "false alarms\na month"):
+        table.add_column(heading, justify="right")
+    table.add_column("thresholds")
+    table.add_column("")
+    for row in report.rows:
+        table.add_row(
+            row.tag,
+            row.unit,
+            f"{row.tau_s:.3g} s",
+            f"{row.n_eff:.0f}",
+            f"{row.r2:.2f}",
+            f"{row.false_alarms_per_month:.2g}",
+            ", ".join(f"{name} {value}" for name, value in row.thresholds.items()),
+            _remark(row),
+        )
+    return table
+
+
+def _remark(row: FitRow) -> str:
+    notes = list(row.notes)
+    if row.provisional:
+        notes.insert(0, f"provisional: {row.needed_s / 3600:.3g} h more needed")
+    return "; ".join(notes)

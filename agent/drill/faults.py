@@ -1,0 +1,131 @@
+"""Faults put into recorded normal data: pure functions of columns, one row of `FAULTS` a kind.
+
+`sd` is the standard deviation of the training record, `noise` that of its first differences / sqrt 2,
+so sizes mean the same on every input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.core.baseline import InputBaseline
+from agent.types import Float64, Int64, Quality, UInt16
+
+SPIKE_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Rows of all inputs: what was measured, its quality, and the source's time stamps.
+
+    `values` float64[n, d], `quality` uint16[n, d], `source_ns` int64[n, d], `time_ns` int64[n].
+    """
+
+    time_ns: Int64
+    values: Float64
+    quality: UInt16
+    source_ns: Int64
+
+
+def recording(time_ns: Int64, values: Float64) -> Recording:
+    """Normal data: good quality, source time equal to arrival."""
+    quality = np.zeros(values.shape, np.uint16)
+    source = np.repeat(time_ns[:, None], values.shape[1], axis=1)
+    return Recording(time_ns, values.copy(), quality, source)
+
+
+Inject = Callable[[Float64, float, InputBaseline, np.random.Generator], Float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind in one size; `rows` is how long it may take to be found, in samples.
+
+    `hard` says that it is at the edge of what can be found, so that it is reported, not promised.
+    """
+
+    kind: str
+    size: float
+    text: str
+    rows: int = 600
+    hard: bool = False
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("stuck", 0.0, "stuck at its last value"),
+    Fault("spikes", 8.0, "spikes of 8 noise"),
+    Fault("bias", 3.0, "bias of 3 sd"),
+    Fault("noise", 3.0, "noise x3"),
+    Fault("fahrenheit", 0.0, "degC becomes degF"),
+    Fault("scale", 1000.0, "values x1000"),
+    Fault("dropout", 0.0, "no more values"),
+    Fault("frozen_clock", 0.0, "source clock stands still"),
+    Fault("bad_quality", 0.0, "marked bad by its source"),
+    Fault("swap", 0.0, "swapped with a tag of another range"),
+    Fault("bias", 1.0, "bias of 1 sd", rows=3600, hard=True),
+    Fault("drift", 3.0, "drift of 3 sd over 600 samples", rows=3600, hard=True),
+)
+
+
+def _stuck(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    return np.full_like(x, x[0])
+
+
+def _spikes(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    hit = rng.random(len(x)) < SPIKE_SHARE
+    hit[0] = True
+    return x + np.where(hit, size * item.noise * rng.choice([-1.0, 1.0], len(x)), 0.0)
+
+
+def _bias(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    return x + size * item.scale * rng.choice([-1.0, 1.0])
+
+
+def _drift(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    ramp = np.minimum(np.arange(len(x)) / 600.0, 1.0)
+    return x + size * item.scale * rng.choice([-1.0, 1.0]) * ramp
+
+
+def _noise(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    # noise of sd n becomes size * n when independent noise of sqrt(size^2 - 1) n is added
+    return x + rng.normal(0.0, item.noise * np.sqrt(size * size - 1.0), len(x))
+
+
+def _fahrenheit(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    return x * 1.8 + 32.0
+
+
+def _scale(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+    return x * size
+
+
+_VALUES: dict[str, Inject] = {
+    "stuck": _stuck, "spikes": _spikes, "bias": _bias, "drift": _drift, "noise": _noise,
+    "fahrenheit": _fahrenheit, "scale": _scale,
+}  # fmt: skip
+
+
+def inject(
+    normal: Recording, fault: Fault, column: int, at: int, item: InputBaseline,
+    rng: np.random.Generator, *, other: int | None = None,
+) -> Recording:
+    """The recording with the fault on one column from row `at` on.
+
+    `other` is the column that a swap exchanges it with. The input is left as it is.
+    """
+    values, quality = normal.values.copy(), normal.quality.copy()
+    source = normal.source_ns.copy()
+    if fault.kind in _VALUES:
+        values[at:, column] = _VALUES[fault.kind](values[at:, column], fault.size, item, rng)
+    elif fault.kind == "swap" and other is not None:
+        values[at:, [column, other]] = values[at:, [other, column]]
+    elif fault.kind == "dropout":
+        values[at:, column] = np.nan
+    elif fault.kind == "bad_quality":
+        quality[at:, column] |= np.uint16(Quality.BAD)
+    elif fault.kind == "frozen_clock":
+        source[at:, column] = source[at, column]
+    return replace(normal, values=values, quality=quality, source_ns=source)

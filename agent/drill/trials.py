@@ -1,0 +1,170 @@
+"""Trials: each fault on each input at random times of the record, through the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.core.engine import Engine
+from agent.core.spec import EngineSpec
+from agent.csv_data import Table
+from agent.drill.faults import FAULTS, Fault, Recording, inject, recording
+from agent.types import Block, Event
+
+LEAD = 400  # rows of normal operation before a fault, for the detectors to settle
+_ROWS_AT_ONCE = 512
+_ALIKE = 0.5  # tags whose trained ranges overlap more than this are no test of a swap
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fault on one input at one time: found after so many rows under which name, or not."""
+
+    tag: str
+    fault: Fault
+    at: int
+    found: bool
+    delay: int
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The same record without faults: alarms that nobody put there, and how long it is."""
+
+    alarms: int
+    rows: int
+    not_trusted: float
+
+
+def blocks(spec: EngineSpec, names: list[str], rows: Recording) -> Iterator[Block]:
+    """The recording as blocks; a NaN of good quality is a value that did not come."""
+    index = np.array([spec.tag_of[name].index for name in names], np.int32)
+    times = rows.time_ns
+    step = int(times[1] - times[0]) if len(times) > 1 else 1_000_000_000
+    for number, start in enumerate(range(0, len(times), _ROWS_AT_ONCE)):
+        stop = min(start + _ROWS_AT_ONCE, len(times))
+        part, marks = rows.values[start:stop], rows.quality[start:stop]
+        row, column = np.nonzero(~np.isnan(part) | (marks != 0))
+        sealed = int(times[stop]) if stop < len(times) else int(times[-1]) + step
+        yield Block(
+            number + 1, sealed, index[column], rows.source_ns[start:stop][row, column],
+            times[start:stop][row], part[row, column], marks[row, column],
+        )
+
+
+def events_of(spec: EngineSpec, names: list[str], rows: Recording) -> list[Event]:
+    """All events of a fresh engine over a recording."""
+    engine = Engine(spec)
+    return [event for block in blocks(spec, names, rows) for event in engine.step(block).events]
+
+
+def quiet(spec: EngineSpec, table: Table) -> Quiet:
+    """The whole record without faults."""
+    names = [name for name in table.names if name in spec.tag_of]
+    rows = recording(table.time_ns, np.ascontiguousarray(table.select(names).values))
+    events = events_of(spec, names, rows)
+    alarms = sum(event.data.get("change") == "raised" for event in events)
+    return Quiet(alarms, len(table.time_ns), _not_trusted(events, table))
+
+
+def _not_trusted(events: list[Event], table: Table) -> float:
+    """Share of the time after the first assessment in which a model was not trusted."""
+    verdicts = [event for event in events if event.kind == "verdict"]
+    bad_ns, total_ns = 0, 0
+    end = int(table.time_ns[-1])
+    for subject in {event.subject for event in verdicts}:
+        own = [event for event in verdicts if event.subject == subject]
+        first = next((i for i, e in enumerate(own) if e.data["verdict"] == "trusted"), None)
+        if first is None:
+            return 1.0
+        total_ns += end - own[first].time_ns
+        for event, after in zip(own[first:], [*own[first + 1 :], None], strict=True):
+            if event.data["verdict"] != "trusted":
+                bad_ns += (after.time_ns if after else end) - event.time_ns
+    return bad_ns / total_ns if total_ns > 0 else 0.0
+
+
+def trials(
+    spec: EngineSpec, model: int, table: Table, *, repeats: int, seed: int = 0,
+    faults: tuple[Fault, ...] = FAULTS, progress: Progress | None = None,
+) -> list[Trial]:
+    """Every fault on every input of a model, `repeats` times at random rows of the record."""
+    rng = np.random.default_rng(seed)
+    names = list(spec.models[model].inputs)
+    values = np.ascontiguousarray(table.select(names).values)
+    tell = progress or (lambda what, done, of: None)
+    done: list[Trial] = []
+    total = len(faults) * len(names) * repeats
+    for fault in faults:
+        for column, name in enumerate(names):
+            for _ in range(repeats):
+                tell(f"{fault.text} on {name}", len(done), total)
+                done.append(_trial(spec, model, table, values, column, fault, rng))
+    tell("done", total, total)
+    return done
+
+
+def _trial(
+    spec: EngineSpec, model: int, table: Table, values: np.ndarray, column: int, fault: Fault,
+    rng: np.random.Generator,
+) -> Trial:  # fmt: skip
+    names = list(spec.models[model].inputs)
+    item = spec.models[model].baseline.modes[0].inputs[column]
+    rows = max(fault.rows, int(np.ceil(5 * item.tau))) if fault.hard else fault.rows
+    rows = min(rows, max(len(values) - LEAD - 1, 10))
+    start = int(rng.integers(0, max(len(values) - LEAD - rows, 1)))
+    stop = min(start + LEAD + rows, len(values))
+    normal = recording(table.time_ns[start:stop], values[start:stop])
+    other = _other(spec, model, column) if fault.kind == "swap" else None
+    at = min(LEAD, len(normal.values) - 2)
+    faulty = inject(normal, fault, column, at, item, rng, other=other)
+    onset = int(normal.time_ns[at])
+    found = _found(spec, names, faulty, names[column], onset)
+    delay = -1
+    if found is not None:
+        delay = int(np.searchsorted(normal.time_ns, found[0], side="left")) - at
+    return Trial(
+        names[column], fault, start + at, found is not None, delay,
+        found[1] if found else "", found[2] if found else "",
+    )
+
+
+def _other(spec: EngineSpec, model: int, column: int) -> int | None:
+    """An input whose trained range is the most unlike this one's."""
+    inputs = spec.models[model].baseline.modes[0].inputs
+    low, high = inputs[column].trained
+    apart = [
+        0.0 if other == column else
+        1.0 - _overlap((low, high), inputs[other].trained) for other in range(len(inputs))
+    ]
+    best = int(np.argmax(apart))
+    return best if apart[best] > _ALIKE else None
+
+
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
+    shared = max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
+    return shared / max(min(a[1] - a[0], b[1] - b[0]), 1e-300)
+
+
+def _found(
+    spec: EngineSpec, names: list[str], rows: Recording, tag: str, onset_ns: int
+) -> tuple[int, str, str] | None:
+    """(when first raised, last name, last cause) of the condition that the fault brought."""
+    first: tuple[int, str] | None = None
+    name = cause = ""
+    source = spec.tag_of[tag].source
+    wanted = {f"tag/{tag}", f"source/{source}", *(f"model/{m.name}" for m in spec.models)}
+    for event in events_of(spec, names, rows):
+        if event.kind != "condition" or event.subject not in wanted or event.time_ns < onset_ns:
+            continue
+        if event.data["change"] == "raised" and first is None:
+            first = event.time_ns, event.subject
+        if first is not None and event.subject == first[1] and event.data["change"] != "cleared":
+            name, cause = event.data["kind"], event.data["cause"]
+    return None if first is None else (first[0], name, cause)

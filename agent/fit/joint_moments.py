@@ -1,0 +1,175 @@
+"""Second moments of the joint record by fold, and all that follows from them without the rows.
+
+The record is cut into contiguous folds (neighbouring scans are alike, so random folds would test
+a model on what it has seen: blocked cross-validation, Burman et al. 1994). From the sums of each
+fold, everything that selects the model (ridge, number of components, lags, relations) is algebra
+on p x p matrices, whatever the length of the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.types import Float64, Int64
+
+FLOOR = 1e-3
+"""Least ridge, as a share of an input's variance: no relation is trusted closer than 3 % sd."""
+
+RIDGES = np.logspace(-3.0, 0.0, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Sums over the folds of vectors x, float64[n, p], standardised over the whole record.
+
+    `count` int64[K]; `first` float64[K, p] is sum x; `second` float64[K, p, p] is sum x x'.
+    """
+
+    count: Int64
+    first: Float64
+    second: Float64
+
+    def but(self, fold: int) -> tuple[Float64, Float64]:
+        """Mean float64[p] and covariance float64[p, p] of all folds but one."""
+        keep = np.arange(len(self.count)) != fold
+        return _centred(
+            self.count[keep].sum(), self.first[keep].sum(axis=0), self.second[keep].sum(axis=0)
+        )
+
+    def whole(self) -> tuple[Float64, Float64]:
+        """Mean and covariance of all folds."""
+        return _centred(self.count.sum(), self.first.sum(axis=0), self.second.sum(axis=0))
+
+    def held(self, fold: int, mean: Float64) -> Float64:
+        """Second moments float64[p, p] of one fold about another's mean, summed over its rows."""
+        cross = np.outer(self.first[fold], mean)
+        about: Float64 = self.second[fold] - cross - cross.T
+        return about + self.count[fold] * np.outer(mean, mean)
+
+    def part(self, columns: Int64) -> Moments:
+        """The moments of some of the columns."""
+        return Moments(
+            self.count, self.first[:, columns], self.second[:, columns][:, :, columns]
+        )
+
+    def splits(self) -> Iterator[tuple[Float64, Float64, Float64]]:
+        """Per fold: mean and covariance of the others, and the fold's moments about that mean."""
+        for fold in range(len(self.count)):
+            mean, covariance = self.but(fold)
+            yield mean, covariance, self.held(fold, mean)
+
+
+def _centred(count: int, first: Float64, second: Float64) -> tuple[Float64, Float64]:
+    mean = first / count
+    covariance = second / count - np.outer(mean, mean)
+    return mean, (covariance + covariance.T) / 2.0
+
+
+def fold_bounds(n: int) -> Int64:
+    """int64[K + 1]: where the contiguous folds of n rows begin and end."""
+    folds = 10 if n >= 200 else 5
+    return np.linspace(0, n, folds + 1).astype(np.int64)
+
+
+def moments_of(x: Float64, bounds: Int64) -> Moments:
+    """The moments of vectors x, float64[n, p], by fold."""
+    parts = [x[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return Moments(
+        np.diff(bounds),
+        np.array([part.sum(axis=0) for part in parts]),
+        np.array([part.T @ part for part in parts]),
+    )
+
+
+def eigen(covariance: Float64) -> tuple[Float64, Float64]:
+    """Eigenvalues (descending, >= 0) and eigenvectors (columns, sign fixed) of a covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(axis=0)
+    sign = np.where(vectors[largest, np.arange(len(values))] < 0.0, -1.0, 1.0)
+    return values, vectors * sign
+
+
+def choose_ridge(moments: Moments) -> float:
+    """The ridge under which held-out folds are most likely as Gaussian (`RIDGES`)."""
+    cost = np.zeros(len(RIDGES))
+    for fold, (_, covariance, held) in enumerate(moments.splits()):
+        values, vectors = eigen(covariance)
+        energy = np.einsum("ji,jk,ki->i", vectors, held, vectors)
+        for place, ridge in enumerate(RIDGES):
+            spread = values + ridge
+            cost[place] += moments.count[fold] * np.log(spread).sum() + (energy / spread).sum()
+    return float(RIDGES[int(np.argmin(cost))])
+
+
+def choose_components(moments: Moments) -> int:
+    """Number of principal components: the first minimum of the held-out error of predicting each
+    input from the others by the component model (PRESS; Wold 1978, Qin & Dunia 2000), 1..p-1.
+    """
+    p = moments.first.shape[1]
+    splits = [(eigen(covariance)[1], held) for _, covariance, held in moments.splits()]
+    best, best_press = 1, np.inf
+    for k in range(1, p):
+        press = 0.0
+        for vectors, held in splits:
+            residual = np.eye(p) - vectors[:, :k] @ vectors[:, :k].T
+            own = np.maximum(np.diag(residual), 1e-9)
+            press += float((np.einsum("ij,jk,ik->i", residual, held, residual) / own**2).sum())
+        if press < best_press:
+            best, best_press = k, press
+        elif k > best + 2:
+            break
+    return best
+
+
+def dynamic_lags(moments: Moments, inputs: int, most: int, ridge: float) -> int:
+    """How many earlier scans the vector should hold, 0..most.
+
+    One more is taken while it lowers the held-out variance that the *other* inputs leave
+    unexplained by a tenth on average: an input's own past always predicts it and says nothing of
+    its relations.
+    """
+    lags, left = 0, _unexplained(moments, inputs, 0, ridge)
+    while lags < most:
+        with_one = _unexplained(moments, inputs, lags + 1, ridge)
+        if float(np.mean(with_one / np.maximum(left, 1e-9))) > 0.9:
+            break
+        lags, left = lags + 1, with_one
+    return lags
+
+
+def _unexplained(moments: Moments, inputs: int, lags: int, ridge: float) -> Float64:
+    """Held-out share of each input's variance left by the others, now and in the past scans."""
+    left = np.zeros(inputs)
+    total = np.zeros(inputs)
+    for _, covariance, held in moments.splits():
+        for j in range(inputs):
+            others = np.array(
+                [i + lag * inputs for lag in range(lags + 1) for i in range(inputs) if i != j]
+            )
+            own = covariance[np.ix_(others, others)] + ridge * np.eye(len(others))
+            weights = np.linalg.solve(own, covariance[others, j])
+            joint = np.append(others, j)
+            contrast = np.append(-weights, 1.0)
+            left[j] += float(contrast @ held[np.ix_(joint, joint)] @ contrast)
+            total[j] += float(held[j, j])
+    return left / np.maximum(total, 1e-300)
+
+
+def correlation_times(x: Float64, vectors: Float64) -> Float64:
+    """Correlation time, in rows (>= 1), of x, float64[n, p], along each column of `vectors`.
+
+    From the variance of means over blocks of 1, 2, 4 ... rows (at least 8 blocks): independent
+    rows would make it fall as 1/length, slow moves of the operating point keep it up.
+    """
+    means, length = x, 1
+    alone = np.maximum((x @ vectors).var(axis=0), 1e-300)
+    tau = np.ones(vectors.shape[1])
+    while len(means) >= 16:
+        even = len(means) // 2 * 2
+        means, length = (means[0:even:2] + means[1:even:2]) / 2.0, length * 2
+        tau = np.maximum(tau, (means @ vectors).var(axis=0) * length / alone)
+    return tau

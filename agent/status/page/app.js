@@ -1,0 +1,134 @@
+// Polls the agent and paints. One fetch at a time; when the agent does not answer, the page says so
+// at once, greys out what it knew, and lets verdicts run out by the page's own monotonic clock.
+
+import { byId, el, setText } from "./dom.js";
+import { Models } from "./models.js";
+import { Agent, Conditions, Sources } from "./plant.js";
+import { Tags } from "./tags.js";
+import { age, iso, moment } from "./words.js";
+
+const POLL_MS = 1500;
+const HIDDEN_POLL_MS = 15000;
+const TIMEOUT_MS = 5000;
+const AWAY_MS = 5000; // one lost answer is no news, five silent seconds are
+const STALLED_S = 10; // the same as FRESH_NS in agent/status/view.py
+const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and change little
+
+const tags = new Tags();
+const showTag = (name) => tags.find(name);
+const models = new Models(showTag);
+const conditions = new Conditions(showTag);
+const sources = new Sources();
+const agent = new Agent();
+
+let status = null;
+let servedNs = 0; // engine time of the newest answer,
+let heardAt = performance.now(); // and when it came, on this page's clock
+let trouble = "";
+let polls = 0;
+
+// Engine time now. Taken from the agent, not from this computer, whose clock may be wrong.
+const nowNs = () => servedNs + (performance.now() - heardAt) * 1e6;
+
+async function poll() {
+  const history = !status || document.hidden || polls % HISTORY_EVERY === 0;
+  polls += 1;
+  try {
+    const answer = await fetch(`/api/v1/status?history=${history}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({}));
+      throw new Error(problem.detail || `the agent answered ${answer.status}`);
+    }
+    const document_ = await answer.json();
+    status = document_;
+    servedNs = document_.served_ns;
+    heardAt = performance.now();
+    trouble = "";
+    paint();
+  } catch (error) {
+    trouble = error instanceof TypeError || error.name === "TimeoutError" ? "the agent does not answer" : error.message;
+    contact();
+  }
+  setTimeout(poll, document.hidden ? HIDDEN_POLL_MS : POLL_MS);
+}
+
+function paint() {
+  const now = nowNs();
+  byId("main").setAttribute("aria-busy", "false");
+  setText(byId("where"), `${status.site} / ${status.gateway}`);
+  tags.update(status, now);
+  conditions.update(status, now);
+  sources.update(status, now);
+  agent.update(status, now);
+  paintModels(now);
+  contact();
+}
+
+function paintModels(now) {
+  const headline = models.update(status, now);
+  setText(byId("headline"), headline.text);
+  const away = document.body.classList.contains("away");
+  document.title = `${away ? "✕ no contact" : headline.title} · ${status.gateway}`;
+}
+
+// Every second, whether or not the agent answers: ages grow and verdicts run out.
+function tick() {
+  contact();
+  if (!status) return;
+  const now = nowNs();
+  paintModels(now);
+  tags.tick(now);
+  if (trouble) {
+    conditions.update(status, now);
+    sources.update(status, now);
+    agent.update(status, now);
+  }
+}
+
+function contact() {
+  const silentMs = performance.now() - heardAt;
+  const stalledS = status ? (nowNs() - status.time_ns) / 1e9 : 0;
+  const away = Boolean(trouble) && (!status || silentMs > AWAY_MS);
+  const stalled = Boolean(status) && !away && stalledS > STALLED_S;
+  document.body.classList.toggle("away", away || stalled);
+  const alert = byId("alert");
+  alert.hidden = !away && !stalled;
+  if (away) say(alert, awayText(silentMs));
+  else if (stalled) say(alert, [`The agent stands still for ${age(stalledS)}`, "Its web page answers, but intake, engine or store makes no progress. What follows is old. See its log: journalctl -u fieldwarden"]);
+  setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : status ? `live · ${moment(servedNs, servedNs)}` : "connecting");
+}
+
+function awayText(silentMs) {
+  if (!status) return ["No contact with the agent", `${trouble}. Trying again.`];
+  const since = moment(servedNs, nowNs());
+  return [`No contact with the agent since ${since} (${age(silentMs / 1000)})`, `${trouble}. What follows is the last known state and may be wrong; no verdict is valid. Look at the gateway: systemctl status fieldwarden`];
+}
+
+function say(alert, [title, text]) {
+  if (!alert.firstChild) alert.append(el("b"), el("span"));
+  setText(alert.firstChild, title);
+  setText(alert.lastChild, text.charAt(0).toUpperCase() + text.slice(1));
+}
+
+async function showEvents() {
+  if (!byId("events-box").open) return;
+  try {
+    const answer = await fetch("/api/v1/events?limit=50", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const { events } = await answer.json();
+    byId("events").replaceChildren(...events.map((event) => el("li", {},
+      el("time", { datetime: iso(event.time_ns) }, moment(event.time_ns, nowNs())), " ",
+      el("b", {}, event.kind), ` ${event.subject} `, el("span", { class: "quiet" }, eventText(event.data)))));
+  } catch {
+    byId("events").replaceChildren(el("li", {}, "The events could not be had."));
+  }
+  setTimeout(showEvents, 5000);
+}
+
+function eventText(data) {
+  const text = data.text || data.reason;
+  return typeof text === "string" && text ? text : JSON.stringify(data).slice(0, 300);
+}
+
+byId("events-box").addEventListener("toggle", showEvents);
+poll();
+setInterval(tick, 1000);

@@ -1,0 +1,162 @@
+// Conditions, sources, and the agent itself: uplink, false-alarm budget, process.
+
+import { byId, el, Keyed, setAttr, setSymbol, setText, symbol } from "./dom.js";
+import { age, bytes, CAUSE_WORDS, count, duration, iso, moment, plural } from "./words.js";
+
+const SEVERITY_RANK = { high: 0, medium: 1, low: 2 };
+const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
+const SOURCE_SYMBOL = { live: "on", connecting: "wait", stale: "medium", failed: "off" };
+
+export class Conditions {
+  constructor(showTag) {
+    this.showTag = showTag;
+    this.open = new Keyed(byId("conditions"), (condition) => this.create(condition));
+    this.cleared = new Keyed(byId("cleared"), (condition) => this.create(condition));
+  }
+
+  update(status, nowNs) {
+    const open = status.conditions.filter((c) => c.state !== "cleared");
+    open.sort((a, b) => (SEVERITY_RANK[a.severity] ?? 3) - (SEVERITY_RANK[b.severity] ?? 3) || b.raised_ns - a.raised_ns);
+    const cleared = status.conditions.filter((c) => c.state === "cleared");
+    cleared.sort((a, b) => b.cleared_ns - a.cleared_ns);
+    const key = (c) => c.id;
+    this.open.show(open, key, (part, c) => this.fill(part, c, nowNs));
+    this.cleared.show(cleared, key, (part, c) => this.fill(part, c, nowNs));
+    setText(byId("conditions-count"), open.length ? count(open.length) : "");
+    byId("conditions-none").hidden = open.length > 0;
+    byId("cleared-box").hidden = cleared.length === 0;
+    setText(byId("cleared-title"), `Recently cleared (${count(cleared.length)})`);
+  }
+
+  create(condition) {
+    const part = {
+      symbol: symbol(condition.severity),
+      severity: el("span", { class: "severity" }),
+      text: el("p", { class: "why" }),
+      hint: el("p", { class: "do" }),
+      meta: el("span", { class: "meta" }),
+      chip: el("span", { class: "chip" }),
+      subject: condition.tag
+        ? el("button", { type: "button", class: "link" }, condition.tag)
+        : el("span", { class: "meta" }, condition.source || condition.model || ""),
+    };
+    if (condition.tag) part.subject.addEventListener("click", () => this.showTag(condition.tag));
+    part.root = el("li", { class: "condition" },
+      el("div", { class: "mark" }, part.symbol, part.severity),
+      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta)));
+    return part;
+  }
+
+  fill(part, c, nowNs) {
+    setAttr(part.root, "data-severity", c.severity);
+    setAttr(part.root, "data-state", c.state);
+    setSymbol(part.symbol, c.severity in SEVERITY_RANK ? c.severity : "low");
+    setText(part.severity, c.severity);
+    setText(part.text, c.text);
+    part.hint.hidden = !c.hint;
+    if (c.hint) setText(part.hint, `Do: ${c.hint}`);
+    setText(part.chip, CAUSE_WORDS[c.cause] ?? c.cause);
+    const since = `since ${moment(c.raised_ns, nowNs)} (${age((nowNs - c.raised_ns) / 1e9)})`;
+    const lasted = `from ${moment(c.raised_ns, nowNs)}, for ${duration((c.cleared_ns - c.raised_ns) / 1e9)}`;
+    const states = { active: since, acknowledged: `acknowledged · ${since}`, shelved: `shelved · ${since}`, cleared: lasted };
+    setText(part.meta, `${c.kind} · ${states[c.state] ?? c.state}`);
+    setAttr(part.meta, "title", iso(c.raised_ns));
+  }
+}
+
+export class Sources {
+  constructor() {
+    this.list = new Keyed(byId("sources"), (source) => this.create(source));
+    this.before = new Map();
+  }
+
+  update(status, nowNs) {
+    const sources = [...status.sources];
+    sources.sort((a, b) => (SOURCE_RANK[a.state] ?? 0) - (SOURCE_RANK[b.state] ?? 0) || a.name.localeCompare(b.name));
+    const poor = sources.filter((s) => s.state !== "live").length;
+    setText(byId("sources-count"), poor ? `${count(poor)} of ${count(sources.length)} not live` : `${count(sources.length)} live`);
+    this.list.show(sources, (s) => s.name, (part, s) => this.fill(part, s, status, nowNs));
+  }
+
+  create(source) {
+    const part = { symbol: symbol("on"), state: el("b"), name: el("span", { class: "name" }), reason: el("p", { class: "why" }), meta: el("p", { class: "meta" }) };
+    part.root = el("li", { class: "source" }, part.symbol,
+      el("div", {}, el("p", {}, part.name, " ", part.state, ` · ${source.protocol}`), part.reason, part.meta));
+    return part;
+  }
+
+  fill(part, s, status, nowNs) {
+    setAttr(part.root, "data-state", s.state);
+    setSymbol(part.symbol, SOURCE_SYMBOL[s.state] ?? "off");
+    setText(part.name, s.name);
+    setText(part.state, s.state);
+    part.reason.hidden = !s.reason || s.state === "live";
+    setText(part.reason, s.reason);
+    const last = s.last_arrival_ns ? `last value ${age((nowNs - s.last_arrival_ns) / 1e9)} ago` : "no value yet";
+    const rate = this.rate(s, status.time_ns);
+    setText(part.meta, `since ${moment(s.since_ns, nowNs)} · ${last} · ${count(s.received)} values${rate === null ? "" : `, ${rate}/s`}`);
+  }
+
+  // Values per second over about the last 10 s, from the counter and the document's own time.
+  rate(source, timeNs) {
+    const marks = this.before.get(source.name) ?? [];
+    if (!marks.length || marks.at(-1).timeNs < timeNs) marks.push({ timeNs, received: source.received });
+    while (marks.length > 2 && timeNs - marks[0].timeNs > 10e9) marks.shift();
+    this.before.set(source.name, marks);
+    const seconds = (timeNs - marks[0].timeNs) / 1e9;
+    const gained = source.received - marks[0].received;
+    if (seconds < 2 || gained < 0) return null;
+    return String(Number((gained / seconds).toPrecision(2)));
+  }
+}
+
+export class Agent {
+  constructor() {
+    this.list = new Keyed(byId("agent"), (fact) => {
+      const part = { text: el("span"), state: symbol("on") };
+      part.root = el("div", {}, el("dt", {}, fact.name), el("dd", {}, part.state, part.text));
+      return part;
+    });
+  }
+
+  update(status, nowNs) {
+    this.list.show(facts(status, nowNs), (fact) => fact.name, (part, fact) => {
+      setText(part.text, fact.text);
+      setAttr(part.root, "data-state", fact.state ?? "");
+      setSymbol(part.state, { poor: "off", good: "on" }[fact.state] ?? "on");
+    });
+  }
+}
+
+function facts(status, nowNs) {
+  return [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), process(status, nowNs)];
+}
+
+function uplink(outbox, nowNs) {
+  if (!outbox.configured) return { name: "Uplink", text: "None is configured: nothing is sent to central." };
+  const state = outbox.connected ? "connected to central" : `not connected${outbox.reason ? `: ${outbox.reason}` : ""}`;
+  const oldest = outbox.oldest_ns ? `, the oldest for ${age((nowNs - outbox.oldest_ns) / 1e9)}` : "";
+  const waiting = outbox.pending
+    ? `${plural(outbox.pending, "message waits", "messages wait")} in the outbox (${bytes(outbox.bytes)}${oldest}); kept until central has them`
+    : "the outbox is empty";
+  const dropped = Object.entries(outbox.dropped ?? {}).filter(([, n]) => n);
+  const lost = dropped.length ? `; dropped: ${dropped.map(([why, n]) => `${count(n)} ${why}`).join(", ")}` : "; none dropped";
+  return { name: "Uplink", state: outbox.connected ? "good" : "poor", text: `${state}; ${waiting}; ${count(outbox.delivered)} delivered${lost}` };
+}
+
+function budget(b) {
+  const expected = Number.isFinite(b.expected_per_30_days) ? `; the thresholds in use give ${Number(b.expected_per_30_days.toPrecision(2))} per 30 days` : "";
+  const marked = b.acknowledged_false ? `, ${count(b.acknowledged_false)} of them marked false` : "";
+  const raised = Number.isFinite(b.raised_30_days) ? `; raised in the last 30 days: ${count(b.raised_30_days)}${marked}` : "";
+  return { name: "False alarms", text: `promised: at most ${b.false_alarms || "unknown"}${expected}${raised}` };
+}
+
+function process(status, nowNs) {
+  const p = status.process ?? {};
+  const parts = [`version ${status.version}`, `boot ${count(status.boot)}`, `entry ${count(status.sequence)}`];
+  if (status.started_ns) parts.push(`up for ${duration((nowNs - status.started_ns) / 1e9)}`);
+  if (Number.isFinite(p.cpu_percent)) parts.push(`${p.cpu_percent.toFixed(1)} % of a core`);
+  if (Number.isFinite(p.rss_mb)) parts.push(`${Math.round(p.rss_mb)} MB`);
+  if (Number.isFinite(p.loop_lag_p99_ms)) parts.push(`loop lag ${p.loop_lag_p99_ms.toFixed(1)} ms (p99)`);
+  return { name: "Process", text: parts.join(" · ") };
+}

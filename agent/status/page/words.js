@@ -1,0 +1,86 @@
+// How values, ages and moments are worded. Engine times are nanoseconds since 1970; as JavaScript
+// numbers they are exact to 256 ns, which is enough for everything that a person reads here.
+
+const whole = new Intl.NumberFormat("en");
+const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
+
+export const VERDICTS = ["untrusted", "unassessable", "caution", "trusted"];
+export const VERDICT_WORDS = {
+  trusted: "Trusted",
+  caution: "Caution",
+  untrusted: "Untrusted",
+  unassessable: "Not assessable",
+};
+export const CAUSE_WORDS = {
+  sensor: "Sensor",
+  integration: "Integration",
+  process: "Process",
+  model: "Model",
+  unknown: "Cause unknown",
+};
+const NOT_USABLE = 1 | 4 | 8 | 64 | 128 | 256 | 512;
+const UNCERTAIN = 2;
+
+export function count(value) {
+  return value === null || value === undefined ? "–" : whole.format(value);
+}
+
+export function plural(n, one, many) {
+  return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  const s = Math.max(0, seconds);
+  if (s < 9.95) return `${s.toFixed(1)} s`;
+  if (s < 99.5) return `${Math.round(s)} s`;
+  const minutes = Math.floor(s / 60);
+  if (minutes < 100) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+// Steadier than duration(): for what is repainted every second and should not flicker in tenths.
+export function age(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  return seconds < 9.95 ? `${Math.max(0, Math.floor(seconds))} s` : duration(seconds);
+}
+
+export function moment(ns, nowNs) {
+  if (!ns) return "unknown";
+  const date = new Date(ns / 1e6);
+  return (nowNs - ns) / 1e9 < 43200 ? clockTime.format(date) : dayTime.format(date);
+}
+
+export function iso(ns) {
+  return ns ? new Date(ns / 1e6).toISOString() : "";
+}
+
+export function value(v) {
+  if (typeof v !== "number" || !Number.isFinite(v)) return "–";
+  if (v === 0) return "0";
+  const size = Math.abs(v);
+  if (size >= 1e6 || size < 1e-3) return v.toExponential(3);
+  return String(Number(v.toPrecision(5)));
+}
+
+export function bytes(n) {
+  if (!Number.isFinite(n)) return "–";
+  if (n < 1000) return `${n} B`;
+  if (n < 1e6) return `${(n / 1e3).toFixed(1)} kB`;
+  return `${(n / 1e6).toFixed(1)} MB`;
+}
+
+// 0 bad, 1 nothing arrived yet, 2 uncertain, 3 good; the same rule as agent/status/view.py.
+export function qualityRank(tag) {
+  if (tag.arrival_ns === null) return 1;
+  if (tag.quality & NOT_USABLE) return 0;
+  return tag.quality & UNCERTAIN ? 2 : 3;
+}
+
+export function qualityText(tag) {
+  if (tag.arrival_ns === null) return "nothing yet";
+  return tag.quality_names.map((name) => name.replaceAll("_", " ")).join(", ");
+}

@@ -1,0 +1,66 @@
+"""What one commit takes: entries, what they brought about, and what has been delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agent.types import Entry, Event
+
+Stream = Literal["event", "summary", "verdict", "state", "gap"]
+
+
+@dataclass(slots=True)
+class OutboxMessage:
+    """One message for central ops, before its envelope (see `agent.forward.json_payload`).
+
+    Attributes:
+        stream: its sequence number counts within the stream, for ever.
+        topic: below the gateway's prefix, such as ``verdict/yield``.
+        payload: JSON object, UTF-8. For the stream ``summary`` it is the summary itself, so that
+            the store can add windows together during a long outage.
+        time_ns: engine time at which it became true.
+        retain: the broker keeps the last one.
+        expiry_s: seconds after which it means nothing any more.
+        replace_key: a newer message of this key replaces a pending older one.
+        event: identity (entry sequence, position) of the event it tells of; it is enqueued only
+            if that event is new, so a re-fold after a crash tells nothing twice.
+        summary: the very summary of `Batch.summaries` it carries; enqueued only if that is new.
+    """
+
+    stream: Stream
+    topic: str
+    payload: bytes
+    time_ns: int
+    retain: bool = False
+    expiry_s: int | None = None
+    replace_key: str | None = None
+    event: tuple[int, int] | None = None
+    summary: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction of the store: all of it is committed, or none.
+
+    Attributes:
+        entries: those already journaled (a re-fold) are left alone; the others must continue the
+            journal without a gap.
+        events: (entry sequence, position, event); those already there are left alone.
+        summaries: as `agent.core.summary` makes them; identity is model, tag, start and baseline.
+        messages: for the outbox, in order.
+        documents: name -> JSON-ready document; replaces the one of that name.
+        snapshot: (sequence of the last entry folded in, state bytes).
+        delivered: outbox ids that were acknowledged (PUBACK).
+        rejected: outbox id -> why central will never take it; dropped, counted and told.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    events: list[tuple[int, int, Event]] = field(default_factory=list)
+    summaries: list[Mapping[str, Any]] = field(default_factory=list)
+    messages: list[OutboxMessage] = field(default_factory=list)
+    documents: dict[str, Any] = field(default_factory=dict)
+    snapshot: tuple[int, bytes] | None = None
+    delivered: list[int] = field(default_factory=list)
+    rejected: dict[int, str] = field(default_factory=dict)

@@ -1,0 +1,126 @@
+"""What goes when central is away so long that the outbox is full, and in which order.
+
+1. summaries are added together, first to hours, then to days: nothing is lost but resolution;
+2. the oldest summaries are dropped; 3. the oldest events are dropped. Verdicts, states and gap
+records stay: a newer one replaces an older one, so there are never many.
+
+The work of one commit is bounded; while merging still helps, the outbox may be up to
+`OVERSHOOT` of its limit.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.errors import FieldwardenError
+from agent.store.counters import Counters
+from agent.store.outbox import ROW_OVERHEAD, Outbox, Row
+
+Merge = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+
+LEVELS_NS = (3_600_000_000_000, 86_400_000_000_000)  # spans that summaries are merged to
+ROWS_AT_ONCE = 4_000  # 60 ms of merging
+DROPPED_AT_ONCE = 1_000
+STEPS_PER_COMMIT = 4
+OVERSHOOT = 1.1
+OUTBOX_FULL = "outbox_full"
+
+
+class Limiter:
+    """Keeps the outbox within its bytes.
+
+    Args:
+        outbox: to be kept small.
+        counters: tell its bytes.
+        limit_bytes: payloads and overhead of all rows.
+        merge: adds two summaries of the same model, tag and baseline; None where nobody can.
+    """
+
+    def __init__(
+        self, outbox: Outbox, counters: Counters, limit_bytes: int, merge: Merge | None
+    ) -> None:
+        self._outbox = outbox
+        self._counters = counters
+        self._limit = limit_bytes
+        self._merge = merge
+
+    def keep(self) -> None:
+        """Make room where there is too little."""
+        for _ in range(STEPS_PER_COMMIT):
+            if self._bytes() <= self._limit:
+                return
+            if not any(self._coarsen(level) for level in (1, 2)):
+                break
+        over = self._limit * (OVERSHOOT if self._can_coarsen() else 1.0)
+        for stream in ("summary", "event"):
+            while self._bytes() > over and self._drop_oldest(stream):
+                pass
+
+    def _bytes(self) -> int:
+        return self._counters.get("outbox_bytes")
+
+    def _can_coarsen(self) -> bool:
+        return any(self._candidates(level, 1) for level in (1, 2))
+
+    def _candidates(self, level: int, most: int) -> list[Row]:
+        """The oldest summaries below `level`, of spans that are over: later ones add nothing."""
+        if self._merge is None:
+            return []
+        span = LEVELS_NS[level - 1]
+        newest = self._outbox.newest_ns("summary")
+        return self._outbox.rows(
+            "WHERE stream = 'summary' AND level < ? AND time_ns <= ? ORDER BY level, id LIMIT ?",
+            (level, newest // span * span, most),
+            payload=True,
+        )
+
+    def _coarsen(self, level: int) -> bool:
+        """Merge the oldest summaries below `level`; False where there were none."""
+        rows = self._candidates(level, ROWS_AT_ONCE)
+        groups: dict[tuple[Any, ...], list[tuple[Row, dict[str, Any]]]] = {}
+        for row in rows:
+            summary = json.loads(row.payload)
+            key = (
+                summary["model"],
+                summary["tag"],
+                summary["baseline"],
+                summary["start_ns"] // LEVELS_NS[level - 1],
+            )
+            groups.setdefault(key, []).append((row, summary))
+        for members in groups.values():
+            self._add_together(members, level)
+        return bool(rows)
+
+    def _add_together(self, members: list[tuple[Row, dict[str, Any]]], level: int) -> None:
+        rows = [row for row, _ in members]
+        total = self._sum([summary for _, summary in members]) if len(rows) > 1 else None
+        if total is None:
+            for row in rows:
+                self._outbox.at_level(row, level)
+            return
+        payload = json.dumps(total, ensure_ascii=False, separators=(",", ":")).encode()
+        self._outbox.merged(rows, "summary", payload, level)
+
+    def _sum(self, summaries: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        if self._merge is None:
+            return None
+        try:
+            return functools.reduce(self._merge, summaries)
+        except FieldwardenError:  # of one baseline by name only; they stay as they are
+            return None
+
+    def _drop_oldest(self, stream: str) -> bool:
+        rows = self._outbox.rows(
+            "WHERE stream = ? ORDER BY time_ns, id LIMIT ?", (stream, DROPPED_AT_ONCE)
+        )
+        excess, chosen = self._bytes() - self._limit, []
+        for row in rows:
+            if excess <= 0:
+                break
+            chosen.append(row)
+            excess -= row.size + ROW_OVERHEAD
+        self._outbox.drop(chosen, OUTBOX_FULL)
+        return bool(chosen)

@@ -1,0 +1,228 @@
+"""Reading the store: for status, replay and the command, while the agent runs or when it is dead.
+
+Rows come as plain dicts and dataclasses. A reader never writes, and holds no transaction open
+between calls, so it holds up neither the writer nor its checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from agent.errors import StoreError
+from agent.store import ranges
+from agent.store.batch import Stream
+from agent.store.codec import decode
+from agent.types import Entry
+
+ENTRIES_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message as it waits for central; see `OutboxMessage` for the fields they share."""
+
+    id: int
+    boot: int
+    stream: str
+    seq: int
+    topic: str
+    payload: bytes
+    time_ns: int
+    retain: bool
+    expiry_s: int | None
+    covers: ranges.Ranges
+
+
+class Reader:
+    """A read-only connection; use it from one thread at a time.
+
+    Args:
+        path: of the store.
+
+    Raises:
+        StoreError: no such store, not readable, or not (yet) a store of this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._path.is_file():
+            raise self._error("there is no such file", "start the agent once: fieldwarden run")
+        # A reader without write permission can not make the WAL's index; where the agent closed
+        # the store cleanly there is none to make.
+        clean = not self._path.with_name(self._path.name + "-wal").exists()
+        for options in ("mode=ro", "immutable=1") if clean else ("mode=ro",):
+            try:
+                connection = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?{options}",
+                    uri=True,
+                    isolation_level=None,
+                    timeout=5.0,
+                    check_same_thread=False,
+                )
+                connection.execute("SELECT 1 FROM outbox LIMIT 1")
+            except sqlite3.Error as error:
+                cause = str(error)
+            else:
+                return connection
+        raise self._error(cause, "run it as the agent's user, or see whether the file is a store")
+
+    def _error(self, cause: str, hint: str = "") -> StoreError:
+        return StoreError("reading the store", str(self._path), cause, hint)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._error(str(error)) from error
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        rows = self._all(query, *values)
+        return rows[0] if rows else None
+
+    @property
+    def boot(self) -> int:
+        """Number of the latest boot, 0 where there was none."""
+        return self.counters().get("boot", 0)
+
+    @property
+    def store_id(self) -> str:
+        """Random name of this very file."""
+        row = self._one("SELECT value FROM identity WHERE name = 'store'")
+        return str(row[0]) if row else ""
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name; see `agent.store.outbox`."""
+        return dict(self._all("SELECT name, value FROM counter"))
+
+    def tag_ids(self) -> dict[str, int]:
+        """All tags that ever had an id, by name."""
+        return dict(self._all("SELECT name, id FROM tag"))
+
+    def document(self, name: str) -> Any | None:
+        """A JSON document, such as ``"status"``; None where there is none."""
+        row = self._one("SELECT data FROM document WHERE name = ?", name)
+        return json.loads(row[0]) if row else None
+
+    def events(
+        self, limit: int = 100, kind: str | None = None, after: tuple[int, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Events: the newest first, or, with `after` (sequence, position), the next ones in order.
+
+        Returns:
+            Dicts with sequence, position, kind, time_ns, subject and data.
+        """
+        where, values = ["1"], list[object]()
+        if kind is not None:
+            where.append("kind = ?")
+            values.append(kind)
+        if after is not None:
+            where.append("(sequence, position) > (?, ?)")
+            values += after
+        order = "DESC" if after is None else "ASC"
+        rows = self._all(
+            "SELECT sequence, position, kind, time_ns, subject, data FROM event "  # noqa: S608
+            f"WHERE {' AND '.join(where)} "
+            f"ORDER BY sequence {order}, position {order} LIMIT ?",
+            *values,
+            limit,
+        )
+        names = ("sequence", "position", "kind", "time_ns", "subject", "data")
+        return [dict(zip(names, (*row[:5], json.loads(row[5])), strict=True)) for row in rows]
+
+    def summaries(
+        self, limit: int = 1000, model: str | None = None, tag: str | None = None, since_ns: int = 0
+    ) -> list[dict[str, Any]]:
+        """Summaries that end after `since_ns`, the newest first."""
+        rows = self._all(
+            "SELECT data FROM summary WHERE end_ns > ?1 AND model = ifnull(?2, model) "
+            "AND tag = ifnull(?3, tag) ORDER BY id DESC LIMIT ?4",
+            since_ns,
+            model,
+            tag,
+            limit,
+        )
+        return [json.loads(data) for (data,) in rows]
+
+    def journal(self, from_sequence: int = 0) -> Iterator[Entry]:
+        """Entries in order, from `from_sequence` on.
+
+        Raises:
+            StoreError: an entry is damaged or missing.
+        """
+        following = from_sequence
+        expected: int | None = None
+        while rows := self._all(
+            "SELECT sequence, sealed_ns, kind, data FROM journal WHERE sequence >= ? "
+            "ORDER BY sequence LIMIT ?",
+            following,
+            ENTRIES_AT_ONCE,
+        ):
+            for sequence, sealed_ns, kind, data in rows:
+                if expected is not None and sequence != expected:
+                    raise self._error(f"entry {expected} of the journal is missing")
+                expected = sequence + 1
+                yield decode(sequence, sealed_ns, kind, data)
+            following = rows[-1][0] + 1
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """The newest undamaged snapshot: (sequence of the last entry folded in, state)."""
+        for sequence, checksum, packed in self._all(
+            "SELECT sequence, checksum, state FROM snapshot ORDER BY sequence DESC"
+        ):
+            if zlib.crc32(packed) == checksum:
+                return sequence, zlib.decompress(packed)
+        return None
+
+    def outbox(self) -> dict[str, Any]:
+        """received = delivered + pending + the sum of dropped (reason -> count), in messages.
+
+        Returns:
+            received, pending, bytes, oldest_ns (None where nothing is pending), delivered, dropped.
+        """
+        counters = self.counters()
+        times = [
+            self._all("SELECT min(time_ns) FROM outbox WHERE stream = ?", stream)[0][0]
+            for stream in get_args(Stream)
+        ]
+        prefix = "dropped:"
+        return {
+            "received": counters.get("received", 0),
+            "pending": counters.get("pending", 0),
+            "bytes": counters.get("outbox_bytes", 0),
+            "oldest_ns": min((time for time in times if time is not None), default=None),
+            "delivered": counters.get("delivered", 0),
+            "dropped": {
+                name.removeprefix(prefix): count
+                for name, count in sorted(counters.items())
+                if name.startswith(prefix)
+            },
+        }
+
+    def pending(self, after_id: int = 0, limit: int = 200) -> list[OutboxRow]:
+        """The next rows of the outbox, in the order in which they are to be sent."""
+        rows = self._all(
+            "SELECT id, boot, stream, seq, topic, payload, time_ns, retain, expiry_s, covers "
+            "FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+            after_id,
+            limit,
+        )
+        return [_outbox_row(row) for row in rows]
+
+
+def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:
+    fields = list(row)
+    fields[7], fields[9] = bool(fields[7]), ranges.parse(fields[9])
+    return OutboxRow(*fields)

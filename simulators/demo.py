@@ -1,0 +1,338 @@
+"""`fieldwarden demo`: a plant with scripted faults, the agent, and what central ops sees of it.
+
+Every part is a process of its own, as in service: two brokers (the plant's and central's), the
+plant behind its three servers, the soft sensor, the agent. This process only starts them, watches
+the agent's store and central's broker, kills the uplink when the script says so, and ends what it
+started. Detection times are those of the agent's own events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from agent.clock import monotonic_ns
+from agent.errors import FieldwardenError, StoreError
+from agent.store import Reader
+from simulators.broker import BrokerProcess
+from simulators.children import Children
+from simulators.demo_central import CentralView
+from simulators.demo_report import Outage, Row, Told, faults_of, rows_of, table_of, unexpected
+from simulators.demo_setup import (
+    HISTORY_ROWS,
+    Place,
+    choose_ports,
+    environment,
+    prepare,
+    shipped,
+)
+from simulators.plant import PlantSettings
+
+SCRIPT_PERIOD_S = 95.0  # without a bound the script begins again
+_LOOK_S = 0.2
+_START_S = 60.0
+_STYLE = {
+    "trusted": "green",
+    "caution": "yellow",
+    "untrusted": "red",
+    "unassessable": "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How the demonstration runs.
+
+    Attributes:
+        seconds: of live plant, after the preparation; None: until Ctrl-C.
+        folder: where to work and leave everything; None: a temporary folder, removed at the end.
+        seed: of the plant.
+        free_ports: choose other ports where the configured ones are taken.
+        rows: of the history that the baseline is fitted on.
+    """
+
+    seconds: float | None = None
+    folder: Path | None = None
+    seed: int = 7
+    free_ports: bool = False
+    rows: int = HISTORY_ROWS
+
+
+def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
+    """Run it all; the rows of the final table.
+
+    Raises:
+        FieldwardenError: something it needs is missing, or a part ended by itself.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    ports = choose_ports(free=options.free_ports)
+    with _folder(options.folder) as folder, _interrupts():
+        place = Place(folder, ports, PlantSettings(seed=options.seed))
+        console.print(f"preparing in {folder}", markup=False)
+        prepare(place, options.rows, lambda text: console.print(f"  {text}", markup=False))
+        demo = Demo(options, place, console)
+        try:
+            demo.start()
+            demo.watch()
+        except KeyboardInterrupt:
+            console.print("interrupted: ending what was started")
+        finally:
+            demo.stop()
+        return demo.report()
+
+
+@contextlib.contextmanager
+def _folder(wanted: Path | None) -> Iterator[Path]:
+    if wanted is None:
+        with tempfile.TemporaryDirectory(prefix="fieldwarden-demo-") as folder:
+            yield Path(folder)
+        return
+    for name in ("state", "baselines", "log", "truth.jsonl"):  # of an earlier run
+        path = wanted / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    wanted.mkdir(parents=True, exist_ok=True)
+    yield wanted.resolve()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demonstration as Ctrl-C does: in order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Demo:
+    """One run: the children, and what was seen of them.
+
+    Args:
+        options: bounds and seed.
+        place: ports and folder, prepared.
+        console: where to print.
+    """
+
+    def __init__(self, options: DemoOptions, place: Place, console: Console) -> None:
+        self._options, self._place, self._console = options, place, console
+        self._children = Children(place.folder / "log")
+        self._plant_broker = BrokerProcess(place.ports["the plant's broker"])
+        self._uplink = BrokerProcess(place.ports["the broker of central ops"])
+        self._central: CentralView | None = None
+        self._reader: Reader | None = None
+        self._told: list[Told] = []
+        self._after = (0, -1)
+        self._truth: list[Mapping[str, Any]] = []
+        self._truth_read = 0
+        self._outages: list[Outage] = []
+        self._uplink_down = False
+        self._start_ns = 0
+        self._began = 0
+
+    # --- start and stop -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything; returns when the plant runs and the agent answers."""
+        place, python = self._place, sys.executable
+        self._plant_broker.start()
+        self._uplink.start()
+        self._central = CentralView(self._uplink.port)
+        agent = [python, "-m", "agent.cli", "run", str(place.config)]
+        self._children.start("agent", agent, environment())
+        page = f"http://127.0.0.1:{place.ports['the status page']}/"
+        self._wait("the agent's status page", lambda: _answers(page + "api/v1/openapi.json"))
+        plant = [python, "-m", "simulators", "plant", "--config", str(place.config)]
+        plant += ["--faults", str(shipped("demo-faults.toml")), "--truth", str(place.truth)]
+        plant += ["--seed", str(self._options.seed), "--skip", str(self._options.rows)]
+        plant += ["--repeat", f"{SCRIPT_PERIOD_S:g}"]
+        self._children.start("plant", plant, environment())
+        model = [python, "-m", "simulators", "model", "--soft-sensor", str(place.soft_sensor)]
+        model += ["--port", str(self._plant_broker.port)]
+        self._children.start("soft-sensor", model, environment())
+        self._wait("the plant", lambda: "plant runs" in self._children.tail("plant"))
+        self._began = monotonic_ns()
+        speed = place.settings.speed
+        self._console.print(f"status page: [bold]{page}[/bold]")
+        self._console.print(
+            f"the plant runs {speed:g} times as fast as the clock: one second here is "
+            f"{speed:g} s of plant time"
+        )
+
+    def _wait(self, what: str, ready: Any) -> None:
+        deadline = monotonic_ns() + round(_START_S * 1e9)
+        while not ready():
+            self._children.require()
+            if monotonic_ns() > deadline:
+                logs = self._children.tail("agent")
+                raise FieldwardenError(
+                    "waiting for", what, f"nothing after {_START_S:g} s; the agent said:\n{logs}"
+                )
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End everything, by process id; the agent first, so that it can say goodbye."""
+        for name in ("plant", "soft-sensor"):
+            self._children.stop(name)
+        with contextlib.suppress(StoreError):
+            self._look()
+        self._children.stop("agent")
+        with contextlib.suppress(StoreError):
+            self._look()
+        self._children.stop_all()
+        if self._central is not None:
+            self._central.close()
+        if self._reader is not None:
+            self._reader.close()
+        self._uplink.stop()
+        self._plant_broker.stop()
+
+    # --- while it runs ------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Print what happens until the time is over."""
+        seconds = self._options.seconds
+        while seconds is None or (monotonic_ns() - self._began) / 1e9 < seconds:
+            self._children.require()
+            self._look()
+            time.sleep(_LOOK_S)
+
+    def _look(self) -> None:
+        self._read_truth()
+        self._read_agent()
+        self._read_central()
+        self._read_uplink()
+
+    def _say(self, who: str, text: str, style: str = "") -> None:
+        second = (monotonic_ns() - self._began) / 1e9
+        self._console.print(f"{second:6.1f} s  {who:<8}", end="", markup=False)
+        self._console.print(text, style=style or None, markup=False)
+
+    def _read_truth(self) -> None:
+        try:
+            with self._place.truth.open(encoding="utf-8") as log:
+                log.seek(self._truth_read)
+                text = log.read()
+        except OSError:
+            return
+        whole, _, _ = text.rpartition("\n")
+        if not whole:
+            return
+        self._truth_read += len(whole.encode()) + 1
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self._truth.append(record)
+            if not self._start_ns:
+                self._start_ns = record["start_ns"] - round(record["start_s"] * 1e9)
+            done = "injected" if record["phase"] == "start" else "taken back"
+            self._say("plant", f"fault {done}: {record['title']} ({record['subject']})", "bold")
+            if record["kind"] == "uplink_lost":
+                self._cut_uplink(lost=record["phase"] == "start")
+
+    def _cut_uplink(self, *, lost: bool) -> None:
+        if lost and not self._uplink_down:
+            self._uplink.stop(kill=True)
+            self._outages.append(Outage())
+        elif not lost and self._uplink_down:
+            self._uplink.start()
+        self._uplink_down = lost
+
+    def _read_agent(self) -> None:
+        if self._reader is None:
+            stores = list((self._place.folder / "state").glob("*.db"))
+            if not stores:
+                return
+            self._reader = Reader(stores[0])
+        for row in self._reader.events(limit=1000, after=self._after):
+            self._after = (row["sequence"], row["position"])
+            told = Told(row["kind"], row["time_ns"], row["subject"], row["data"])
+            self._told.append(told)
+            self._tell(told)
+
+    def _tell(self, told: Told) -> None:
+        name = told.subject.partition("/")[2]
+        if told.kind == "verdict":
+            verdict, was = str(told.data["verdict"]), str(told.data.get("was") or "nothing")
+            reasons = [str(reason["text"]) for reason in told.data.get("reasons", ())]
+            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            text = f"model {name}: {was} -> {verdict}"
+            text += f": {reasons[0]}{more}" if reasons else ""
+            self._say("agent", text, _STYLE.get(verdict, ""))
+        elif told.kind == "condition" and told.data.get("change") == "cleared":
+            self._say("agent", f"cleared: {told.data.get('kind')} {name}", "dim")
+
+    def _read_central(self) -> None:
+        if self._central is None:
+            return
+        for told, historical in self._central.fresh():
+            if told.kind == "condition" and told.data.get("change") in {"raised", "updated"}:
+                late = " (historical)" if historical else ""
+                self._say("central", f"received{late}: {told.data.get('text')}", "cyan")
+
+    def _read_uplink(self) -> None:
+        """Follow an outage by the agent's own status document."""
+        if not self._outages or self._outages[-1].back_ns or self._reader is None:
+            return
+        document = self._reader.document("status") or {}
+        outbox, outage = document.get("outbox", {}), self._outages[-1]
+        connected = bool(outbox.get("connected"))
+        if outage.lost_ns is None and not connected:
+            outage = replace(
+                outage, lost_ns=document["time_ns"], reason=str(outbox.get("reason") or "lost")
+            )
+            self._say("agent", f"uplink lost: {outage.reason}; messages wait in the outbox")
+        elif outage.lost_ns is not None and connected and not self._uplink_down:
+            outage = replace(outage, back_ns=document["time_ns"])
+            self._say("agent", f"uplink back; {outage.waiting} messages had waited")
+        elif outage.lost_ns is not None:
+            outage = replace(outage, waiting=max(outage.waiting, int(outbox.get("pending", 0))))
+        self._outages[-1] = outage
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def report(self) -> list[Row]:
+        """Print and return the table."""
+        if self._central is None or not faults_of(self._truth):
+            self._console.print("no fault was injected yet")
+            return []
+        central = self._central
+        rows = rows_of(self._truth, self._told, central.arrived, self._outages, self._start_ns)
+        self._console.print()
+        self._console.print(table_of(rows), soft_wrap=False)
+        streams = ", ".join(f"{count} {name}" for name, count in sorted(central.streams.items()))
+        self._console.print(
+            f"central received {streams} messages; {central.duplicates} duplicates dropped"
+        )
+        false = unexpected(self._told, self._truth)
+        for told in false:
+            self._console.print(f"raised without a fault: {told.data.get('text')}", style="yellow")
+        return rows
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - loopback http
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,210 @@
+"""What the demonstration found: the simulator's truth against the agent's own events.
+
+Pure functions. Nothing here knows what should have been found: a row is filled from events that
+the agent stored and that central received, or it stays empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+GRACE_NS = 5_000_000_000  # a fault may be named so long after its end
+ORDER = ("trusted", "caution", "untrusted", "unassessable")
+_SHOWN = {"raised", "updated"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event of the agent, as stored or as received: engine time in ns, JSON detail."""
+
+    kind: str
+    time_ns: int
+    subject: str
+    data: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """The same for the stored event and for the message that told of it."""
+        return (
+            self.kind,
+            self.subject,
+            self.time_ns,
+            str(self.data.get("change", self.data.get("verdict", self.data.get("state", "")))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The uplink as the agent's own status showed it: ns of wall time, None while unknown."""
+
+    lost_ns: int | None = None
+    reason: str = ""
+    back_ns: int | None = None
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault of the table.
+
+    Attributes:
+        title: what was done, and to what.
+        injected_s: seconds since the plant's first row.
+        detected_s: seconds from the fault's start to the first event that names its subject.
+        verdict: the worst verdict that followed, with the model's name where there are several.
+        reason: the agent's last words about it while it lasted.
+        central: whether the event reached central; None where it could not be (not detected).
+        kind: the agent's name for it.
+    """
+
+    title: str
+    injected_s: float
+    detected_s: float | None
+    verdict: str
+    reason: str
+    central: bool | None
+    kind: str = ""
+
+
+def faults_of(truth: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The faults that started, in order."""
+    return [record for record in truth if record["phase"] == "start"]
+
+
+def rows_of(
+    truth: Iterable[Mapping[str, Any]],
+    told: Sequence[Told],
+    arrived: Mapping[tuple[str, str, int, str], int],
+    outages: Sequence[Outage],
+    start_ns: int,
+) -> list[Row]:
+    """One row a fault.
+
+    Args:
+        truth: the simulator's log.
+        told: the agent's stored events, in order.
+        arrived: key of each event that central received -> wall ns of its arrival.
+        outages: one for each `uplink_lost`, in order.
+        start_ns: wall ns of the plant's first row.
+    """
+    rows = []
+    left = list(outages)
+    for fault in faults_of(truth):
+        if fault["kind"] == "uplink_lost":
+            outage = left.pop(0) if left else Outage()
+            rows.append(_uplink_row(fault, outage, told, arrived, start_ns))
+        else:
+            rows.append(_row(fault, told, arrived, start_ns))
+    return rows
+
+
+def _row(
+    fault: Mapping[str, Any],
+    told: Sequence[Told],
+    arrived: Mapping[tuple[str, str, int, str], int],
+    start_ns: int,
+) -> Row:
+    subject = f"tag/{fault['tag']}" if fault["tag"] else f"source/{fault['source']}"
+    until = fault["end_ns"] + GRACE_NS
+    named = [
+        event
+        for event in told
+        if event.kind == "condition"
+        and event.subject == subject
+        and event.data.get("change") in _SHOWN
+        and fault["at_ns"] <= event.time_ns <= until
+    ]
+    title = str(fault["title"])
+    if fault["subject"] not in title:
+        title = f"{title}: {fault['subject']}"
+    injected = (fault["at_ns"] - start_ns) / 1e9
+    if not named:
+        return Row(title, injected, None, "", "not detected", None)
+    first, last = named[0], named[-1]
+    return Row(
+        title,
+        injected,
+        (first.time_ns - fault["at_ns"]) / 1e9,
+        _worst_verdict(told, subject, first.time_ns, until),
+        str(last.data.get("text", "")),
+        all(event.key in arrived for event in named),
+        str(last.data.get("kind", "")),
+    )
+
+
+def _worst_verdict(told: Sequence[Told], subject: str, from_ns: int, until_ns: int) -> str:
+    """The worst verdict of which a reason concerned `subject`."""
+    place, _, name = subject.partition("/")
+    verdicts = [
+        str(event.data["verdict"])
+        for event in told
+        if event.kind == "verdict"
+        and from_ns <= event.time_ns <= until_ns
+        and any(reason.get(place) == name for reason in event.data.get("reasons", ()))
+    ]
+    return max(verdicts, key=ORDER.index, default="")
+
+
+def _uplink_row(
+    fault: Mapping[str, Any],
+    outage: Outage,
+    told: Sequence[Told],
+    arrived: Mapping[tuple[str, str, int, str], int],
+    start_ns: int,
+) -> Row:
+    during = [
+        event
+        for event in told
+        if event.kind in {"condition", "verdict", "source"}
+        and fault["at_ns"] <= event.time_ns <= min(fault["end_ns"], outage.back_ns or 1 << 62)
+    ]
+    late = [event for event in during if event.key in arrived]
+    reason = outage.reason or "not noticed"
+    if outage.lost_ns is not None and outage.back_ns is not None:
+        reason = f"{reason}; back, {len(late)} of {len(during)} events made meanwhile delivered"
+    detected = None if outage.lost_ns is None else (outage.lost_ns - fault["at_ns"]) / 1e9
+    complete = bool(during) and len(late) == len(during) and outage.back_ns is not None
+    injected = (fault["at_ns"] - start_ns) / 1e9
+    return Row(str(fault["title"]), injected, detected, "buffering", reason, complete, "uplink")
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """The table that people see."""
+    table = Table(title="What was done, and what was found", box=box.SIMPLE_HEAD)
+    table.add_column("fault")
+    table.add_column("injected at", justify="right", no_wrap=True)
+    table.add_column("detected after", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("reason", ratio=1)
+    table.add_column("reached\ncentral", no_wrap=True)
+    for row in rows:
+        after = "-" if row.detected_s is None else f"{row.detected_s:.1f} s"
+        style = "red" if row.detected_s is None else ""
+        central = {True: "yes", False: "no", None: "-"}[row.central]
+        table.add_row(
+            row.title,
+            f"{row.injected_s:.1f} s",
+            after,
+            row.verdict,
+            row.reason,
+            central,
+            style=style,
+        )
+    return table
+
+
+def unexpected(told: Sequence[Told], truth: Iterable[Mapping[str, Any]]) -> list[Told]:
+    """Conditions raised while no fault was on, nor had been for `GRACE_NS`: false alarms."""
+    faults = faults_of(truth)
+    return [
+        event
+        for event in told
+        if event.kind == "condition"
+        and event.data.get("change") == "raised"
+        and not any(f["at_ns"] <= event.time_ns <= f["end_ns"] + GRACE_NS for f in faults)
+    ]

@@ -1,0 +1,176 @@
+"""What the demonstration needs before it can begin: ports, a copy of the configuration, a baseline.
+
+The demonstration runs on `configs/demo.toml`; it works on a copy beside which the agent keeps its
+state, so that nothing is written into the checkout.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.clock import monotonic_ns
+from agent.errors import FieldwardenError
+from simulators.broker import port_is_free
+from simulators.history import HistoryOrder, make_history, write_history
+from simulators.plant import PlantSettings
+
+PORTS: Mapping[str, int] = {
+    "the plant's OPC UA server": 48410,
+    "the plant's Modbus server": 15020,
+    "the plant's broker": 18830,
+    "the broker of central ops": 18831,
+    "the status page": 8686,
+}
+"""Purpose -> port, as `configs/demo.toml` has them."""
+
+HISTORY_ROWS = 100_000  # over 500 correlation times of the slowest tag
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one demonstration works.
+
+    Attributes:
+        folder: for everything it writes.
+        ports: purpose -> port in use.
+        settings: of the plant.
+    """
+
+    folder: Path
+    ports: Mapping[str, int]
+    settings: PlantSettings
+
+    @property
+    def config(self) -> Path:
+        """The copy of the configuration."""
+        return self.folder / "demo.toml"
+
+    @property
+    def soft_sensor(self) -> Path:
+        """The soft sensor's coefficients."""
+        return self.folder / "soft-sensor.json"
+
+    @property
+    def truth(self) -> Path:
+        """The simulator's truth log."""
+        return self.folder / "truth.jsonl"
+
+
+def shipped(name: str) -> Path:
+    """A file of `configs/`, from a checkout or from an installed wheel.
+
+    Raises:
+        FieldwardenError: it is in neither.
+    """
+    package = Path(__file__).parent
+    for folder in (package.parent / "configs", package / "configs"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FieldwardenError(
+        "finding", name, "it is not beside the package", "run the demo from a checkout: make demo"
+    )
+
+
+def choose_ports(*, free: bool) -> dict[str, int]:
+    """The configured ports, or, with `free`, others for those that are taken.
+
+    Raises:
+        FieldwardenError: a port is taken.
+    """
+    chosen = {}
+    for purpose, port in PORTS.items():
+        if port_is_free(port):
+            chosen[purpose] = port
+        elif free:
+            chosen[purpose] = _free_port()
+        else:
+            raise FieldwardenError(
+                "starting", f"{purpose} at 127.0.0.1:{port}", "the port is taken",
+                f"end the program that uses it (ss -ltnp 'sport = :{port}'), "
+                "or let the demo choose others: fieldwarden demo --free-ports",
+            )  # fmt: skip
+    return chosen
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def copy_configuration(place: Place) -> None:
+    """Copy `configs/demo.toml` with the ports in use."""
+    text = shipped("demo.toml").read_text(encoding="utf-8")
+    for purpose, default in PORTS.items():
+        text = text.replace(f":{default}", f":{place.ports[purpose]}")
+        text = text.replace(f"port = {default}\n", f"port = {place.ports[purpose]}\n")
+    place.config.write_text(text, encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """The environment of the children: this very code, state beside the copied configuration."""
+    left_out = {"STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+    own = {key: value for key, value in os.environ.items() if key not in left_out}
+    here = str(Path(__file__).parent.parent)
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, [here, own.get("PYTHONPATH", "")]))
+    own["PYTHONUNBUFFERED"] = "1"
+    return own
+
+
+def prepare(place: Place, rows: int, say: Callable[[str], None]) -> None:
+    """Write the plant's normal history, the soft sensor, and the baseline fitted on it.
+
+    Raises:
+        FieldwardenError: something could not be written, or the fit failed.
+    """
+    copy_configuration(place)
+    began = monotonic_ns()
+    history = place.folder / f"history{'.parquet' if _has_pyarrow() else '.csv'}"
+    record = make_history(HistoryOrder(rows, place.settings))
+    write_history(record, history)
+    record.soft_sensor.save(place.soft_sensor)
+    hours = rows * place.settings.row_s / 3600
+    say(f"{rows} rows of normal history ({hours:.0f} h of plant time), {_since(began)}")
+    began = monotonic_ns()
+    report = _fit(place, history)
+    say(f"baseline fitted, {_since(began)}: {_summary(report)}")
+
+
+def _fit(place: Place, history: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "agent.cli", "fit", str(place.config)]
+    command += ["--model", "yield", "--data", str(history), "--json"]
+    done = subprocess.run(  # noqa: S603 - this very interpreter
+        command, capture_output=True, text=True, check=False, env=environment()
+    )
+    if done.returncode != 0:
+        raise FieldwardenError("fitting the baseline on", str(history), done.stderr.strip())
+    document = json.loads(done.stdout)
+    return document if isinstance(document, dict) else {}
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    inputs = report["inputs"]
+    least = min(row["n_eff"] for row in inputs)
+    text = (
+        f"{len(inputs)} inputs, slowest tau {max(row['tau_s'] for row in inputs):.1f} s, "
+        f"at least {least:.0f} independent samples each, "
+        f"{report['gateway_false_alarms_per_month']:.2g} false alarms a month expected"
+    )
+    return f"{text}; {report['provisional_text']}" if report["provisional"] else text
+
+
+def _has_pyarrow() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def _since(began_ns: int) -> str:
+    return f"{(monotonic_ns() - began_ns) / 1e9:.1f} s"

@@ -1,0 +1,113 @@
+"""An intake, free ports and a way to wait, for tests against real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import numpy as np
+import pytest
+
+from agent.clock import EngineClock
+from agent.config import Tag
+from agent.decode.columns import Dictionary
+from agent.intake import Intake
+from agent.sources import SOURCES, TagBinding
+from agent.types import Block, Command
+
+
+class Harness:
+    """A running source and everything that it told the intake."""
+
+    def __init__(self) -> None:
+        self.intake = Intake(EngineClock())
+        self.dictionary = Dictionary(
+            on_new=lambda code, text: self.intake.command("text", {"code": code, "text": text})
+        )
+        self.names: list[str] = []
+        self.samples: dict[str, list[tuple[float, int, int]]] = {}
+        self.commands: list[dict] = []
+        self.link = None
+        self._sequence = 1
+
+    def bind(self, addresses, **more):
+        """Bindings for name -> address; tag ids start at 100."""
+        self.names = list(addresses)
+        self.samples = {name: [] for name in addresses}
+        return {
+            name: TagBinding(100 + i, name, Tag(source="s", address=address, **more))
+            for i, (name, address) in enumerate(addresses.items())
+        }
+
+    def create(self, config, addresses, **more):
+        bindings = self.bind(addresses, **more)
+        self.link = SOURCES[config.protocol].create(
+            "s", config, bindings, self.intake, dictionary=self.dictionary, gateway="test"
+        )
+        return self.link
+
+    @contextlib.asynccontextmanager
+    async def running(self, config, addresses, **more):
+        link = self.create(config, addresses, **more)
+        task = asyncio.create_task(link.run())
+        try:
+            yield link
+            assert not task.done(), "a source runs until it is cancelled"
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
+
+    def collect(self, *, commit=True):
+        """Seal, as the application does, and sort what came by tag."""
+        batch = self.intake.seal(self._sequence)
+        self._sequence = batch.next_sequence
+        for entry in batch.entries:
+            if isinstance(entry, Command):
+                self.commands.append({"kind": entry.kind, **entry.data})
+            elif isinstance(entry, Block):
+                for tag, value, quality, source_ns in zip(
+                    entry.tag, entry.value, entry.quality, entry.source_ns, strict=True
+                ):
+                    row = (float(value), int(quality), int(source_ns))
+                    self.samples[self.names[tag - 100]].append(row)
+        if commit:
+            batch.committed()
+        return batch
+
+    @property
+    def states(self):
+        return [c["state"] for c in self.commands if c["kind"] == "source_state"]
+
+    def values(self, name):
+        return [value for value, _, _ in self.samples[name] if not np.isnan(value)]
+
+    def qualities(self, name):
+        return [quality for _, quality, _ in self.samples[name]]
+
+    async def until(self, condition, timeout_s=10.0, *, commit=True):
+        """Collect until the condition holds."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                self.collect(commit=commit)
+                if condition():
+                    return
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def harness():
+    return Harness()
+
+
+@pytest.fixture
+def make_harness():
+    return Harness
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

@@ -1,0 +1,308 @@
+"""The OPC UA source against an asyncua server: one notification at a time, bad nodes, losses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from asyncua import Server, ua
+
+from agent.config import OpcUaSource
+from agent.errors import ConfigurationError, SourceError
+from agent.sources import SOURCES, opcua
+from agent.types import Quality
+
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+
+LOST = int(Quality.COMMUNICATION_LOST)
+BAD = int(Quality.BAD)
+URI = "urn:test:plant"
+
+
+def config(port, **more):
+    settings = {"publishing": "50ms", "timeout": "1s", **more}
+    return OpcUaSource(protocol="opcua", endpoint=f"opc.tcp://127.0.0.1:{port}/plant", **settings)
+
+
+class Plant:
+    """An asyncua server with writable variables `s=<name>` in one namespace."""
+
+    def __init__(self, server, namespace):
+        self.server = server
+        self.namespace = namespace
+        self.nodes = {}
+
+    async def add(self, name, value):
+        objects = self.server.nodes.objects
+        node = await objects.add_variable(
+            ua.NodeId(name, self.namespace), ua.QualifiedName(name, self.namespace), value
+        )
+        self.nodes[name] = node
+
+    async def write(self, name, value, status=0, stamp=None):
+        data = ua.DataValue(
+            ua.Variant(value),
+            StatusCode=ua.StatusCode(status),
+            SourceTimestamp=stamp or datetime.now(UTC),
+        )
+        await self.nodes[name].write_value(data)
+
+
+@contextlib.asynccontextmanager
+async def plant(port, values, *, extra_namespaces=()):
+    server = Server()
+    await server.init()
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/plant")
+    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    for uri in extra_namespaces:
+        await server.register_namespace(uri)
+    subject = Plant(server, await server.register_namespace(URI))
+    for name, value in values.items():
+        await subject.add(name, value)
+    await server.start()
+    try:
+        yield subject
+    finally:
+        await server.stop()
+
+
+def addresses(*names):
+    return {name: f"ns=2;s={name}" for name in names}
+
+
+async def test_values_times_and_qualities_arrive(harness, free_port):
+    """First values, changes, source times and status codes come through the subscription."""
+    stamp = datetime(2026, 1, 2, 12, 0, 0, 250_000, tzinfo=UTC)
+    async with (
+        plant(free_port, {"a": 1.5, "b": 7, "c": True}) as server,
+        harness.running(config(free_port), addresses("a", "b", "c")) as link,
+    ):
+        await harness.until(lambda: all(harness.values(name) for name in "abc"))
+        await server.write("a", 2.5, stamp=stamp)
+        await server.write("b", 8, status=ua.StatusCodes.UncertainLastUsableValue)
+        await server.write("c", False, status=ua.StatusCodes.BadSensorFailure)
+        await harness.until(lambda: all(len(harness.samples[name]) >= 2 for name in "abc"))
+        assert link.describe().state == "live" and link.describe().received == 6
+    assert harness.values("a") == [1.5, 2.5]
+    assert harness.samples["a"][1] == (2.5, 0, 1_767_355_200_250_000_000)
+    assert harness.samples["b"][1][:2] == (8.0, Quality.UNCERTAIN)
+    assert harness.qualities("c")[1] == BAD and harness.values("c") == [1.0]
+    assert harness.states == ["live"]
+
+
+async def test_a_burst_arrives_whole_and_in_order(harness, free_port):
+    """More changes between two publishes than asyncua's iterator would keep: none is lost."""
+    async with (
+        plant(free_port, {f"n{i}": -1.0 for i in range(20)}) as server,
+        harness.running(
+            config(free_port, publishing="500ms"), addresses(*(f"n{i}" for i in range(20)))
+        ),
+    ):
+        await harness.until(lambda: harness.values("n19"))
+        for number in range(90):
+            for i in range(20):
+                await server.write(f"n{i}", float(number))
+        await harness.until(lambda: all(harness.values(f"n{i}")[-1] == 89 for i in range(20)))
+    for i in range(20):
+        assert harness.values(f"n{i}") == [-1.0, *map(float, range(90))]
+
+
+async def test_bad_nodes_among_good_ones(harness, free_port):
+    """Nodes and namespaces the server does not have are bad; the others are served."""
+    wanted = {**addresses("a", "missing"), "far": "nsu=urn:nowhere;s=x", "by_uri": f"nsu={URI};s=b"}
+    async with (
+        plant(free_port, {"a": 1.0, "b": 2.0}) as server,
+        harness.running(config(free_port), wanted) as link,
+    ):
+        await harness.until(lambda: harness.values("a") and harness.values("by_uri"))
+        await server.write("a", 3.0)
+        await harness.until(lambda: len(harness.values("a")) == 2)
+        report = link.describe()
+    assert harness.qualities("missing") == [BAD] and harness.qualities("far") == [BAD]
+    assert harness.states == ["live"] and report.reason == "2 nodes are refused"
+    assert "refused: missing: BadNodeIdUnknown" in report.plan
+    assert "refused: far: no such namespace" in report.plan
+
+
+async def test_a_refused_node_is_asked_for_again(harness, free_port, monkeypatch):
+    """A node that appears later (a PLC program loaded) is served without a reconnect."""
+    monkeypatch.setattr(opcua, "_REFUSED_RETRY_S", 0.1)
+    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.2)
+    async with (
+        plant(free_port, {"a": 1.0}) as server,
+        harness.running(config(free_port), addresses("a", "late")) as link,
+    ):
+        await harness.until(lambda: harness.qualities("late"))
+        await server.add("late", 5.0)
+        await harness.until(lambda: harness.values("late"))
+        await harness.until(lambda: link.describe().reason == "")
+    assert harness.states == ["live"]
+
+
+async def test_namespaces_are_resolved_at_each_connect(harness, free_port):
+    """A server that numbers its namespaces differently after a restart serves the same tags."""
+    async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(plant(free_port, {"a": 1.0}))
+        await stack.enter_async_context(harness.running(config(free_port), {"a": f"nsu={URI};s=a"}))
+        await harness.until(lambda: harness.values("a"))
+        await first.aclose()
+        await harness.until(lambda: "failed" in harness.states)
+        async with plant(free_port, {"a": 2.0}, extra_namespaces=["urn:new"]):
+            await harness.until(lambda: 2.0 in harness.values("a"), 20)
+
+
+async def test_absent_at_start_then_there(harness, free_port):
+    """No server: failed, with one lost sample a tag and the cause; then live by itself."""
+    async with harness.running(config(free_port), addresses("a")) as link:
+        await harness.until(lambda: harness.states == ["failed"])
+        assert harness.qualities("a") == [LOST]
+        assert "refused" in link.describe().reason and str(free_port) in link.describe().reason
+        async with plant(free_port, {"a": 4.0}):
+            await harness.until(lambda: harness.values("a"), 20)
+    assert harness.states == ["failed", "live"]
+
+
+async def test_dies_and_comes_back(harness, free_port):
+    """A server that goes away is lost, one sample a tag, and subscribed again when back."""
+    async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(plant(free_port, {"a": 1.0}))
+        await stack.enter_async_context(harness.running(config(free_port), addresses("a")))
+        await harness.until(lambda: harness.values("a"))
+        await first.aclose()
+        await harness.until(lambda: "failed" in harness.states)
+        async with plant(free_port, {"a": 2.0}):
+            await harness.until(lambda: 2.0 in harness.values("a"), 20)
+    assert harness.states == ["live", "failed", "live"]
+    assert harness.qualities("a") == [0, LOST, 0]
+
+
+async def test_a_constant_value_stays_live_by_keep_alives(harness, free_port, monkeypatch):
+    """Nothing changes for many keep-alive periods: the session is live, and says nothing more."""
+    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.1)
+    async with (
+        plant(free_port, {"a": 1.0}),
+        harness.running(config(free_port), addresses("a")) as link,
+    ):
+        await harness.until(lambda: harness.values("a"))
+        await asyncio.sleep(1.5)
+        harness.collect()
+        assert link.describe().state == "live"
+    assert harness.states == ["live"] and harness.values("a") == [1.0]
+
+
+@contextlib.asynccontextmanager
+async def freezable_proxy(port, target_port):
+    """A TCP proxy; clear `flowing` and both sides hear nothing more, with the connection open."""
+    flowing = asyncio.Event()
+    flowing.set()
+
+    async def pump(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await flowing.wait()
+                writer.write(data)
+        writer.close()
+
+    async def serve(reader, writer):
+        with contextlib.suppress(OSError):
+            other = await asyncio.open_connection("127.0.0.1", target_port)
+            await asyncio.gather(pump(reader, other[1]), pump(other[0], writer))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield flowing
+    finally:
+        server.close()
+
+
+async def test_silence_on_an_open_connection_is_noticed(
+    harness, free_port, unused_tcp_port_factory, monkeypatch
+):
+    """No keep-alives although TCP stands: stale, then failed, then live when it flows again."""
+    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.1)
+    server_port = unused_tcp_port_factory()
+    async with (
+        plant(server_port, {"a": 1.0}),
+        freezable_proxy(free_port, server_port) as flowing,
+        harness.running(config(free_port, timeout="500ms"), addresses("a")) as link,
+    ):
+        await harness.until(lambda: harness.values("a"))
+        flowing.clear()
+        await harness.until(lambda: "failed" in harness.states)
+        assert harness.states[:3] == ["live", "stale", "failed"]
+        assert harness.qualities("a") == [0, LOST]
+        flowing.set()
+        await harness.until(lambda: link.describe().state == "live", 20)
+        await harness.until(lambda: len(harness.values("a")) == 2)
+
+
+async def test_texts_become_journaled_codes(harness, free_port):
+    """A tag of texts gives codes, and each new text a command before its first sample."""
+    async with (
+        plant(free_port, {"mode": "idle"}) as server,
+        harness.running(config(free_port), addresses("mode"), data_type="text"),
+    ):
+        await harness.until(lambda: harness.values("mode"))
+        await server.write("mode", "run")
+        await server.write("mode", "idle")
+        await harness.until(lambda: len(harness.values("mode")) == 3)
+    assert harness.values("mode") == [1.0, 2.0, 1.0]
+    texts = [command for command in harness.commands if command["kind"] == "text"]
+    assert [(text["code"], text["text"]) for text in texts] == [(1, "idle"), (2, "run")]
+
+
+async def test_a_server_that_takes_few_items_at_a_time(harness, free_port, monkeypatch):
+    """BadTooManyOperations makes the calls smaller until the server takes them."""
+    sizes = []
+    names = [f"n{i}" for i in range(11)]
+    async with plant(free_port, dict.fromkeys(names, 1.0)) as server:
+        create = server.server.iserver.subscription_service.create_monitored_items
+
+        async def limited(parameters):
+            sizes.append(len(parameters.ItemsToCreate))
+            if sizes[-1] > 3:
+                raise ua.uaerrors.BadTooManyOperations
+            return await create(parameters)
+
+        service = server.server.iserver.subscription_service
+        monkeypatch.setattr(service, "create_monitored_items", limited)
+        async with harness.running(config(free_port), addresses(*names)):
+            await harness.until(lambda: all(harness.values(name) for name in names))
+    assert sizes[0] == 11 and max(sizes[2:]) <= 5 and harness.states == ["live"]
+
+
+def test_bad_addresses_are_all_reported(harness):
+    """Every address at fault before anything runs."""
+    with pytest.raises(ConfigurationError) as caught:
+        harness.create(config(4840), {"a": "ns=2;s=x", "b": "Reactor", "c": "ns=2;i=x"})
+    assert len(caught.value.faults) == 2
+
+
+async def test_security_without_certificates_is_a_reason(harness, free_port):
+    """Security that lacks its files fails with what is missing, and does not fall back to none."""
+    secured = config(free_port, security="Basic256Sha256")
+    async with plant(free_port, {"a": 1.0}), harness.running(secured, addresses("a")) as link:
+        await harness.until(lambda: harness.states == ["failed"])
+        assert "needs certificate, private_key, server_certificate" in link.describe().reason
+
+
+async def test_probe(harness, free_port):
+    """`check` resolves every node, and names those that are not there."""
+    async with plant(free_port, {"a": 1.0}):
+        bindings = harness.bind(addresses("a"))
+        lines = await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
+        assert lines == ["1 nodes found, published every 0.05 s"]
+        bindings = harness.bind({**addresses("a", "no"), "far": "nsu=urn:x;s=a"})
+        with pytest.raises(SourceError, match=r"no \(ns=2;s=no\): BadNodeIdUnknown; far") as caught:
+            await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
+        assert "a (" not in str(caught.value)
+
+
+async def test_probe_of_an_absent_server(harness, free_port):
+    """`check` says what it could not reach."""
+    with pytest.raises(SourceError, match=str(free_port)):
+        await SOURCES["opcua"].probe("s", config(free_port), harness.bind(addresses("a")), 1.0)

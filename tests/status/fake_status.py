@@ -1,0 +1,250 @@
+"""A made-up status document of any size, and a server of it: `python tests/status/fake_status.py`.
+
+The plant's names are hostile on purpose: what a tag is called must never become markup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import random
+import sys
+from pathlib import Path
+
+NS = 1_000_000_000
+T0 = 1_772_330_400 * NS
+HOSTILE = '<img src=x onerror="alert(1)">&lt;b&gt;'
+UNITS = ("degC", "m3/h", "m/min", "rpm", "%", "kW", "mm/s", "")
+
+
+def reason(text, cause, tag="", hint=""):
+    return {"text": text, "cause": cause, "tag": tag, "condition": "c-1", "hint": hint}
+
+
+def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
+    trained = {"reactor.temperature": [72.1, 88.4], "cooling.flow": [11.5, 14.9]}
+    inputs = [
+        {
+            "tag": tag,
+            "required": tag != "line.speed",
+            "state": "good" if verdict == "trusted" or i else "stuck",
+            "worst": {"detector": "level", "score": 0.3 + 0.9 * (verdict != "trusted" and not i)},
+            "trained": trained.get(tag, [0.0, 100.0]),
+        }
+        for i, tag in enumerate(("reactor.temperature", "cooling.flow", "line.speed"))
+    ]
+    return {
+        "name": name,
+        "version": "2026.3",
+        "owner": {"team": "process data", "contact": "process-data@plant.example"},
+        "verdict": verdict,
+        "since_ns": now_ns - since_s * NS,
+        "valid_until_ns": now_ns + 15 * NS,
+        "reasons": list(reasons),
+        "scans": 86_400,
+        "provisional": False,
+        "provisional_text": "",
+        "baseline": "3f9a1c20",
+        "inputs": inputs,
+        "joint": {"t2": 0.41, "spe": 0.22},
+        **more,
+    }
+
+
+def models(now_ns):
+    stuck = reason(
+        "reactor.temperature has shown exactly 81.3 degC for 12 min while its neighbours move",
+        "sensor",
+        "reactor.temperature",
+        "Check transmitter TT-101 and its wiring; the model must not be used meanwhile.",
+    )
+    outside = reason(
+        "cooling.flow is 16.2 m3/h, above everything the model was trained on (11.5 to 14.9)",
+        "process",
+        "cooling.flow",
+        "Ask operations whether this is intended; treat predictions with care.",
+    )
+    lost = reason(
+        "source utilities does not answer (connection refused)",
+        "integration",
+        "",
+        "Look at the Modbus gateway 10.0.3.7 and its network.",
+    )
+    return [
+        model("yield", "untrusted", now_ns=now_ns, since_s=720, reasons=[stuck, outside]),
+        model("energy", "trusted", now_ns=now_ns, since_s=90_000),
+        model(
+            "vibration forecast",
+            "caution",
+            now_ns=now_ns,
+            since_s=95,
+            reasons=[outside],
+            provisional=True,
+            provisional_text="Thresholds are provisional: the baseline holds 140 of the 500 "
+            "correlation times that the false-alarm promise needs.",
+        ),
+        model("emissions", "unassessable", now_ns=now_ns, since_s=41, reasons=[lost]),
+    ]
+
+
+def sources(now_ns):
+    def source(name, protocol, state, why, since_s, received, last_s):
+        return {
+            "name": name,
+            "protocol": protocol,
+            "state": state,
+            "reason": why,
+            "since_ns": now_ns - since_s * NS,
+            "received": received,
+            "last_arrival_ns": None if last_s is None else now_ns - int(last_s * NS),
+        }
+
+    per_s = now_ns // NS - T0 // NS
+    refused = "connection refused by 10.0.3.7:502; trying again every 10 s"
+    return [
+        source("reactor", "opcua", "live", "", 90_000, 900_000 + 600 * per_s, 0.3),
+        source("utilities", "modbus", "failed", refused, 41, 120_311, 41),
+        source("line", "mqtt", "stale", "connected, nothing arrives for 75 s", 75, 9_800, 75),
+        source("lab", "mqtt", "connecting", "", 3, 0, None),
+    ]
+
+
+def tag(i, now_ns, rng):
+    names = ("reactor.temperature", "cooling.flow", "line.speed", HOSTILE)
+    name = names[i] if i < len(names) else f"area{i % 17:02d}.unit{i % 5}.signal{i:04d}"
+    source = ("reactor", "utilities", "line")[i % 3] if i < 3 else rng.choice(("reactor", "line"))
+    bits = {1: 4, 2: 128, 7: 2, 11: 64}.get(i, 0)
+    level, phase = rng.uniform(1, 400), rng.uniform(0, 6)
+    wave = [level * (1 + 0.02 * math.sin(phase + k / 6) + rng.gauss(0, 0.003)) for k in range(60)]
+    history = [None if i == 1 and k > 40 else round(v, 4) for k, v in enumerate(wave)]
+    if i == 0:
+        history = history[:30] + [history[30]] * 30
+    arrival = None if i == 12 else now_ns - rng.randrange(200_000_000, 2 * NS) - (41 * NS) * (i == 1)
+    names_of = {0: "good", 2: "uncertain", 4: "communication_lost", 64: "out_of_physical", 128: "stale"}
+    return {
+        "name": name,
+        "source": source,
+        "unit": UNITS[i % len(UNITS)],
+        "role": "output" if i == 5 else "label" if i == 6 else "input",
+        "value": None if i in {1, 12} else history[-1],
+        "arrival_ns": arrival,
+        "source_ns": arrival,
+        "quality": bits,
+        "quality_names": [names_of[bits]],
+        "history": [] if i == 12 else history,
+    }
+
+
+def conditions(now_ns):
+    def condition(number, severity, state, kind, text, cause, since_s, **more):
+        return {
+            "id": f"c-{number}",
+            "kind": kind,
+            "tag": "",
+            "model": "",
+            "source": "",
+            "cause": cause,
+            "severity": severity,
+            "text": text,
+            "hint": "",
+            "raised_ns": now_ns - since_s * NS,
+            "cleared_ns": now_ns - 60 * NS if state == "cleared" else None,
+            "state": state,
+            "score": 1.4,
+            **more,
+        }
+
+    hint = "Check transmitter TT-101 and its wiring."
+    return [
+        condition(1, "low", "acknowledged", "drift", f"{HOSTILE} drifts by 0.4 % an hour",
+                  "unknown", 9000, tag=HOSTILE),
+        condition(2, "high", "active", "stuck", "reactor.temperature is stuck at 81.3 degC",
+                  "sensor", 720, tag="reactor.temperature", hint=hint),
+        condition(3, "medium", "active", "range", "cooling.flow is out of its trained range",
+                  "process", 95, tag="cooling.flow", hint="Ask operations whether it is intended."),
+        condition(4, "high", "active", "source", "source utilities is lost: connection refused",
+                  "integration", 41, source="utilities", hint="Look at the Modbus gateway."),
+        condition(5, "medium", "cleared", "spike", "line.speed spiked to 912 m/min", "sensor", 400,
+                  tag="line.speed"),
+    ]  # fmt: skip
+
+
+def document(tags=30, *, now_ns=T0, seed=1):
+    """A whole status document with `tags` tags at engine time `now_ns`."""
+    rng = random.Random(seed)
+    return {
+        "schema": 1,
+        "site": "north",
+        "gateway": "gw-07",
+        "version": "0.1.0",
+        "boot": 4,
+        "sequence": 1_234_567 + (now_ns - T0) // NS,
+        "time_ns": now_ns,
+        "started_ns": now_ns - 90_100 * NS,
+        "models": models(now_ns),
+        "sources": sources(now_ns),
+        "tags": [tag(i, now_ns, rng) for i in range(tags)],
+        "conditions": conditions(now_ns),
+        "outbox": {
+            "configured": True,
+            "connected": False,
+            "reason": "broker.example does not answer",
+            "pending": 412,
+            "bytes": 98_304,
+            "oldest_ns": now_ns - 130 * NS,
+            "delivered": 18_204,
+            "dropped": {},
+        },
+        "budget": {
+            "false_alarms": "1 per 30 days",
+            "expected_per_30_days": 0.83,
+            "raised_30_days": 3,
+            "acknowledged_false": 1,
+        },
+        "process": {"loop_lag_p99_ms": 4.2, "rss_mb": 143.0, "cpu_percent": 3.1},
+    }
+
+
+def events(limit, kind):
+    """The newest `limit` made-up events of a kind."""
+    rows = [
+        {
+            "kind": "verdict" if i % 2 else "condition",
+            "time_ns": T0 - i * NS,
+            "subject": "model/yield",
+            "data": {"text": f"made-up event {i}"},
+        }
+        for i in range(200)
+    ]
+    return [row for row in rows if kind in {None, row["kind"]}][:limit]
+
+
+async def _serve(port, tags, seconds, freeze_s):
+    from agent import clock
+    from agent.status.api import StatusServer
+
+    state = {"document": document(tags, now_ns=clock.wall_ns())}
+    server = StatusServer(f"127.0.0.1:{port}", lambda: state["document"], events)
+    await server.start()
+    print(server.url, flush=True)
+    for second in range(seconds):
+        await asyncio.sleep(1)
+        if second < freeze_s:
+            state["document"] = document(tags, now_ns=clock.wall_ns(), seed=1)
+    await server.stop()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8686)
+    parser.add_argument("--tags", type=int, default=30)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--freeze-after", type=int, default=10**9, help="seconds; then stand still")
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            _serve(arguments.port, arguments.tags, arguments.seconds, arguments.freeze_after)
+        )
