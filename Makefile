@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint bench kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -17,17 +17,17 @@ test: lint  ## the whole suite, with lint and types
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.ready-test
-	$(BIN)/ruff check --fix-only --quiet .
-	$(BIN)/ruff format .
-
 bench: $(VENV)/.ready-bench  ## JSON lines on stdout
-	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler
+	$(PIP) install setuptools
+	$(BIN)/python -m agent.core.kernels.build
 
 clean:
+	rm -f agent/core/kernels/_compiled.*
 	rm -rf $(VENV) build dist .demo .work .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
@@ -38,13 +38,13 @@ $(BIN)/python:
 	  { rm -rf $(VENV); echo "no virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.ready-demo: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[demo,fit]'
+	$(PIP) install -e '.[jit,demo,fit]'
 	@touch $@
 
 $(VENV)/.ready-test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[demo,fit,test]'
+	$(PIP) install -e '.[jit,demo,fit,test]'
 	@touch $@
 
 $(VENV)/.ready-bench: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[demo,fit,test,bench]'
+	$(PIP) install -e '.[jit,demo,fit,test,bench]'
 	@touch $@

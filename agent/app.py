@@ -2,6 +2,12 @@
 
 The flow is one loop: sealed entries -> engine -> events, summaries, messages -> one transaction.
 Only after the commit do sources get their acknowledgements and does the forwarder see the rows.
+
+Invariants:
+- what was folded is committed before the next batch is folded; a commit that fails is tried again
+  with the same batch, and nothing is acknowledged meanwhile.
+- a start resumes from the snapshot and folds the journal's tail again: events have the identity of
+  their entry, so nothing is told twice.
 """
 
 from __future__ import annotations
@@ -22,14 +28,14 @@ from agent.core.engine import Engine
 from agent.core.summary import merge
 from agent.errors import FieldwardenError, StoreError
 from agent.feeds import Feeds
-from agent.intake import Intake, SealedBatch
+from agent.intake import Intake
 from agent.load import LoadMeter
-from agent.outgoing import Outgoing, verdict_message
+from agent.outgoing import Outgoing
 from agent.service import Progress, ServiceManager
 from agent.status.api import StatusServer
 from agent.store import Batch, Reader, Store
 from agent.types import Entry, Event
-from agent.uplink import Uplink
+from agent.uplink import CentralLink
 from agent.view import View
 
 logger = logging.getLogger(__name__)
@@ -37,17 +43,18 @@ logger = logging.getLogger(__name__)
 SEAL_NS = 1_000_000_000
 SNAPSHOT_NS = 180 * 1_000_000_000
 DOCUMENT_NS = 2 * 1_000_000_000
-_REFOLD_AT_ONCE = 200
 STORE_NAME = "fieldwarden.db"
+_REFOLD_AT_ONCE = 200
+_RETRY_S = 1.0
 
 
-def state_directory(configuration: Configuration) -> Path:
-    """Where the store is: configured, else systemd's, else `state` beside the file."""
+def store_path(configuration: Configuration) -> Path:
+    """The store: in the configured directory, else systemd's, else `state` beside the file."""
     chosen = configuration.gateway.state_directory or os.environ.get("STATE_DIRECTORY", "")
     if chosen:
-        return Path(chosen.split(":")[0])
+        return Path(chosen.split(":")[0]) / STORE_NAME
     beside = configuration.file.parent if configuration.file else Path()
-    return beside / "state"
+    return beside / "state" / STORE_NAME
 
 
 async def run(configuration: Configuration) -> None:
@@ -76,117 +83,143 @@ class Agent:
         self._reload = asyncio.Event()
         self._snapshot_ns = self._document_ns = 0
 
-    # --- start ----------------------------------------------------------------------------------
+    # --- start and end --------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Open the store, take up the last state, catch up on the journal's tail."""
+        """Open the store, take up the last state, catch up on the journal's tail.
+
+        Raises:
+            FieldwardenError: store or baseline can not be had.
+        """
         configuration = self.configuration
-        self.path = state_directory(configuration) / STORE_NAME
         baselines = baselines_of(configuration)
+        path = store_path(configuration)
+        upstream = configuration.upstream
         self.store = Store.open(
-            self.path,
+            path,
             journal_limit_bytes=configuration.gateway.journal_limit_mb * 1_000_000,
-            outbox_limit_bytes=(
-                configuration.upstream.outbox_limit_mb if configuration.upstream else 64
-            ) * 1_000_000,
+            outbox_limit_bytes=(upstream.outbox_limit_mb if upstream else 1) * 1_000_000,
             merge=merge,
         )
-        self.reader = Reader(self.path)
-        self.ids = self.store.tag_ids(list(configuration.tags))
-        self.engine = Engine(build_spec(configuration, self.ids, baselines))
+        self.reader = Reader(path)
+        ids = self.store.tag_ids(list(configuration.tags))
+        self.engine = Engine(build_spec(configuration, ids, baselines))
         self.outgoing = Outgoing(configuration)
         await self._catch_up()
         self.clock = EngineClock(max(self.store.last_time_ns, self.engine.time_ns))
         self.started_ns = self.clock.now_ns()
+        self.uplink = CentralLink(configuration, self.reader, self.store.boot, self.clock.now_ns)
         self.intake = Intake(self.clock, max_age_ns=SEAL_NS)
         self.intake.command("boot", {"boot": self.store.boot})
-        self.feeds = Feeds(configuration, self.ids, self.intake, self.engine.texts)
-        self.uplink = Uplink(configuration, self.reader, self.store)
+        self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts)
         self.view = View(self)
 
     async def _catch_up(self) -> None:
-        """Resume from the snapshot and fold again what was journaled after it.
-
-        Everything a re-fold brings has the identity of its entry, so nothing is told twice.
-        """
+        """Resume from the snapshot and fold again what was journaled after it."""
         found = self.reader.snapshot()
-        fresh: list[Event] = []
         if found is not None:
             try:
-                fresh = self.engine.resume(found[1])
+                for event in self.engine.resume(found[1]):
+                    logger.warning("warming up again: %s", event.data["part"])
             except StoreError as error:
                 logger.warning("%s", error)
-        for event in fresh:
-            logger.warning("warming up again: %s", event.data["part"])
-        folded: list[Entry] = []
+        tail: list[Entry] = []
         for entry in self.reader.journal(self.engine.sequence + 1):
-            folded.append(entry)
-            if len(folded) >= _REFOLD_AT_ONCE:
-                await self._fold(folded, journaled=True)
-                folded = []
-        await self._fold(folded, journaled=True)
+            tail.append(entry)
+            if len(tail) >= _REFOLD_AT_ONCE:
+                await self.store.commit(self._fold(tail))
+                tail = []
+        await self.store.commit(self._fold(tail))
 
-    # --- the loop -------------------------------------------------------------------------------
+    async def close(self) -> None:
+        """Commit what is still pending, with a snapshot, and close the store."""
+        batch = self.intake.seal(self.engine.sequence + 1)
+        last = self._fold(list(batch.entries))
+        last.entries = list(batch.entries)
+        last.snapshot = (self.engine.sequence, self.engine.snapshot())
+        last.documents["status"] = self.view.document(history=False)
+        try:
+            await self.store.commit(last)
+            batch.committed()
+        finally:
+            self.reader.close()
+            await self.store.close()
+
+    # --- serving --------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Serve until told to stop; every part is a named task of one group."""
+        """Serve until told to stop; every part is a named task of one group.
+
+        Raises:
+            FieldwardenError: the status address can not be had.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         status = StatusServer(
             self.configuration.status.listen, self.view.document, self.view.events,
-            self.view.command,
+            self.view.command, now_ns=self.clock.now_ns,
         )
         await status.start()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(), name="pump")
-                group.create_task(self._reloads(), name="reload")
-                group.create_task(self.feeds.run(), name="feeds")
-                group.create_task(self.uplink.run(), name="uplink")
-                group.create_task(self.load.run(), name="load")
-                group.create_task(self.service.keep_watchdog(self.progress), name="watchdog")
-                self.service.ready(f"guarding {len(self.configuration.models)} models")
-                logger.info("serving on http://%s", self.configuration.status.listen)
-                await self._stop.wait()
-                self.service.stopping()
-                for task in group._tasks:  # noqa: SLF001 - replaced below
-                    task.cancel()
+            await self._parts(status.url)
         finally:
             await status.stop()
 
+    async def _parts(self, url: str) -> None:
+        parts = {
+            "pump": self._pump(), "reload": self._reloads(), "feeds": self.feeds.run(),
+            "uplink": self.uplink.run(), "load": self.load.run(),
+            "watchdog": self.service.keep_watchdog(self.progress),
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part, name=name) for name, part in parts.items()]
+            self.service.ready(f"guarding {len(self.configuration.models)} models")
+            logger.info("serving on %s", url)
+            await self._stop.wait()
+            self.service.stopping()
+            for task in tasks:
+                task.cancel()
+
     async def _pump(self) -> None:
+        """The loop of the module's docstring."""
         while True:
-            batch = await self.intake.sealed(self.engine.sequence + 1)
-            await self._take(batch)
+            sealed = await self.intake.sealed(self.engine.sequence + 1)
+            self.progress.moved("intake")
+            batch = self._fold(list(sealed.entries))
+            self.progress.moved("engine")
+            batch.entries = list(sealed.entries)
+            self._add_state(batch)
+            batch.delivered, batch.rejected = self.uplink.take_results()
+            # A commit under way is seen to its end even if the agent is told to stop meanwhile.
+            await asyncio.shield(asyncio.ensure_future(self._commit(batch)))
+            self.progress.moved("store")
+            sealed.committed()
+            self.uplink.notify()
 
-    async def _take(self, batch: SealedBatch) -> None:
-        self.progress.moved("intake")
-        await self._fold(list(batch.entries), journaled=False)
-        batch.committed()
-        self.uplink.notify()
+    async def _commit(self, batch: Batch) -> None:
+        while True:
+            try:
+                await self.store.commit(batch)
+            except StoreError as error:
+                logger.error("%s", error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
 
-    async def _fold(self, entries: list[Entry], *, journaled: bool) -> None:
-        """Fold entries and commit them with all that they brought about."""
-        if not entries:
-            return
+    def _fold(self, entries: list[Entry]) -> Batch:
+        """Fold entries; the batch holds what they brought about, but not yet the entries."""
         events: list[tuple[int, int, Event]] = []
         summaries: list[Mapping[str, Any]] = []
         for entry in entries:
             outcome = self.engine.step(entry)
             events += [(entry.sequence, i, event) for i, event in enumerate(outcome.events)]
             summaries += outcome.summaries
-        self.progress.moved("engine")
-        batch = Batch(
-            entries=[] if journaled else entries, events=events, summaries=summaries,
-            messages=self.outgoing.messages(self.engine, events, summaries),
-        )
-        if not journaled:
-            self._add_state(batch)
-            batch.delivered, batch.rejected = self.uplink.take_delivered()
-        await self.store.commit(batch)
-        self.progress.moved("store")
+        changed = {event.subject[6:] for _, _, event in events if event.kind == "verdict"}
+        messages = self.outgoing.messages(events, summaries)
+        messages += self.outgoing.verdicts(self.engine, changed)
+        return Batch(events=events, summaries=summaries, messages=messages)
 
     def _add_state(self, batch: Batch) -> None:
         now = self.engine.time_ns
@@ -196,4 +229,36 @@ class Agent:
         if now - self._snapshot_ns >= SNAPSHOT_NS:
             self._snapshot_ns = now
             batch.snapshot = (self.engine.sequence, self.engine.snapshot())
-        batch.messages += self.outgoing.refreshed(self.engine)
+
+    # --- reload ---------------------------------------------------------------------------------
+
+    async def _reloads(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            self.service.reloading()
+            try:
+                self._apply(self._read_again())
+                text = f"guarding {len(self.configuration.models)} models"
+            except FieldwardenError as error:
+                logger.error("the configuration stays as it was: %s", error)
+                text = "the last reload failed; the configuration stays as it was"
+            self.service.ready(text)
+
+    def _read_again(self) -> Configuration:
+        file = self.configuration.file
+        if file is None:
+            raise FieldwardenError("reloading", "configuration", "it was not read from a file")
+        return load(file)
+
+    def _apply(self, configuration: Configuration) -> None:
+        """Take a new configuration without losing state: rows are found again by model and tag."""
+        ids = self.store.tag_ids(list(configuration.tags))
+        engine = Engine(build_spec(configuration, ids, baselines_of(configuration)))
+        for event in engine.resume(self.engine.snapshot()):
+            logger.info("warming up: %s", event.data["part"])
+        self.feeds.want(configuration, ids)
+        self.engine, self.configuration = engine, configuration
+        self.outgoing.configuration = configuration
+        self.intake.command("reload", {"models": sorted(configuration.models)})
+        logger.info("configuration read again")

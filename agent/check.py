@@ -25,6 +25,7 @@ from agent.config import Configuration, Login, ModbusSource, OpcUaSource, Source
 from agent.decode import modbus
 from agent.errors import FieldwardenError
 from agent.sources import SOURCES, TagBinding
+from agent.uplink_size import bytes_per_day
 
 _SOON_DAYS = 30.0
 _OPCUA_PORT = 4840
@@ -196,6 +197,12 @@ def _upstream_on_paper(configuration: Configuration) -> Iterator[Item]:
         return
     yield from _login("upstream", upstream)
     yield from _tls("upstream", upstream)
+    size = bytes_per_day(configuration)
+    text = (
+        f"about {size.total / 1e6:.2g} MB a day: {size.summaries / 1e6:.2g} summaries, "
+        f"{size.verdicts / 1e6:.2g} verdicts, {size.events / 1e6:.2g} events"
+    )
+    yield Item("ok", "upstream", text)
 
 
 # --- asking ---------------------------------------------------------------------------------

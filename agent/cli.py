@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "check": "validate a configuration, try its sources, print the plan",
         "init": "write a configuration from training data",
         "fit": "write a model's baseline from training data",
+        "drill": "what would be noticed and what not, before going live",
         "replay": "put recorded data through the same engine",
         "status": "what the agent knows, also when it is dead",
         "central": "the reference subscriber for central ops",

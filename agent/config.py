@@ -138,7 +138,7 @@ class Gateway(Section):
     false_alarms: Annotated[str, AfterValidator(_budget_field)] = "1 per 30 days"
     state_directory: FilePath = ""  # default: $STATE_DIRECTORY, else ./state beside the file
     journal_limit_mb: int = Field(default=2048, ge=1)  # MB on disk; the oldest entries go first
-    summary: Duration = duration_ns("1h")  # window of one summary
+    summary: Duration = duration_ns("15min")  # window of one summary
 
     @property
     def false_alarms_per_ns(self) -> float:
@@ -279,6 +279,11 @@ class Configuration(Section):
     def file(self) -> Path | None:
         """The file that this was read from, None where a program made it."""
         return self._file
+
+    @property
+    def store_path(self) -> Path:
+        """The agent's store, where `load` found the state directory."""
+        return Path(self.gateway.state_directory or "state") / "fieldwarden.db"
 
     def role(self, tag: str) -> Literal["input", "output", "label"]:
         """What a tag is for: a label or output of any model, else an input."""

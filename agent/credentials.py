@@ -51,7 +51,9 @@ def tls_context(settings: Tls) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
     except (OSError, ssl.SSLError) as error:
-        raise _missing(settings.ca, _why(error), "give a PEM file of authorities as `ca`") from error
+        raise _missing(
+            settings.ca, _why(error), "give a PEM file of authorities as `ca`"
+        ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.certificate:
         try:
@@ -71,7 +73,9 @@ def _read(path: Path) -> str:
             data = file.read(_LIMIT_BYTES + 1)
         text = data.decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise _missing(str(path), _why(error), "put the password, and nothing else, there") from error
+        raise _missing(
+            str(path), _why(error), "put the password, and nothing else, there"
+        ) from error
     if not text or len(data) > _LIMIT_BYTES:
         cause = "it is empty" if not text else f"it is longer than {_LIMIT_BYTES} bytes"
         raise _missing(str(path), cause, "put the password, and nothing else, there")

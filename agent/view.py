@@ -49,7 +49,7 @@ class View:
 
     def events(self, limit: int, kind: str | None) -> list[Mapping[str, Any]]:
         """The newest events of a kind, newest first."""
-        return self._agent.reader.events(limit=limit, kind=kind)
+        return self._agent.reader.events(limit, kind)
 
     async def command(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Journal a person's command; returns once it is committed."""
@@ -66,7 +66,7 @@ def budget(agent: Agent, now_ns: int) -> dict[str, Any]:
     """False alarms promised, alarms raised and those acknowledged as false, over 30 days."""
     month_ns = 30 * 86_400 * 1_000_000_000
     raised = acknowledged = 0
-    for event in agent.reader.events(limit=2000, kind="condition"):
+    for event in agent.reader.events(2000, kind="condition"):
         if event["time_ns"] < now_ns - month_ns:
             break
         change = event["data"].get("change")

@@ -40,10 +40,15 @@ def _complete_model(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     del param
+    # While an option still lacks its value, click leaves the arguments unassigned.
+    typed = [ctx.params.get("config"), *ctx.args]
+    path = next((word for word in typed if word and not str(word).startswith("-")), None)
+    if path is None:
+        return []
     try:
-        with Path(ctx.params["config"]).open("rb") as file:
+        with Path(path).open("rb") as file:
             names = tomllib.load(file).get("models", {})
-    except (KeyError, TypeError, OSError, tomllib.TOMLDecodeError):
+    except (OSError, tomllib.TOMLDecodeError):
         return []  # completion has nobody to tell
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

@@ -47,7 +47,7 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
     configuration = load(config)
     name = one_model(configuration, model)
     table = read_table(data, configuration.models[name].inputs)
-    report = _fit(configuration, name, table, quiet=as_json)
+    report = _fit(configuration, name, table, data, quiet=as_json)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)
     if as_json:
@@ -56,7 +56,9 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
     _print(configuration, report, target, digest)
 
 
-def _fit(configuration: Configuration, name: str, table: Table, *, quiet: bool) -> FitReport:
+def _fit(
+    configuration: Configuration, name: str, table: Table, data: Path, *, quiet: bool
+) -> FitReport:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -76,6 +78,7 @@ def _fit(configuration: Configuration, name: str, table: Table, *, quiet: bool) 
             configuration,
             name,
             table,
+            record=str(data.resolve()),
             progress=lambda what, done, of: bar.update(
                 task, description=what, completed=done, total=of
             ),

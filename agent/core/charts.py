@@ -251,11 +251,16 @@ class Charts:
         return kept
 
 
+def _bounded(score: float) -> float:
+    """A score that JSON can carry."""
+    return min(score, 1e9) if score == score else 1e9
+
+
 def _flags(
     out: np.ndarray[Any, Any], written: int, rank: int, detector: str, scope: str
 ) -> list[Flag]:
     return [
-        Flag(int(o["time_ns"]), rank, int(o["row"]), bool(o["up"]), float(o["score"]),
+        Flag(int(o["time_ns"]), rank, int(o["row"]), bool(o["up"]), _bounded(float(o["score"])),
              detector, scope)
         for o in out[:written]
     ]

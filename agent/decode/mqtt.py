@@ -212,7 +212,8 @@ def _document(payload: bytes) -> Any:
     if len(payload) <= MAX_PAYLOAD_BYTES:
         try:
             # ValueError also is bad UTF-8, and integers of thousands of digits.
-            return _DECODER.decode(payload.decode("utf-8-sig"))
+            text = payload.decode()
+            return _DECODER.decode(text[1:] if text[:1] == "\ufeff" else text)
         except (ValueError, RecursionError):
             pass
     return _UNDECODABLE

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ MOST_INPUTS = 64
 """Inputs in one group at most; also a fifth of the rows, so that covariances can be told."""
 _MOST_LAGS = 2
 _CAP = 10.0
+_HUGE = 1e100
+"""Beyond it a value is missing: its square would not be a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,11 @@ class GroupFit:
 class JointFit:
     """The joint baseline of one model.
 
-    `relations` has one entry per input (r2 0 where it was left out). `arl` is per chart of the
-    model: with several groups each group's charts take their part of it, so that the model's four
-    charts together raise at most 4 / arl false alarms a scan. `provisional`: the record is short
-    beside how slowly the joint statistics move; `needed` more scans would do.
+    `relations` has one entry per input, in the matrix' units (r2 0 where it was left out). `arl`
+    is per chart of the model: with several groups each group's charts take their part of it, so
+    that the model's four charts together raise at most 4 / arl false alarms a scan.
+    `provisional`: the record is short beside how slowly the joint statistics move; `needed` more
+    scans would do.
     """
 
     names: tuple[str, ...]
@@ -97,6 +101,7 @@ class JointFit:
             "relations": [
                 {
                     "r2": relation.r2,
+                    "intercept": relation.intercept,
                     "coefficients": relation.coefficients.tolist(),
                     "residual_sd": relation.residual_sd,
                 }
@@ -117,6 +122,7 @@ def fit_joint(
         matrix: float64[n, d], one row a scan at a fixed interval, NaN where missing, in the units
             in which scans will be judged (standardised as the engine does it).
         names: of the d inputs.
+        interval_ns: between rows.
         arl: scans between false alarms, per chart (there are `len(CHARTS)`).
         seed: unused; the fit is deterministic.
 
@@ -129,14 +135,19 @@ def fit_joint(
     del seed
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FieldwardenError(
-            "fitting joint charts", f"{len(names)} inputs", f"the matrix is {matrix.shape}",
+            "fitting joint charts",
+            f"{len(names)} inputs",
+            f"the matrix is {matrix.shape}",
             "give one column for each input",
         )
     if not arl > 1.0:
         raise FieldwardenError(
-            "fitting joint charts", f"{len(names)} inputs", f"an arl of {arl} scans",
+            "fitting joint charts",
+            f"{len(names)} inputs",
+            f"an arl of {arl} scans",
             "lower the rate of false alarms: less than one a scan",
         )
+    matrix = np.where(np.abs(matrix) < _HUGE, matrix, np.nan)
     usable, notes = _usable(matrix, names)
     rows = int(np.isfinite(matrix[:, usable]).all(axis=1).sum()) if len(usable) else 0
     nothing = tuple(_no_relation(len(names)) for _ in names)
@@ -144,7 +155,13 @@ def fit_joint(
         why = "fewer than two usable inputs" if len(usable) < 2 else f"{rows} complete rows"
         notes.append(f"no joint charts: {why}")
         return JointFit(
-            tuple(names), interval_ns, arl, (), nothing, tuple(notes), True,
+            tuple(names),
+            interval_ns,
+            arl,
+            (),
+            nothing,
+            tuple(notes),
+            True,
             max(FEWEST_ROWS - rows, 0),
         )
     part = matrix[:, usable]
@@ -153,10 +170,9 @@ def fit_joint(
     z = (part - centre) / scale
     groups_of = _split(z, min(MOST_INPUTS, max(rows // 5, 2)))
     groups = tuple(
-        _fit_group(z, usable, members, centre, scale, arl * len(groups_of))
-        for members in groups_of
+        _fit_group(z, usable, members, centre, scale, arl * len(groups_of)) for members in groups_of
     )
-    found = _relations(z, usable, list(nothing))
+    found = _relations(z, usable, centre, scale, list(nothing))
     independent = min(limit.independent for g in groups for limit in g.limits[:2])
     needed = int(max(500.0 / independent - 1.0, 0.0) * rows)
     return JointFit(
@@ -165,7 +181,7 @@ def fit_joint(
 
 
 def _no_relation(d: int) -> Relation:
-    return Relation(0.0, np.zeros(d), 1.0)
+    return Relation(0.0, 0.0, np.zeros(d), 0.0)
 
 
 def _usable(matrix: Float64, names: Sequence[str]) -> tuple[Int64, list[str]]:
@@ -174,7 +190,7 @@ def _usable(matrix: Float64, names: Sequence[str]) -> tuple[Int64, list[str]]:
     kept: list[int] = []
     for j, name in enumerate(names):
         column = matrix[:, j]
-        finite = np.abs(column) < 1e150
+        finite = np.isfinite(column)
         if finite.sum() < 0.7 * len(column) or not finite.any():
             notes.append(f"{name} is left out of the joint charts: too often missing")
             continue
@@ -191,7 +207,7 @@ def _unfit(values: Float64) -> str:
     if spread <= 1e-12 * max(float(np.abs(values).max()), 1e-290):
         return "constant"
     bounds = algebra.fold_bounds(len(values))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds.tolist()):
         others = np.concatenate([values[:start], values[stop:]])
         if len(others) and float(others.std()) < 0.03 * spread:
             return "it moved only once in the record, so no relation can be told"
@@ -232,22 +248,30 @@ def _fit_group(
     z: Float64, usable: Int64, members: Int64, centre: Float64, scale: Float64, arl: float
 ) -> GroupFit:
     """The charts of the columns `members` of the standardised record z."""
-    lags, x, bounds, moments, ridge = _choose_vector(z[:, members])
-    components = algebra.choose_components(moments)
+    slow = algebra.slow_allowance(arl)
+    lags, x, bounds, moments, ridge = _choose_vector(z[:, members], slow)
+    components = algebra.choose_components(moments, slow)
     held = np.empty((len(x), 2))
-    for fold, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-        rest = np.concatenate([x[:start], x[stop:]])
-        whitening, shift, _ = _whitening(moments.but(fold), rest, ridge)
-        statistics(whitening, shift, components, np.ascontiguousarray(x[start:stop]),
-                   held[start:stop])
-    whitening, shift, tau = _whitening(moments.whole(), x, ridge)
+    for fold, (mean, covariance, _) in enumerate(moments.splits(slow)):
+        loadings, offset = _whitening(mean, covariance, ridge)
+        part = slice(bounds[fold], bounds[fold + 1])
+        statistics(loadings, offset, components, np.ascontiguousarray(x[part]), held[part])
+    mean, covariance = moments.whole()
+    whitening, shift = _whitening(mean, covariance + slow * moments.slow(covariance), ridge)
+    tau = algebra.correlation_times(x, whitening)
     alpha, limits = _limits(held, (tau[:components], tau[components:]), arl)
     spread, middle = np.tile(scale[members], lags + 1), np.tile(centre[members], lags + 1)
     loadings = np.ascontiguousarray(whitening / spread[:, None])
     return GroupFit(
-        usable[members], lags, components, ridge, loadings, shift + middle @ loadings,
+        usable[members],
+        lags,
+        components,
+        ridge,
+        loadings,
+        shift + middle @ loadings,
         alpha,
-        (_CAP * limits[2].value, _CAP * limits[3].value), limits,
+        (_CAP * limits[2].value, _CAP * limits[3].value),
+        limits,
     )
 
 
@@ -265,9 +289,7 @@ def _limits(
     return (alphas[0], alphas[1]), (*raw, *smoothed)
 
 
-def _choose_vector(
-    z: Float64,
-) -> tuple[int, Float64, Int64, algebra.Moments, float]:
+def _choose_vector(z: Float64, slow: float) -> tuple[int, Float64, Int64, algebra.Moments, float]:
     """(lags, vectors, fold bounds, moments, ridge) of a group's columns."""
     d = z.shape[1]
     rows = int(np.isfinite(z).all(axis=1).sum())
@@ -276,37 +298,34 @@ def _choose_vector(
     if most:
         x = _lagged(z, most)
         moments = algebra.moments_of(x, algebra.fold_bounds(len(x)))
-        ridge = algebra.choose_ridge(moments.part(np.arange(d)))
+        ridge = algebra.choose_ridge(moments.part(np.arange(d)), slow)
         lags = algebra.dynamic_lags(moments, d, most, ridge)
     x = _lagged(z, lags)
     bounds = algebra.fold_bounds(len(x))
     moments = algebra.moments_of(x, bounds)
-    return lags, x, bounds, moments, algebra.choose_ridge(moments)
+    return lags, x, bounds, moments, algebra.choose_ridge(moments, slow)
 
 
-def _whitening(
-    model: tuple[Float64, Float64], x: Float64, ridge: float
-) -> tuple[Float64, Float64, Float64]:
-    """Loadings float64[p, p], offset float64[p] to scores of about unit variance; their tau.
-
-    A direction along which the record moved slowly has shown few independent values: its standard
-    deviation is widened by 2 / sqrt(their number), so that the operating point may move on.
-    """
-    mean, covariance = model
+def _whitening(mean: Float64, covariance: Float64, ridge: float) -> tuple[Float64, Float64]:
+    """Loadings float64[p, p] and offset float64[p] to scores of about unit variance."""
     values, vectors = algebra.eigen(covariance)
-    tau = algebra.correlation_times(x, vectors)
-    wider = 1.0 + 2.0 * np.sqrt(tau / len(x))
-    loadings = np.ascontiguousarray(vectors / (np.sqrt(values + ridge) * wider))
+    loadings = np.ascontiguousarray(vectors / np.sqrt(values + ridge))
     offset: Float64 = mean @ loadings
-    return loadings, offset, tau
+    return loadings, offset
 
 
-def _relations(z: Float64, usable: Int64, found: list[Relation]) -> list[Relation]:
-    """Relations of the usable columns, placed among all inputs."""
+def _relations(
+    z: Float64, usable: Int64, centre: Float64, scale: Float64, found: list[Relation]
+) -> list[Relation]:
+    """Relations of the usable columns in the matrix' units, placed among all inputs."""
     complete = z[np.isfinite(z).all(axis=1)]
     moments = algebra.moments_of(complete, algebra.fold_bounds(len(complete)))
-    for place, relation in zip(usable.tolist(), relations(moments), strict=True):
+    for place, relation in enumerate(relations(moments)):
+        slopes = relation.coefficients * scale[place] / scale
         coefficients = np.zeros(len(found))
-        coefficients[usable] = relation.coefficients
-        found[place] = Relation(relation.r2, coefficients, relation.residual_sd)
+        coefficients[usable] = slopes
+        intercept = centre[place] + scale[place] * relation.intercept - float(slopes @ centre)
+        found[usable[place]] = Relation(
+            relation.r2, float(intercept), coefficients, relation.residual_sd * float(scale[place])
+        )
     return found

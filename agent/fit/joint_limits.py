@@ -21,8 +21,11 @@ _FEWEST = 30
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A chart's limit. `shape` is the tail's (0: exponential); `independent` counts how many
-    independent values of the statistic the record held, which widened it."""
+    """A chart's limit.
+
+    `shape` is the tail's (0: exponential); `independent` counts how many independent values of the
+    statistic the record held, which widened it.
+    """
 
     value: float
     mean: float
@@ -93,9 +96,7 @@ def gaussian_limit(tau: Float64, alpha: float, arl: float) -> float:
     return variance / (2.0 * mean) * float(chi2.isf(1.0 / arl, 2.0 * mean**2 / variance))
 
 
-def choose_smoothing(
-    values: Float64, raw: Limit, tau: Float64, arl: float
-) -> tuple[float, Limit]:
+def choose_smoothing(values: Float64, raw: Limit, tau: Float64, arl: float) -> tuple[float, Limit]:
     """(alpha, limit) that soonest finds a shift of half what the raw chart needs.
 
     With an ideal step of the statistic's mean by `shift`, the smoothed one passes its limit after

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from scipy.stats import norm, t
 
 from agent.types import Float64, Int64
 
 FLOOR = 1e-3
 """Least ridge, as a share of an input's variance: no relation is trusted closer than 3 % sd."""
+
+FOLDS = 8
+QUARTERS = 4
 
 RIDGES = np.logspace(-3.0, 0.0, 13)
 
@@ -43,6 +48,26 @@ class Moments:
         """Mean and covariance of all folds."""
         return _centred(self.count.sum(), self.first.sum(axis=0), self.second.sum(axis=0))
 
+    def slow(self, covariance: Float64, but: int = -1) -> Float64:
+        """Covariance float64[p, p] of slow movement, without one fold; see `slow_allowance`.
+
+        Half the spread of the quarters' means, and all of the steps between successive folds:
+        two inputs that only happened to drift alike kept their relation over the record, but not
+        from step to step, and may part any time.
+        """
+        keep = np.arange(len(self.count)) != but
+        quarter = (np.arange(len(self.count)) * QUARTERS // len(self.count))[keep]
+        inside = (quarter[None, :] == np.arange(QUARTERS)[:, None]).astype(np.float64)
+        count, first = self.count[keep], self.first[keep]
+        rows = float(count.sum())
+        means = (inside @ first) / (inside @ count)[:, None]
+        means = means - means.mean(axis=0)
+        steps = np.diff(first / count[:, None], axis=0)
+        by_quarter = _above_chance(covariance, means, QUARTERS / rows, QUARTERS - 1)
+        by_step = _above_chance(covariance, steps, 2.0 * len(count) / rows, len(steps))
+        slow: Float64 = 0.5 * by_quarter + by_step
+        return slow
+
     def held(self, fold: int, mean: Float64) -> Float64:
         """Second moments float64[p, p] of one fold about another's mean, summed over its rows."""
         cross = np.outer(self.first[fold], mean)
@@ -51,15 +76,34 @@ class Moments:
 
     def part(self, columns: Int64) -> Moments:
         """The moments of some of the columns."""
-        return Moments(
-            self.count, self.first[:, columns], self.second[:, columns][:, :, columns]
-        )
+        return Moments(self.count, self.first[:, columns], self.second[:, columns][:, :, columns])
 
-    def splits(self) -> Iterator[tuple[Float64, Float64, Float64]]:
-        """Per fold: mean and covariance of the others, and the fold's moments about that mean."""
+    def splits(self, slow: float = 0.0) -> Iterator[tuple[Float64, Float64, Float64]]:
+        """Per fold: mean and covariance of the others, and the fold's moments about that mean.
+
+        `slow` times the covariance of the quarters' means is added to the covariance.
+        """
         for fold in range(len(self.count)):
             mean, covariance = self.but(fold)
+            if slow:
+                covariance = covariance + slow * self.slow(covariance, fold)
             yield mean, covariance, self.held(fold, mean)
+
+
+def _above_chance(covariance: Float64, found: Float64, share: float, degrees: int) -> Float64:
+    """The second moments of rows `found`, float64[k, p], beyond what independent scans give.
+
+    Those would have `share` of the scans' covariance in every direction; by chance, from so few
+    degrees of freedom, up to share (1 + sqrt(p / degrees))^2 (Marchenko & Pastur 1967).
+    """
+    values, vectors = eigen(covariance)
+    root = np.sqrt(values + FLOOR)
+    white = found @ (vectors / root)
+    part, along = eigen(white.T @ white / degrees)
+    chance = share * (1.0 + np.sqrt(len(values) / degrees)) ** 2
+    back = (vectors * root) @ along
+    beyond: Float64 = (back * np.maximum(part - chance, 0.0)) @ back.T
+    return beyond
 
 
 def _centred(count: int, first: Float64, second: Float64) -> tuple[Float64, Float64]:
@@ -70,13 +114,12 @@ def _centred(count: int, first: Float64, second: Float64) -> tuple[Float64, Floa
 
 def fold_bounds(n: int) -> Int64:
     """int64[K + 1]: where the contiguous folds of n rows begin and end."""
-    folds = 10 if n >= 200 else 5
-    return np.linspace(0, n, folds + 1).astype(np.int64)
+    return np.linspace(0, n, FOLDS + 1).astype(np.int64)
 
 
 def moments_of(x: Float64, bounds: Int64) -> Moments:
     """The moments of vectors x, float64[n, p], by fold."""
-    parts = [x[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [x[start:stop] for start, stop in pairwise(bounds.tolist())]
     return Moments(
         np.diff(bounds),
         np.array([part.sum(axis=0) for part in parts]),
@@ -93,10 +136,20 @@ def eigen(covariance: Float64) -> tuple[Float64, Float64]:
     return values, vectors * sign
 
 
-def choose_ridge(moments: Moments) -> float:
+def slow_allowance(arl: float) -> float:
+    """By how much slow variance, seen in four quarters, must be multiplied to be added.
+
+    The prediction limit of a further mean, when four told mean and spread, is Student's t with
+    three degrees of freedom where a well-known spread would give the normal one.
+    """
+    ratio = t.isf(0.5 / arl, QUARTERS - 1) / norm.isf(0.5 / arl)
+    return float(ratio**2 * (1.0 + 1.0 / QUARTERS) - 1.0)
+
+
+def choose_ridge(moments: Moments, slow: float) -> float:
     """The ridge under which held-out folds are most likely as Gaussian (`RIDGES`)."""
     cost = np.zeros(len(RIDGES))
-    for fold, (_, covariance, held) in enumerate(moments.splits()):
+    for fold, (_, covariance, held) in enumerate(moments.splits(slow)):
         values, vectors = eigen(covariance)
         energy = np.einsum("ji,jk,ki->i", vectors, held, vectors)
         for place, ridge in enumerate(RIDGES):
@@ -105,12 +158,12 @@ def choose_ridge(moments: Moments) -> float:
     return float(RIDGES[int(np.argmin(cost))])
 
 
-def choose_components(moments: Moments) -> int:
+def choose_components(moments: Moments, slow: float) -> int:
     """Number of principal components: the first minimum of the held-out error of predicting each
     input from the others by the component model (PRESS; Wold 1978, Qin & Dunia 2000), 1..p-1.
     """
     p = moments.first.shape[1]
-    splits = [(eigen(covariance)[1], held) for _, covariance, held in moments.splits()]
+    splits = [(eigen(covariance)[1], held) for _, covariance, held in moments.splits(slow)]
     best, best_press = 1, np.inf
     for k in range(1, p):
         press = 0.0

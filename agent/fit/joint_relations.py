@@ -17,13 +17,14 @@ from agent.types import Float64
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How the other inputs predict one, all standardised over the record.
+    """How the other inputs predict one: intercept + sum_k coefficients[k] x_k.
 
     `r2`: blocked cross-validation, against predicting the mean of the other folds; 0 where that is
     better. `coefficients` float64[p], own one 0. `residual_sd`: of the held-out error.
     """
 
     r2: float
+    intercept: float
     coefficients: Float64
     residual_sd: float
 
@@ -38,7 +39,7 @@ def relations(moments: Moments) -> list[Relation]:
         for place, ridge in enumerate(RIDGES):
             error[place] += _errors(_inverse(covariance, ridge), held)
     best = error.argmin(axis=0)
-    covariance = moments.whole()[1]
+    mean, covariance = moments.whole()
     inverses = {place: _inverse(covariance, float(RIDGES[place])) for place in set(best.tolist())}
     rows = float(moments.count.sum())
     found = []
@@ -47,13 +48,13 @@ def relations(moments: Moments) -> list[Relation]:
         coefficients = -inverse[j] / inverse[j, j]
         coefficients[j] = 0.0
         r2 = max(0.0, 1.0 - left / max(float(total[j]), 1e-300))
-        found.append(Relation(r2, coefficients, float(np.sqrt(left / rows))))
+        intercept = float(mean[j] - coefficients @ mean)
+        found.append(Relation(r2, intercept, coefficients, float(np.sqrt(left / rows))))
     return found
 
 
 def _inverse(covariance: Float64, ridge: float) -> Float64:
-    inverse: Float64 = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
-    return inverse
+    return np.asarray(np.linalg.inv(covariance + ridge * np.eye(len(covariance))), np.float64)
 
 
 def _errors(inverse: Float64, held: Float64) -> Float64:

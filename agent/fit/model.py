@@ -51,7 +51,8 @@ class FitReport:
 
 
 def fit_model(
-    configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None
+    configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None,
+    record: str = "",
 ) -> FitReport:
     """Learn one model's baseline from its training record.
 
@@ -59,6 +60,7 @@ def fit_model(
         configuration: says the inputs and the gateway's budget.
         name: of the model.
         table: the record; it must have a column for every input of the model.
+        record: where the record came from; `drill` takes it from there again.
         progress: told (what, done, of) as the work goes on.
 
     Raises:
@@ -83,7 +85,7 @@ def fit_model(
         arl=share.joint,
     )
     tell("done", steps, steps)
-    return _report(configuration, name, table, fits, joint, share)
+    return _report(configuration, name, table, fits, joint, share, record)
 
 
 def shares(configuration: Configuration, interval_ns: int) -> dict[str, Share]:
@@ -103,7 +105,7 @@ def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
 
 def _report(
     configuration: Configuration, name: str, table: Table, fits: list[InputFit], joint: JointFit,
-    share: Share,
+    share: Share, record: str,
 ) -> FitReport:
     model = configuration.models[name]
     inputs = tuple(
@@ -123,7 +125,7 @@ def _report(
         provisional=bool(short), provisional_text=text, mask_ns=0,
         facts={
             "rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
-            "to_ns": int(table.time_ns[-1]), "false_alarms": configuration.gateway.false_alarms,
+            "to_ns": int(table.time_ns[-1]), "record": record, "false_alarms": configuration.gateway.false_alarms,
         },
     )
     per_chart = configuration.gateway.false_alarms_per_ns * _MONTH_NS

@@ -32,6 +32,8 @@ FLUSH_TIMEOUT_S = 1.0  # for what is queued, and DISCONNECT, at the end of `run`
 FIVE = MQTTProtocolVersion.MQTTv5
 THREE = MQTTProtocolVersion.MQTTv311
 LARGEST_RECEIVED = 4 * 1024 * 1024  # bytes of one packet; an MQTT 5 broker drops larger ones
+LASTING = frozenset({"Packet too large", "Payload format invalid", "Topic name invalid"})
+NO_SUBSCRIBERS = 0x10
 READS_PER_WAKE = 200  # packets taken before the loop's other tasks get their turn
 
 
@@ -64,7 +66,7 @@ class _Publish(NamedTuple):
     qos: int
     retain: bool
     properties: Properties | None
-    future: asyncio.Future[None]
+    future: asyncio.Future[bool]
 
 
 async def _in_thread(function: Callable[[], None]) -> None:
@@ -93,7 +95,7 @@ async def _in_thread(function: Callable[[], None]) -> None:
     await done
 
 
-def failed(future: asyncio.Future[None], error: Exception) -> asyncio.Future[None]:
+def failed(future: asyncio.Future[bool], error: Exception) -> asyncio.Future[bool]:
     """Fail a future without asyncio's complaint when nobody ever looks at it."""
     if not future.done():
         future.set_exception(error)
@@ -125,7 +127,7 @@ class Connection:
         self._attached = False
         self._packets = 0
         self._filters: dict[int, Sequence[tuple[str, int]]] = {}
-        self._pending: dict[int, asyncio.Future[None]] = {}
+        self._pending: dict[int, asyncio.Future[bool]] = {}
         self._waiting: deque[_Publish] = deque()
         self._window = settings.max_inflight
         self._largest_sent = 268_435_455
@@ -152,7 +154,7 @@ class Connection:
         if settings.tls is not None:
             client.tls_set_context(settings.tls)
         if settings.will is not None:
-            will = settings.will
+            will = settings.will()
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
@@ -316,9 +318,10 @@ class Connection:
         future = self._pending.pop(mid, None)
         if future is not None and not future.done():
             if reason.is_failure:
-                failed(future, RefusedError(str(reason)))
+                lasting = str(reason) in LASTING
+                failed(future, RefusedError(str(reason), lasting=lasting))
             else:
-                future.set_result(None)
+                future.set_result(reason.value != NO_SUBSCRIBERS)
         while self._waiting and len(self._pending) < self._window and not self.ended.done():
             self._send(self._waiting.popleft())
 
@@ -334,13 +337,13 @@ class Connection:
 
     def publish(
         self, topic: str, payload: bytes, qos: int, *, retain: bool, properties: Properties | None
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[bool]:
         """See `MqttLink.publish`."""
-        future: asyncio.Future[None] = self._loop.create_future()
+        future: asyncio.Future[bool] = self._loop.create_future()
         if self.ended.done():
             return failed(future, LinkError("not connected"))
         if len(topic) * 3 + len(payload) + 64 > self._largest_sent:
-            return failed(future, RefusedError("Packet too large"))
+            return failed(future, RefusedError("Packet too large", lasting=True))
         known = properties if self.version == FIVE else None
         publish = _Publish(topic, payload, qos, retain, known, future)
         if qos and len(self._pending) >= self._window:
@@ -355,14 +358,14 @@ class Connection:
                 publish.topic, publish.payload, publish.qos, publish.retain, publish.properties
             )
         except ValueError as error:  # wildcards in the topic, or one that is too long
-            failed(publish.future, RefusedError(str(error)))
+            failed(publish.future, RefusedError(str(error), lasting=True))
             return
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             failed(publish.future, LinkError(paho.error_string(info.rc)))
         elif publish.qos:
             self._pending[info.mid] = publish.future
         else:
-            publish.future.set_result(None)
+            publish.future.set_result(True)
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
         """Send SUBSCRIBE; refusals reach `on_subscribe_refused`."""

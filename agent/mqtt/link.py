@@ -46,7 +46,8 @@ class MqttLink:
         session_expiry_s: seconds the broker keeps the session after a loss (MQTT 5; a broker that
             speaks only 3.1.1 keeps it for ever where `clean_start` is False).
         keepalive_s: seconds; a dead peer is noticed within twice that.
-        will: published by the broker when the connection is lost without a goodbye.
+        will: published by the broker when the connection is lost without a goodbye; a function
+            is called before each connection.
         tls: encrypts where given.
         username: with `password`, for the broker's own authentication.
         password: see `username`.
@@ -67,7 +68,7 @@ class MqttLink:
         clean_start: bool = True,
         session_expiry_s: int = 0,
         keepalive_s: int = 15,
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         tls: ssl.SSLContext | None = None,
         username: str | None = None,
         password: str | None = None,
@@ -84,7 +85,7 @@ class MqttLink:
             clean_start,
             session_expiry_s,
             keepalive_s,
-            will,
+            (lambda: will) if isinstance(will, Will) else will,
             tls,
             username,
             password,
@@ -190,7 +191,7 @@ class MqttLink:
         retain: bool = False,
         expiry_s: int | None = None,
         content_type: str | None = None,
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[bool]:
         """Send one message; done at PUBACK (QoS 0: at once).
 
         Args:
@@ -202,8 +203,9 @@ class MqttLink:
             content_type: MIME type (MQTT 5).
 
         Returns:
-            A future that fails with `RefusedError` where this message can not be sent, or with
-            `LinkError` where there is no connection or it drops before PUBACK.
+            A future: False where the broker (MQTT 5) says that nobody is subscribed, else True. It
+            fails with `RefusedError` where this very message is refused, or with `LinkError` where
+            there is no connection or it drops before PUBACK.
         """
         if self._connection is None:
             return failed(asyncio.get_running_loop().create_future(), LinkError("not connected"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -11,13 +12,16 @@ class LinkError(ConnectionError):
 
 
 class RefusedError(LinkError):
-    """The broker, or the protocol, refuses this very message; sending it again will not help.
+    """The broker, or the protocol, refuses this very message.
 
-    `reason` is MQTT's reason, such as ``"Not authorized"`` or ``"Packet too large"``.
+    Attributes:
+        reason: MQTT's, such as ``"Not authorized"`` or ``"Packet too large"``.
+        lasting: sending it again can not help; else somebody may mend the broker's settings.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, lasting: bool) -> None:
         self.reason = reason
+        self.lasting = lasting
         super().__init__(f"refused: {reason}")
 
 
@@ -52,7 +56,7 @@ class Settings:
     clean_start: bool
     session_expiry_s: int
     keepalive_s: int
-    will: Will | None
+    will: Callable[[], Will] | None
     tls: ssl.SSLContext | None
     username: str | None
     password: str | None

@@ -8,8 +8,10 @@ Invariants:
 - a refused read is narrowed down at once, so that an address the device does not have costs its
   own tag and no other.
 
-pymodbus' own conversion of registers costs 750 ns a value; here its answers keep the bytes, and
-`agent.decode.modbus` views them.
+pymodbus makes the frames and reads them. Its conversion of registers costs 750 ns a value: here
+its answers keep the bytes, and `agent.decode.modbus` views them. Its client takes half as long
+again for a request as the connection here, tells neither why it could not connect nor at once
+that the device hung up, and goes on after a timeout on the same connection.
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
 from pymodbus import ModbusException
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.pdu import ModbusPDU
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
 from agent.config import ModbusSource
 from agent.decode import modbus as decode
 from agent.decode.columns import Dictionary
-from agent.decode.modbus import Address, Decoder, Request
+from agent.decode.modbus import Address, Request
 from agent.errors import SourceError
 from agent.intake import Intake
 from agent.sources.base import (
@@ -37,10 +39,10 @@ from agent.sources.base import (
     Health,
     SourceReport,
     TagBinding,
-    parse_all,
     tag_ids,
     why,
 )
+from agent.sources.modbus_plan import Poll, plan_polls
 from agent.types import SourceState
 
 # What it has to say reaches people as the source's state; each retry in the log is a flood.
@@ -53,7 +55,7 @@ _REQUESTS: dict[str, type[ModbusPDU]] = {
     "input": ReadInputRegistersRequest,
 }
 _NARROWED = (decode.ILLEGAL_ADDRESS, decode.ILLEGAL_VALUE)
-_LIBRARY_TIMEOUT_S = 3600.0  # ours is shorter, and closes the connection as it should
+_BUFFER_BYTES = 4 * 260  # the longest frame has 260 bytes; a device that babbles fills no memory
 
 
 class _RawAnswer(ModbusPDU):
@@ -75,8 +77,87 @@ _ANSWERS = [
 ]
 
 
+class _Wire(asyncio.Protocol):
+    """One TCP connection: one question at a time, the next one as soon as the answer is there."""
+
+    def __init__(self) -> None:
+        decoder = DecodePDU(is_server=False)
+        for answer in _ANSWERS:
+            decoder.register(answer)
+        self._framer = FramerSocket(decoder)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._questions: Sequence[ModbusPDU] = ()
+        self._done: asyncio.Future[None] | None = None
+        self._limit = asyncio.timeout(None)
+        self._limit_s = 0.0
+        self._buffer = b""
+        self._number = 0
+        self.answers: list[ModbusPDU] = []
+
+    async def ask(self, questions: Sequence[ModbusPDU], limit_s: float) -> list[ModbusPDU]:
+        """The answers in order; `answers` has those that came where this raises.
+
+        Raises:
+            TimeoutError: an answer took longer than `limit_s`.
+            OSError: the connection ended.
+            ModbusException: an answer could not be understood.
+        """
+        self.answers, self._questions = [], questions
+        self._done, self._limit_s = self._loop.create_future(), limit_s
+        async with asyncio.timeout(None) as self._limit:
+            self._send()
+            await self._done
+        return self.answers
+
+    def _send(self) -> None:
+        if self._transport is None:
+            self._fail(ConnectionResetError("the device closed the connection"))
+            return
+        question = self._questions[len(self.answers)]
+        self._number = question.transaction_id = self._number % 0xFFFF + 1
+        self._buffer = b""
+        self._limit.reschedule(self._loop.time() + self._limit_s)
+        self._transport.write(self._framer.buildFrame(question))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self._fail(ConnectionAbortedError("closed"))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # TCP is a full transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._fail(error or ConnectionResetError("the device closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._done is None or self._done.done():
+            return
+        self._buffer = (self._buffer + data)[-_BUFFER_BYTES:]
+        unit = self._questions[len(self.answers)].dev_id
+        try:
+            used, answer = self._framer.handleFrame(self._buffer, unit, self._number)
+        except Exception as error:  # noqa: BLE001 - a strange device can make pymodbus raise all
+            self._fail(ModbusException(f"not understood: {error}"))
+            return
+        self._buffer = self._buffer[used:]
+        if answer is None:
+            return
+        self.answers.append(answer)
+        if len(self.answers) < len(self._questions):
+            self._send()
+        else:
+            self._done.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
+
+
 class Connection:
-    """One TCP connection, shared by all units behind it."""
+    """The connection to one place, made at need, shared by all units behind it."""
 
     _shared: ClassVar[WeakValueDictionary[tuple[str, int], Connection]] = WeakValueDictionary()
 
@@ -84,7 +165,7 @@ class Connection:
         self._host = host
         self._port = port
         self._lock = asyncio.Lock()
-        self._client: AsyncModbusTcpClient | None = None
+        self._wire: _Wire | None = None
         self._users = 0
 
     def __enter__(self) -> Self:
@@ -104,8 +185,10 @@ class Connection:
             connection = cls._shared[host, port] = cls(host, port)
         return connection
 
-    async def read(self, request: Request, unit: int, timeout_s: float) -> bytes | int:
-        """The answer's data, or the exception code.
+    async def read(
+        self, requests: Sequence[Request], unit: int, timeout_s: float
+    ) -> list[bytes | int]:
+        """For each request the answer's data, or the exception code.
 
         Raises:
             SourceError: no connection, no answer in time, or none that can be understood.
@@ -113,112 +196,50 @@ class Connection:
         async with self._lock:
             answered = False
             try:
-                async with asyncio.timeout(timeout_s):
-                    answer = await self._exchange(request, unit)
+                wire = await self._connected(timeout_s)
+                questions = [
+                    _REQUESTS[request.area](address=request.start, count=request.count, dev_id=unit)
+                    for request in requests
+                ]
+                answers = await wire.ask(questions, timeout_s)
+                found = [_content(*pair) for pair in zip(questions, answers, strict=True)]
                 answered = True
-                return answer
+                return found
             except TimeoutError as error:
-                cause = f"no answer within {timeout_s:g} s"
-                raise self._error(request, unit, cause) from error
-            except Exception as error:  # a strange device can make pymodbus raise all
-                raise self._error(request, unit, why(error)) from error
+                raise self._error(requests, unit, f"no answer within {timeout_s:g} s") from error
+            except (ModbusException, OSError) as error:
+                raise self._error(requests, unit, why(error)) from error
             finally:
                 if not answered:
                     self.close()
 
-    async def _exchange(self, request: Request, unit: int) -> bytes | int:
-        client = self._client or await self._connect()
-        pdu = _REQUESTS[request.area](address=request.start, count=request.count, dev_id=unit)
-        answer = await client.execute(False, pdu)
-        if answer.isError():
-            return int(answer.exception_code)
-        if not isinstance(answer, _RawAnswer) or answer.function_code != pdu.function_code:
-            raise ModbusException(f"answered with function {answer.function_code}")
-        return answer.data
-
-    async def _connect(self) -> AsyncModbusTcpClient:
-        client = AsyncModbusTcpClient(
-            self._host,
-            port=self._port,
-            timeout=_LIBRARY_TIMEOUT_S,
-            retries=0,
-            reconnect_delay=0,
-            trace_connect=self._connection_changed,
-        )
-        for answer in _ANSWERS:
-            client.register(answer)
-        self._client = client
-        if not await client.connect():
-            await self._explain()
-        return client
-
-    async def _explain(self) -> None:
-        """Raise the reason for which there is no connection; pymodbus only logs it."""
-        _, writer = await asyncio.open_connection(self._host, self._port)
-        writer.close()
-        raise ConnectionError("the connection failed")
-
-    def _connection_changed(self, connected: bool) -> None:  # noqa: FBT001 - pymodbus' signature
-        """Let a request that waits fail at once; pymodbus would let it wait for its timeout."""
-        client = self._client
-        if not connected and client is not None and not client.ctx.response_future.done():
-            client.ctx.response_future.set_exception(
-                ConnectionResetError("the device closed the connection")
-            )
+    async def _connected(self, timeout_s: float) -> _Wire:
+        if self._wire is None:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(timeout_s):
+                _, self._wire = await loop.create_connection(_Wire, self._host, self._port)
+        return self._wire
 
     def close(self) -> None:
         """Close; the next `read` connects again."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
-    def _error(self, request: Request, unit: int, cause: str) -> SourceError:
+    def _error(self, requests: Sequence[Request], unit: int, cause: str) -> SourceError:
         place = f"{self._host}:{self._port} unit {unit}"
-        return SourceError(f"reading {request} from", place, cause)
+        if self._wire is None:
+            return SourceError("connecting to", place, cause)
+        at = min(len(self._wire.answers), len(requests) - 1)
+        return SourceError(f"reading {requests[at]} from", place, cause)
 
 
-class _Poll:
-    """What is read together, at one interval."""
-
-    def __init__(
-        self, interval_s: float, tags: Mapping[str, TagBinding], addresses: list[Address], gap: int
-    ) -> None:
-        self.interval_s = interval_s
-        self.due_s = 0.0
-        self.tag = tag_ids(tags)
-        self.addresses = addresses
-        self._names = list(tags)
-        self._gap = gap
-        self.plan()
-
-    def plan(self) -> None:
-        """Few reads, as if the device had every address between the tags."""
-        self.use(decode.plan(self.addresses, self._gap))
-
-    def use(self, requests: Sequence[Request]) -> None:
-        """Read like this from now on."""
-        self.requests = tuple(requests)
-        self.decoder = Decoder(self.addresses, self.requests)
-
-    def text(self, request: Request) -> str:
-        """One read and its tags, for people."""
-        return f"{request} for " + ", ".join(self._names[column] for column in request.columns)
-
-    def lines(self) -> list[str]:
-        """The plan, for people."""
-        return [f"every {self.interval_s:g} s: {self.text(each)}" for each in self.requests]
-
-
-def _polls(name: str, config: ModbusSource, tags: Mapping[str, TagBinding]) -> list[_Poll]:
-    addresses = dict(zip(tags, parse_all(name, tags, decode.parse_address), strict=True))
-    intervals = {tag: binding.tag.interval or config.every for tag, binding in tags.items()}
-    polls = []
-    for interval in sorted(set(intervals.values())):
-        chosen = {tag: tags[tag] for tag in tags if intervals[tag] == interval}
-        polls.append(
-            _Poll(interval / 1e9, chosen, [addresses[tag] for tag in chosen], config.max_gap)
-        )
-    return polls
+def _content(question: ModbusPDU, answer: ModbusPDU) -> bytes | int:
+    if answer.isError():
+        return int(answer.exception_code)
+    if not isinstance(answer, _RawAnswer) or answer.function_code != question.function_code:
+        raise ModbusException(f"answered with function {answer.function_code}")
+    return answer.data
 
 
 class ModbusLink:
@@ -231,7 +252,7 @@ class ModbusLink:
         self._unit = config.unit
         self._timeout_s = config.timeout / 1e9
         self._intake = intake
-        self._polls = _polls(name, config, tags)
+        self._polls = plan_polls(name, config, tags)
         self._health = Health(name, config.protocol, intake, tag_ids(tags))
         self._connection = Connection.to(config.host, config.port)
         self._bytes = 0
@@ -244,6 +265,9 @@ class ModbusLink:
     async def run(self) -> None:
         """Poll until cancelled."""
         backoff = Backoff()
+        if not self._polls:
+            self._health.failed("no tag is read from this source")
+            await asyncio.Event().wait()
         with self._connection:
             while True:
                 try:
@@ -273,11 +297,9 @@ class ModbusLink:
             late_s = max(0.0, loop.time() - poll.due_s)
             poll.due_s += poll.interval_s * (1 + late_s // poll.interval_s)
 
-    async def take(self, poll: _Poll) -> None:
+    async def take(self, poll: Poll) -> None:
         """One poll: read, decode, hand over."""
-        answers: list[tuple[Request, bytes | int]] = []
-        for request in poll.requests:
-            answers += await _narrowed(self._read, request, poll.addresses)
+        answers = await _narrowed(self._read, poll.requests, poll.addresses)
         requests = tuple(request for request, _ in answers)
         if requests != poll.requests:
             poll.use(requests)
@@ -290,21 +312,25 @@ class ModbusLink:
         self._health.arrived(len(value))
         self._health.live(f"some reads are refused: {reason}" if reason else "")
 
-    async def _read(self, request: Request) -> bytes | int:
-        answer = await self._connection.read(request, self._unit, self._timeout_s)
-        self._bytes += len(answer) if isinstance(answer, bytes) else 0
-        return answer
+    async def _read(self, requests: Sequence[Request]) -> list[bytes | int]:
+        answers = await self._connection.read(requests, self._unit, self._timeout_s)
+        self._bytes += sum(len(answer) for answer in answers if isinstance(answer, bytes))
+        return answers
 
 
 async def _narrowed(
-    read: Callable[[Request], Awaitable[bytes | int]], request: Request, addresses: list[Address]
+    read: Callable[[Sequence[Request]], Awaitable[list[bytes | int]]],
+    requests: Sequence[Request],
+    addresses: list[Address],
 ) -> list[tuple[Request, bytes | int]]:
-    """One read, in smaller ones where the device refuses it as it is."""
-    answer = await read(request)
-    if answer in _NARROWED and len(request.columns) > 1:
-        parts = decode.split(request, addresses)
-        return [pair for part in parts for pair in await _narrowed(read, part, addresses)]
-    return [(request, answer)]
+    """Read, and read again in smaller parts what the device refuses as it is."""
+    found: list[tuple[Request, bytes | int]] = []
+    for request, answer in zip(requests, await read(requests), strict=True):
+        if answer in _NARROWED and len(request.columns) > 1:
+            found += await _narrowed(read, decode.split(request, addresses), addresses)
+        else:
+            found.append((request, answer))
+    return found
 
 
 def create(
@@ -326,18 +352,17 @@ async def probe(
     """Read every planned request once; see `agent.sources.SourceKind.probe`."""
     lines: list[str] = []
     refused: list[str] = []
-    polls = _polls(name, config, tags)
+    polls = plan_polls(name, config, tags)
     with Connection(config.host, config.port) as connection:
 
-        async def read(request: Request) -> bytes | int:
-            return await connection.read(request, config.unit, timeout_s)
+        async def read(requests: Sequence[Request]) -> list[bytes | int]:
+            return await connection.read(requests, config.unit, timeout_s)
 
         for poll in polls:
             lines += poll.lines()
-            for planned in poll.requests:
-                for request, answer in await _narrowed(read, planned, poll.addresses):
-                    if isinstance(answer, int):
-                        refused.append(f"{poll.text(request)}: {decode.exception_text(answer)}")
+            for request, answer in await _narrowed(read, poll.requests, poll.addresses):
+                if isinstance(answer, int):
+                    refused.append(f"{poll.text(request)}: {decode.exception_text(answer)}")
     if refused:
         hint = "compare area, offset and unit with the device's register list; offsets start at 0"
         raise SourceError("reading", f"source {name!r}", "; ".join(refused), hint)

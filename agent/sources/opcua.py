@@ -30,8 +30,8 @@ from asyncua.crypto import security_policies
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
-from cryptography import x509
 
+from agent.certificates import read_certificate
 from agent.config import OpcUaSource
 from agent.credentials import password
 from agent.decode import opcua as decode
@@ -88,7 +88,9 @@ async def _secure(name: str, config: OpcUaSource, client: Client) -> None:
             cause = f"security {config.security} needs {', '.join(missing)}"
             hint = "name the files in this source's table; the server's certificate is pinned"
             raise SourceError("securing", f"source {name!r}", cause, hint)
-        client.application_uri = _application_uri(config.certificate) or client.application_uri
+        # Servers compare the URI in our certificate with the session's.
+        uris = read_certificate(Path(config.certificate)).uris
+        client.application_uri = uris[0] if uris else client.application_uri
         await client.set_security(
             _POLICIES[config.security],
             config.certificate,
@@ -99,19 +101,6 @@ async def _secure(name: str, config: OpcUaSource, client: Client) -> None:
     if config.username:
         client.set_user(config.username)
         client.set_password(password(config) or "")
-
-
-def _application_uri(path: str) -> str:
-    """The URI in our own certificate, which servers compare with the session's."""
-    data = Path(path).read_bytes()
-    pem = data.lstrip().startswith(b"-----BEGIN")
-    certificate = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ""
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return uris[0] if uris else ""
 
 
 @contextlib.asynccontextmanager

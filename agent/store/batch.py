@@ -18,15 +18,15 @@ class OutboxMessage:
     Attributes:
         stream: its sequence number counts within the stream, for ever.
         topic: below the gateway's prefix, such as ``verdict/yield``.
-        payload: JSON object, UTF-8. For the stream ``summary`` it is the summary itself, so that
-            the store can add windows together during a long outage.
+        payload: JSON object, UTF-8. For the stream ``summary`` as `agent.store.packing` makes it,
+            so that the store can add windows together during a long outage.
         time_ns: engine time at which it became true.
         retain: the broker keeps the last one.
         expiry_s: seconds after which it means nothing any more.
         replace_key: a newer message of this key replaces a pending older one.
         event: identity (entry sequence, position) of the event it tells of; it is enqueued only
             if that event is new, so a re-fold after a crash tells nothing twice.
-        summary: the very summary of `Batch.summaries` it carries; enqueued only if that is new.
+        summary: the first of the `Batch.summaries` it carries; enqueued only if that is new.
     """
 
     stream: Stream

@@ -10,7 +10,6 @@ The work of one commit is bounded; while merging still helps, the outbox may be 
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,8 +17,10 @@ from typing import Any
 from agent.errors import FieldwardenError
 from agent.store.counters import Counters
 from agent.store.outbox import ROW_OVERHEAD, Outbox, Row
+from agent.store.packing import pack, unpack
 
 Merge = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+_Packed = tuple[Row, list[dict[str, Any]]]
 
 LEVELS_NS = (3_600_000_000_000, 86_400_000_000_000)  # spans that summaries are merged to
 ROWS_AT_ONCE = 4_000  # 60 ms of merging
@@ -80,37 +81,38 @@ class Limiter:
     def _coarsen(self, level: int) -> bool:
         """Merge the oldest summaries below `level`; False where there were none."""
         rows = self._candidates(level, ROWS_AT_ONCE)
-        groups: dict[tuple[Any, ...], list[tuple[Row, dict[str, Any]]]] = {}
+        groups: dict[tuple[Any, ...], list[_Packed]] = {}
         for row in rows:
-            summary = json.loads(row.payload)
-            key = (
-                summary["model"],
-                summary["tag"],
-                summary["baseline"],
-                summary["start_ns"] // LEVELS_NS[level - 1],
-            )
-            groups.setdefault(key, []).append((row, summary))
+            summaries = unpack(json.loads(row.payload))
+            first = summaries[0]
+            span = first["start_ns"] // LEVELS_NS[level - 1]
+            key = (first["model"], first["baseline"], span)
+            groups.setdefault(key, []).append((row, summaries))
         for members in groups.values():
             self._add_together(members, level)
         return bool(rows)
 
-    def _add_together(self, members: list[tuple[Row, dict[str, Any]]], level: int) -> None:
+    def _add_together(self, members: list[_Packed], level: int) -> None:
         rows = [row for row, _ in members]
-        total = self._sum([summary for _, summary in members]) if len(rows) > 1 else None
-        if total is None:
+        total = self._sum([one for _, summaries in members for one in summaries])
+        if len(rows) == 1 or not total:
             for row in rows:
                 self._outbox.at_level(row, level)
             return
-        payload = json.dumps(total, ensure_ascii=False, separators=(",", ":")).encode()
-        self._outbox.merged(rows, "summary", payload, level)
+        self._outbox.merged(rows, "summary", pack(total), level)
 
-    def _sum(self, summaries: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    def _sum(self, summaries: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
+        """One summary a tag; empty where they can not be added together."""
         if self._merge is None:
-            return None
-        try:
-            return functools.reduce(self._merge, summaries)
-        except FieldwardenError:  # of one baseline by name only; they stay as they are
-            return None
+            return []
+        totals: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        for summary in summaries:
+            key = (summary["model"], summary["tag"], summary["baseline"])
+            try:
+                totals[key] = self._merge(totals[key], summary) if key in totals else summary
+            except FieldwardenError:  # of one baseline by name only; they stay as they are
+                return []
+        return list(totals.values())
 
     def _drop_oldest(self, stream: str) -> bool:
         rows = self._outbox.rows(

@@ -6,7 +6,8 @@ Invariants:
 - sequence numbers count within a stream, for ever, also across boots.
 - what is changed gets a new row and a new id: an acknowledgement of the old one that comes later
   finds nothing, so it can not delete what was never sent.
-- every drop is counted by reason, and told in one pending gap record per stream and reason.
+- every drop is counted by reason, and told in one pending gap record per stream and reason,
+  where a lost message is a loss: not for verdicts and states, of which the latest counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from agent.store.counters import Counters
 ROW_OVERHEAD = 160  # bytes of one outbox row and its index entries besides its payload
 MOST_RANGES = 500  # in one gap record
 REPLACED = "replaced"
+TOLD = frozenset({"event", "summary"})  # in the others only the latest message counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +125,15 @@ class Outbox:
 
     def delivered(self, ids: Sequence[int]) -> None:
         """Central's broker has them. Ids that are not there (replaced meanwhile) mean nothing."""
-        rows = self._by_id(ids)
+        rows = self._by_id(dict.fromkeys(ids))
         self._remove(rows)
         self._counters.add("delivered", sum(row.messages for row in rows))
 
     def rejected(self, reasons: Mapping[int, str]) -> None:
         """Central's broker will never take them."""
-        for row in self._by_id(reasons):
-            reason = f"rejected: {reasons[row.id]}"
-            if row.stream == "gap":  # a gap record about gap records would be rejected for ever
-                self._remove([row])
-                self._count_dropped(reason, row.messages)
-            else:
-                self.drop([row], reason)
+        for given, reason in reasons.items():
+            # One by one: a gap record told for one of them may replace another of them.
+            self.drop(self._by_id([given]), f"rejected: {reason}")
 
     def at_level(self, row: Row, level: int) -> None:
         """Note that there is nothing to merge a row with up to `level`."""
@@ -150,11 +148,15 @@ class Outbox:
         self._insert(message, messages=count, covers=covers, level=level)
 
     def drop(self, rows: Sequence[Row], reason: str) -> None:
-        """Give rows of one stream up: counted, and told in a gap record."""
+        """Give rows of one stream up: counted, and told in a gap record where it is a loss."""
         if not rows:
             return
         self._remove(rows)
         self._count_dropped(reason, sum(row.messages for row in rows))
+        if rows[0].stream in TOLD:
+            self._tell_gap(rows, reason)
+
+    def _tell_gap(self, rows: Sequence[Row], reason: str) -> None:
         stream = rows[0].stream
         key = f"gap {stream} {reason}"
         told: dict[str, Any] = {"count": 0, "start_ns": rows[0].time_ns, "end_ns": 0, "ranges": []}

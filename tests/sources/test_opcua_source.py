@@ -9,6 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 from asyncua import Server, ua
+from asyncua.crypto.cert_gen import (
+    dump_private_key_as_pem,
+    generate_private_key,
+    generate_self_signed_app_certificate,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.config import OpcUaSource
 from agent.errors import ConfigurationError, SourceError
@@ -306,3 +314,69 @@ async def test_probe_of_an_absent_server(harness, free_port):
     """`check` says what it could not reach."""
     with pytest.raises(SourceError, match=str(free_port)):
         await SOURCES["opcua"].probe("s", config(free_port), harness.bind(addresses("a")), 1.0)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Self-signed certificates and keys of the agent, the server, and a stranger."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("agent", "server", "stranger"):
+        key = generate_private_key()
+        (folder / f"{name}-key.pem").write_bytes(dump_private_key_as_pem(key))
+        certificate = generate_self_signed_app_certificate(
+            key,
+            name,
+            {"organizationName": "test"},
+            [x509.UniformResourceIdentifier(f"urn:test:{name}"), x509.DNSName("localhost")],
+            [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH],
+        )
+        (folder / f"{name}.der").write_bytes(certificate.public_bytes(Encoding.DER))
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def secured_plant(port, folder):
+    server = Server()
+    await server.init()
+    await server.set_application_uri("urn:test:server")
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/plant")
+    server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
+    await server.load_certificate(str(folder / "server.der"))
+    await server.load_private_key(str(folder / "server-key.pem"))
+    subject = Plant(server, await server.register_namespace(URI))
+    await subject.add("a", 1.0)
+    async with server:
+        yield subject
+
+
+def secured(port, folder, trusted):
+    return config(
+        port,
+        timeout="3s",
+        security="Basic256Sha256",
+        certificate=str(folder / "agent.der"),
+        private_key=str(folder / "agent-key.pem"),
+        server_certificate=str(folder / f"{trusted}.der"),
+    )
+
+
+async def test_signed_and_encrypted(harness, free_port, certificates):
+    """With certificates on both sides and the server's pinned, values arrive."""
+    async with (
+        secured_plant(free_port, certificates),
+        harness.running(secured(free_port, certificates, "server"), addresses("a")),
+    ):
+        await harness.until(lambda: harness.values("a"), 20)
+    assert harness.states == ["live"]
+
+
+async def test_another_certificate_than_the_pinned_one_is_refused(harness, free_port, certificates):
+    """A server other than the one whose certificate is named gets no session."""
+    async with (
+        secured_plant(free_port, certificates),
+        harness.running(secured(free_port, certificates, "stranger"), addresses("a")),
+    ):
+        await harness.until(lambda: harness.states == ["failed"], 20)
+        await asyncio.sleep(1)
+        harness.collect()
+    assert harness.states == ["failed"] and harness.qualities("a") == [LOST]

@@ -121,8 +121,16 @@ def tag(i, now_ns, rng):
     history = [None if i == 1 and k > 40 else round(v, 4) for k, v in enumerate(wave)]
     if i == 0:
         history = history[:30] + [history[30]] * 30
-    arrival = None if i == 12 else now_ns - rng.randrange(200_000_000, 2 * NS) - (41 * NS) * (i == 1)
-    names_of = {0: "good", 2: "uncertain", 4: "communication_lost", 64: "out_of_physical", 128: "stale"}
+    arrival = (
+        None if i == 12 else now_ns - rng.randrange(200_000_000, 2 * NS) - (41 * NS) * (i == 1)
+    )
+    names_of = {
+        0: "good",
+        2: "uncertain",
+        4: "communication_lost",
+        64: "out_of_physical",
+        128: "stale",
+    }
     return {
         "name": name,
         "source": source,

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from agent.store import Batch, OutboxMessage, Reader, Store
+from agent.store.packing import pack, unpack
 from agent.types import Block, Command, Event
 
 MB = 1_000_000
@@ -57,10 +58,14 @@ def summary_message(a_summary):
     return OutboxMessage(
         "summary",
         "summary",
-        json.dumps(a_summary).encode(),
+        pack([a_summary]),
         a_summary["end_ns"],
         summary=a_summary,
     )
+
+
+def summaries_of(row):
+    return unpack(json.loads(row.payload))
 
 
 def merge(a, b):

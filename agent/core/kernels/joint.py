@@ -105,12 +105,11 @@ def fold_joint(  # type: ignore[no-untyped-def]
 ):
     """Fold m scans into the four charts of one model; returns the rows written to `out`.
 
-    Args:
-        params: `PARAMS`[1]. loadings: float64[p, p], C order. offset: float64[p].
-        state: `STATE`[1]. ring: float64[lags + 1, d]; row 0 is the latest good scan.
-        work: float64[2, p], scratch, holds nothing between calls.
-        times: int64[m] ns. scans: float64[m, d], C order. good: uint8[m], bit 0 says good.
-        out: `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`. scores: float64[m, 4].
+    - `params` `PARAMS`[1]; `loadings` float64[p, p], C order; `offset` float64[p].
+    - `state` `STATE`[1]; `ring` float64[lags + 1, d], row 0 is the latest good scan.
+    - `work` float64[2, p]: scratch, holds nothing between calls.
+    - `times` int64[m] ns; `scans` float64[m, d], C order; `good` uint8[m], bit 0 says good.
+    - `out` `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`; `scores` float64[m, 4].
     """
     components = params[0]["components"]
     lags = params[0]["lags"]

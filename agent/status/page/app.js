@@ -94,8 +94,8 @@ function contact() {
   const alert = byId("alert");
   alert.hidden = !away && !stalled;
   if (away) say(alert, awayText(silentMs));
-  else if (stalled) say(alert, [`The agent stands still for ${age(stalledS)}`, "Its web page answers, but intake, engine or store makes no progress. What follows is old. See its log: journalctl -u fieldwarden"]);
-  setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : status ? `live · ${moment(servedNs, servedNs)}` : "connecting");
+  else if (stalled) say(alert, [`The agent has stood still for ${age(stalledS)}`, "Its web page answers, but intake, engine or store makes no progress. What follows is old. See its log: journalctl -u fieldwarden"]);
+  setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : stalled ? "standing still" : status ? `live · ${moment(servedNs, servedNs)}` : "connecting");
 }
 
 function awayText(silentMs) {

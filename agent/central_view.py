@@ -1,0 +1,129 @@
+"""What `fieldwarden central` prints: a live table in a terminal, plain lines or JSON elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from agent.central import Accepted, Central, line_of, run_central
+from agent.clock import wall_ns
+
+STYLES = {
+    "trusted": "green",
+    "caution": "yellow",
+    "untrusted": "red",
+    "unassessable": "magenta",
+}
+LINES_KEPT = 8
+
+
+def table_of(document: Mapping[str, Any], trouble: str = "") -> Table:
+    """Every gateway with its models, from `Central.document`."""
+    table = Table(title="central ops", caption=escape(_caption(document, trouble)))
+    for column in ("gateway", "state", "model", "verdict", "why", "open", "lost"):
+        table.add_column(column, overflow="fold")
+    for gateway in document["gateways"]:
+        who = f"{gateway['site']}/{gateway['gateway']}"
+        for model in gateway["models"] or [{"model": "", "verdict": "", "reasons": ()}]:
+            verdict = str(model["verdict"])
+            style = STYLES.get(verdict, "")
+            table.add_row(
+                escape(who),
+                _state(gateway),
+                escape(str(model["model"])),
+                f"[{style}]{verdict}[/{style}]" if style else verdict,
+                escape(_why(model)),
+                str(gateway["open_conditions"]),
+                escape(_lost(gateway)),
+            )
+    return table
+
+
+def _caption(document: Mapping[str, Any], trouble: str) -> str:
+    counts = f"{document['messages']} messages, {document['duplicates']} duplicates dropped"
+    return f"{trouble}; {counts}" if trouble else counts
+
+
+def _state(gateway: Mapping[str, Any]) -> str:
+    return {True: "[green]online[/green]", False: "[red]offline[/red]", None: "?"}[
+        gateway["online"]
+    ]
+
+
+def _why(model: Mapping[str, Any]) -> str:
+    if model.get("told", model["verdict"]) != model["verdict"]:
+        return f"no longer valid (was {model['told']})"
+    return "; ".join(str(reason.get("text", "")) for reason in model["reasons"])
+
+
+def _lost(gateway: Mapping[str, Any]) -> str:
+    missing = {
+        name: sum(last - first + 1 for first, last in holes)
+        for name, holes in gateway["missing"].items()
+    }
+    told = [f"{count} {reason}" for reason, count in gateway["dropped"].items()]
+    return ", ".join([*(f"{count} {name} missing" for name, count in missing.items()), *told])
+
+
+async def show_central(
+    host: str,
+    port: int,
+    *,
+    as_json: bool = False,
+    seconds: float | None = None,
+    once_idle: float | None = None,
+    out: TextIO | None = None,
+    **connection: Any,
+) -> Central:
+    """Run central and print: JSON lines, or a live table in a terminal, or a line a message.
+
+    With `as_json` each new message is one line as it came, and the last line is what was seen in
+    all, under the key ``central``. Arguments as for `run_central`.
+    """
+    file = out if out is not None else sys.stdout
+    console = Console(file=file)
+    recent: list[str] = []
+    live = (
+        Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
+    )
+
+    def accepted(message: Accepted) -> None:
+        text = json.dumps(message.document) if as_json else line_of(message)
+        if not text:
+            return
+        if live is None:
+            print(text, file=file, flush=True)
+        else:
+            recent.append(text)
+            del recent[:-LINES_KEPT]
+
+    def tick(central: Central, trouble: str) -> None:
+        if live is not None:
+            table = table_of(central.document(wall_ns()), trouble)
+            table.caption = "\n".join([str(table.caption), *map(escape, recent)])
+            live.update(table, refresh=True)
+
+    with live if live is not None else nullcontext():
+        central = await run_central(
+            host,
+            port,
+            on_accepted=accepted,
+            on_tick=tick,
+            seconds=seconds,
+            once_idle=once_idle,
+            **connection,
+        )
+    document = central.document(wall_ns())
+    if as_json:
+        print(json.dumps({"central": document}), file=file, flush=True)
+    elif live is None:
+        console.print(table_of(document))
+    return central

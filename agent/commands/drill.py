@@ -1,0 +1,142 @@
+"""`fieldwarden drill`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.commands import config_argument, model_option, one_model
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from agent.drill.report import Row
+
+
+@click.command(name="drill")
+@config_argument
+@model_option
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Recorded normal data; default: the record that the model was fitted on.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Trials per input and fault, each at another time.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same trials.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the result as PNG or SVG.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def command(  # noqa: PLR0913 one argument an option
+    config: Path, model: str | None, data: Path | None, repeats: int, seed: int,
+    picture: Path | None, *, as_json: bool,
+) -> None:  # fmt: skip
+    """Put faults into recorded normal data and show what the engine makes of them.
+
+    For each input and fault: the share found, how soon, under which name; and the false alarms on
+    the record as it is, at the promised budget.
+
+    \b
+    Examples:
+      fieldwarden drill config.toml --model yield --picture drill.png
+      fieldwarden drill config.toml --data january.csv --repeats 20 --json
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from agent.config_load import load
+    from agent.csv_data import read_table
+    from agent.drill import report
+    from agent.drill.trials import quiet, trials
+    from agent.replay import recorded_spec
+
+    configuration = load(config)
+    name = one_model(configuration, model)
+    spec = recorded_spec(configuration)
+    index = [item.name for item in spec.models].index(name)
+    baseline = spec.models[index].baseline
+    table = read_table(data or _record(baseline.facts, name), spec.models[index].inputs)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
+        task = bar.add_task("normal operation", total=None)
+        calm = quiet(spec, table)
+        done = trials(
+            spec,
+            index,
+            table,
+            repeats=repeats,
+            seed=seed,
+            progress=lambda what, at, of: bar.update(
+                task, description=what, completed=at, total=of
+            ),
+        )
+    rows = report.rows_of(done)
+    span_ns = int(table.time_ns[-1] - table.time_ns[0])
+    promised = configuration.gateway.false_alarms_per_ns * span_ns
+    if picture is not None:
+        title = (
+            f"model {name}: faults found within the promise of {configuration.gateway.false_alarms}"
+        )
+        report.picture(rows, picture, title, table.interval_ns / 1e9)
+    if as_json:
+        click.echo(json.dumps(report.document(rows, calm, promised), allow_nan=False))
+        return
+    console = Console()
+    console.print(_table(rows, table.interval_ns / 1e9))
+    console.print(
+        f"without faults: {calm.alarms} alarms in {span_ns / 3.6e12:.3g} h "
+        f"(promised: {promised:.2g}), not trusted {calm.not_trusted:.2%} of the time",
+        highlight=False,
+    )
+    if baseline.provisional:
+        console.print(baseline.provisional_text, style="yellow", markup=False)
+    if picture is not None:
+        console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _record(facts: object, name: str) -> Path:
+    from agent.errors import FieldwardenError
+
+    record = facts.get("record", "") if isinstance(facts, dict) else ""
+    if not record:
+        raise FieldwardenError(
+            "drilling",
+            f"model {name}",
+            "its baseline does not say which record it was fitted on",
+            "give one: --data FILE",
+        )
+    return Path(record)
+
+
+def _table(rows: list[Row], seconds: float) -> RichTable:
+    """One line per fault: worst input first, so that what would be missed is seen."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    table = RichTable(box=box.SIMPLE_HEAD)
+    for heading in ("fault", "input"):
+        table.add_column(heading)
+    for heading in ("found", "median delay"):
+        table.add_column(heading, justify="right")
+    table.add_column("named")
+    last = ""
+    for row in rows:
+        text = row.fault.text if row.fault.text != last else ""
+        last = row.fault.text
+        delay = "-" if row.delay is None else f"{row.delay * seconds:.3g} s"
+        style = "yellow" if row.found < 0.99 else ""
+        name = f"{row.name} ({row.cause})" if row.name else "-"
+        table.add_row(text, row.tag, f"{row.found:.0%}", delay, name, style=style)
+    return table

@@ -1,0 +1,259 @@
+"""`fieldwarden status`: the status document in a terminal, also of an agent that is dead.
+
+It shows what the page shows, in the same order and words. Nothing hangs on colour: every state has
+a sign and a word, and the output is the same without colours or in a pipe. Text from the plant is
+put into `Text` objects, so that no tag can be called `[red]` and be taken for markup, and control
+characters are shown, so that none can write to the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from agent.status import view
+from agent.status.view import Document
+
+VERDICT_SIGNS: Final = {
+    "trusted": ("✔", "TRUSTED", "bold green"),
+    "caution": ("▲", "CAUTION", "bold yellow"),
+    "untrusted": ("✘", "UNTRUSTED", "bold white on red"),
+    "unassessable": ("◆", "NOT ASSESSABLE", "bold white on magenta"),
+}
+_SEVERITY_STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "dim"}
+_STATE_SIGNS: Final = {
+    "live": ("●", "green"),
+    "connecting": ("○", "dim"),
+    "stale": ("▲", "yellow"),
+    "failed": ("✘", "bold red"),
+}
+_NARROW: Final = 90  # columns; below, tables leave out what can be looked up elsewhere
+_MAX_TAGS: Final = 40  # tags that are not good; the page and the API have all of them
+_NS: Final = 1_000_000_000
+
+
+def render(document: Document, *, width: int, age_s: float) -> RenderableType:
+    """The whole status for a terminal.
+
+    Args:
+        document: the status document, from the store or the API.
+        width: of the terminal, in columns.
+        age_s: seconds since the document's `time_ns`; beyond `view.FRESH_NS` the agent counts as
+            not running, and verdicts past their `valid_until_ns` show as not assessable.
+    """
+    if not document:
+        return Text("no status has been written yet: the agent never ran with this state directory")
+    now_ns = int(document.get("time_ns") or 0) + round(max(0.0, age_s) * _NS)
+    parts: list[RenderableType] = [_title(document, age_s)]
+    if age_s * _NS > view.FRESH_NS:
+        parts.append(_dead(document, age_s))
+    models = [view.effective_model(model, now_ns) for model in view.items(document, "models")]
+    parts += [_model(model, now_ns) for model in view.worst_first(models)]
+    if not models:
+        parts.append(Text("no models are configured"))
+    parts += [
+        _conditions(view.open_conditions(document), now_ns, width),
+        _sources(view.items(document, "sources"), now_ns, width),
+        _tags(view.items(document, "tags"), now_ns, width),
+        *_agent(document, now_ns),
+    ]
+    return Group(*parts)
+
+
+def plain(text: Any) -> str:
+    """`text` with control characters made visible, so that no name can steer the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text or ""))
+
+
+def _text(text: Any, style: str = "") -> Text:
+    return Text(plain(text), style=style)
+
+
+def _title(document: Document, age_s: float) -> Text:
+    where = f"{document.get('site', '')} / {document.get('gateway', '')}"
+    title = Text.assemble(("Fieldwarden ", "bold"), plain(where))
+    return title.append(f"   as of {view.duration(age_s)} ago", style="dim")
+
+
+def _dead(document: Document, age_s: float) -> Panel:
+    since = view.utc(document.get("time_ns"))
+    return Panel(
+        Text(
+            f"The agent is not running since {since} ({view.duration(age_s)} ago).\n"
+            "What follows is the last known state; verdicts past their time are not assessable.\n"
+            "See: systemctl status fieldwarden, journalctl -u fieldwarden"
+        ),
+        title="AGENT NOT RUNNING",
+        border_style="bold red",
+        box=box.HEAVY,
+    )
+
+
+def _model(model: Mapping[str, Any], now_ns: int) -> RenderableType:
+    sign, word, style = VERDICT_SIGNS[model["verdict"]]
+    head = Text.assemble(
+        ("\n", ""), (f" {sign} {word} ", style), " ", (plain(model["name"]), "bold")
+    )
+    head.append(f"  {_since(model.get('since_ns'), now_ns)}", style="dim")
+    lines = [line for reason in model.get("reasons") or () for line in _reason(reason)]
+    known = model.get("last_known")
+    if known:
+        was = VERDICT_SIGNS[known["verdict"]][1].lower()
+        lines.append(_text(f"before that: {was}", "dim"))
+        lines += [_text(f"  {reason.get('text')}", "dim") for reason in known["reasons"]]
+    if model.get("provisional"):
+        lines.append(_text(model.get("provisional_text") or "thresholds are provisional", "yellow"))
+    owner = model.get("owner") or {}
+    facts = (
+        f"owner: {owner.get('team', '-')}, {owner.get('contact', '-')} · version "
+        f"{model.get('version')} · {model.get('scans') or 0:,} scans"
+    )
+    lines.append(_text(facts, "dim"))
+    return Group(head, Padding(Group(*lines), (0, 0, 0, 3)))
+
+
+def _reason(reason: Mapping[str, Any]) -> Iterable[RenderableType]:
+    cause = reason.get("cause") or "unknown"
+    label = "cause unknown" if cause == "unknown" else str(cause)
+    yield Text.assemble((plain(reason.get("text")), "bold"), (f"  ({plain(label)})", "dim"))
+    if reason.get("hint"):
+        yield Text.assemble(("do: ", "bold"), plain(reason["hint"]))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        header_style="dim",
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
+    if not conditions:
+        return Text("\nOpen conditions: none", style="bold")
+    wide = width >= _NARROW
+    columns = ("", "what", "do", "cause", "since", "state") if wide else ("", "what", "since")
+    table = _table(f"Open conditions ({len(conditions)})", *columns)
+    for condition in conditions:
+        severity = plain(condition.get("severity"))
+        since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
+        if not wide:
+            since = _ago(condition.get("raised_ns"), now_ns)
+        cells = [
+            Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
+            _text(condition.get("text")),
+            _text(condition.get("hint")),
+            _text(condition.get("cause")),
+            Text(since),
+            _text(condition.get("state")),
+        ]
+        table.add_row(*(cells if wide else (cells[0], cells[1], cells[4])))
+    return table
+
+
+def _sources(sources: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
+    if not sources:
+        return Text("\nSources: none are configured", style="bold")
+    wide = width >= _NARROW
+    columns = ("", "source", "state", "last value", "reason")
+    table = _table("Sources", *columns, *(("protocol", "values") if wide else ()))
+    for source in sources:
+        state = str(source.get("state"))
+        sign, style = _STATE_SIGNS.get(state, ("?", "bold"))
+        cells = [
+            Text(sign, style=style),
+            _text(source.get("name")),
+            _text(state, style),
+            Text(_ago(source.get("last_arrival_ns"), now_ns)),
+            _text(source.get("reason")),
+        ]
+        if wide:
+            cells += [_text(source.get("protocol")), Text(f"{source.get('received') or 0:,}")]
+        table.add_row(*cells)
+    return table
+
+
+def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
+    poor = [tag for tag in tags if view.quality_class(tag) != "good"]
+    if not poor:
+        return Text(f"\nTags: {len(tags):,}, all good", style="bold")
+    wide = width >= _NARROW
+    title = f"Tags that are not good ({len(poor):,} of {len(tags):,})"
+    table = _table(title, "tag", "value", "age", "quality", *(("source",) if wide else ()))
+    for tag in poor[:_MAX_TAGS]:
+        quality = ", ".join(tag.get("quality_names") or ()).replace("_", " ")
+        waits = tag.get("arrival_ns") is None
+        cells = [
+            _text(tag.get("name")),
+            _text(f"{view.number(tag.get('value'))} {tag.get('unit') or ''}"),
+            Text(_ago(tag.get("arrival_ns"), now_ns).removesuffix(" ago")),
+            _text("nothing yet" if waits else quality, "yellow"),
+        ]
+        table.add_row(*cells, *((_text(tag.get("source")),) if wide else ()))
+    if len(poor) > _MAX_TAGS:
+        more = f"and {len(poor) - _MAX_TAGS:,} more: see the status page or --json"
+        return Group(table, Text(more, style="dim"))
+    return table
+
+
+def _agent(document: Document, now_ns: int) -> Iterable[Text]:
+    yield Text.assemble(
+        ("\nUplink: ", "bold"), plain(_uplink(document.get("outbox") or {}, now_ns))
+    )
+    budget = document.get("budget") or {}
+    text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"
+    if budget.get("expected_per_30_days") is not None:
+        text += f"; the thresholds in use give {budget['expected_per_30_days']:.2g} per 30 days"
+    if budget.get("raised_30_days") is not None:
+        text += f"; raised in the last 30 days: {budget['raised_30_days']}"
+    if budget.get("acknowledged_false"):
+        text += f", marked false: {budget['acknowledged_false']}"
+    yield Text.assemble(("False alarms: ", "bold"), plain(text))
+    started = document.get("started_ns")
+    up = view.duration((now_ns - started) / _NS) if started else "-"
+    facts = (
+        f"version {document.get('version')}, boot {document.get('boot')}, "
+        f"entry {document.get('sequence') or 0:,}, started {up} ago"
+    )
+    yield Text.assemble(("Agent: ", "bold"), plain(facts))
+
+
+def _uplink(outbox: Mapping[str, Any], now_ns: int) -> str:
+    if not outbox.get("configured"):
+        return "none is configured"
+    reason = outbox.get("reason")
+    text = "connected" if outbox.get("connected") else "not connected"
+    text += f" ({reason})" if reason and not outbox.get("connected") else ""
+    text += (
+        f"; {outbox.get('pending') or 0:,} messages wait ({(outbox.get('bytes') or 0) / 1e3:.1f} kB"
+    )
+    oldest = outbox.get("oldest_ns")
+    text += f", the oldest for {view.duration((now_ns - oldest) / _NS)})" if oldest else ")"
+    text += f"; {outbox.get('delivered') or 0:,} delivered"
+    dropped = {why: count for why, count in (outbox.get("dropped") or {}).items() if count}
+    lost = ", ".join(f"{count:,} {why}" for why, count in dropped.items())
+    return f"{text}; dropped: {lost or 'none'}"
+
+
+def _since(time_ns: int | None, now_ns: int) -> str:
+    return (
+        f"since {view.utc(time_ns)} ({view.duration((now_ns - time_ns) / _NS)})" if time_ns else ""
+    )
+
+
+def _ago(time_ns: int | None, now_ns: int) -> str:
+    return f"{view.duration((now_ns - time_ns) / _NS)} ago" if time_ns else "-"

@@ -1,0 +1,181 @@
+"""The joint kernel: T2, SPE and their smoothed forms, folded scan by scan."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.kernels.base import TRANSITION
+from agent.core.kernels.joint import CHARTS, CLEAR, PARAMS, STATE, fold_joint, statistics
+
+D, COMPONENTS = 7, 3
+SECOND = 1_000_000_000
+
+
+class Joint:
+    """One model's arrays, as the engine holds them."""
+
+    def __init__(self, *, lags: int = 0, limit: tuple[float, ...] = (12.0, 14.0, 6.0, 7.0)) -> None:
+        rng = np.random.default_rng(3)
+        p = D * (lags + 1)
+        self.loadings = rng.standard_normal((p, p)) / np.sqrt(p)
+        self.offset = rng.standard_normal(p) / 10.0
+        self.params = np.zeros(1, PARAMS)
+        self.params[0]["components"] = COMPONENTS
+        self.params[0]["lags"] = lags
+        self.params[0]["gap_ns"] = 3 * SECOND // 2
+        self.params[0]["alpha"] = (0.1, 0.2)
+        self.params[0]["cap"] = (60.0, 70.0)
+        self.params[0]["limit"] = limit
+        self.state = np.zeros(1, STATE)
+        self.ring = np.zeros((lags + 1, D))
+        self.work = np.zeros((2, p))
+
+    def fold(
+        self, scans: np.ndarray, good: np.ndarray | None = None, times: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        m = len(scans)
+        out, scores = np.zeros(4 * m, TRANSITION), np.zeros((m, 4))
+        written = fold_joint(
+            self.params, self.loadings, self.offset, self.state, self.ring, self.work,
+            np.arange(m) * SECOND if times is None else times,
+            np.ascontiguousarray(scans), np.ones(m, np.uint8) if good is None else good,
+            out, scores,
+        )  # fmt: skip
+        return out[:written], scores
+
+    def bytes(self) -> bytes:
+        return bytes(self.state.tobytes() + self.ring.tobytes())
+
+
+def scans_with_fault(m: int = 300) -> np.ndarray:
+    scans = np.random.default_rng(1).standard_normal((m, D))
+    scans[150:200] += 6.0
+    return scans
+
+
+def test_statistics_are_those_of_the_definition() -> None:
+    """T2 and SPE are the sums of squares of the first and of the other scores."""
+    joint, scans = Joint(), scans_with_fault()
+    _, scores = joint.fold(scans)
+    projected = scans @ joint.loadings - joint.offset
+    limit = joint.params[0]["limit"]
+    np.testing.assert_allclose(
+        scores[:, 0], (projected[:, :COMPONENTS] ** 2).sum(axis=1) / limit[0], rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        scores[:, 1], (projected[:, COMPONENTS:] ** 2).sum(axis=1) / limit[1], rtol=1e-12
+    )
+
+
+def test_what_fit_calibrates_is_what_service_computes() -> None:
+    """`statistics`, which limits come from, gives the bits of `fold_joint`."""
+    joint, scans = Joint(), scans_with_fault()
+    found = np.empty((len(scans), 2))
+    statistics(joint.loadings, joint.offset, COMPONENTS, scans, found)
+    _, scores = joint.fold(scans)
+    assert (found / joint.params[0]["limit"][:2] == scores[:, :2]).all()
+
+
+def test_smoothed_charts_follow_their_recursion_and_are_capped() -> None:
+    """e += alpha (min(statistic, cap) - e): an enormous scan clears in bounded time."""
+    joint = Joint()
+    scans = scans_with_fault()
+    scans[100] = 1e9
+    _, scores = joint.fold(scans)
+    limit, level = joint.params[0]["limit"], np.zeros(2)
+    for t in range(len(scans)):
+        capped = np.minimum(scores[t, :2] * limit[:2], joint.params[0]["cap"])
+        level += joint.params[0]["alpha"] * (capped - level)
+        np.testing.assert_allclose(scores[t, 2:] * limit[2:], level, rtol=1e-9)
+    assert scores[100, 0] > 1e15
+    assert scores[149, 2] < 1.0
+
+
+def test_a_fault_raises_and_clears_once_a_chart() -> None:
+    """Each chart's flag goes up in the fault and down after it; score and time are the scan's."""
+    joint = Joint(limit=(40.0, 45.0, 25.0, 25.0))
+    scans = np.random.default_rng(1).standard_normal((300, D)) * 0.3
+    scans[150:200] += 6.0
+    out, scores = joint.fold(scans)
+    assert sorted(out["row"][out["up"] == 1].tolist()) == list(range(len(CHARTS)))
+    for chart in range(4):
+        up, down = out[out["row"] == chart]
+        assert (up["up"], down["up"]) == (1, 0)
+        assert 150 * SECOND <= up["time_ns"] < 160 * SECOND
+        assert 200 * SECOND <= down["time_ns"] < 230 * SECOND
+        assert up["score"] == scores[up["time_ns"] // SECOND, chart] > 1.0
+        assert down["score"] == scores[down["time_ns"] // SECOND, chart] < CLEAR
+
+
+def test_a_bad_scan_moves_nothing() -> None:
+    """State is the same bytes before and after scans that are not good, whatever they hold."""
+    joint = Joint(lags=1)
+    joint.fold(scans_with_fault(20))
+    before = joint.bytes()
+    out, scores = joint.fold(np.full((5, D), np.nan), np.full(5, 2, np.uint8))
+    assert joint.bytes() == before
+    assert not len(out)
+    assert (scores == joint.state[0]["score"]).all()
+
+
+def test_lagged_scans_are_taken_latest_first_and_not_across_a_gap() -> None:
+    """With a lag the vector is [scan, scan before]; after a gap the chart waits for a new pair."""
+    joint, scans = Joint(lags=1), scans_with_fault(10)
+    times = np.arange(10) * SECOND
+    times[5:] += 10 * SECOND
+    _, scores = joint.fold(scans, times=times)
+    assert (scores[0] == 0.0).all()
+    for t in (1, 4, 6, 9):
+        vector = np.concatenate([scans[t], scans[t - 1]])
+        projected = vector @ joint.loadings - joint.offset
+        expected = (projected[:COMPONENTS] ** 2).sum() / joint.params[0]["limit"][0]
+        assert scores[t, 0] == pytest.approx(expected, rel=1e-12)
+    assert (scores[5] == scores[4]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(1, 299), max_size=6), lags=st.integers(0, 2))
+def test_cutting_the_scans_into_other_blocks_changes_nothing(cuts: list[int], lags: int) -> None:
+    """The same transitions, scores and state bytes, however the scans are cut."""
+    scans = scans_with_fault()
+    times = np.arange(len(scans)) * SECOND
+    whole = Joint(lags=lags)
+    out, scores = whole.fold(scans)
+    parts = Joint(lags=lags)
+    bounds = [0, *sorted(set(cuts)), len(scans)]
+    pieces = [parts.fold(scans[a:b], times=times[a:b]) for a, b in pairwise(bounds)]
+    assert np.concatenate([piece[0] for piece in pieces]).tobytes() == out.tobytes()
+    assert np.concatenate([piece[1] for piece in pieces]).tobytes() == scores.tobytes()
+    assert parts.bytes() == whole.bytes()
+
+
+SCRIPT = """
+import sys
+from tests.core.test_joint import Joint, scans_with_fault
+joint = Joint(lags=1)
+out, scores = joint.fold(scans_with_fault())
+sys.stdout.write((out.tobytes() + scores.tobytes() + joint.bytes()).hex())
+"""
+
+
+def test_compiled_and_plain_give_the_same_bits() -> None:
+    """`NUMBA_DISABLE_JIT=1` runs the same function as plain Python, to the last bit."""
+    found = {
+        off: subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "NUMBA_DISABLE_JIT": off, "PYTHONPATH": str(Path.cwd())},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for off in ("0", "1")
+    }  # fmt: skip
+    assert len(found["0"]) > 10_000
+    assert found["0"] == found["1"]

@@ -1,0 +1,57 @@
+"""A status server over loopback with a made-up document, and its client."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+
+from agent.status.api import StatusServer
+from tests.status.fake_status import T0, document, events
+
+
+@dataclass
+class Served:
+    """A running server: change `document` or `now_ns`, and the next answer shows it."""
+
+    document: dict[str, Any] = field(default_factory=document)
+    now_ns: int = T0 + 500_000_000
+    server: StatusServer | None = None
+    session: aiohttp.ClientSession | None = None
+
+    async def get(self, path, **kwargs):
+        """(status, headers, body as text)."""
+        async with self.session.get(self.server.url.rstrip("/") + path, **kwargs) as answer:
+            return answer.status, answer.headers, await answer.text()
+
+    async def json(self, path, **kwargs):
+        async with self.session.get(self.server.url.rstrip("/") + path, **kwargs) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+@contextlib.asynccontextmanager
+async def serving(listen="127.0.0.1:0", command=None, **options):
+    served = Served()
+    served.server = StatusServer(
+        listen,
+        lambda: served.document,
+        options.pop("events", events),
+        command,
+        now_ns=lambda: served.now_ns,
+        **options,
+    )
+    await served.server.start()
+    try:
+        async with aiohttp.ClientSession() as served.session:
+            yield served
+    finally:
+        await served.server.stop()
+
+
+@pytest.fixture
+async def served():
+    async with serving() as running:
+        yield running

@@ -1,0 +1,134 @@
+"""The metrics page, read by Prometheus' own parsers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.status import metrics as module
+from agent.status import view
+from tests.status.fake_status import NS, T0, document
+
+
+def samples(text):
+    """{(name, sorted labels): value} of a text page."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(text, name, **labels):
+    return samples(text)[name, tuple(sorted(labels.items()))]
+
+
+def page(whole, now_ns=T0 + NS):
+    body, _ = module.Metrics(lambda: whole, lambda: now_ns).render("")
+    return body.decode()
+
+
+def test_the_page_says_what_the_document_says():
+    """Base units: seconds, bytes, ratios; one series per model and verdict."""
+    text = page(document(30))
+    assert value(text, "fieldwarden_healthy") == 1
+    assert value(text, "fieldwarden_status_age_seconds") == 1
+    assert value(text, "fieldwarden_model_verdict", model="yield", verdict="untrusted") == 1
+    assert value(text, "fieldwarden_model_verdict", model="yield", verdict="trusted") == 0
+    assert value(text, "fieldwarden_model_reasons", model="yield", cause="sensor") == 1
+    assert value(text, "fieldwarden_source_state", source="utilities", state="failed") == 1
+    received = value(
+        text, "fieldwarden_source_samples_received_total", source="line", protocol="mqtt"
+    )
+    assert received == 9800
+    assert value(text, "fieldwarden_conditions", severity="high", cause="sensor") == 1
+    assert value(text, "fieldwarden_uplink_connected") == 0
+    assert value(text, "fieldwarden_outbox_pending_bytes") == 98_304
+    assert value(text, "fieldwarden_loop_lag_p99_seconds") == pytest.approx(0.0042)
+    assert value(text, "fieldwarden_resident_memory_bytes") == 143e6
+    assert value(text, "fieldwarden_cpu_usage_ratio") == pytest.approx(0.031)
+
+
+def test_tags_are_counted_by_quality_and_never_a_label():
+    """A thousand tags are four series."""
+    text = page(document(1000))
+    counts = {q: value(text, "fieldwarden_tags", quality=q) for q in view.QUALITY_CLASSES}
+    assert counts == {"bad": 3, "uncertain": 1, "none": 1, "good": 995}
+    assert len(samples(text)) == len(samples(page(document(30))))
+    assert "signal0004" not in text
+
+
+def test_names_follow_the_conventions():
+    """Own prefix, snake case, help for each, counters end in _total, no unit but base units."""
+    text = page(document(30))
+    for family in text_string_to_metric_families(text):
+        assert re.fullmatch(r"fieldwarden_[a-z0-9_]+", family.name)
+        assert family.documentation.endswith(".")
+        if family.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in family.samples)
+        assert not re.search(r"_(ms|mb|ns|percent|minutes)\b", family.name)
+
+
+def test_openmetrics_is_served_where_it_is_asked_for():
+    """Prometheus prefers it; its stricter parser reads the page."""
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+    body, content_type = module.Metrics(lambda: document(5), lambda: T0).render(accept)
+    assert content_type.startswith("application/openmetrics-text")
+    assert len(list(openmetrics(body.decode()))) > 10
+
+
+def test_labels_are_bounded_whatever_the_document_holds():
+    """Foreign words count as unknown, drop reasons beyond the limit as other, models are cut."""
+    whole = document(5)
+    whole["outbox"]["dropped"] = {f"reason {i:03d}": 1 for i in range(100)}
+    whole["conditions"][0].update(cause="gremlins", severity="apocalyptic")
+    whole["models"] = [{**whole["models"][0], "name": f"m{i}"} for i in range(1000)]
+    text = page(whole)
+    found = samples(text)
+    dropped = {k[1][0][1]: v for k, v in found.items() if k[0].endswith("messages_dropped_total")}
+    assert len(dropped) == module.MAX_REASONS + 1
+    assert sum(dropped.values()) == 100
+    assert "gremlins" not in text
+    assert value(text, "fieldwarden_conditions", severity="unknown", cause="unknown") == 1
+    models = {dict(k[1])["model"] for k in found if k[0] == "fieldwarden_model_verdict"}
+    assert len(models) == module.MAX_SERIES
+
+
+def test_unknown_values_are_absent_rather_than_zero():
+    """A gauge that nobody measured must not look measured."""
+    whole = document(5)
+    whole["process"] = {}
+    whole["budget"]["expected_per_30_days"] = None
+    whole["outbox"] = {"configured": False}
+    text = page(whole)
+    for name in ("loop_lag", "expected_per_30_days", "outbox", "uplink"):
+        assert name not in text
+
+
+@pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "ünïcode", ""])
+def test_odd_names_survive_the_text_format(name):
+    """Names are escaped: they neither break the page nor add lines to it."""
+    whole = document(5)
+    whole["models"] = [{**whole["models"][0], "name": name}]
+    assert value(page(whole), "fieldwarden_model_verdict", model=name, verdict="untrusted") == 1
+
+
+def test_without_a_document_the_page_still_says_that_the_agent_is_not_healthy():
+    """Scraping a starting agent works."""
+    assert value(page({}), "fieldwarden_healthy") == 0
+
+
+async def test_requests_are_counted_by_route_template(served):
+    """Paths that clients make up do not become labels."""
+    for path in ("/api/v1/models/yield/verdict", "/api/v1/models/x/verdict", "/a", "/b", "/c"):
+        await served.get(path)
+    status, headers, text = await served.get("/metrics")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain")
+    name = "fieldwarden_http_requests_total"
+    assert value(text, name, route="/api/v1/models/{name}/verdict", code="200") == 1
+    assert value(text, name, route="/api/v1/models/{name}/verdict", code="404") == 1
+    assert value(text, name, route="unknown", code="404") == 3

@@ -1,0 +1,120 @@
+"""`fieldwarden status` in a terminal, with a live and with a dead agent."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from agent.status.terminal import VERDICT_SIGNS, plain, render
+from agent.status.view import VERDICTS
+from tests.status.fake_status import HOSTILE, document
+
+
+def shown(whole, width=120, age_s=1.0, *, color=False):
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, color_system="truecolor" if color else None
+    )
+    console.print(render(whole, width=width, age_s=age_s))
+    return out.getvalue()
+
+
+def test_verdicts_come_first_and_worst_first_with_reason_hint_and_owner():
+    """What a person needs at 3 a.m. is at the top, in words."""
+    text = shown(document())
+    order = [text.index(w) for w in ("UNTRUSTED", "NOT ASSESSABLE", "CAUTION", " TRUSTED")]
+    assert order == sorted(order)
+    assert text.index("TRUSTED  energy") < text.index("Open conditions (4)")
+    assert "has shown exactly 81.3 degC" in text
+    assert "do: Check transmitter TT-101" in text
+    assert "process-data@plant.example" in text
+    assert "NOT RUNNING" not in text
+
+
+def test_a_dead_agent_is_said_first_and_old_verdicts_are_not_shown_as_valid():
+    """The store's last document, ten minutes old: nothing is trusted, and the past is marked."""
+    text = shown(document(), age_s=600)
+    assert text.index("not running since 2026-03-01T02:00:00Z (10 min ago)") < text.index("yield")
+    assert "last known state" in text
+    assert "✔" not in text
+    assert "✘ UNTRUSTED" not in text
+    assert text.count("◆ NOT ASSESSABLE") == 4
+    assert "before that: trusted" in text
+    assert "before that: untrusted" in text
+
+
+def test_a_quiet_agent_that_is_still_fresh_is_not_called_dead():
+    """Up to ten seconds are the rhythm of commits and of the terminal."""
+    assert "NOT RUNNING" not in shown(document(), age_s=9.9)
+    assert "NOT RUNNING" in shown(document(), age_s=10.1)
+
+
+@pytest.mark.parametrize("width", [40, 70, 89, 90, 120, 250])
+def test_no_line_is_wider_than_the_terminal(width):
+    """Also narrow ones, and names with wide characters."""
+    whole = document(40)
+    whole["tags"][1]["name"] = "温度." * 30
+    for line in shown(whole, width=width).splitlines():
+        assert Console(width=500).measure(line).maximum <= width
+
+
+def test_names_from_the_plant_are_neither_markup_nor_control_codes():
+    """`[red]` stays text, and an escape sequence is shown, not obeyed."""
+    whole = document()
+    whole["conditions"][0]["text"] = f"[bold red]{HOSTILE}[/] \x1b[2J\x07\u202ereversed"
+    whole["models"][0]["name"] = "[blink]m[/blink]"
+    text = shown(whole, width=200)
+    assert "[blink]m[/blink]" in text
+    assert "[bold red]<img" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    assert "\\x1b[2J" in text
+
+
+def test_meaning_does_not_hang_on_colour():
+    """With and without colours the words are the same; each verdict has an own sign and word."""
+    coloured = shown(document(), color=True)
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == shown(document())
+    assert set(VERDICT_SIGNS) == set(VERDICTS)
+    for place in (0, 1):
+        assert len({sign[place] for sign in VERDICT_SIGNS.values()}) == 4
+
+
+def test_many_poor_tags_are_cut_with_the_number_of_the_rest():
+    """A lost source of 1,000 tags does not scroll the verdicts away."""
+    whole = document(1000)
+    for tag in whole["tags"]:
+        tag.update(quality=4, quality_names=["communication_lost"])
+    text = shown(whole)
+    assert "1,000 of 1,000" in text
+    assert "and 960 more" in text
+    assert len(text.splitlines()) < 120
+
+
+def test_good_tags_are_one_line_and_nothing_to_do_is_said():
+    """Silence is worded, so that it can not be mistaken for missing data."""
+    whole = document(0)
+    whole.update(conditions=[], models=[], sources=[], outbox={"configured": False})
+    text = shown(whole)
+    assert "Open conditions: none" in text
+    assert "all good" in text
+    assert "no models are configured" in text
+    assert "Sources: none are configured" in text
+    assert "Uplink: none is configured" in text
+
+
+def test_an_empty_store_is_said():
+    """A state directory where the agent never ran."""
+    assert "never ran" in shown({})
+
+
+def test_plain_keeps_what_can_be_printed():
+    """Umlauts and ideographs are text; control and format characters are not."""
+    assert plain("Kühlung 温度") == "Kühlung 温度"
+    assert plain("a\nb\x9bc") == "a\\x0ab\\x9bc"
+    assert plain(None) == ""

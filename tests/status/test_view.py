@@ -1,0 +1,139 @@
+"""Reading the status document: what has expired, what counts as healthy, how things are worded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.status import view
+from agent.types import Quality
+from tests.status.fake_status import NS, T0, document, model
+
+TIMES = st.none() | st.integers(min_value=T0 - 100 * NS, max_value=T0 + 100 * NS)
+
+
+@given(verdict=st.sampled_from([*view.VERDICTS, "TRUSTED", None]), until=TIMES, since=TIMES)
+def test_a_verdict_past_its_time_or_without_one_reads_as_unassessable(verdict, until, since):
+    """Whatever the document says, only a known verdict that is still valid is passed on."""
+    given_model = {**model("m", verdict, now_ns=T0), "valid_until_ns": until, "since_ns": since}
+    shown = view.effective_model(given_model, T0)
+    if verdict in view.VERDICTS and until is not None and until >= T0:
+        assert shown["verdict"] == verdict
+        assert shown["last_known"] is None
+    else:
+        assert shown["verdict"] == "unassessable"
+
+
+def test_an_expired_verdict_says_since_when_why_and_what_it_was():
+    """Expiry is the reason, its time the new since; the old verdict is kept as last known."""
+    old = model("m", "caution", now_ns=T0, reasons=[{"text": "drifts", "cause": "sensor"}])
+    shown = view.effective_model(old, T0 + 16 * NS)
+    assert shown["since_ns"] == old["valid_until_ns"]
+    assert "was valid until 2026-03-01T02:00:15Z" in shown["reasons"][0]["text"]
+    assert shown["reasons"][0]["hint"]
+    assert shown["last_known"] == {
+        "verdict": "caution",
+        "since_ns": old["since_ns"],
+        "reasons": old["reasons"],
+    }
+
+
+def test_a_verdict_holds_up_to_and_including_its_last_nanosecond():
+    """The boundary itself is still valid; one nanosecond later is not."""
+    until = T0 + 15 * NS
+    trusted = model("m", "trusted", now_ns=T0)
+    assert view.effective_model(trusted, until)["verdict"] == "trusted"
+    assert view.effective_model(trusted, until + 1)["verdict"] == "unassessable"
+
+
+def test_reading_a_model_does_not_change_the_document():
+    """The document is shared by all readers."""
+    before = document(5)
+    kept = json.dumps(before)
+    for each in before["models"]:
+        view.effective_model(each, T0 + 10**6 * NS)
+    assert json.dumps(before) == kept
+
+
+def test_models_come_worst_first_then_by_name():
+    """What needs a person comes before what does not."""
+    models = [
+        model(name, verdict, now_ns=T0)
+        for name, verdict in (
+            ("b", "trusted"),
+            ("a", "trusted"),
+            ("z", "untrusted"),
+            ("c", "caution"),
+            ("u", "unassessable"),
+        )
+    ]
+    assert [m["name"] for m in view.worst_first(models)] == ["z", "u", "c", "a", "b"]
+
+
+def test_open_conditions_are_the_gravest_and_newest_first_without_cleared_ones():
+    """c-5 is cleared; of the two high ones c-4 is newer."""
+    assert [c["id"] for c in view.open_conditions(document())] == ["c-4", "c-2", "c-3", "c-1"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [
+        (0, "good"),
+        (Quality.REPLAYED | Quality.HELD, "good"),
+        (Quality.UNCERTAIN, "uncertain"),
+        (Quality.UNCERTAIN | Quality.STALE, "bad"),
+        (Quality.COMMUNICATION_LOST, "bad"),
+    ],
+)
+def test_quality_is_bad_when_any_bit_makes_the_value_unusable(bits, expected):
+    """The page, the metrics and the terminal count tags by the engine's own rule."""
+    assert view.quality_class({"arrival_ns": T0, "quality": int(bits)}) == expected
+
+
+def test_a_tag_that_never_sent_anything_has_no_quality():
+    """Good quality bits without an arrival mean nothing."""
+    assert view.quality_class({"arrival_ns": None, "quality": 0}) == "none"
+
+
+def test_health_follows_the_age_of_the_document():
+    """10 s are fresh, more is not, and no document at all is not either."""
+    whole = document(1)
+    assert view.stalled(whole, T0 + 10 * NS) == ""
+    assert "10.0 s" not in view.stalled(whole, T0 + 11 * NS)
+    assert "11 s old" in view.stalled(whole, T0 + 11 * NS)
+    assert view.stalled({}, T0) == "no status has been written yet"
+
+
+@pytest.mark.parametrize("part", ["intake", "engine", "store"])
+def test_health_names_the_part_that_stands_still(part):
+    """Where the document carries progress, the reason says which part has none."""
+    progress = {f"{name}_ns": T0 for name in ("intake", "engine", "store")}
+    progress[f"{part}_ns"] = T0 - 60 * NS
+    assert view.stalled({**document(1), "progress": progress}, T0).startswith(f"the {part} made no")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.44, "0.4 s"),
+        (-3, "0.0 s"),
+        (12.2, "12 s"),
+        (125, "2 min"),
+        (7500, "2 h 5 min"),
+        (360_000, "4 d 4 h"),
+        (None, "-"),
+        (float("nan"), "-"),
+    ],
+)
+def test_durations_are_worded_for_people(seconds, expected):
+    """Two units at most, no more digits than a person uses."""
+    assert view.duration(seconds) == expected
+
+
+@given(st.none() | st.integers())
+def test_no_time_makes_the_wording_fail(time_ns):
+    """A damaged time is `unknown`, not an exception in the middle of a page."""
+    assert view.utc(time_ns) == "unknown" or view.utc(time_ns).endswith("Z")
