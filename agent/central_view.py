@@ -91,6 +91,7 @@ async def show_central(
     file = out if out is not None else sys.stdout
     console = Console(file=file)
     recent: list[str] = []
+    last_trouble = [""]
     live = (
         Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
     )
@@ -106,6 +107,7 @@ async def show_central(
             del recent[:-LINES_KEPT]
 
     def tick(central: Central, trouble: str) -> None:
+        last_trouble[0] = trouble
         if live is not None:
             table = table_of(central.document(wall_ns()), trouble)
             table.caption = "\n".join([str(table.caption), *map(escape, recent)])
@@ -123,7 +125,9 @@ async def show_central(
         )
     document = central.document(wall_ns())
     if as_json:
-        print(json.dumps({"central": document}), file=file, flush=True)
+        print(
+            json.dumps({"central": {**document, "trouble": last_trouble[0]}}), file=file, flush=True
+        )
     elif live is None:
-        console.print(table_of(document))
+        console.print(table_of(document, last_trouble[0]))
     return central

@@ -16,7 +16,7 @@ from agent.config import Configuration
 from agent.core.condition import Condition, severity
 from agent.core.engine import Engine
 from agent.core.judge import reasons_of
-from agent.types import quality_names
+from agent.types import Quality, quality_names
 
 SCHEMA = 1
 _HISTORY = 60
@@ -104,6 +104,9 @@ def _tags(engine: Engine, history: bool) -> list[dict[str, Any]]:
     for row, tag in enumerate(engine.spec.tags):
         value, arrival, source, quality = latest[row].tolist()
         past = engine.charts.recent_raw(row, engine.time_ns)[-_HISTORY:] if history else ()
+        condition = engine.judge.conditions.active.get(f"tag/{tag.name}")
+        if condition is not None and "missing" in condition.findings:
+            quality |= int(Quality.STALE)
         made.append({
             "name": tag.name, "source": tag.source, "unit": tag.unit, "role": tag.role,
             "value": _finite(value) if arrival else None, "arrival_ns": arrival or None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,17 +116,27 @@ def table_entries(spec: EngineSpec, table: Table, rows_at_once: int) -> Iterator
         )
 
 
-def recorded_spec(configuration: Configuration) -> EngineSpec:
-    """The engine's spec for a wide table: every tag sampled at its training interval."""
-    ids = {name: row for row, name in enumerate(configuration.tags)}
-    return build_spec(configuration, ids, baselines_of(configuration), recorded=True)
+def recorded_spec(configuration: Configuration, columns: Iterable[str]) -> EngineSpec:
+    """The engine's spec for a wide table: its columns and the models' inputs, each sampled.
+
+    A configured tag that the table does not have, and no model needs, is nobody's fault.
+    """
+    needed = {name for model in configuration.models.values() for name in model.inputs}
+    kept = {
+        name: tag
+        for name, tag in configuration.tags.items()
+        if name in needed or name in set(columns)
+    }
+    part = configuration.model_copy(update={"tags": kept})
+    ids = {name: row for row, name in enumerate(kept)}
+    return build_spec(part, ids, baselines_of(configuration), recorded=True)
 
 
 def _table(
     configuration: Configuration, data: Path, *, one_by_one: bool
 ) -> tuple[EngineSpec, Iterator[Entry]]:
     table = read_table(data)
-    spec = recorded_spec(configuration)
+    spec = recorded_spec(configuration, table.names)
     if not any(name in spec.tag_of for name in table.names):
         raise FieldwardenError(
             "replaying", str(data),
@@ -164,7 +174,7 @@ class ScanWriter:
         for row, place in enumerate(engine.charts.rows):
             self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
         self._writer.writerow(
-            ["time", "model", "verdict", "t2", "spe", "t2_slow", "spe_slow", "worst", "score",
+            ["time", "model", "verdict", "t2", "spe", "t2_smooth", "spe_smooth", "worst", "score",
              *self._inputs]
         )
 

@@ -6,18 +6,25 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import paho.mqtt.client as paho
 import pytest
 from click.testing import CliRunner
+from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.app import store_path
 from agent.cli import COMMANDS, cli
 from agent.clock import wall_ns
 from agent.config_load import load
+from agent.forward.json_payload import Identity, state_wire
 from agent.store import Batch, Store
+from tests.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -286,7 +293,121 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
 
 def test_the_store_is_where_the_agent_writes_it(plant):
     """`status` and the agent agree on the path."""
-    from agent import app
-
     configuration = load(plant / "config.toml")
-    assert app.state_directory(configuration) / app.STORE_NAME == configuration.store_path
+    assert store_path(configuration) == configuration.store_path
+
+
+# --- run, as a service -------------------------------------------------------------------------
+
+
+class Manager:
+    """A service manager's end of the notify socket, and the agent that it started."""
+
+    def __init__(self, folder, config):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(folder / "notify"))
+        self.socket.settimeout(60)
+        self.heard = []
+        self.log = (folder / "log").open("wb")
+        self.agent = subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "run", str(config)],
+            cwd=ROOT,
+            stderr=self.log,
+            env=os.environ
+            | {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "4000000"}
+            | {"STATE_DIRECTORY": str(folder / "state")},
+        )
+
+    def until(self, wanted):
+        """Listen until a message holds `wanted`; the message."""
+        while True:
+            message = self.socket.recv(4096).decode()
+            self.heard.append(message)
+            if wanted in message:
+                return message
+
+    def end(self):
+        if self.agent.poll() is None:
+            self.agent.kill()
+            self.agent.wait(10)
+        self.socket.close()
+        self.log.close()
+
+
+@pytest.fixture
+def service(fitted, tmp_path):
+    folder, _ = fitted
+    text = (folder / "config.toml").read_text(encoding="utf-8")
+    text = text.replace("baselines/yield.json", str(folder / "baselines" / "yield.json"))
+    text = text.replace("port = 1883", f"port = {free_port()}")
+    config = tmp_path / "config.toml"
+    config.write_text(f'{text}\n[status]\nlisten = "127.0.0.1:{free_port()}"\n', encoding="utf-8")
+    manager = Manager(tmp_path, config)
+    yield manager, config
+    manager.end()
+
+
+def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monkeypatch):
+    """Ready, watchdog fed with all sources absent, reload (good and faulty), stop, state kept."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    manager, config = service
+    manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    told = json.loads(run("status", config, "--json").output)
+    assert told["models"][0]["verdict"] == "unassessable"
+    good = config.read_text(encoding="utf-8")
+    for text in (good.replace("EDIT: the version", "edited"), "schema = 2"):
+        config.write_text(text, encoding="utf-8")
+        manager.agent.send_signal(signal.SIGHUP)
+        manager.until("RELOADING=1")
+        manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    assert manager.agent.poll() is None
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "this version reads schema = 1" in log
+    assert "Traceback" not in log
+    config.write_text(good, encoding="utf-8")
+    manager.agent.send_signal(signal.SIGTERM)
+    manager.until("STOPPING=1")
+    assert manager.agent.wait(20) == 0
+    after = json.loads(run("status", config, "--json").output)
+    assert after["sequence"] >= told["sequence"]
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+# --- central -----------------------------------------------------------------------------------
+
+
+def test_central_shows_what_a_broker_has(tmp_path):
+    """A retained state of a gateway arrives through a real broker; the last line sums it up."""
+    sender = Identity("north", "gw-07", "0123456789abcdef")
+    payload = state_wire(
+        sender, boot=1, seq=1, time_ns=wall_ns(), online=True, version="0", reason="started"
+    )
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    try:
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        message = client.publish(sender.prefix + "state", payload, qos=1, retain=True)
+        message.wait_for_publish(5)
+        client.disconnect()
+        client.loop_stop()
+        result = run("central", "--port", broker.port, "--json", "--once-idle", "1")
+        people = run("central", "--port", broker.port, "--seconds", "1")
+    finally:
+        broker.stop()
+    assert result.exit_code == 0, result.output
+    first, last = (json.loads(line) for line in result.output.splitlines())
+    assert (first["stream"], first["gateway"]) == ("state", "gw-07")
+    (gateway,) = last["central"]["gateways"]
+    assert (gateway["gateway"], gateway["online"]) == ("gw-07", True)
+    assert "north/gw-07 is online: started" in people.output
+
+
+def test_central_says_which_credential_is_missing():
+    """Before anything is connected."""
+    result = run("central", "--username", "u", "--password-env", "FIELDWARDEN_NOT_SET")
+    assert result.exit_code == 1
+    assert "FIELDWARDEN_NOT_SET" in result.output

@@ -65,10 +65,10 @@ def command(  # noqa: PLR0913 one argument an option
 
     configuration = load(config)
     name = one_model(configuration, model)
-    spec = recorded_spec(configuration)
-    index = [item.name for item in spec.models].index(name)
-    baseline = spec.models[index].baseline
-    table = read_table(data or _record(baseline.facts, name), spec.models[index].inputs)
+    alone = configuration.model_copy(update={"models": {name: configuration.models[name]}})
+    spec = recorded_spec(alone, ())
+    model_spec = spec.models[0]
+    table = read_table(data or _record(model_spec.baseline.facts, name), model_spec.inputs)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("normal operation", total=None)
         calm = quiet(spec, table)
@@ -100,8 +100,8 @@ def command(  # noqa: PLR0913 one argument an option
         f"(promised: {promised:.2g}), not trusted {calm.not_trusted:.2%} of the time",
         highlight=False,
     )
-    if baseline.provisional:
-        console.print(baseline.provisional_text, style="yellow", markup=False)
+    if model_spec.baseline.provisional:
+        console.print(model_spec.baseline.provisional_text, style="yellow", markup=False)
     if picture is not None:
         console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
 

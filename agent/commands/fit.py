@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agent.config import Configuration
     from agent.csv_data import Table
-    from agent.fit.model import FitReport, FitRow
+    from agent.fit.model import FitReport
 
 
 @click.command(name="fit")
@@ -104,10 +104,17 @@ def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]
 
 def _print(configuration: Configuration, report: FitReport, target: Path, digest: str) -> None:
     from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
 
     console = Console()
     baseline = report.baseline
     console.print(_table(report))
+    console.print("thresholds")
+    for row in report.rows:
+        parts = ", ".join(f"{name} {value}" for name, value in row.thresholds.items())
+        text = Text.assemble((f"{row.tag}: ", "bold"), parts)
+        console.print(Padding(text, (0, 0, 0, 2)))
     console.print(
         f"false alarms expected: {report.gateway_per_month:.3g} a month for the whole gateway "
         f"(promised: {configuration.gateway.false_alarms}), "
@@ -116,7 +123,8 @@ def _print(configuration: Configuration, report: FitReport, target: Path, digest
     )
     if baseline.provisional:
         console.print(baseline.provisional_text, style="yellow", markup=False)
-    for note in report.notes:
+    notes = [f"{row.tag}: {note}" for row in report.rows for note in row.notes]
+    for note in (*notes, *report.notes):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(f"{target}: {digest[:12]}", markup=False, highlight=False, soft_wrap=True)
 
@@ -127,12 +135,10 @@ def _table(report: FitReport) -> RichTable:
 
     title = f"model {report.baseline.model}, version {report.baseline.model_version}"
     table = RichTable(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in ("input", "unit"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("tau", "n eff", "R2", "false alarms\na month"):
-        table.add_column(heading, justify="right")
-    table.add_column("thresholds")
-    table.add_column("")
+    table.add_column("input", overflow="fold")
+    table.add_column("unit", no_wrap=True)
+    for heading in ("tau", "n eff", "R2", "false alarms\na month", "provisional:\nhours more"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
             row.tag,
@@ -141,14 +147,6 @@ def _table(report: FitReport) -> RichTable:
             f"{row.n_eff:.0f}",
             f"{row.r2:.2f}",
             f"{row.false_alarms_per_month:.2g}",
-            ", ".join(f"{name} {value}" for name, value in row.thresholds.items()),
-            _remark(row),
+            f"{row.needed_s / 3600:.3g}" if row.provisional else "",
         )
     return table
-
-
-def _remark(row: FitRow) -> str:
-    notes = list(row.notes)
-    if row.provisional:
-        notes.insert(0, f"provisional: {row.needed_s / 3600:.3g} h more needed")
-    return "; ".join(notes)

@@ -28,7 +28,7 @@ LATCHED = frozenset({"spike", "rate"})
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
 _SETTLE = {"missing": 2, "bad": 3, "source": 0}
 _SETTLE_DEFAULT = 6
-_OFF_DELAY = 20
+_OFF_DELAY = 60
 
 Namer = Callable[[str, "Condition", int], Diagnosis]
 

@@ -86,6 +86,7 @@ CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
     ("m", "ft", 3.2808399, 0.0),
 )
 _FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
+_NOISE_WINDOW = 40
 _AFTER = 6  # samples after a jump that a conversion must explain
 
 
@@ -170,19 +171,21 @@ def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
     noise = evidence.noise * evidence.scale
     if abs(now - was) < 8.0 * noise:
         return None
+    error = noise * float(np.sqrt(1.0 / len(before) + 1.0 / len(after)))
     for old, new, gain, offset in CONVERSIONS:
-        if old == evidence.unit and _explains(was, now, gain, offset, noise):
+        if old == evidence.unit and _explains(was, now, gain, offset, error):
             return old, new
     for factor in _FACTORS:
-        if _explains(was, now, factor, 0.0, noise):
+        if _explains(was, now, factor, 0.0, error):
             return "", f"{factor:g}"
     return None
 
 
-def _explains(was: float, now: float, gain: float, offset: float, noise: float) -> bool:
+def _explains(was: float, now: float, gain: float, offset: float, error: float) -> bool:
+    """Whether now = gain * was + offset, within what the means' error and slow moves allow."""
     expected = gain * was + offset
-    allowed = 3.0 * noise * max(abs(gain), 1.0) + 0.02 * abs(expected - was)
-    return abs(expected - was) > 2.0 * allowed and abs(now - expected) <= allowed
+    allowed = 3.0 * error * max(abs(gain), 1.0) + 0.02 * abs(expected - was)
+    return abs(expected - was) > 4.0 * allowed and abs(now - expected) <= allowed
 
 
 def _sensor(evidence: Evidence) -> Diagnosis | None:
@@ -209,7 +212,9 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
-    if "spike" in evidence.found and not evidence.found & {"level", "drift", "range"}:
+    if "spike" in evidence.found and not (
+        evidence.found & {"level", "drift", "range"} or _noisier(evidence)
+    ):
         return Diagnosis(
             "spikes", "sensor", f"{tag} shows spikes that training never had",
             "check wiring, shielding and grounding", 4,
@@ -219,12 +224,24 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
 
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed while the level did not."""
-    if "noise" in evidence.found and not evidence.found & {"level", "drift", "range"}:
+    if evidence.found & {"level", "drift", "range"} or not evidence.found & {"noise", "spike"}:
+        return None
+    if _noisier(evidence):
         return Diagnosis(
-            "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
-            "check filtering and damping of the transmitter, and its wiring", 3,
+            "noise", "sensor", f"{evidence.tag} is noisier than in training",
+            "check wiring, shielding and grounding, and what vibrates", 5,
         )
-    return None
+    return Diagnosis(
+        "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
+        "check filtering and damping of the transmitter, and its wiring", 3,
+    )
+
+
+def _noisier(evidence: Evidence) -> bool:
+    """Whether most steps grew, not a few: the median step tells noise from spikes."""
+    steps = np.abs(np.diff(evidence.recent[-_NOISE_WINDOW:]))
+    usual = 0.6745 * np.sqrt(2.0) * evidence.noise
+    return len(steps) >= _NOISE_WINDOW // 2 and float(np.median(steps)) > 1.8 * usual
 
 
 def _moved(evidence: Evidence) -> Diagnosis | None:

@@ -7,6 +7,7 @@ the models concerned. Nothing here is numeric work; `Charts` did that.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from agent.core.charts import Charts
@@ -16,7 +17,7 @@ from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
 from agent.core.scans import ENOUGH
 from agent.core.spec import EngineSpec
-from agent.core.verdict import Concern, Verdict, judge
+from agent.core.verdict import LOST_KINDS, Concern, Verdict, judge
 from agent.types import Event
 
 TRANSPORT = frozenset({"missing", "bad"})
@@ -33,6 +34,7 @@ class Judge:
         self.source_states: dict[str, tuple[str, str, int]] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.since: dict[str, int] = {}
+        self._models = {model.name: model for model in spec.models}
         self._assessed: set[str] = set()
         self._out_of_service: set[str] = set()
         self._joint_home: dict[str, str] = {}
@@ -51,11 +53,16 @@ class Judge:
     # --- time ---------------------------------------------------------------------------------
 
     def run(self, flags: Iterable[Flag], until_ns: int) -> list[Event]:
-        """Judge everything before `until_ns`."""
+        """Judge everything before `until_ns`, instant by instant."""
         events: list[Event] = []
-        for flag in flags:
-            events += self._timers(flag.time_ns + 1)
-            events += self._flag(flag)
+        for time_ns, together in groupby(flags, key=lambda flag: flag.time_ns):
+            events += self._timers(time_ns + 1)
+            concerned: set[str] = set()
+            for flag in together:
+                made, models = self._flag(flag)
+                events += made
+                concerned.update(models)
+            events += self._verdicts(time_ns, concerned)
         return events + self._timers(until_ns)
 
     def _timers(self, until_ns: int) -> list[Event]:
@@ -63,17 +70,18 @@ class Judge:
         while (fired := self.conditions.fire(until_ns)) is not None:
             due, made = fired
             events += made
-            if made:
+            if made and self.conditions.next_due_ns > due:
                 events += self._verdicts(due)
         return events
 
     # --- flags --------------------------------------------------------------------------------
 
-    def _flag(self, flag: Flag) -> list[Event]:
+    def _flag(self, flag: Flag) -> tuple[list[Event], Iterable[str]]:
+        """(events, models whose verdict it may change)."""
         if flag.scope == "scan":
             name = self.spec.models[flag.row].name
             (self._assessed.add if flag.up else self._assessed.discard)(name)
-            return self._verdicts(flag.time_ns, [name])
+            return [], [name]
         if flag.scope == "joint":
             return self._joint_flag(flag)
         if flag.scope == "tag":
@@ -93,9 +101,9 @@ class Judge:
         )
         if flag.detector in TRANSPORT:
             events += self._source_silence(tag.source, flag.time_ns)
-        return events + self._verdicts(flag.time_ns, models)
+        return events, models
 
-    def _joint_flag(self, flag: Flag) -> list[Event]:
+    def _joint_flag(self, flag: Flag) -> tuple[list[Event], Iterable[str]]:
         model = self.spec.models[flag.row]
         key = f"{flag.detector}@{model.name}"
         if flag.up:
@@ -107,7 +115,7 @@ class Judge:
         events += self.conditions.finding(
             subject, key, flag.up, flag.score, flag.time_ns, model.scan_ns, [model.name]
         )
-        return events + self._verdicts(flag.time_ns, [model.name])
+        return events, [model.name]
 
     def _source_silence(self, source: str, time_ns: int) -> list[Event]:
         """All tags of a source silent or bad at once is one fault of the source, not many."""
@@ -214,27 +222,29 @@ class Judge:
         return events
 
     def _concerns(self, name: str) -> list[Concern]:
-        model = next(model for model in self.spec.models if model.name == name)
+        model = self._models[name]
         concerns = []
+        silent: dict[str, list[str]] = {}
         for subject, condition in sorted(self.conditions.active.items()):
             if name not in condition.models:
                 continue
+            required = self._hits_required(subject, model.required, model.outputs)
             lost = bool(TRANSPORT & condition.findings.keys())
             if condition.raised:
-                kind, cause = condition.kind, condition.cause
-                text, hint = condition.text, condition.hint
-                if lost:
-                    kind = "missing" if condition.kind not in {"source lost"} else condition.kind
-            elif lost:
-                kind, cause = "missing", "unknown"
-                text, hint = f"{subject.partition('/')[2]} is not usable", ""
-            else:
-                continue
-            concerns.append(
-                Concern(condition.id, subject, kind, cause, text, hint,
-                        self._hits_required(subject, model.required, model.outputs),
-                        model.baseline.provisional)
-            )
+                kind = condition.kind
+                if lost and kind not in LOST_KINDS:
+                    kind = "missing"
+                concerns.append(
+                    Concern(condition.id, subject, kind, condition.cause, condition.text,
+                            condition.hint, required, model.baseline.provisional)
+                )
+            elif lost and required:
+                tag = subject.partition("/")[2]
+                silent.setdefault(self.spec.tag_of[tag].source, []).append(tag)
+        concerns += [
+            _silent(source, tags) for source, tags in sorted(silent.items())
+            if f"source/{source}" not in {concern.subject for concern in concerns}
+        ]
         for tag in sorted(self._out_of_service & {*model.inputs, *model.outputs}):
             concerns.append(
                 Concern("", f"tag/{tag}", "out of service", "unknown", f"{tag} is out of service",
@@ -297,6 +307,15 @@ class Judge:
         self.conditions.active = {key: active[key] for key in active if key in subjects}
         for condition in self.conditions.active.values():
             condition.models = [name for name in condition.models if name in models]
+
+
+def _silent(source: str, tags: list[str]) -> Concern:
+    """Required inputs that are not usable, before their condition has settled: one reason."""
+    named = tags[0] if len(tags) == 1 else f"{tags[0]} and {len(tags) - 1} more"
+    return Concern(
+        "", f"source/{source}", "missing", "unknown",
+        f"{named} of source {source} can not be used right now", "", True, False,
+    )
 
 
 def _same(a: Verdict, b: Verdict) -> bool:

@@ -74,12 +74,12 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last = state[row]["last"]
         last_ns = state[row]["last_ns"]
         if state[row]["seen"] == 0:
-            last_ns = arrival[start] - gap - 1  # the first sample has nothing to differ from
+            last_ns = source[start] - gap - 1  # the first sample has nothing to differ from
         for j in range(start, stop):
             step = min(max(value[j] - last, -clip), clip)
-            apart = arrival[j] - last_ns > gap
+            apart = source[j] - last_ns > gap
             last = value[j]
-            last_ns = arrival[j]
+            last_ns = source[j]
             if apart:
                 continue
             total += step * step

@@ -1,7 +1,7 @@
 """Rate of change: a step between two neighbouring samples larger than the record makes possible.
 
-Flag: |v[t] - v[t-1]| >= limit; never across a gap (arrival more than 1.5 intervals after the sample
-before). It clears after `hold` samples in a row without one. Score: |v[t] - v[t-1]| / limit.
+Flag: |v[t] - v[t-1]| >= limit; never across a gap (a step of more than 1.5 intervals of the
+sample clock). It clears after `hold` samples in a row without one. Score: |v[t] - v[t-1]| / limit.
 Cost about 1.5 ns a sample; state 48 bytes. Reference: the limit is by peaks over threshold, Siffer
 et al. 2017.
 """
@@ -45,14 +45,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last_ns = state[row]["last_ns"]
         if state[row]["seen"] == 0:
             last = value[start]
-            last_ns = arrival[start]
+            last_ns = source[start]
         step = 0.0
         for j in range(start, stop):
             step = abs(value[j] - last)
-            if arrival[j] - last_ns > gap:
+            if source[j] - last_ns > gap:
                 step = 0.0
             last = value[j]
-            last_ns = arrival[j]
+            last_ns = source[j]
             if step >= limit:
                 quiet = 0
                 if active == 1:

@@ -1,7 +1,7 @@
 """Spike: one sample that stands off from both its neighbours, unlike anything in the record.
 
-Flag: |v[t-1] - (v[t] + v[t-2]) / 2| >= limit; never across a gap (arrival more than 1.5 intervals
-after the sample before). It clears after `hold` samples in a row without one. Score: the statistic
+Flag: |v[t-1] - (v[t] + v[t-2]) / 2| >= limit; never across a gap (a step of more than 1.5
+intervals of the sample clock). It clears after `hold` samples in a row without one. Score: the statistic
 over its limit. A slow move, however large, cancels. Cost about 1.5 ns a sample; state 56 bytes.
 Reference: the limit is by peaks over threshold, Siffer et al. 2017; second difference as in Argo
 and QARTOD spike tests.
@@ -49,14 +49,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last_ns = state[row]["last_ns"]
         size = 0.0
         for j in range(start, stop):
-            if arrival[j] - last_ns > gap:
+            if source[j] - last_ns > gap:
                 seen = 0
             size = abs(last - (value[j] + before) * 0.5) if seen == 2 else 0.0
             if seen < 2:
                 seen += 1
             before = last
             last = value[j]
-            last_ns = arrival[j]
+            last_ns = source[j]
             if size >= limit:
                 quiet = 0
                 if active == 1:
