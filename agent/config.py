@@ -138,7 +138,7 @@ class Gateway(Section):
     false_alarms: Annotated[str, AfterValidator(_budget_field)] = "1 per 30 days"
     state_directory: FilePath = ""  # default: $STATE_DIRECTORY, else ./state beside the file
     journal_limit_mb: int = Field(default=2048, ge=1)  # MB on disk; the oldest entries go first
-    summary: Duration = duration_ns("15min")  # window of one summary
+    summary: Duration = duration_ns("30min")  # window of one summary
 
     @property
     def false_alarms_per_ns(self) -> float:

@@ -9,7 +9,9 @@ Invariants:
 - time comes only from findings and due timers, which fire in time order, before anything else at
   the same instant; so the way samples were cut into blocks changes nothing.
 - a name is replaced by one of higher rank as soon as it is known, of equal rank only at the
-  scheduled reviews; never by a vaguer one.
+  scheduled reviews; by a vaguer one only when what it named is over (data arrive again) and other
+  findings remain.
+- a timer acts only on the occurrence it was set for, which the time of its first finding names.
 """
 
 from __future__ import annotations
@@ -22,20 +24,30 @@ from typing import Any
 from agent.core.diagnosis import Diagnosis
 from agent.types import Event
 
+TRANSPORT = frozenset({"missing", "bad"})
+"""Detectors that see that nothing usable arrives; no model is part of their findings' keys."""
+
 LATCHED = frozenset({"spike", "rate"})
 """Detectors of momentary events: their flag counts for the settling time even when it has gone."""
 
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
 _SETTLE = {"missing": 2, "bad": 3, "source": 0}
 _SETTLE_DEFAULT = 6
+_SUPPRESSED_AGAIN = 3
 _OFF_DELAY = 60
+_TRANSPORT_KINDS = frozenset({"source lost", "missing", "bad quality"})
 
 Namer = Callable[[str, "Condition", int], Diagnosis]
 
 
 @dataclass(slots=True)
 class Condition:
-    """One subject's condition; times are engine ns, `raised_ns` 0 while pending."""
+    """One subject's condition; times are engine ns, `raised_ns` 0 while pending.
+
+    `findings` holds the score of every detector that is active, `seen` of every one that was; keys
+    are ``detector``, or ``detector@model`` where it judged a model's input. `held_back` says that
+    it was suppressed when it last came due.
+    """
 
     subject: str
     models: list[str]
@@ -52,6 +64,7 @@ class Condition:
     text: str = ""
     hint: str = ""
     rank: int = 0
+    held_back: bool = False
 
     @property
     def id(self) -> str:
@@ -70,7 +83,7 @@ class Conditions:
         self._name = name
         self._suppressed = suppressed
         self.active: dict[str, Condition] = {}
-        self._timers: list[tuple[int, str, str]] = []
+        self._timers: list[tuple[int, str, str, int]] = []
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -86,7 +99,7 @@ class Conditions:
                 self.active[subject] = condition
             if not condition.raised:
                 settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
-                self._at(time_ns + settle * interval_ns, subject, "on")
+                self._at(time_ns + settle * interval_ns, condition, "on")
             condition.findings[detector] = score
             condition.seen[detector] = score
             condition.models = sorted({*condition.models, *models})
@@ -95,22 +108,45 @@ class Conditions:
         if condition is None or detector not in condition.findings:
             return []
         del condition.findings[detector]
-        if not condition.findings:
-            condition.cleared_from_ns = time_ns
-            self._at(time_ns + _OFF_DELAY * condition.interval_ns, subject, "off")
+        if condition.findings:
+            return self._rename(condition, time_ns, review=False) if condition.raised else []
+        self._begin_to_clear(condition, time_ns)
         return []
 
-    def fire(self, until_ns: int) -> tuple[int, list[Event]] | None:
-        """The next timer due before `until_ns`: (its time, its events), or None."""
+    def fire(self, until_ns: int) -> tuple[int, list[str], list[Event]] | None:
+        """The next timer due before `until_ns`: (its time, models concerned, events), or None."""
         if not self._timers or self._timers[0][0] >= until_ns:
             return None
-        due, subject, what = heapq.heappop(self._timers)
+        due, subject, what, first_ns = heapq.heappop(self._timers)
         condition = self.active.get(subject)
-        if condition is None:
-            return due, []
+        if condition is None or condition.first_ns != first_ns:
+            return due, [], []
         action = {"on": self._settled, "off": self._faded, "review": self._reviewed,
                   "unshelve": self._unshelved}[what]
-        return due, action(condition, due)
+        return due, condition.models, action(condition, due)
+
+    def pause(self, since_ns: int, until_ns: int) -> None:
+        """Nobody looked in [since, until): delays go on where they were; shelving does not wait."""
+        away = until_ns - since_ns
+        self._timers = [
+            (due if what == "unshelve" else due + away, subject, what, first_ns)
+            for due, subject, what, first_ns in self._timers
+        ]
+        heapq.heapify(self._timers)
+        for condition in self.active.values():
+            if condition.cleared_from_ns:
+                condition.cleared_from_ns += away
+
+    def forget(self, gone: Callable[[str, str], bool], now: int) -> None:
+        """Drop findings (by subject and key) whose detectors start anew and will never clear them."""
+        for condition in self.active.values():
+            keys = [key for key in condition.seen if gone(condition.subject, key)]
+            had = bool(condition.findings)
+            for key in keys:
+                condition.findings.pop(key, None)
+                condition.seen.pop(key)
+            if had and not condition.findings:
+                self._begin_to_clear(condition, now)
 
     @property
     def next_due_ns(self) -> int:
@@ -129,31 +165,47 @@ class Conditions:
                                 by | {"false": bool(data.get("false", False))})]
         if kind == "shelve":
             condition.state = "shelved"
-            condition.shelved_until_ns = time_ns + int(data["for_ns"])
-            self._at(condition.shelved_until_ns, subject, "unshelve")
+            condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
+            self._at(condition.shelved_until_ns, condition, "unshelve")
             return [self._event(condition, "shelved", time_ns, by)]
+        if condition.state != "shelved":
+            return []
         condition.state = "active"
         return [self._event(condition, "unshelved", time_ns, by)]
 
     # --- timers -----------------------------------------------------------------------------
 
-    def _at(self, due_ns: int, subject: str, what: str) -> None:
-        heapq.heappush(self._timers, (due_ns, subject, what))
+    def _at(self, due_ns: int, condition: Condition, what: str) -> None:
+        heapq.heappush(self._timers, (due_ns, condition.subject, what, condition.first_ns))
+
+    def _begin_to_clear(self, condition: Condition, now: int) -> None:
+        condition.cleared_from_ns = now
+        self._at(now + _OFF_DELAY * condition.interval_ns, condition, "off")
 
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
             return []
-        if not condition.findings and not LATCHED & set(condition.seen):
+        latched = any(key.partition("@")[0] in LATCHED for key in condition.seen)
+        if not condition.findings and not latched:
             return []
-        if self._suppressed(condition):
-            self._at(now + 3 * condition.interval_ns, condition.subject, "on")
+        if self._held_back(condition, now):
             return []
         condition.raised_ns = now
         condition.state = "active"
         self._take(condition, self._name(condition.subject, condition, now))
         for intervals in _REVIEWS:
-            self._at(now + intervals * condition.interval_ns, condition.subject, "review")
+            self._at(now + intervals * condition.interval_ns, condition, "review")
         return [self._event(condition, "raised", now)]
+
+    def _held_back(self, condition: Condition, now: int) -> bool:
+        """Suppressed, or so recently that what it saw may be on its way to clear."""
+        suppressed = self._suppressed(condition)
+        if not suppressed and not condition.held_back:
+            return False
+        again = _SUPPRESSED_AGAIN if suppressed else _SETTLE_DEFAULT
+        condition.held_back = suppressed
+        self._at(now + again * condition.interval_ns, condition, "on")
+        return True
 
     def _faded(self, condition: Condition, now: int) -> list[Event]:
         gone = condition.cleared_from_ns
@@ -180,7 +232,8 @@ class Conditions:
         if not condition.findings:
             return []
         found = self._name(condition.subject, condition, now)
-        better = found.rank > condition.rank or (review and found.rank == condition.rank)
+        over = condition.kind in _TRANSPORT_KINDS and not TRANSPORT & condition.findings.keys()
+        better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
         if not better or (found.kind, found.cause) == (condition.kind, condition.cause):
             return []
         self._take(condition, found)
@@ -220,8 +273,16 @@ class Conditions:
     def from_json(self, document: dict[str, Any]) -> None:
         """Take state from `to_json`."""
         self.active = {item["subject"]: Condition(**item) for item in document["active"]}
-        self._timers = [(int(due), subject, what) for due, subject, what in document["timers"]]
+        self._timers = [
+            (int(due), subject, what, int(first_ns))
+            for due, subject, what, first_ns in document["timers"]
+        ]
         heapq.heapify(self._timers)
+
+
+def _whole(value: Any) -> int:
+    """A duration in ns out of a command's data; 0 where it is none."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e18 else 0
 
 
 def severity(condition: Condition) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.kernels.tally import UNITS_PER_SD
 from agent.errors import FieldwardenError
 
 SCHEMA = 1
@@ -22,16 +23,24 @@ def summary_of(
     model: str, tag: str, baseline: str, centre: float, scale: float, start_ns: int, end_ns: int,
     counts: Any, histogram: np.ndarray[Any, Any],
 ) -> dict[str, Any]:
-    """One window's summary; `min` and `max` are standardised, None where nothing was good."""
+    """One window's summary; sums, `min` and `max` count 1/1024 standard deviations.
+
+    `min` and `max` are None where nothing was good.
+    """
     good = int(counts["good"])
     return {
         "model": model, "tag": tag, "baseline": baseline, "centre": centre, "scale": scale,
         "start_ns": start_ns, "end_ns": end_ns, "count": int(counts["count"]), "good": good,
         "sum": int(counts["sum"]), "sum_sq": int(counts["sum_sq"]),
-        "min": float(counts["min"]) if good else None,
-        "max": float(counts["max"]) if good else None,
+        "min": _units(counts["min"]) if good else None,
+        "max": _units(counts["max"]) if good else None,
         "histogram": histogram.tolist(),
     }
+
+
+def _units(z: float) -> int:
+    """A standardised value in whole 1/1024 standard deviations, as the sums are."""
+    return round(min(max(float(z), -1e9), 1e9) * UNITS_PER_SD)
 
 
 def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +67,7 @@ def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _pick(choose: Any, x: float | None, y: float | None) -> float | None:
+def _pick(choose: Any, x: int | None, y: int | None) -> int | None:
     present = [value for value in (x, y) if value is not None]
     return choose(present) if present else None
 
@@ -68,7 +77,7 @@ def mean_and_sd(summary: Mapping[str, Any]) -> tuple[float, float]:
     good = summary["good"]
     if not good:
         return float("nan"), float("nan")
-    mean = summary["sum"] / good / 1024.0
-    variance = max(summary["sum_sq"] / good / 1024.0**2 - mean * mean, 0.0)
+    mean = summary["sum"] / good / UNITS_PER_SD
+    variance = max(summary["sum_sq"] / good / UNITS_PER_SD**2 - mean * mean, 0.0)
     scale = summary["scale"]
     return summary["centre"] + mean * scale, float(np.sqrt(variance)) * scale

@@ -16,7 +16,10 @@ from agent.types import Float64
 
 CHAINS = 1000
 STEPS = 1500
-RUN = 2.0  # blocks in a row on average; they are nearly uncorrelated already
+RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
+_LAGS = 4  # blocks over which neighbours are still correlated
+_MEAN_ALLOWED = 1.0  # standard errors
+_VARIANCE_ALLOWED = 0.16  # lower quantile
 
 
 def allowance(blocks: float) -> tuple[float, float]:
@@ -27,7 +30,20 @@ def allowance(blocks: float) -> tuple[float, float]:
     proportional to it.
     """
     blocks = max(blocks, 2.0)
-    return 2.0 / np.sqrt(blocks), float(blocks / chi2.ppf(0.025, blocks))
+    return _MEAN_ALLOWED / np.sqrt(blocks), float(blocks / chi2.ppf(_VARIANCE_ALLOWED, blocks))
+
+
+def lags(pool: Float64, block: int) -> list[float]:
+    """Autocovariances of block statistics at 1 to 4 blocks, as far as they are positive."""
+    found: list[float] = []
+    for lag in range(1, _LAGS + 1):
+        if len(pool) <= 2 * lag * block:
+            break
+        covariance = float(np.mean(pool[lag * block :] * pool[: -lag * block]))
+        if covariance <= 0.0:
+            break
+        found.append(covariance)
+    return found
 
 
 def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
@@ -38,8 +54,8 @@ def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
     """
     n = len(pool)
     spread = float(np.mean(pool**2))
-    lag = float(np.mean(pool[block:] * pool[:-block])) if n > 2 * block else 0.0
-    kept = spread + 2.0 * (1.0 - 1.0 / RUN) * max(lag, 0.0)
+    goes_on = 1.0 - 1.0 / RUN
+    kept = spread + 2.0 * sum(goes_on**lag * share for lag, share in enumerate(lags(pool, block), 1))
     anew = rng.random((STEPS, CHAINS), np.float32) < 1.0 / RUN
     start = rng.integers(0, n, (STEPS, CHAINS), np.int32)
     index = np.empty((STEPS, CHAINS), np.int32)

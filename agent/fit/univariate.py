@@ -23,9 +23,11 @@ BINS = 16
 GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
-LEVEL_K = 0.75  # long-run deviations of a block: half of a shift by 1 sd in blocks of 4 tau
+LEVEL_SHIFT = 0.8  # sd; the shift that the level chart is tuned to
+LEVEL_BLOCK = 0.5  # of a decorrelation time: 2 tau
+DRIFT_SHIFT = 0.4
+DRIFT_BLOCK = 2.0
 NOISE_K = 1.0
-DRIFT_BLOCKS = 4
 _MIN_BLOCK = 8
 _MIN_NOISE_BLOCK = 32
 _FEWEST_BLOCKS = 16
@@ -97,8 +99,8 @@ def fit_input(
         fitted["range"] = _range(record, moves, arl)
         fitted["stuck"] = _stuck(record, arl)
         fitted |= _neighbours(record, interval_ns, arl)
-        fitted["level"] = _level(record, moves, 1, arl, rng)
-        fitted["drift"] = _level(record, moves, DRIFT_BLOCKS, arl, rng)
+        fitted["level"] = _level(record, moves, LEVEL_BLOCK, LEVEL_SHIFT, arl, rng)
+        fitted["drift"] = _level(record, moves, DRIFT_BLOCK, DRIFT_SHIFT, arl, rng)
         fitted["noise"] = _noise(record, differences, interval_ns, arl, rng)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     provisional = not record.constant and n < ENOUGH_TAU * moves.tau
@@ -195,16 +197,17 @@ def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[
 
 
 def _level(
-    record: Record, moves: Dynamics, times: int, arl: float, rng: np.random.Generator
-) -> dict[str, float]:
+    record: Record, moves: Dynamics, length: float, shift: float, arl: float,
+    rng: np.random.Generator,
+) -> dict[str, float]:  # fmt: skip
     n = len(record.z)
-    block = max(_MIN_BLOCK, ceil(moves.block)) * times
+    block = max(_MIN_BLOCK, ceil(moves.block * length))
     block = max(1, min(block, n // _FEWEST_BLOCKS))
     clip = float(np.abs(record.z).max()) + 1.0
     sums = np.concatenate([[0.0], np.cumsum(record.z)])
     means = (sums[block:] - sums[:-block]) / block
     deviation = np.sqrt(moves.long_run / block)
-    fitted = _chart(means - means.mean(), deviation, n / block, block, LEVEL_K, arl, rng)
+    fitted = _chart(means - means.mean(), deviation, n / block, block, shift / 2 / deviation, arl, rng)
     return fitted | {"centre": 0.0, "clip": clip}
 
 
@@ -225,8 +228,7 @@ def _noise(
     centre = float(roots.mean())
     apart = roots - centre
     spread = float(np.mean(apart**2))
-    lag = float(np.mean(apart[block:] * apart[:-block])) if len(apart) > 2 * block else 0.0
-    deviation = np.sqrt(spread + 2 * max(lag, 0.0))
+    deviation = np.sqrt(spread + 2 * sum(bootstrap.lags(apart, block)))
     fitted = _chart(apart, deviation, n / block, block, NOISE_K, arl, rng)
     return fitted | {"centre": centre, "clip": clip, "gap_ns": int(GAP * interval_ns)}
 
