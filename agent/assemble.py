@@ -63,6 +63,7 @@ def build_spec(
             name=name, version=model.version, scan_ns=model.scan, inputs=tuple(model.inputs),
             required=frozenset(model.inputs) - frozenset(model.optional),
             baseline=baselines[name], outputs=tuple(model.outputs),
+            mode_tag=model.mode.tag if model.mode else None,
         )
         for name, model in configuration.models.items()
     )
@@ -100,7 +101,8 @@ def _trained_intervals(baselines: Mapping[str, Baseline]) -> dict[str, int]:
 
 
 def _trained_gaps(baselines: Mapping[str, Baseline]) -> dict[str, int]:
-    return {
-        item.tag: item.longest_gap * item.interval_ns
-        for baseline in baselines.values() for mode in baseline.modes for item in mode.inputs
-    }
+    gaps: dict[str, int] = {}
+    for baseline in baselines.values():
+        for item in (item for mode in baseline.modes for item in mode.inputs):
+            gaps[item.tag] = max(gaps.get(item.tag, 0), item.longest_gap * item.interval_ns)
+    return gaps

@@ -88,7 +88,7 @@ def _state(configuration: Configuration) -> Iterator[Item]:
         tag
         for model in configuration.models.values()
         for tag in (*model.inputs, *model.outputs, *(label.tag for label in model.labels))
-    }
+    } | {model.mode.tag for model in configuration.models.values() if model.mode}
     if idle := [name for name in configuration.tags if name not in used]:
         shown = ", ".join(idle[:5]) + (" ..." if len(idle) > 5 else "")
         yield Item("ok", "tags", f"{len(idle)} belong to no model and are only shown: {shown}")

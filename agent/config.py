@@ -215,6 +215,17 @@ class Label(Section):
     within: Duration
 
 
+class Mode(Section):
+    """`[models.<name>.mode]`: the tag whose value says in which mode the plant runs.
+
+    Each mode of the training record has a baseline of its own; a change is masked for as long as it
+    took in the record.
+    """
+
+    tag: str
+    names: dict[str, str] = {}  # value of the tag, as text -> what people call it
+
+
 class Model(Section):
     """`[models.<name>]`: what is guarded."""
 
@@ -226,6 +237,7 @@ class Model(Section):
     optional: list[str] = []  # those of the inputs whose loss is only a caution
     outputs: list[str] = []
     labels: list[Label] = []
+    mode: Mode | None = None
     retraining: dict[str, Any] = {}  # deepened by the issue on retraining
 
 

@@ -129,6 +129,10 @@ def _model_faults(
         if name in inputs:
             cause = f"{name!r} is both input and output of this model"
             yield (*path, "outputs", index), cause, "a tag has one role in a model"
+    mode = model.get("mode")
+    mode_tag = mode.get("tag") if isinstance(mode, Mapping) else None
+    if isinstance(mode_tag, str) and mode_tag not in tags:
+        yield (*path, "mode", "tag"), f"no tag {mode_tag!r}", nearest(mode_tag, tags)
     labels = model.get("labels")
     for index, label in enumerate(labels if isinstance(labels, list) else []):
         if isinstance(label, Mapping):

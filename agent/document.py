@@ -15,7 +15,7 @@ from agent import __version__
 from agent.config import Configuration
 from agent.core.condition import Condition, severity
 from agent.core.engine import Engine
-from agent.core.judge import reasons_of
+from agent.core.verdict import reasons_of
 from agent.types import Quality, quality_names
 
 SCHEMA = 1

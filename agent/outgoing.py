@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.config import Configuration
 from agent.core.engine import Engine
-from agent.core.judge import reasons_of
+from agent.core.verdict import reasons_of
 from agent.forward.json_payload import event_message, summary_messages, verdict_message
 from agent.store import OutboxMessage
 from agent.types import Event

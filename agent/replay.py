@@ -121,7 +121,9 @@ def recorded_spec(configuration: Configuration, columns: Iterable[str]) -> Engin
 
     A configured tag that the table does not have, and no model needs, is nobody's fault.
     """
-    needed = {name for model in configuration.models.values() for name in model.inputs}
+    models = configuration.models.values()
+    needed = {name for model in models for name in model.inputs}
+    needed |= {model.mode.tag for model in models if model.mode}
     kept = {
         name: tag
         for name, tag in configuration.tags.items()

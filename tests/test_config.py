@@ -150,6 +150,7 @@ CASES = [
     ('of = "yield.predicted"', 'of = "yield"', "models.yield.labels[0].of", "is no output"),
     ('tag = "lab.yield"', 'tag = "line.flow"', "models.yield.labels[0].tag", "already an input"),
     ('scan = "1s"', 'scan = "1s"\noptional = ["x"]', "models.yield.optional[0]", "is no input"),
+    ('scan = "1s"', 'scan = "1s"\nmode = { tag = "x" }', "models.yield.mode.tag", "no tag 'x'"),
     ("schema = 1", "schema = 2", "schema", "this version reads schema = 1"),
     ("schema = 1\n", "", "schema", "is required"),
     ("[models.yield]", '[models."a/b"]', 'models."a/b"', "no blank"),

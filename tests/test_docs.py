@@ -104,6 +104,7 @@ def documented() -> dict[str, set[str]]:
         found[name[source["protocol"]]] = set(source)
     found["Tag"] = {key for tag in raw["tags"].values() for key in tag}
     found["Model"] = {key for model in raw["models"].values() for key in model}
+    found["Mode"] = {key for model in raw["models"].values() for key in model["mode"]}
     found["Owner"] = {key for model in raw["models"].values() for key in model["owner"]}
     found["Label"] = {k for m in raw["models"].values() for label in m["labels"] for k in label}
     return found

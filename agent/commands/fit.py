@@ -46,7 +46,9 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
 
     configuration = load(config)
     name = one_model(configuration, model)
-    table = read_table(data, configuration.models[name].inputs)
+    chosen = configuration.models[name]
+    columns = [*chosen.inputs, *([chosen.mode.tag] if chosen.mode else [])]
+    table = read_table(data, list(dict.fromkeys(columns)))
     report = _fit(configuration, name, table, data, quiet=as_json)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)

@@ -7,20 +7,22 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from agent.core.baseline import InputBaseline
 from agent.core.flag import Flag
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally, trace
 from agent.core.kernels.base import TRANSITION, Detector
+from agent.core.modes import Modes
 from agent.core.scans import ModelScans
 from agent.core.series import Series
 from agent.core.snapshot import Lasting
 from agent.core.spec import EngineSpec
-from agent.types import Float64
+from agent.types import Float64, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Charts:
             for m, model in enumerate(spec.models)
             for position, name in enumerate(model.inputs)
         )
-        self._modes = [0] * len(spec.models)
+        self.modes = Modes(spec)
+        self._tag_of_row = np.array([place.tag for place in self.rows], np.int64)
         self._bank = {detector.name: self._params(detector) for detector in DETECTORS}
         self._state = {d.name: np.zeros(len(self.rows), d.state) for d in DETECTORS}
         self._tag_params = {d.name: self._tag_parameters(d) for d in TAG_DETECTORS}
@@ -69,20 +72,24 @@ class Charts:
 
     # --- parameters -----------------------------------------------------------------------
 
-    def input_baseline(self, row: int, mode: int | None = None) -> Any:
+    def input_baseline(self, row: int) -> InputBaseline:
         """The `InputBaseline` of a chart row in its model's current mode."""
         place = self.rows[row]
         model = self.spec.models[place.model]
-        chosen = self._modes[place.model] if mode is None else mode
-        return model.baseline.modes[chosen].inputs[place.position]
+        return model.baseline.modes[self.modes.index(place.model)].inputs[place.position]
 
     def _params(self, detector: Detector) -> np.ndarray[Any, Any]:
         params = np.zeros(len(self.rows), detector.params)
-        for row in range(len(self.rows)):
+        self._fill_params(detector, params, range(len(self.rows)))
+        return params
+
+    def _fill_params(
+        self, detector: Detector, params: np.ndarray[Any, Any], rows: Iterable[int]
+    ) -> None:
+        for row in rows:
             values = self.input_baseline(row).detectors.get(detector.name)
             for name in detector.params.names or ():
                 params[row][name] = detector.disabled[name] if values is None else values[name]
-        return params
 
     def _tag_parameters(self, detector: Detector) -> np.ndarray[Any, Any]:
         params = np.zeros(len(self.spec.tags), detector.params)
@@ -90,68 +97,129 @@ class Charts:
             params[name] = value
         if detector.name == "missing":
             params["max_silence_ns"] = [tag.max_silence_ns for tag in self.spec.tags]
+        if detector.name == "bad":
+            # A tag that reports changes only may send one good value and then none for hours.
+            clear = params["clear"]
+            clear[[tag.by_exception for tag in self.spec.tags]] = 1
         return params
 
     def _admission_params(self) -> np.ndarray[Any, Any]:
         params = np.zeros(len(self.rows), admission.PARAMS)
-        for row, place in enumerate(self.rows):
+        self._fill_admission(params, range(len(self.rows)))
+        return params
+
+    def _fill_admission(self, params: np.ndarray[Any, Any], rows: Iterable[int]) -> None:
+        for row in rows:
+            place = self.rows[row]
             tag = self.spec.tags[place.tag]
             item = self.input_baseline(row)
             delay = 2 * max(tag.interval_ns, item.interval_ns) if tag.by_exception else 0
             params[row] = (place.tag, item.centre, 1.0 / item.scale, item.interval_ns, delay)
-        return params
 
     def _standard_edges(self) -> Float64:
         edges = np.full((len(self.rows), tally.BINS - 1), np.inf)
-        for row in range(len(self.rows)):
+        self._fill_edges(edges, range(len(self.rows)))
+        return edges
+
+    def _fill_edges(self, edges: Float64, rows: Iterable[int]) -> None:
+        for row in rows:
+            edges[row] = np.inf
             item = self.input_baseline(row)
             inner = np.asarray(item.edges, np.float64)[: tally.BINS - 1]
             edges[row, : len(inner)] = (inner - item.centre) / item.scale
-        return edges
+
+    def take_modes(self, series: Series, time_ns: int) -> list[tuple[int, str, str]]:
+        """Mode tags as of `time_ns`: a model whose mode changed is judged by that mode's baseline.
+
+        Returns:
+            (model, was, is now) of every change.
+        """
+        changed = self.modes.change(series, time_ns)
+        for model, _, _ in changed:
+            self._use_mode(model)
+            self.renew(model)
+        return changed
+
+    def _use_mode(self, model: int) -> None:
+        """Load the parameters of a model's current mode."""
+        rows = [row for row, place in enumerate(self.rows) if place.model == model]
+        for detector in DETECTORS:
+            self._fill_params(detector, self._bank[detector.name], rows)
+        self._fill_admission(self._admission, rows)
+        self._fill_edges(self._edges, rows)
+        self.scans[model].use_mode(self.modes.index(model))
+
+    def settle_modes(self) -> None:
+        """Load every model's parameters, after a snapshot was read."""
+        for model, spec in enumerate(self.spec.models):
+            if spec.mode_tag is not None:
+                self._use_mode(model)
 
     # --- folding --------------------------------------------------------------------------
 
     def fold(self, series: Series, since_ns: int, until_ns: int) -> list[Flag]:
         """Flags that the samples of [since, until) raise and clear, in order."""
-        if self._started[0] == 0:
-            first = int(series.arrival.min()) if len(series.arrival) else until_ns
-            self._started[0] = first
-            self._tag_state["missing"]["last_ns"] = first
-        flags = list(self._fold_tags(series, until_ns))
-        admitted = self._admit(series, until_ns)
+        if self._started[0] == 0 and len(series.arrival):
+            self._start(int(series.arrival.min()))
+        flags = self._fold_tags(series, until_ns) if self._started[0] else []
+        admitted = self._admit(series, since_ns, until_ns)
         flags += self._fold_inputs(admitted, until_ns)
-        for scans in self.scans:
-            flags += scans.fold(series, since_ns, until_ns)
+        for model, scans in enumerate(self.scans):
+            masked = self.modes.masked(model, since_ns)
+            flags += scans.fold(series, until_ns, masked=masked)
         tally.tally(
             self._counts, self._histogram, self._edges, admitted.starts, admitted.value
         )
-        self._count_raw(series)
-        self._all, self._admitted = series, admitted
-        flags.sort()
+        self._count_all(series, admitted)
+        self._all, self._admitted = _without_lost(series), admitted
+        # Stable, and not by `up`: a row's flags of one instant stay in the order it wrote them.
+        flags.sort(key=lambda flag: (flag.time_ns, flag.rank, flag.row))
         return flags
 
-    def _fold_tags(self, series: Series, until_ns: int) -> Iterator[Flag]:
+    def _start(self, time_ns: int) -> None:
+        """Silence counts from here on: from the boot, or else from the first sample."""
+        self._started[0] = time_ns
+        self._tag_state["missing"]["last_ns"] = time_ns
+
+    def _fold_tags(self, series: Series, until_ns: int) -> list[Flag]:
+        flags: list[Flag] = []
         out = np.zeros(2 * len(series.value) + 2 * len(self.spec.tags), TRANSITION)
         for rank, detector in enumerate(TAG_DETECTORS):
             written = detector.fold(
                 self._tag_params[detector.name], self._tag_state[detector.name], series.starts,
                 until_ns, series.arrival, series.source, series.value, series.quality, out,
             )
-            yield from _flags(out, written, rank, detector.name, "tag")
+            flags += _flags(out, written, rank, detector.name, "tag")
+        return flags
 
-    def _admit(self, series: Series, until_ns: int) -> Series:
+    def _admit(self, series: Series, since_ns: int, until_ns: int) -> Series:
+        self._hide_masked(since_ns)
+        # one more row, that of a tag without samples: what masked rows are pointed at
+        tag_starts = np.append(series.starts, series.starts[-1])
         room = admission.capacity(
-            self._admission, self._admission_state, series.starts, series.arrival, until_ns
+            self._admission, self._admission_state, tag_starts, series.arrival, until_ns
         )
         starts = np.zeros(len(self.rows) + 1, np.int64)
         arrival, source = np.empty(room, np.int64), np.empty(room, np.int64)
         value, quality = np.empty(room, np.float64), np.empty(room, np.uint16)
         n = admission.admit(
-            self._admission, self._admission_state, series.starts, until_ns,
+            self._admission, self._admission_state, tag_starts, until_ns,
             series.arrival, series.source, series.value, series.quality,
             starts, arrival, source, value, quality,
         )
         return Series(starts, arrival[:n], source[:n], value[:n], quality[:n])
+
+    def _hide_masked(self, time_ns: int) -> None:
+        nothing = len(self.spec.tags)
+        for model, spec in enumerate(self.spec.models):
+            if spec.mode_tag is None:
+                continue
+            masked = self.modes.masked(model, time_ns)
+            for row, place in enumerate(self.rows):
+                if place.model == model:
+                    self._admission[row]["tag"] = nothing if masked else place.tag
+                    if masked:
+                        self._admission_state[row]["usable"] = 0
 
     def _fold_inputs(self, admitted: Series, until_ns: int) -> list[Flag]:
         if not self.rows:
@@ -168,17 +236,24 @@ class Charts:
 
     def counted(self) -> bool:
         """Whether the open summary window holds anything."""
-        return bool(self._counts["count"].any())
+        return bool(self._counts["count"].any() or self._counts["good"].any())
 
     def restart(self, time_ns: int) -> None:
         """The agent was away until `time_ns`: silence while it was is nobody's fault."""
         if self._started[0] == 0:
+            self._start(time_ns)
             return
         last = self._tag_state["missing"]["last_ns"]
         np.maximum(last, time_ns, out=last)
         self._admission_state["usable"] = 0
         for scans in self.scans:
             scans.restart(time_ns)
+
+    def adopt(self, time_ns: int) -> None:
+        """Tags that a snapshot did not know begin to be watched for silence only now."""
+        last = self._tag_state["missing"]["last_ns"]
+        if self._started[0]:
+            last[last == 0] = time_ns
 
     def renew(self, model: int) -> None:
         """Forget what the detectors of one model have seen: its baseline is another."""
@@ -188,9 +263,14 @@ class Charts:
             array[rows] = np.zeros((), array.dtype)
         self.scans[model].renew()
 
-    def _count_raw(self, series: Series) -> None:
+    def _count_all(self, series: Series, admitted: Series) -> None:
+        """Count every sample that came, usable or not, and every one that was restated."""
         per_tag = np.diff(series.starts)
-        self._counts["count"] += per_tag[self._admission["tag"]]
+        self._counts["count"] += per_tag[self._tag_of_row]
+        held = np.nonzero(admitted.quality & np.uint16(Quality.HELD))[0]
+        if len(held):
+            row = np.searchsorted(admitted.starts, held, side="right") - 1
+            self._counts["count"] += np.bincount(row, minlength=len(self.rows))
 
     def remember(self) -> None:
         """Take the last fold into the trace; called after judgement."""
@@ -245,6 +325,8 @@ class Charts:
             Lasting("raw", "tag", self._raw),
             Lasting("raw_coarse", "tag", self._raw_coarse),
             Lasting("started", "", self._started),
+            Lasting("modes", "", self.modes.table),
+            Lasting("mode_values", "", self.modes.values),
         ]
         for scans in self.scans:
             kept += scans.arrays()
@@ -254,6 +336,18 @@ class Charts:
 def _bounded(score: float) -> float:
     """A score that JSON can carry."""
     return min(score, 1e9) if score == score else 1e9
+
+
+_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST)
+
+
+def _without_lost(series: Series) -> Series:
+    """For looking back: what a device called bad is no value, whatever number came with it."""
+    lost = (series.quality & _NO_VALUE) != 0
+    if not lost.any():
+        return series
+    value = np.where(lost, np.nan, series.value)
+    return Series(series.starts, series.arrival, series.source, value, series.quality)
 
 
 def _flags(

@@ -73,6 +73,7 @@ class Condition:
 
     @property
     def raised(self) -> bool:
+        """Whether it is past its settling time, and so known to people."""
         return self.raised_ns > 0
 
 
@@ -88,8 +89,8 @@ class Conditions:
     # --- what happens -----------------------------------------------------------------------
 
     def finding(
-        self, subject: str, detector: str, up: bool, score: float, time_ns: int,
-        interval_ns: int, models: list[str],
+        self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
+        models: list[str], *, up: bool,
     ) -> list[Event]:
         """A detector's flag came or went."""
         condition = self.active.get(subject)
@@ -138,7 +139,7 @@ class Conditions:
                 condition.cleared_from_ns += away
 
     def forget(self, gone: Callable[[str, str], bool], now: int) -> None:
-        """Drop findings (by subject and key) whose detectors start anew and will never clear them."""
+        """Drop findings, by subject and key: their detectors start anew and never clear them."""
         for condition in self.active.values():
             keys = [key for key in condition.seen if gone(condition.subject, key)]
             had = bool(condition.findings)

@@ -192,8 +192,9 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
     """One instrument alone: frozen, spiking, or out of the relation it had with the others."""
     tag = evidence.tag
     if "stuck" in evidence.found:
+        text = f"{tag} is stuck at {_number(evidence, -1)} {evidence.unit}".rstrip()
         return Diagnosis(
-            "stuck", "sensor", f"{tag} is stuck at {_number(evidence, -1)} {evidence.unit}".rstrip(),
+            "stuck", "sensor", text,
             "check the transmitter: it repeats one value where it never did in training", 6,
         )
     if evidence.out_of_physical:

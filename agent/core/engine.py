@@ -25,6 +25,8 @@ from agent.core.summary import summary_of
 from agent.errors import FieldwardenError
 from agent.types import Block, Command, Entry, Event, Outcome
 
+_MOST_SCANS = 4096
+
 
 class Engine:
     """Folds entries; see the module's invariants."""
@@ -38,6 +40,7 @@ class Engine:
         self.time_ns = 0
         self._window_ns = 0
         self.texts: dict[int, str] = {}
+        self._stride_ns = _MOST_SCANS * min((m.scan_ns for m in spec.models), default=1 << 40)
         tags = len(spec.tags)
         self._last = np.zeros(
             tags, [("value", "f8"), ("arrival_ns", "i8"), ("source_ns", "i8"), ("quality", "i8")]
@@ -57,16 +60,19 @@ class Engine:
         block = entry if isinstance(entry, Block) else None
         if isinstance(entry, Command) and entry.kind == "boot":
             self.charts.restart(entry.sealed_ns)
-            self.judge.restart()
+            self.judge.restart(self.time_ns, entry.sealed_ns)
             self.time_ns = entry.sealed_ns
         at = 0
-        while True:
-            boundary = self._next_window(block, entry.sealed_ns)
-            if boundary > entry.sealed_ns:
-                break
+        while (found := self._next_boundary(block, at, entry.sealed_ns)) is not None:
+            boundary, modes = found
             stop = int(np.searchsorted(block.arrival_ns, boundary)) if block else 0
             events += self._advance(block, at, stop, boundary)
-            summaries += self._close_window(boundary)
+            if modes is not None:
+                changes, closed = self._change_modes(modes, boundary)
+                events += changes
+                summaries += closed
+            elif boundary == self._window_end():
+                summaries += self._close_window(boundary)
             at = stop
         events += self._advance(block, at, len(block) if block else 0, entry.sealed_ns)
         if isinstance(entry, Command) and entry.kind == "text":
@@ -80,6 +86,14 @@ class Engine:
         first = entry.sealed_ns
         if isinstance(entry, Block) and len(entry):
             first = int(entry.arrival_ns[0])
+            if int(entry.arrival_ns[-1]) >= entry.sealed_ns or bool(
+                (entry.arrival_ns[1:] < entry.arrival_ns[:-1]).any()
+            ):
+                raise FieldwardenError(
+                    "folding entry", str(entry.sequence),
+                    "its arrival times decrease, or reach the time it was sealed at",
+                    "a block holds what arrived before it was sealed, in order",
+                )
         if entry.sequence <= self.sequence or first < self.time_ns:
             raise FieldwardenError(
                 "folding entry", str(entry.sequence),
@@ -87,13 +101,47 @@ class Engine:
                 "entries are folded once and in the journal's order",
             )
 
-    def _next_window(self, block: Block | None, sealed_ns: int) -> int:
-        """When the open window ends; a window that holds nothing moves on to where samples are."""
-        length = self.spec.summary_ns
+    def _next_boundary(
+        self, block: Block | None, at: int, sealed_ns: int
+    ) -> tuple[int, Series | None] | None:
+        """Where the fold must stop before `sealed_ns`: (time, the rest where modes change there).
+
+        The fold stops where a summary window ends and where a model's mode, or its masking, ends;
+        and in a long silence at strides, so that memory does not grow with it.
+        """
+        start = int(block.arrival_ns[at]) if block is not None and at < len(block) else sealed_ns
+        self._move_window(start)
+        first = min(self._window_end(), (self.time_ns or start) + self._stride_ns)
+        modes = self.charts.modes
+        if not modes.used:
+            return (first, None) if first <= sealed_ns else None
+        rest = self._series(block, at, len(block) if block else 0)
+        change = min(modes.next_change(rest), modes.next_unmasking(self.time_ns))
+        if min(first, change) > sealed_ns:
+            return None
+        return (first, None) if first < change else (change, rest)
+
+    def _change_modes(
+        self, rest: Series, time_ns: int
+    ) -> tuple[list[Event], list[dict[str, Any]]]:
+        """Modes as of `time_ns`; what was summed so far is closed, for it is on another scale."""
+        closed = self._close_window(time_ns) if self.charts.modes.changes_at(rest, time_ns) else []
+        events = []
+        for model, was, now in self.charts.take_modes(rest, time_ns):
+            name = self.spec.models[model].name
+            events.append(Event("mode", time_ns, f"model/{name}", {"mode": now, "was": was}))
+            events += self.judge.renew(name, time_ns)
+        return events, closed
+
+    def _move_window(self, start_ns: int) -> None:
+        """A window that holds nothing moves on to where the next sample is."""
         if not self.charts.counted():
-            start = int(block.arrival_ns[0]) if block is not None and len(block) else sealed_ns
-            self._window_ns = max(self._window_ns, start // length * length)
-        return self._window_ns + length
+            length = self.spec.summary_ns
+            self._window_ns = max(self._window_ns, start_ns // length * length)
+
+    def _window_end(self) -> int:
+        length = self.spec.summary_ns
+        return self._window_ns // length * length + length
 
     def _advance(self, block: Block | None, at: int, stop: int, until_ns: int) -> list[Event]:
         series = self._series(block, at, stop)
@@ -127,7 +175,7 @@ class Engine:
         counts, histogram = self.charts.take_tallies()
         made = []
         for row, place in enumerate(self.charts.rows):
-            if counts[row]["count"] == 0:
+            if counts[row]["count"] == 0 and counts[row]["good"] == 0:
                 continue
             model = self.spec.models[place.model]
             item = self.charts.input_baseline(row)
@@ -176,14 +224,23 @@ class Engine:
             StoreError: not a snapshot of this engine version; the state is as before.
         """
         facts, fresh = snapshot.load(data, self._lasting(), self._keys())
+        if self.charts.modes.used:
+            # The joint charts' arrays are those of the mode, which only the first pass tells.
+            self.charts.settle_modes()
+            facts, fresh = snapshot.load(data, self._lasting(), self._keys())
         self.sequence, self.time_ns = int(facts["sequence"]), int(facts["time_ns"])
         self._window_ns = int(facts["window_ns"])
-        self.judge.from_json(facts["judge"])
+        self.judge.from_json(facts["judge"], self.time_ns)
+        for part in fresh:
+            self.judge.renew_part(part, self.time_ns)
+        self.charts.adopt(self.time_ns)
         self.texts = {int(code): text for code, text in facts["texts"].items()}
         for index, model in enumerate(self.spec.models):
             if facts["baselines"].get(model.name) != model.baseline.digest:
                 # States are in units of the old baseline: this model alone warms up again.
                 self.charts.renew(index)
+                self.judge.unassess({model.name}, self.time_ns)
+                self.judge.renew(model.name, self.time_ns)
                 fresh.append(f"model {model.name}")
         return [
             Event("engine", self.time_ns, "gateway", {"change": "warming up", "part": name})

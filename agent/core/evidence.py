@@ -6,12 +6,12 @@ blocks the same evidence leads to the same name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from agent.core.charts import Charts
-from agent.core.condition import Condition
+from agent.core.condition import TRANSPORT, Condition
 from agent.core.diagnosis import Evidence
 from agent.core.spec import EngineSpec
 
@@ -32,13 +32,16 @@ class EvidenceRoom:
         self._tag_row = {tag.name: row for row, tag in enumerate(spec.tags)}
 
     def of_tag(
-        self, name: str, condition: Condition, now: int, lost: bool,
-        active: Mapping[str, Condition],
+        self, name: str, condition: Condition, now: int, active: Mapping[str, Condition],
+        joint_models: Collection[str], *, lost: bool,
     ) -> Evidence:
-        """Everything known of a tag as of `now`."""
+        """Everything known of a tag as of `now`; `joint_models` have a joint chart raised then."""
         tag = self._spec.tag_of[name]
         raw = self._charts.recent_raw(self._tag_row[name], now)
-        found = frozenset(key.partition("@")[0] for key in condition.seen)
+        found = frozenset(
+            key.partition("@")[0] for key in condition.seen
+            if key not in TRANSPORT or key in condition.findings
+        )
         latest = raw[np.isfinite(raw)][-1:]
         outside = tag.physical is not None and any(
             value < tag.physical[0] or value > tag.physical[1] for value in latest
@@ -50,7 +53,7 @@ class EvidenceRoom:
         row = rows[0]
         item = self._charts.input_baseline(row)
         recent, means = self._charts.recent(row, now)
-        share, joint, swapped = self._joint_share(name, row, condition, now)
+        share, joint, swapped = self._joint_share(name, row, now, joint_models)
         return Evidence(
             name, tag.unit, tag.source, found, recent, means, raw, item.centre, item.scale,
             item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share,
@@ -70,12 +73,12 @@ class EvidenceRoom:
         )
 
     def _joint_share(
-        self, name: str, row: int, condition: Condition, now: int
+        self, name: str, row: int, now: int, joint_models: Collection[str]
     ) -> tuple[float, bool, str]:
         """(share of the joint residual, whether a joint chart is flagged, swapped with)."""
         place = self._charts.rows[row]
         scans = self._charts.scans[place.model]
-        if not scans.joint.flagged():
+        if scans.model.name not in joint_models:
             return 0.0, False, ""
         shares = self.shares(place.model, "spe", now)
         swap = scans.joint.swapped(scans.recent(now))

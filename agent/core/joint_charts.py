@@ -28,12 +28,12 @@ _RANK = 20
 class JointCharts:
     """Folds scans through T2 and SPE; `index` is the model's row in flags of scope joint."""
 
-    def __init__(self, index: int, model: ModelSpec) -> None:
+    def __init__(self, index: int, model: ModelSpec, mode: int = 0) -> None:
         self._index = index
-        inputs = model.baseline.modes[0].inputs
+        inputs = model.baseline.modes[mode].inputs
         self._centre = np.array([item.centre for item in inputs])
         self._scale = np.array([item.scale for item in inputs])
-        found = model.baseline.modes[0].joint.get("groups", ())
+        found = model.baseline.modes[mode].joint.get("groups", ())
         self._groups = [_Group(item, model.scan_ns) for item in found]
 
     def fold(self, times: Int64, z: Float64, good: np.ndarray[Any, Any]) -> list[Flag]:

@@ -6,21 +6,23 @@ the models concerned. Nothing here is numeric work; `Charts` did that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
 from agent.core.charts import Charts
-from agent.core.condition import Condition, Conditions
+from agent.core.concerns import Concerns
+from agent.core.condition import TRANSPORT, Condition, Conditions
 from agent.core.diagnosis import Diagnosis, diagnose, group_text, joint_diagnosis
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
+from agent.core.kernels import DETECTORS
 from agent.core.scans import ENOUGH
 from agent.core.spec import EngineSpec
-from agent.core.verdict import LOST_KINDS, Concern, Verdict, judge
+from agent.core.verdict import Concern, Verdict, judge, same_to_read, verdict_event
 from agent.types import Event
 
-TRANSPORT = frozenset({"missing", "bad"})
+_WAITING = f"fewer than {ENOUGH} good scans in a row so far"
 _LOST_STATES = frozenset({"failed", "stale"})
 
 
@@ -34,21 +36,30 @@ class Judge:
         self.source_states: dict[str, tuple[str, str, int]] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.since: dict[str, int] = {}
-        self._models = {model.name: model for model in spec.models}
+        self._concerns = Concerns(spec)
         self._assessed: set[str] = set()
         self._out_of_service: set[str] = set()
         self._joint_home: dict[str, str] = {}
+        self._joint_up: set[str] = set()
         self._tags_of: dict[str, list[str]] = {name: [] for name in spec.sources}
         for tag in spec.tags:
             self._tags_of.setdefault(tag.source, []).append(tag.name)
+        self._silent: dict[str, set[str]] = {name: set() for name in self._tags_of}
         self._users: dict[str, list[str]] = {tag.name: [] for tag in spec.tags}
         for model in spec.models:
             for name in (*model.inputs, *model.outputs):
                 self._users[name].append(model.name)
 
-    def restart(self) -> None:
-        """The agent was away: no model counts as assessed until enough scans were seen again."""
+    def restart(self, since_ns: int, until_ns: int) -> None:
+        """The agent was away in [since, until): models are assessed anew, delays go on."""
         self._assessed.clear()
+        if since_ns:
+            self.conditions.pause(since_ns, until_ns)
+
+    def unassess(self, models: set[str], time_ns: int) -> list[Event]:
+        """What was seen of these models no longer counts; their verdicts follow."""
+        self._assessed -= models
+        return self._verdicts(time_ns, models)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -56,22 +67,34 @@ class Judge:
         """Judge everything before `until_ns`, instant by instant."""
         events: list[Event] = []
         for time_ns, together in groupby(flags, key=lambda flag: flag.time_ns):
-            events += self._timers(time_ns + 1)
+            events += self._timers(time_ns)
             concerned: set[str] = set()
+            events += self._due(time_ns, concerned)
             for flag in together:
                 made, models = self._flag(flag)
                 events += made
                 concerned.update(models)
+            events += self._due(time_ns, concerned)
             events += self._verdicts(time_ns, concerned)
         return events + self._timers(until_ns)
 
     def _timers(self, until_ns: int) -> list[Event]:
+        """Every instant before `until_ns` at which nothing but timers is due."""
         events: list[Event] = []
-        while (fired := self.conditions.fire(until_ns)) is not None:
-            due, made = fired
+        while (due := self.conditions.next_due_ns) < until_ns:
+            concerned: set[str] = set()
+            events += self._due(due, concerned)
+            events += self._verdicts(due, concerned)
+        return events
+
+    def _due(self, now: int, concerned: set[str]) -> list[Event]:
+        """Fire what is due up to and at `now`; the models that it touches join `concerned`."""
+        events: list[Event] = []
+        while (fired := self.conditions.fire(now + 1)) is not None:
+            _, models, made = fired
             events += made
-            if made and self.conditions.next_due_ns > due:
-                events += self._verdicts(due)
+            if made:
+                concerned.update(models)
         return events
 
     # --- flags --------------------------------------------------------------------------------
@@ -97,37 +120,46 @@ class Judge:
         events = [_finding(flag, subject, model)]
         detector = flag.detector if not model else f"{flag.detector}@{model}"
         events += self.conditions.finding(
-            subject, detector, flag.up, flag.score, flag.time_ns, interval, models
+            subject, detector, flag.score, flag.time_ns, interval, models, up=flag.up
         )
         if flag.detector in TRANSPORT:
-            events += self._source_silence(tag.source, flag.time_ns)
+            events += self._source_silence(tag.name, tag.source, flag.time_ns)
         return events, models
 
     def _joint_flag(self, flag: Flag) -> tuple[list[Event], Iterable[str]]:
         model = self.spec.models[flag.row]
         key = f"{flag.detector}@{model.name}"
         if flag.up:
+            self._joint_up.add(key)
             self._joint_home[key] = self._room.joint_home(
                 flag.row, flag.detector, flag.time_ns, self.conditions.active
             )
+        else:
+            self._joint_up.discard(key)
         subject = self._joint_home.get(key, f"model/{model.name}")
         events = [_finding(flag, f"model/{model.name}", model.name)]
         events += self.conditions.finding(
-            subject, key, flag.up, flag.score, flag.time_ns, model.scan_ns, [model.name]
+            subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up
         )
         return events, [model.name]
 
-    def _source_silence(self, source: str, time_ns: int) -> list[Event]:
+    def _source_silence(self, tag: str, source: str, time_ns: int) -> list[Event]:
         """All tags of a source silent or bad at once is one fault of the source, not many."""
-        tags = self._tags_of[source]
-        silent = len(tags) > 1 and all(
-            (condition := self.conditions.active.get(f"tag/{name}")) is not None
-            and bool(TRANSPORT & condition.findings.keys())
-            for name in tags
-        )
-        return self._source_finding(source, "silent", silent, time_ns)
+        self._note_silence(tag)
+        tags = len(self._tags_of[source])
+        silent = tags > 1 and len(self._silent[source]) == tags
+        return self._source_finding(source, "silent", time_ns, up=silent)
 
-    def _source_finding(self, source: str, what: str, up: bool, time_ns: int) -> list[Event]:
+    def _note_silence(self, tag: str) -> None:
+        """Keep the tags of each source that give nothing usable, so that none is counted again."""
+        condition = self.conditions.active.get(f"tag/{tag}")
+        silent = self._silent[self.spec.tag_of[tag].source]
+        if condition is not None and TRANSPORT & condition.findings.keys():
+            silent.add(tag)
+        else:
+            silent.discard(tag)
+
+    def _source_finding(self, source: str, what: str, time_ns: int, *, up: bool) -> list[Event]:
         subject = f"source/{source}"
         known = self.conditions.active.get(subject)
         if up == (known is not None and what in known.findings):
@@ -137,32 +169,36 @@ class Judge:
             (self.spec.tag_of[name].interval_ns for name in self._tags_of[source]),
             default=1_000_000_000,
         )
-        return self.conditions.finding(subject, what, up, 1.0, time_ns, interval, models)
+        return self.conditions.finding(subject, what, 1.0, time_ns, interval, models, up=up)
 
     # --- commands -----------------------------------------------------------------------------
 
     def command(self, kind: str, time_ns: int, data: dict[str, Any]) -> list[Event]:
         """What a person or a source said; unknown kinds change nothing."""
+        events = self._obey(kind, time_ns, data)
+        everyone = {model.name for model in self.spec.models}
+        events += self._due(time_ns, set())
+        return events + self._verdicts(time_ns, everyone)
+
+    def _obey(self, kind: str, time_ns: int, data: dict[str, Any]) -> list[Event]:
         if kind == "source_state":
             return self._source_state(time_ns, data)
         if kind in {"acknowledge", "shelve", "unshelve"}:
-            events = self.conditions.command(kind, str(data.get("subject", "")), time_ns, data)
-            return events + self._verdicts(time_ns)
+            return self.conditions.command(kind, str(data.get("subject", "")), time_ns, data)
         if kind in {"out_of_service", "in_service"}:
             tag = str(data.get("tag", ""))
+            if tag not in self._users:
+                return []
             change = self._out_of_service.add if kind == "out_of_service" else (
                 self._out_of_service.discard
             )
             change(tag)
-            return [
-                Event("configuration", time_ns, f"tag/{tag}",
-                      {"change": kind, "by": data.get("by", "")}),
-                *self._verdicts(time_ns),
-            ]
+            detail = {"change": kind, "by": data.get("by", "")}
+            return [Event("configuration", time_ns, f"tag/{tag}", detail)]
         return []
 
     def _source_state(self, time_ns: int, data: dict[str, Any]) -> list[Event]:
-        source, state = str(data["source"]), str(data["state"])
+        source, state = str(data.get("source", "")), str(data.get("state", ""))
         if source not in self._tags_of:
             return []
         reason = str(data.get("reason", ""))
@@ -173,8 +209,8 @@ class Judge:
             detail = {"state": state, "reason": reason, "was": old[0] if old else ""}
             events.append(Event("source", time_ns, f"source/{source}", detail))
         if state in _LOST_STATES or state == "live":
-            events += self._source_finding(source, "source", state != "live", time_ns)
-        return events + self._verdicts(time_ns)
+            events += self._source_finding(source, "source", time_ns, up=state != "live")
+        return events
 
     # --- names --------------------------------------------------------------------------------
 
@@ -188,7 +224,10 @@ class Judge:
             index = [model.name for model in self.spec.models].index(name)
             return joint_diagnosis(worst, self._room.shares(index, worst, now))
         lost = self._source_down(self.spec.tag_of[name].source)
-        return diagnose(self._room.of_tag(name, condition, now, lost, self.conditions.active))
+        joint_models = {key.partition("@")[2] for key in self._joint_up}
+        return diagnose(
+            self._room.of_tag(name, condition, now, self.conditions.active, joint_models, lost=lost)
+        )
 
     def _source_down(self, source: str) -> bool:
         condition = self.conditions.active.get(f"source/{source}")
@@ -197,69 +236,46 @@ class Judge:
     def _suppressed(self, condition: Condition) -> bool:
         """A tag that is merely silent while its whole source is lost raises no alarm of its own."""
         kind, _, name = condition.subject.partition("/")
-        if kind != "tag" or not self._source_down(self.spec.tag_of[name].source):
+        if kind != "tag":
             return False
-        return condition.findings.keys() <= TRANSPORT
+        if name in self._out_of_service:
+            return True
+        return (
+            self._source_down(self.spec.tag_of[name].source)
+            and condition.findings.keys() <= TRANSPORT
+        )
 
     # --- verdicts -----------------------------------------------------------------------------
 
-    def _verdicts(self, time_ns: int, names: Iterable[str] | None = None) -> list[Event]:
+    def _verdicts(self, time_ns: int, names: set[str]) -> list[Event]:
+        if not names:
+            return []
         events = []
-        wanted = None if names is None else set(names)
         for index, model in enumerate(self.spec.models):
-            if wanted is not None and model.name not in wanted:
+            if model.name not in names:
                 continue
-            scans = self._charts.scans[index]
-            waiting = f"{min(scans.good_run, ENOUGH)} of {ENOUGH} good scans in a row seen so far"
-            verdict = judge(self._concerns(model.name), model.name in self._assessed, waiting)
+            concerns = self._concerns.of(model.name, self.conditions.active, self._out_of_service)
+            verdict = judge(
+                concerns, model.name in self._assessed, self._waiting(index, time_ns)
+            )
             before = self.verdicts.get(model.name)
-            if before is not None and _same(before, verdict):
+            if before is not None and same_to_read(before, verdict):
                 continue
             if before is None or before.verdict != verdict.verdict:
                 self.since[model.name] = time_ns
             self.verdicts[model.name] = verdict
-            events.append(_verdict_event(model.name, model.version, verdict, before, time_ns))
+            events.append(verdict_event(model.name, model.version, verdict, before, time_ns))
         return events
 
-    def _concerns(self, name: str) -> list[Concern]:
-        model = self._models[name]
-        concerns = []
-        silent: dict[str, list[str]] = {}
-        for subject, condition in sorted(self.conditions.active.items()):
-            if name not in condition.models:
-                continue
-            required = self._hits_required(subject, model.required, model.outputs)
-            lost = bool(TRANSPORT & condition.findings.keys())
-            if condition.raised:
-                kind = condition.kind
-                if lost and kind not in LOST_KINDS:
-                    kind = "missing"
-                concerns.append(
-                    Concern(condition.id, subject, kind, condition.cause, condition.text,
-                            condition.hint, required, model.baseline.provisional)
-                )
-            elif lost and required:
-                tag = subject.partition("/")[2]
-                silent.setdefault(self.spec.tag_of[tag].source, []).append(tag)
-        concerns += [
-            _silent(source, tags) for source, tags in sorted(silent.items())
-            if f"source/{source}" not in {concern.subject for concern in concerns}
-        ]
-        for tag in sorted(self._out_of_service & {*model.inputs, *model.outputs}):
-            concerns.append(
-                Concern("", f"tag/{tag}", "out of service", "unknown", f"{tag} is out of service",
-                        "put it back in service", tag in model.required, False)
-            )
-        return concerns
-
-    def _hits_required(
-        self, subject: str, required: frozenset[str], outputs: tuple[str, ...]
-    ) -> bool:
-        kind, _, name = subject.partition("/")
-        if kind == "model":
-            return True
-        tags = self._tags_of[name] if kind == "source" else [name]
-        return any(tag in required or tag in outputs for tag in tags)
+    def _waiting(self, model: int, time_ns: int) -> str:
+        """Why a model that is not assessed is not."""
+        modes = self._charts.modes
+        if not modes.masked(model, time_ns):
+            return _WAITING
+        text = modes.text(model)
+        if modes.known(model):
+            return f"not judged while the plant changes to {text}"
+        return f"not judged: operating mode {text}"
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -271,6 +287,7 @@ class Judge:
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
             "joint_home": dict(sorted(self._joint_home.items())),
+            "joint_up": sorted(self._joint_up),
             "since": dict(sorted(self.since.items())),
             "verdicts": {
                 name: [verdict.verdict, [
@@ -281,8 +298,8 @@ class Judge:
             },
         }
 
-    def from_json(self, document: dict[str, Any]) -> None:
-        """Take state from `to_json`; what the configuration no longer has is left out."""
+    def from_json(self, document: dict[str, Any], now: int) -> None:
+        """Take state of `now` from `to_json`; what the configuration no longer has is left out."""
         known = {model.name for model in self.spec.models}
         self.conditions.from_json(document["conditions"])
         self._drop_unknown(known)
@@ -293,11 +310,13 @@ class Judge:
         self._assessed = set(document["assessed"]) & known
         self._out_of_service = set(document["out_of_service"])
         self._joint_home = dict(document["joint_home"])
+        self._joint_up = set(document["joint_up"])
         self.since = {name: int(t) for name, t in document["since"].items() if name in known}
         self.verdicts = {
             name: Verdict(verdict, tuple(Concern(**reason) for reason in reasons))
             for name, (verdict, reasons) in document["verdicts"].items() if name in known
         }
+        self._forget_unknown(now)
 
     def _drop_unknown(self, models: set[str]) -> None:
         subjects = {f"tag/{name}" for name in self._users}
@@ -308,49 +327,47 @@ class Judge:
         for condition in self.conditions.active.values():
             condition.models = [name for name in condition.models if name in models]
 
+    def _forget_unknown(self, now: int) -> None:
+        """Drop findings of inputs and models that the configuration no longer has."""
+        models = {model.name for model in self.spec.models}
+        inputs = {(f"tag/{tag}", model.name) for model in self.spec.models for tag in model.inputs}
+        of_inputs = {detector.name for detector in DETECTORS}
 
-def _silent(source: str, tags: list[str]) -> Concern:
-    """Required inputs that are not usable, before their condition has settled: one reason."""
-    named = tags[0] if len(tags) == 1 else f"{tags[0]} and {len(tags) - 1} more"
-    return Concern(
-        "", f"source/{source}", "missing", "unknown",
-        f"{named} of source {source} can not be used right now", "", True, False,
-    )
+        def gone(subject: str, key: str) -> bool:
+            detector, _, model = key.partition("@")
+            if detector in of_inputs:
+                return (subject, model) not in inputs
+            return bool(model) and model not in models
 
+        self._forget(gone, now)
 
-def _same(a: Verdict, b: Verdict) -> bool:
-    """Whether a person would read the same: verdict, and each reason's text."""
-    if a.verdict != b.verdict or len(a.reasons) != len(b.reasons):
-        return False
-    return all(
-        (x.subject, x.kind, x.cause) == (y.subject, y.kind, y.cause)
-        for x, y in zip(a.reasons, b.reasons, strict=True)
-    )
+    def renew(self, model: str, now: int) -> list[Event]:
+        """The detectors of one model start anew: what they had found would never clear."""
+        self._assessed.discard(model)
+        self._forget(lambda _, key: key.partition("@")[2] == model, now)
+        return self._verdicts(now, {model})
+
+    def renew_part(self, part: str, now: int) -> None:
+        """One array of `Charts.arrays` starts anew, by its name there (``input.level`` ...)."""
+        axis, _, name = part.partition(".")
+        if axis == "input":
+            self._forget(lambda _, key: key.startswith(f"{name}@"), now)
+        elif axis == "tag":
+            self._forget(lambda _, key: key == name, now)
+        elif axis == "model":
+            model = name.rpartition(".joint.")[0] or name.rpartition(".")[0]
+            self._assessed.discard(model)
+            lost = {key for key in self._joint_up if key.partition("@")[2] == model}
+            self._forget(lambda _, key: key in lost, now)
+
+    def _forget(self, gone: Callable[[str, str], bool], now: int) -> None:
+        self.conditions.forget(gone, now)
+        homes = self._joint_home
+        self._joint_up = {key for key in self._joint_up if not gone(homes[key], key)}
+        for tag in self._users:
+            self._note_silence(tag)
 
 
 def _finding(flag: Flag, subject: str, model: str) -> Event:
     data = {"detector": flag.detector, "up": flag.up, "score": flag.score, "model": model}
     return Event("finding", flag.time_ns, subject, data)
-
-
-def reasons_of(verdict: Verdict) -> list[dict[str, str]]:
-    """A verdict's reasons, JSON-ready, as status and messages show them."""
-    return [
-        {
-            "text": reason.text, "cause": reason.cause, "kind": reason.kind, "hint": reason.hint,
-            "condition": reason.condition,
-            "tag": reason.subject[4:] if reason.subject.startswith("tag/") else "",
-            "source": reason.subject[7:] if reason.subject.startswith("source/") else "",
-        }
-        for reason in verdict.reasons
-    ]
-
-
-def _verdict_event(
-    name: str, version: str, verdict: Verdict, before: Verdict | None, time_ns: int
-) -> Event:
-    data = {
-        "verdict": verdict.verdict, "was": before.verdict if before else "",
-        "version": version, "reasons": reasons_of(verdict),
-    }
-    return Event("verdict", time_ns, f"model/{name}", data)

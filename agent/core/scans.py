@@ -31,23 +31,29 @@ class ModelScans:
         self, index: int, model: ModelSpec, row_of: Mapping[str, int], tags: Mapping[str, TagSpec]
     ) -> None:
         self.index, self.model = index, model
+        self._row_of, self._specs = row_of, tags
         self._tags = [row_of[name] for name in model.inputs]
         self._params = np.zeros(len(model.inputs), scan_kernel.PARAMS)
-        inputs = model.baseline.modes[0].inputs
-        for column, name in enumerate(model.inputs):
-            item, tag = inputs[column], tags[name]
-            silence = max(tag.max_silence_ns, 2 * model.scan_ns)
-            self._params[column] = (
-                row_of[name], item.centre, 1.0 / item.scale,
-                np.iinfo(np.int64).max // 2 if tag.by_exception else silence,
-                int(name in model.required),
-            )
         self._state = np.zeros(len(model.inputs), scan_kernel.STATE)
         # anchor ns (0: none yet), index of the next scan, good scans in a row, scans so far
         self._grid = np.zeros(4, np.int64)
         self._ring = np.zeros((RECENT, len(model.inputs)))
         self._block: tuple[Float64, int] = (np.zeros((0, len(model.inputs))), 0)
-        self.joint = JointCharts(index, model)
+        self.use_mode(0)
+
+    def use_mode(self, mode: int) -> None:
+        """Judge by this mode's baseline from now on; the joint charts start anew."""
+        model = self.model
+        inputs = model.baseline.modes[mode].inputs
+        for column, name in enumerate(model.inputs):
+            item, tag = inputs[column], self._specs[name]
+            silence = max(tag.max_silence_ns, 2 * model.scan_ns)
+            self._params[column] = (
+                self._row_of[name], item.centre, 1.0 / item.scale,
+                silence, int(name in model.required),
+            )
+        self._mode = mode
+        self.joint = JointCharts(self.index, model, mode)
 
     @property
     def count(self) -> int:
@@ -66,8 +72,8 @@ class ModelScans:
             return 0
         return int(self._grid[0] + (self._grid[1] - 1) * self.model.scan_ns)
 
-    def fold(self, series: Series, since_ns: int, until_ns: int) -> list[Flag]:
-        """Take samples in; judge every scan in [since, until)."""
+    def fold(self, series: Series, until_ns: int, *, masked: bool = False) -> list[Flag]:
+        """Take samples in; judge every scan before `until_ns`, none where `masked`."""
         if self._grid[0] == 0:
             first = self._first_arrival(series)
             if first is None:
@@ -82,6 +88,8 @@ class ModelScans:
             series.quality, first_ns, self.model.scan_ns, z, good,
         )
         self._block = (z, first_ns)
+        if masked:
+            good[:] = 0
         if not m:
             return []
         times = first_ns + np.arange(m, dtype=np.int64) * self.model.scan_ns
@@ -102,6 +110,9 @@ class ModelScans:
     def _assess(self, good: np.ndarray[Any, Any], times: np.ndarray[Any, Any]) -> list[Flag]:
         flags = []
         run = int(self._grid[2])
+        if run >= ENOUGH and (good & 1).all():
+            self._grid[2] = run + len(good)
+            return []
         for is_good, time_ns in zip((good & 1).tolist(), times.tolist(), strict=True):
             before = run
             run = run + 1 if is_good else 0
@@ -121,19 +132,18 @@ class ModelScans:
         return np.concatenate([ring, z[:k]])[-RECENT:]
 
     def restart(self, time_ns: int) -> None:
-        """No scans were made until `time_ns`; evidence starts anew."""
+        """No scans were made until `time_ns`; evidence starts anew, no value is held over it."""
         self._grid[2] = 0
+        self._state["usable"] = 0
         if self._grid[0]:
             passed = time_ns - int(self._grid[0])
             self._grid[1] = max(int(self._grid[1]), -(-passed // self.model.scan_ns))
 
     def renew(self) -> None:
-        """Forget all but the grid: the baseline is another."""
-        self._state[...] = np.zeros((), self._state.dtype)
+        """Forget what was judged, but neither the grid nor the values held: a new baseline."""
         self._ring[...] = 0.0
         self._grid[2:] = 0
-        for array in self.joint.arrays().values():
-            array[...] = np.zeros((), array.dtype)
+        self.joint = JointCharts(self.index, self.model, self._mode)
 
     def remember(self) -> None:
         """Take the last fold's scans into the ring; called after judgement."""

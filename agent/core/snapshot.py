@@ -24,7 +24,7 @@ ENGINE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """One array of the state; `axis` says what its first axis counts: ``row``, ``tag`` or ``""``."""
+    """One array of the state; `axis` says what its rows are: ``row``, ``tag`` or nothing: ``""``."""
 
     name: str
     axis: str
@@ -35,7 +35,9 @@ def _layout(array: np.ndarray[Any, Any]) -> str:
     return json.dumps(np.lib.format.dtype_to_descr(array.dtype))
 
 
-def dump(arrays: Sequence[Lasting], keys: Mapping[str, list[str]], facts: Mapping[str, Any]) -> bytes:
+def dump(
+    arrays: Sequence[Lasting], keys: Mapping[str, list[str]], facts: Mapping[str, Any]
+) -> bytes:
     """State as bytes; `keys` gives the keys of axes ``row`` and ``tag``, `facts` is JSON-ready."""
     header = {
         "engine": ENGINE_VERSION,
@@ -58,32 +60,49 @@ def load(
     """Fill `arrays` in place; the facts, and the names of arrays that start anew.
 
     Raises:
-        StoreError: not a snapshot of this engine version.
+        StoreError: damaged, or not a snapshot of this engine version; `arrays` are as before.
     """
     if data[:4] != MAGIC:
         raise StoreError("reading snapshot", "engine state", "not a snapshot of this program")
-    (length,) = struct.unpack_from("<I", data, 4)
-    header = json.loads(data[8 : 8 + length])
-    if header["engine"] != ENGINE_VERSION:
+    try:
+        (length,) = struct.unpack_from("<I", data, 4)
+        header = json.loads(data[8 : 8 + length])
+        version = header["engine"]
+        stored = _stored(data, 8 + length, header) if version == ENGINE_VERSION else {}
+    except (KeyError, TypeError, ValueError, struct.error) as error:
         raise StoreError(
-            "reading snapshot", "engine state", f"engine version {header['engine']}",
+            "reading snapshot", "engine state", f"damaged: {error!r}",
+            "the state starts anew from the journal",
+        ) from error
+    if version != ENGINE_VERSION:
+        raise StoreError(
+            "reading snapshot", "engine state", f"engine version {version}",
             "the state starts anew from the journal",
         )
-    stored: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
-    place = 8 + length
-    for item in header["arrays"]:
-        descr = json.loads(item["layout"])
-        layout = np.lib.format.descr_to_dtype(_tuples(descr))
-        count = int(np.prod(item["shape"], dtype=np.int64))
-        array = np.frombuffer(data, layout, count, place).reshape(item["shape"])
-        place += array.nbytes
-        stored[item["name"]] = (item["layout"], array)
     fresh = [
         item.name
         for item in arrays
         if not _fill(item, stored.get(item.name), header["keys"], keys)
     ]
     return header["facts"], fresh
+
+
+def _stored(
+    data: bytes, place: int, header: Mapping[str, Any]
+) -> dict[str, tuple[str, np.ndarray[Any, Any]]]:
+    """Every array in the snapshot, by name, with its layout; nothing may be left over."""
+    found: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
+    for item in header["arrays"]:
+        layout = np.lib.format.descr_to_dtype(_tuples(json.loads(item["layout"])))
+        count = int(np.prod(item["shape"], dtype=np.int64))
+        if place + count * layout.itemsize > len(data):
+            raise ValueError(f"array {item['name']} is cut short")
+        array = np.frombuffer(data, layout, count, place).reshape(item["shape"])
+        place += array.nbytes
+        found[item["name"]] = (item["layout"], array)
+    if place != len(data):
+        raise ValueError(f"{len(data) - place} bytes too many")
+    return found
 
 
 def _tuples(descr: Any) -> Any:

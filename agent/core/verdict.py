@@ -3,8 +3,8 @@
 | when | verdict |
 |---|---|
 | a required input lost, bad, silent, out of service; too few good scans | unassessable |
-| a confirmed integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
-| out of trained range, a shift pending or of the process, provisional, an optional input lost | caution |
+| integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
+| out of trained range, shift pending or of the process, provisional, optional lost | caution |
 | none of these | trusted |
 
 Every verdict carries `valid_until`; past it, it reads as unassessable everywhere.
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from agent.types import Event
 
 ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _CONFIRMED = frozenset({"integration", "sensor", "model"})
@@ -30,7 +32,11 @@ PROVISIONAL_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One active condition as a verdict sees it; `required` says whether it hits a required input."""
+    """One active condition as a verdict sees it.
+
+    `required` says whether it hits a required input, `lost` that nothing usable arrives right now,
+    whatever the condition is called.
+    """
 
     condition: str
     subject: str
@@ -40,6 +46,7 @@ class Concern:
     hint: str
     required: bool
     provisional: bool
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Verdict:
 
 def grade(concern: Concern) -> str:
     """The verdict that one concern alone brings about (the table's rows)."""
-    if concern.kind in LOST_KINDS:
+    if concern.lost or concern.kind in LOST_KINDS:
         return "unassessable" if concern.required else "caution"
     hard = concern.cause in _CONFIRMED and concern.required
     if concern.subject.startswith("model/"):
@@ -62,7 +69,7 @@ def grade(concern: Concern) -> str:
     return "untrusted" if hard else "caution"
 
 
-def judge(concerns: Sequence[Concern], assessed: bool, waiting: str) -> Verdict:
+def judge(concerns: Sequence[Concern], waiting: str, *, assessed: bool) -> Verdict:
     """The verdict over all concerns; `waiting` says why there is no assessment yet."""
     graded = sorted(
         ((grade(concern), concern) for concern in concerns),
@@ -73,3 +80,37 @@ def judge(concerns: Sequence[Concern], assessed: bool, waiting: str) -> Verdict:
         pending = Concern("", "model", "waiting", "unknown", waiting, "", True, False)
         return Verdict("unassessable", (pending, *(concern for _, concern in graded)))
     return Verdict(worst, tuple(concern for _, concern in graded))
+
+
+def same_to_read(a: Verdict, b: Verdict) -> bool:
+    """Whether a person would read the same: the verdict, and what each reason is about."""
+    if a.verdict != b.verdict or len(a.reasons) != len(b.reasons):
+        return False
+    return all(
+        (x.subject, x.kind, x.cause) == (y.subject, y.kind, y.cause)
+        for x, y in zip(a.reasons, b.reasons, strict=True)
+    )
+
+
+def reasons_of(verdict: Verdict) -> list[dict[str, str]]:
+    """A verdict's reasons, JSON-ready, as status and messages show them."""
+    return [
+        {
+            "text": reason.text, "cause": reason.cause, "kind": reason.kind, "hint": reason.hint,
+            "condition": reason.condition,
+            "tag": reason.subject[4:] if reason.subject.startswith("tag/") else "",
+            "source": reason.subject[7:] if reason.subject.startswith("source/") else "",
+        }
+        for reason in verdict.reasons
+    ]
+
+
+def verdict_event(
+    name: str, version: str, verdict: Verdict, before: Verdict | None, time_ns: int
+) -> Event:
+    """The event that tells of a verdict that changed, or of its reasons."""
+    data = {
+        "verdict": verdict.verdict, "was": before.verdict if before else "",
+        "version": version, "reasons": reasons_of(verdict),
+    }
+    return Event("verdict", time_ns, f"model/{name}", data)

@@ -10,7 +10,6 @@ linear in the threshold, and is extrapolated to the rate asked for.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2
 
 from agent.types import Float64
 
@@ -18,19 +17,20 @@ CHAINS = 1000
 STEPS = 1500
 RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
 _LAGS = 4  # blocks over which neighbours are still correlated
-_MEAN_ALLOWED = 1.0  # standard errors
-_VARIANCE_ALLOWED = 0.16  # lower quantile
 
 
-def allowance(blocks: float) -> tuple[float, float]:
-    """What a record of so many blocks leaves open: (added to k, factor on ln ARL).
+def allowance(log_arl: float, k: float, blocks: float, freedom: float) -> tuple[float, float]:
+    """What the length of the record leaves open: (added to k, factor on ln ARL).
 
-    The mean is known to 1 / sqrt(blocks) of a block's deviation, and twice that is added to k. The
-    variance has about `blocks` degrees of freedom, and the exponent of the alarm rate is inversely
-    proportional to it.
+    An alarm rate of exp(-ln ARL) is meant to hold on average over records of this length. The rate
+    goes as exp(-2 k h / variance). With the variance known to `freedom` degrees of freedom, the
+    mean of that over a chi-square is as wanted when ln ARL is raised by the factor; with the mean
+    known to 1 / sqrt(blocks) of a block's deviation, the mean over a normal error of it is as wanted
+    when k is widened.
     """
-    blocks = max(blocks, 2.0)
-    return _MEAN_ALLOWED / np.sqrt(blocks), float(blocks / chi2.ppf(_VARIANCE_ALLOWED, blocks))
+    open_ = min(2.0 * log_arl / max(freedom, 2.0), 4.0)
+    factor = float(np.expm1(open_) / open_)
+    return 0.5 * log_arl * factor / (max(blocks, 2.0) * k), factor
 
 
 def lags(pool: Float64, block: int) -> list[float]:

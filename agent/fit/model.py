@@ -16,6 +16,7 @@ from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.csv_data import Table
 from agent.fit.budget import ModelLoad, Share, divide
 from agent.fit.joint import JointFit, fit_joint
+from agent.fit.modes import split
 from agent.fit.univariate import ENOUGH_TAU, InputFit, fit_input
 from agent.types import Float64
 
@@ -68,24 +69,73 @@ def fit_model(
         FieldwardenError: a column is missing.
     """
     model = configuration.models[name]
-    part = table.select(model.inputs)
+    wanted = [*model.inputs, *([model.mode.tag] if model.mode else [])]
+    part = table.select(wanted)
+    values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
+    modes, mask = [("", None, values)], 0
+    if model.mode is not None:
+        found, mask = split(part.column(model.mode.tag), values, model.mode.names, name)
+        modes = [(item.name, item.code, item.series(values)) for item in found]
     tell = progress or (lambda what, done, of: None)
-    steps = len(model.inputs) + 1
     share = shares(configuration, table.interval_ns)[name]
+    steps = _Steps(tell, len(modes) * (len(model.inputs) + 1))
+    fitted = [
+        _fit_mode(configuration, name, mode, code, rows, table.interval_ns, share, steps)
+        for mode, code, rows in modes
+    ]
+    tell("done", steps.of, steps.of)
+    return _report(configuration, name, table, fitted, mask, share, record)
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Counts what has been done, for the progress bar."""
+
+    tell: Progress
+    of: int
+    done: int = 0
+
+    def step(self, what: str) -> None:
+        self.tell(what, self.done, self.of)
+        self.done += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """One mode's fits: of every input, and of all of them jointly."""
+
+    mode: ModeBaseline
+    inputs: list[InputFit]
+    joint: JointFit
+
+
+def _fit_mode(  # noqa: PLR0913 plain facts of one mode
+    configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
+    interval_ns: int, share: Share, steps: _Steps,
+) -> _Fitted:  # fmt: skip
+    model = configuration.models[name]
     fits: list[InputFit] = []
     for position, tag in enumerate(model.inputs):
-        tell(tag, position, steps)
-        column = np.ascontiguousarray(part.column(tag))
+        steps.step(f"{tag} {mode}".strip())
+        column = np.ascontiguousarray(values[:, position])
         fits.append(
-            fit_input(column, interval_ns=table.interval_ns, arl=share.inputs[position], name=tag)
+            fit_input(column, interval_ns=interval_ns, arl=share.inputs[position], name=tag)
         )
-    tell("relations between inputs", len(model.inputs), steps)
+    steps.step("relations between inputs")
     joint = fit_joint(
-        _standardised(part.values, fits), model.inputs, interval_ns=table.interval_ns,
-        arl=share.joint,
+        _standardised(values, fits), model.inputs, interval_ns=interval_ns, arl=share.joint
     )
-    tell("done", steps, steps)
-    return _report(configuration, name, table, fits, joint, share, record)
+    inputs = tuple(
+        InputBaseline(
+            tag=tag, unit=configuration.tags[tag].unit, centre=item.centre, scale=item.scale,
+            noise=item.noise, interval_ns=item.interval_ns, tau=item.tau, n_eff=item.n_eff,
+            trained=item.trained, edges=item.edges, longest_gap=item.longest_gap,
+            r2=float(joint.relations[position].r2), provisional=item.provisional,
+            detectors=item.detectors,
+        )
+        for position, (tag, item) in enumerate(zip(model.inputs, fits, strict=True))
+    )
+    return _Fitted(ModeBaseline(mode, code, inputs, joint.to_json()), fits, joint)
 
 
 def shares(configuration: Configuration, interval_ns: int) -> dict[str, Share]:
@@ -103,41 +153,42 @@ def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
     return np.ascontiguousarray((values - centre) / scale)
 
 
-def _report(
-    configuration: Configuration, name: str, table: Table, fits: list[InputFit], joint: JointFit,
+def _report(  # noqa: PLR0913 plain facts of one fit
+    configuration: Configuration, name: str, table: Table, fitted: list[_Fitted], mask: int,
     share: Share, record: str,
-) -> FitReport:
+) -> FitReport:  # fmt: skip
     model = configuration.models[name]
-    inputs = tuple(
-        InputBaseline(
-            tag=tag, unit=configuration.tags[tag].unit, centre=item.centre, scale=item.scale,
-            noise=item.noise, interval_ns=item.interval_ns, tau=item.tau, n_eff=item.n_eff,
-            trained=item.trained, edges=item.edges, longest_gap=item.longest_gap,
-            r2=float(joint.relations[position].r2), provisional=item.provisional, detectors=item.detectors,
-        )
-        for position, (tag, item) in enumerate(zip(model.inputs, fits, strict=True))
-    )
-    short = [(tag, item) for tag, item in zip(model.inputs, fits, strict=True) if item.provisional]
-    text = _provisional_text(short, table.interval_ns)
+    short = [
+        (tag, item)
+        for one in fitted
+        for tag, item in zip(model.inputs, one.inputs, strict=True)
+        if item.provisional
+    ]
     baseline = Baseline(
         model=name, model_version=model.version, interval_ns=table.interval_ns,
-        modes=(ModeBaseline("", None, inputs, joint.to_json()),),
-        provisional=bool(short), provisional_text=text, mask_ns=0,
+        modes=tuple(one.mode for one in fitted), provisional=bool(short),
+        provisional_text=_provisional_text(short, table.interval_ns),
+        mask_ns=mask * table.interval_ns,
         facts={
             "rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
-            "to_ns": int(table.time_ns[-1]), "record": record, "false_alarms": configuration.gateway.false_alarms,
+            "to_ns": int(table.time_ns[-1]), "record": record,
+            "false_alarms": configuration.gateway.false_alarms,
         },
     )
-    per_chart = configuration.gateway.false_alarms_per_ns * _MONTH_NS
+    per_month = configuration.gateway.false_alarms_per_ns * _MONTH_NS
     charts = sum(s.charts for s in shares(configuration, table.interval_ns).values())
+    each = per_month / charts
     rows = tuple(
-        _row(tag, baseline.modes[0].inputs[i], fits[i], per_chart * len(fits[i].detectors) / charts)
-        for i, tag in enumerate(model.inputs)
+        _row(f"{item.tag} [{one.mode.name}]" if one.mode.name else item.tag, item, fit,
+             each * len(fit.detectors))
+        for one in fitted
+        for item, fit in zip(one.mode.inputs, one.inputs, strict=True)
     )
-    joint_charts = share.charts - sum(len(item.detectors) for item in fits)
-    return FitReport(
-        baseline, rows, per_chart * joint_charts / charts, per_chart, (*table.notes, *joint.notes)
-    )
+    joint_charts = share.charts - sum(len(fit.detectors) for fit in fitted[0].inputs)
+    notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
+    if mask:
+        notes.append(f"changes of mode are masked for {mask * table.interval_ns / 1e9:.3g} s")
+    return FitReport(baseline, rows, each * joint_charts, per_month, tuple(notes))
 
 
 def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitRow:

@@ -28,6 +28,7 @@ LEVEL_BLOCK = 0.5  # of a decorrelation time: 2 tau
 DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 2.0
 NOISE_K = 1.0
+_FREEDOM = 0.8  # degrees of freedom of the long-run variance per decorrelation block (measured)
 _MIN_BLOCK = 8
 _MIN_NOISE_BLOCK = 32
 _FEWEST_BLOCKS = 16
@@ -207,7 +208,8 @@ def _level(
     sums = np.concatenate([[0.0], np.cumsum(record.z)])
     means = (sums[block:] - sums[:-block]) / block
     deviation = np.sqrt(moves.long_run / block)
-    fitted = _chart(means - means.mean(), deviation, n / block, block, shift / 2 / deviation, arl, rng)
+    known = (n / block, _FREEDOM * n / max(moves.block, 1.0))
+    fitted = _chart(means - means.mean(), deviation, known, block, shift / 2 / deviation, arl, rng)
     return fitted | {"centre": 0.0, "clip": clip}
 
 
@@ -229,19 +231,23 @@ def _noise(
     apart = roots - centre
     spread = float(np.mean(apart**2))
     deviation = np.sqrt(spread + 2 * sum(bootstrap.lags(apart, block)))
-    fitted = _chart(apart, deviation, n / block, block, NOISE_K, arl, rng)
+    known = (n / block, n / block)
+    fitted = _chart(apart, deviation, known, block, NOISE_K, arl, rng)
     return fitted | {"centre": centre, "clip": clip, "gap_ns": int(GAP * interval_ns)}
 
 
 def _chart(
-    apart: Float64, deviation: float, blocks: float, block: int, k: float, arl: float,
-    rng: np.random.Generator,
+    apart: Float64, deviation: float, known: tuple[float, float], block: int, k: float,
+    arl: float, rng: np.random.Generator,
 ) -> dict[str, float]:  # fmt: skip
-    """Parameters of a CUSUM on block statistics; `apart` float64[offsets], from their centre."""
-    wider, factor = bootstrap.allowance(blocks)
+    """Parameters of a CUSUM on block statistics; `apart` float64[offsets], from their centre.
+
+    `known`: blocks that the centre, and degrees of freedom that the deviation was estimated from.
+    """
+    log_arl = float(np.log(max(2 * arl / block, 2.0)))
+    wider, factor = bootstrap.allowance(log_arl, k, *known)
     series = bootstrap.resample(apart, block, rng)
-    log_arl = np.log(max(2 * arl / block, 2.0)) * factor
-    h_up, h_down = bootstrap.thresholds(series, k, log_arl)
+    h_up, h_down = bootstrap.thresholds(series, k, log_arl * factor)
     return {
         "block": block, "inverse_sd": 1.0 / deviation, "k": k + wider, "h_up": h_up,
         "h_down": h_down,

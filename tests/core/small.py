@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
+from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
-from agent.types import Block, Float64, Quality
+from agent.types import Block, Entry, Event, Float64, Quality
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -72,3 +77,112 @@ def block(
         (column + 1).astype(np.int32), arrival.copy(), arrival, values[row, column],
         marks[row, column],
     )
+
+
+# --- anything else than rows of a table ---------------------------------------------------------
+
+
+def samples(
+    rows: list[tuple[float, str, float, int]], *, sequence: int = 1, sealed: float | None = None
+) -> Block:
+    """A block of (arrival in seconds after START, tag, value, quality) in order of arrival."""
+    arrival = np.array([START + round(second * SECOND) for second, *_ in rows], np.int64)
+    last = int(arrival[-1]) + 1 if len(rows) else START
+    return Block(
+        sequence, last if sealed is None else START + round(sealed * SECOND),
+        np.array([TAGS.index(tag) + 1 for _, tag, _, _ in rows], np.int32),
+        arrival.copy(), arrival, np.array([value for _, _, value, _ in rows], np.float64),
+        np.array([quality for *_, quality in rows], np.uint16),
+    )
+
+
+def tick(second: float, sequence: int = 1) -> Block:
+    """Nothing arrived before `second`."""
+    return samples([], sequence=sequence, sealed=second)
+
+
+def cut(whole: Block, ends_ns: Iterable[int], *, first: int = 1) -> list[Block]:
+    """The same samples in blocks sealed at `ends_ns` and at the end of the whole."""
+    blocks, start = [], 0
+    for end in [*sorted({end for end in ends_ns if end < whole.sealed_ns}), whole.sealed_ns]:
+        stop = int(np.searchsorted(whole.arrival_ns, end))
+        part = slice(start, stop)
+        blocks.append(
+            Block(first + len(blocks), end, whole.tag[part], whole.source_ns[part],
+                  whole.arrival_ns[part], whole.value[part], whole.quality[part])
+        )
+        start = stop
+    return blocks
+
+
+@dataclass
+class Told:
+    """All that an engine said over some entries, as JSON lines, and its state at the end."""
+
+    events: list[str]
+    summaries: list[str]
+    state: bytes
+
+
+def tell(engine: Engine, entries: Iterable[Entry]) -> Told:
+    """Fold entries; the state is taken as if the last entry's number were 0, to compare cuts."""
+    events, summaries = [], []
+    for entry in entries:
+        outcome = engine.step(entry)
+        events += [
+            json.dumps([e.kind, e.time_ns, e.subject, e.data], sort_keys=True, allow_nan=False)
+            for e in outcome.events
+        ]
+        summaries += [json.dumps(s, sort_keys=True, allow_nan=False) for s in outcome.summaries]
+    return Told(events, summaries, state_of(engine))
+
+
+def state_of(engine: Engine) -> bytes:
+    """The snapshot of an engine but for the number of its last entry."""
+    sequence, engine.sequence = engine.sequence, 0
+    try:
+        return engine.snapshot()
+    finally:
+        engine.sequence = sequence
+
+
+def events_of(engine: Engine, entries: Iterable[Entry]) -> list[Event]:
+    return [event for entry in entries for event in engine.step(entry).events]
+
+
+def conditions(events: Iterable[Event]) -> list[tuple[str, str, str]]:
+    """(change, subject, kind) of every condition event."""
+    return [
+        (e.data["change"], e.subject, e.data["kind"]) for e in events if e.kind == "condition"
+    ]
+
+
+def verdicts(events: Iterable[Event]) -> list[str]:
+    return [event.data["verdict"] for event in events if event.kind == "verdict"]
+
+
+def eventful(n: int = 400, seed: int = 1, *, swapped: bool = True) -> Block:
+    """Noise with a stuck `a`, a shifted `b`, spikes, bad quality, gaps, and rows left out."""
+    rng = np.random.default_rng(seed)
+    values, quality = normal(n, seed), np.zeros((n, len(TAGS)), np.uint16)
+    values[60:100, 0] = values[60, 0]
+    values[120:180, 1] += 4.0
+    values[200:230:7, 2] += 20.0
+    values[240:250, :] = np.nan  # all sources silent
+    values[260:275, 1:] = np.nan  # all of source two silent
+    quality[290:300, 2] = Quality.BAD
+    quality[300:303, 0] = Quality.COMMUNICATION_LOST
+    values[300:303, 0] = np.nan
+    values[310, 1] = np.inf
+    values[312, 1] = 5000.0  # beyond the physical range
+    values[rng.random((n, len(TAGS))) < 0.03] = np.nan
+    values[350:, 0] = values[350:, 0] * 1.8 + 32.0
+    whole = block(values, quality=quality)
+    if not swapped:
+        return whole
+    # a notification: some rows arrive together with the row after them
+    late = (whole.arrival_ns // SECOND) % 5 == 0
+    arrival = whole.arrival_ns + np.where(late, SECOND, 0)
+    order = np.argsort(arrival, kind="stable")
+    return Block(1, int(arrival[-1]) + SECOND, whole.tag[order], whole.source_ns[order],
+                 arrival[order], whole.value[order], whole.quality[order])

@@ -3,8 +3,10 @@
 Three things happen per input, in this order:
 - a sample with a `NOT_USABLE` bit is dropped, so that no bad sample can move a detector's state;
 - samples closer than half the training interval are thinned, so that one sample in service is one
-  row of training. The step between samples is the source's own where its clock advances, else the
-  arrival's: a notification with ten values has one arrival time;
+  row of training. The step between samples is the source's own where its clock advances plausibly,
+  else the arrival's: a notification with ten values has one arrival time. Samples of one arrival
+  whose source clock leaps ahead (a value missing in between, a clock that was set) count as one
+  interval apart;
 - for report-by-exception tags the last value is restated at the training interval (`HELD`): after
   silence of `hold_delay_ns`, or when a later sample shows that intervals passed without a change.
 
@@ -60,7 +62,9 @@ def capacity(params, state, starts, arrival, until_ns):  # type: ignore[no-untyp
                 if starts[tag + 1] > starts[tag]:
                     first = arrival[starts[tag]]
             span = until_ns - first + params[row]["hold_delay_ns"]
-            total += span // interval + 2 + (starts[tag + 1] - starts[tag])
+            # A plausible step is at most the time passed + delay + 1.5 intervals: so many more.
+            each = params[row]["hold_delay_ns"] // interval + 3
+            total += span // interval + 2 + (starts[tag + 1] - starts[tag]) * each
     return total
 
 
@@ -106,8 +110,10 @@ def admit(  # type: ignore[no-untyped-def]
                 continue
             passed = arrival[j] - last_arrival
             step = source[j] - last_source
-            if step <= 0 or step > passed + delay + interval:
+            if step <= 0:
                 step = passed
+            elif step > passed + delay + interval + interval // 2:
+                step = passed if passed > 0 else interval
             if seen == 1 and 2 * step < interval and 2 * passed < interval:
                 continue
             if delay > 0 and seen == 1 and usable == 1:

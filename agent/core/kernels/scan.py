@@ -12,7 +12,7 @@ import numpy as np
 from agent.core.kernels.base import kernel
 from agent.types import NOT_USABLE
 
-STATE = np.dtype([("z", np.float64), ("usable", np.int64), ("last_ns", np.int64)])
+STATE = np.dtype([("value", np.float64), ("usable", np.int64), ("last_ns", np.int64)])
 PARAMS = np.dtype(
     [
         ("tag", np.int64),
@@ -30,7 +30,8 @@ _CLIP = 1e9
 def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_z, out_good):  # type: ignore[no-untyped-def]
     """Fill `out_z` float64[m, d] and `out_good` uint8[m]; the state takes all samples in.
 
-    `out_good` bit 0: every required input usable; bit 1: every input usable.
+    `out_z` comes with zeros, which stay where an input never had a value. `out_good` bit 0: every
+    required input usable; bit 1: every input usable.
     """
     m = out_z.shape[0]
     for k in range(m):
@@ -41,7 +42,7 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
         inverse = params[column]["inverse_scale"]
         silence = params[column]["max_silence_ns"]
         required = params[column]["required"]
-        z = state[column]["z"]
+        last_value = state[column]["value"]
         usable = state[column]["usable"]
         last = state[column]["last_ns"]
         j = starts[tag]
@@ -52,14 +53,15 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
                 if quality[j] & _UNUSABLE:
                     usable = 0
                 else:
-                    z = min(max((value[j] - centre) * inverse, -_CLIP), _CLIP)
+                    last_value = value[j]
                     usable = 1
                     last = arrival[j]
                 j += 1
             if k < m:
-                out_z[k, column] = z
+                if last > 0:
+                    out_z[k, column] = min(max((last_value - centre) * inverse, -_CLIP), _CLIP)
                 if usable == 0 or now - last > silence:
                     out_good[k] &= np.uint8(0) if required == 1 else np.uint8(1)
-        state[column]["z"] = z
+        state[column]["value"] = last_value
         state[column]["usable"] = usable
         state[column]["last_ns"] = last

@@ -42,7 +42,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         for j in range(starts[row], starts[row + 1]):
             if quality[j] & _NO_NEWS:
                 continue
-            if arrival[j] > last_arrival and last_arrival > 0:
+            if arrival[j] > last_arrival > 0:
                 if source[j] > last_source:
                     run = 0
                     good_run += 1
