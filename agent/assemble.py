@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.baseline_file import read_baseline
-from agent.config import Configuration, Model, ModbusSource, OpcUaSource
+from agent.config import Configuration, ModbusSource, Model, OpcUaSource
 from agent.core.baseline import Baseline
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.errors import BaselineError

@@ -50,7 +50,7 @@ def status_document(
         "version": __version__, "boot": around.boot, "sequence": engine.sequence,
         "time_ns": engine.time_ns, "started_ns": around.started_ns,
         "models": _models(configuration, engine), "sources": list(around.sources),
-        "tags": _tags(engine, history), "conditions": _conditions(engine),
+        "tags": _tags(engine, history=history), "conditions": _conditions(engine),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process),
     }
@@ -98,7 +98,7 @@ def _inputs(engine: Engine, model: int) -> list[dict[str, Any]]:
     return made
 
 
-def _tags(engine: Engine, history: bool) -> list[dict[str, Any]]:
+def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
     latest = engine.latest()
     made = []
     for row, tag in enumerate(engine.spec.tags):

@@ -1,4 +1,4 @@
-"""The feeds: every configured source, running, replaced one by one when the configuration changes."""
+"""The feeds: every configured source, running; replaced one by one when the file changes."""
 
 from __future__ import annotations
 

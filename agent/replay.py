@@ -23,6 +23,7 @@ from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
 from agent.csv_data import Table, read_table
 from agent.errors import FieldwardenError
+from agent.store import Reader
 from agent.types import Block, Entry, Event
 
 _ROWS_AT_ONCE = 512
@@ -149,8 +150,6 @@ def _table(
 
 
 def _journal(configuration: Configuration, data: Path) -> tuple[EngineSpec, Iterator[Entry]]:
-    from agent.store import Reader
-
     reader = Reader(data)
     ids = reader.tag_ids()
     missing = sorted(set(configuration.tags) - set(ids))

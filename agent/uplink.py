@@ -1,4 +1,4 @@
-"""The way to central ops: the forwarder of a configured upstream, or nothing where there is none."""
+"""The way to central ops: the forwarder of a configured upstream, or nothing without one."""
 
 from __future__ import annotations
 

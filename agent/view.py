@@ -49,7 +49,7 @@ class View:
 
     def events(self, limit: int, kind: str | None) -> list[Mapping[str, Any]]:
         """The newest events of a kind, newest first."""
-        return self._agent.reader.events(limit, kind)
+        return list(self._agent.reader.events(limit, kind))
 
     async def command(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Journal a person's command; returns once it is committed."""

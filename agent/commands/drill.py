@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Draw the result as PNG or SVG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def command(  # noqa: PLR0913 one argument an option
+def command(
     config: Path, model: str | None, data: Path | None, repeats: int, seed: int,
     picture: Path | None, *, as_json: bool,
 ) -> None:  # fmt: skip
@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913 one argument an option
         calm = quiet(spec, table)
         done = trials(
             spec,
-            index,
+            0,
             table,
             repeats=repeats,
             seed=seed,

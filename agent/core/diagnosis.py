@@ -131,13 +131,13 @@ def _transport(evidence: Evidence) -> Diagnosis | None:
 
 def _integration(evidence: Evidence) -> Diagnosis | None:
     """A jump that a unit, scale or sign change explains, or a swap with another tag."""
-    if evidence.swapped_with:
+    conversion = explain_jump(evidence)
+    if evidence.swapped_with and not (conversion and conversion[0]):
         return Diagnosis(
             "swapped tags", "integration",
             f"{evidence.tag} and {evidence.swapped_with} carry each other's values",
             "compare the address lists: two addresses were exchanged", 8,
         )
-    conversion = explain_jump(evidence)
     if conversion is None:
         return None
     before, after = conversion

@@ -256,7 +256,7 @@ class Judge:
                 continue
             concerns = self._concerns.of(model.name, self.conditions.active, self._out_of_service)
             verdict = judge(
-                concerns, model.name in self._assessed, self._waiting(index, time_ns)
+                concerns, self._waiting(index, time_ns), assessed=model.name in self._assessed
             )
             before = self.verdicts.get(model.name)
             if before is not None and same_to_read(before, verdict):

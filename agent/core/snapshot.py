@@ -24,7 +24,7 @@ ENGINE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """One array of the state; `axis` says what its rows are: ``row``, ``tag`` or nothing: ``""``."""
+    """One array of the state; `axis` says what its rows are: ``row``, ``tag`` or nothing."""
 
     name: str
     axis: str

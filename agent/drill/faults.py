@@ -1,7 +1,7 @@
 """Faults put into recorded normal data: pure functions of columns, one row of `FAULTS` a kind.
 
-`sd` is the standard deviation of the training record, `noise` that of its first differences / sqrt 2,
-so sizes mean the same on every input.
+`sd` is the standard deviation of the training record, `noise` that of its first differences over
+sqrt 2, so sizes mean the same on every input.
 """
 
 from __future__ import annotations
@@ -37,7 +37,16 @@ def recording(time_ns: Int64, values: Float64) -> Recording:
     return Recording(time_ns, values.copy(), quality, source)
 
 
-Inject = Callable[[Float64, float, InputBaseline, np.random.Generator], Float64]
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a fault of values needs to know besides them: its size, the input, and chance."""
+
+    size: float
+    item: InputBaseline
+    rng: np.random.Generator
+
+
+Inject = Callable[[Float64, Case], Float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +79,41 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-def _stuck(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+def _stuck(x: Float64, _: Case) -> Float64:
     return np.full_like(x, x[0])
 
 
-def _spikes(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
-    hit = rng.random(len(x)) < SPIKE_SHARE
+def _spikes(x: Float64, case: Case) -> Float64:
+    hit = case.rng.random(len(x)) < SPIKE_SHARE
     hit[0] = True
-    return x + np.where(hit, size * item.noise * rng.choice([-1.0, 1.0], len(x)), 0.0)
+    sign = case.rng.choice([-1.0, 1.0], len(x))
+    spiked: Float64 = x + np.where(hit, case.size * case.item.noise * sign, 0.0)
+    return spiked
 
 
-def _bias(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
-    return x + size * item.scale * rng.choice([-1.0, 1.0])
+def _bias(x: Float64, case: Case) -> Float64:
+    moved: Float64 = x + case.size * case.item.scale * case.rng.choice([-1.0, 1.0])
+    return moved
 
 
-def _drift(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+def _drift(x: Float64, case: Case) -> Float64:
     ramp = np.minimum(np.arange(len(x)) / 600.0, 1.0)
-    return x + size * item.scale * rng.choice([-1.0, 1.0]) * ramp
+    moved: Float64 = x + case.size * case.item.scale * case.rng.choice([-1.0, 1.0]) * ramp
+    return moved
 
 
-def _noise(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+def _noise(x: Float64, case: Case) -> Float64:
     # noise of sd n becomes size * n when independent noise of sqrt(size^2 - 1) n is added
-    return x + rng.normal(0.0, item.noise * np.sqrt(size * size - 1.0), len(x))
+    added = case.item.noise * float(np.sqrt(case.size**2 - 1.0))
+    return x + case.rng.normal(0.0, added, len(x))
 
 
-def _fahrenheit(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
+def _fahrenheit(x: Float64, _: Case) -> Float64:
     return x * 1.8 + 32.0
 
 
-def _scale(x: Float64, size: float, item: InputBaseline, rng: np.random.Generator) -> Float64:
-    return x * size
+def _scale(x: Float64, case: Case) -> Float64:
+    return x * case.size
 
 
 _VALUES: dict[str, Inject] = {
@@ -119,7 +133,7 @@ def inject(
     values, quality = normal.values.copy(), normal.quality.copy()
     source = normal.source_ns.copy()
     if fault.kind in _VALUES:
-        values[at:, column] = _VALUES[fault.kind](values[at:, column], fault.size, item, rng)
+        values[at:, column] = _VALUES[fault.kind](values[at:, column], Case(fault.size, item, rng))
     elif fault.kind == "swap" and other is not None:
         values[at:, [column, other]] = values[at:, [other, column]]
     elif fault.kind == "dropout":

@@ -72,13 +72,13 @@ def picture(rows: Sequence[Row], path: Path, title: str, seconds: float) -> None
         FieldwardenError: matplotlib is not installed.
     """
     try:
-        import matplotlib as mpl
+        import matplotlib as mpl  # noqa: PLC0415 only a picture needs it
     except ModuleNotFoundError as error:
         raise FieldwardenError(
             "drawing", str(path), "this needs matplotlib", "pip install 'fieldwarden[fit]'"
         ) from error
     mpl.use("agg")
-    from matplotlib import pyplot
+    import matplotlib.pyplot as plt  # noqa: PLC0415
 
     tags = list(dict.fromkeys(row.tag for row in rows))
     faults = list(dict.fromkeys(row.fault for row in rows))
@@ -86,9 +86,10 @@ def picture(rows: Sequence[Row], path: Path, title: str, seconds: float) -> None
     for row in rows:
         share[tags.index(row.tag), faults.index(row.fault)] = row.found
     size = (3.2 + 0.95 * len(faults), 2.0 + 0.36 * len(tags))
-    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
     # Blue to orange can be told apart by those who confuse red and green.
-    colours = mpl.colors.LinearSegmentedColormap.from_list("found", ["#d95f02", "#f5f0e6", "#2c7fb8"])
+    shades = ["#d95f02", "#f5f0e6", "#2c7fb8"]
+    colours = mpl.colors.LinearSegmentedColormap.from_list("found", shades)
     image = axes.imshow(share, cmap=colours, vmin=0, vmax=1, aspect="auto")
     for row in rows:
         strong = row.found >= 0.85 or row.found <= 0.15
@@ -102,7 +103,7 @@ def picture(rows: Sequence[Row], path: Path, title: str, seconds: float) -> None
     axes.set_title(title, fontsize=10, pad=12)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share found; number: median delay")
     figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _cell(row: Row, seconds: float) -> str:

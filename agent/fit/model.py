@@ -72,7 +72,8 @@ def fit_model(
     wanted = [*model.inputs, *([model.mode.tag] if model.mode else [])]
     part = table.select(wanted)
     values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
-    modes, mask = [("", None, values)], 0
+    modes: list[tuple[str, float | None, Float64]] = [("", None, values)]
+    mask = 0
     if model.mode is not None:
         found, mask = split(part.column(model.mode.tag), values, model.mode.names, name)
         modes = [(item.name, item.code, item.series(values)) for item in found]
@@ -109,7 +110,7 @@ class _Fitted:
     joint: JointFit
 
 
-def _fit_mode(  # noqa: PLR0913 plain facts of one mode
+def _fit_mode(
     configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
     interval_ns: int, share: Share, steps: _Steps,
 ) -> _Fitted:  # fmt: skip
@@ -153,7 +154,7 @@ def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
     return np.ascontiguousarray((values - centre) / scale)
 
 
-def _report(  # noqa: PLR0913 plain facts of one fit
+def _report(
     configuration: Configuration, name: str, table: Table, fitted: list[_Fitted], mask: int,
     share: Share, record: str,
 ) -> FitReport:  # fmt: skip

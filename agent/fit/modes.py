@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def split(
     """
     held = _held(mode)
     edges = np.concatenate([[0], np.nonzero(np.diff(held) != 0)[0] + 1, [len(held)]])
-    stays = [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    stays = [(int(a), int(b)) for a, b in pairwise(edges)]
     mask = _mask_rows(stays, held, values)
     found = []
     for code in sorted({float(held[start]) for start, _ in stays if not np.isnan(held[start])}):

@@ -226,7 +226,7 @@ def _noise(
     block = max(_MIN_NOISE_BLOCK, ceil(dynamics(square).block))
     block = max(1, min(block, n // _FEWEST_BLOCKS))
     sums = np.concatenate([[0.0], np.cumsum(square)])
-    roots = np.sqrt(np.maximum((sums[block:] - sums[:-block]) / block, 0.0))
+    roots = np.maximum((sums[block:] - sums[:-block]) / block, 0.0) ** 0.25
     centre = float(roots.mean())
     apart = roots - centre
     spread = float(np.mean(apart**2))

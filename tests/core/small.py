@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
-from agent.types import Block, Entry, Event, Float64, Quality
+from agent.types import Block, Command, Entry, Event, Float64, Quality
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -39,22 +40,48 @@ def input_baseline(tag: str, *, centre: float = 0.0, scale: float = 1.0) -> Inpu
     )
 
 
-def spec(*, by_exception: bool = False, optional: tuple[str, ...] = ()) -> EngineSpec:
-    baseline = Baseline(
+def baseline(
+    tags: tuple[str, ...] = TAGS, *, digest: str = "d" * 64, joint: bool = False,
+    provisional: bool = False, centre: float = 0.0, scale: float = 1.0,
+) -> Baseline:
+    """A baseline by hand; `joint` adds T2 and SPE of inputs that are independent in training."""
+    inputs = tuple(input_baseline(tag, centre=centre, scale=scale) for tag in tags)
+    return Baseline(
         model="m", model_version="1", interval_ns=SECOND,
-        modes=(ModeBaseline("", None, tuple(input_baseline(tag) for tag in TAGS), {}),),
-        provisional=False, provisional_text="", mask_ns=0, digest="d" * 64,
+        modes=(ModeBaseline("", None, inputs, joint_of(len(tags)) if joint else {}),),
+        provisional=provisional, provisional_text="short" if provisional else "", mask_ns=0,
+        digest=digest,
     )
+
+
+def joint_of(d: int) -> dict[str, Any]:
+    """One group of `d` independent inputs: half of the directions in T2, the others in SPE."""
+    return {
+        "groups": [{
+            "columns": list(range(d)), "components": d // 2, "lags": 0,
+            "loadings": np.eye(d).tolist(), "offset": [0.0] * d, "alpha": [0.1, 0.1],
+            "cap": [200.0, 200.0], "limit": [30.0, 30.0, 12.0, 12.0],
+            "mean": [d / 2, d / 2, d / 2, d / 2],
+        }]
+    }  # fmt: skip
+
+
+def spec(
+    *, by_exception: bool | tuple[str, ...] = False, optional: tuple[str, ...] = (),
+    trained: Baseline | None = None, summary_ns: int = 60 * SECOND,
+) -> EngineSpec:
+    """Tag a comes from source one, the others from source two; all are inputs of model m."""
+    held = TAGS if by_exception is True else by_exception or ()
     model = ModelSpec(
-        "m", "1", SECOND, TAGS, frozenset(TAGS) - frozenset(optional), baseline
+        "m", "1", SECOND, TAGS, frozenset(TAGS) - frozenset(optional), trained or baseline()
     )
     tags = tuple(
         TagSpec(row + 1, tag, "one" if tag == "a" else "two", "degC", interval_ns=SECOND,
-                max_silence_ns=1 << 60 if by_exception else 5 * SECOND, by_exception=by_exception,
+                max_silence_ns=1 << 60 if tag in held else 5 * SECOND, by_exception=tag in held,
                 physical=(-1000.0, 1000.0))
         for row, tag in enumerate(TAGS)
     )
-    return EngineSpec(tags, ("one", "two"), (model,), summary_ns=60 * SECOND)
+    return EngineSpec(tags, ("one", "two"), (model,), summary_ns=summary_ns)
 
 
 def normal(n: int, seed: int = 1) -> Float64:
@@ -186,3 +213,8 @@ def eventful(n: int = 400, seed: int = 1, *, swapped: bool = True) -> Block:
     order = np.argsort(arrival, kind="stable")
     return Block(1, int(arrival[-1]) + SECOND, whole.tag[order], whole.source_ns[order],
                  arrival[order], whole.value[order], whole.quality[order])
+
+
+def command(seconds: float, kind: str, *, sequence: int = 1, **data: Any) -> Command:
+    """A command at `seconds` after the start."""
+    return Command(sequence, START + round(seconds * SECOND), kind, data)

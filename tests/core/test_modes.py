@@ -1,8 +1,6 @@
-"""Operating modes: each has its own baseline, changes are masked, what was never trained is said."""
+"""Operating modes: each has its own baseline; changes are masked; the untrained is said."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -76,7 +76,7 @@ def build(directory: Path) -> Path:
     """Compile into `directory`; the extension's path. Its digest goes beside it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba.pycc announces its successor at import
-        from numba.pycc import CC
+        from numba.pycc import CC  # type: ignore[attr-defined]  # noqa: PLC0415
     compiler = CC(EXTENSION)
     compiler.output_dir = str(directory)
     compiler.target_cpu = ""  # the platform's baseline, not the machine that builds

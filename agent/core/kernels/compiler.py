@@ -1,10 +1,10 @@
 """How a kernel becomes fast: ahead of time, else just in time, else not at all; the same bits.
 
 1. `NUMBA_DISABLE_JIT=1`: plain Python, for tests and debuggers.
-2. An extension module built from exactly these sources (`make kernels`, or the wheel's build): numpy
-   and 1 MB of machine code, neither numba nor LLVM (29 MB against 159 MB of memory, measured), and
-   nothing that systemd's MemoryDenyWriteExecute forbids.
-3. numba's JIT with its cache. `FIELDWARDEN_KERNELS=jit` asks for it although there is an extension.
+2. An extension module built from exactly these sources (`make kernels`, or the wheel's build):
+   numpy and 1 MB of machine code, neither numba nor LLVM (29 MB against 159 MB of memory,
+   measured), and nothing that systemd's MemoryDenyWriteExecute forbids.
+3. numba's JIT with its cache. `FIELDWARDEN_KERNELS=jit` asks for it where there is an extension.
 
 Without extension and without numba an agent can not start, and says so.
 """
@@ -55,7 +55,8 @@ def _just_in_time() -> Callable[..., Any]:
             "loading", "the kernels", "neither compiled ahead of time nor is numba installed",
             "pip install 'fieldwarden[jit]', or build with a C compiler: make kernels",
         ) from None
-    return lambda function: numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    compiler: Callable[..., Any] = numba.njit(cache=True, error_model="numpy", nogil=True)
+    return compiler
 
 
 def _choose() -> tuple[str, Any]:

@@ -1,13 +1,13 @@
-"""Noise: a two-sided CUSUM of the root mean square of first differences, block by block.
+"""Noise: a two-sided CUSUM of the size of first differences, block by block.
 
 Per block of `block` differences, each clipped to +-`clip` so that a few spikes are no noise:
 
-    s = sqrt(mean of (v[t] - v[t-1])^2),  x = (s - centre) * inverse_sd
+    s = (mean of (v[t] - v[t-1])^2) ^ 1/4,  x = (s - centre) * inverse_sd
     up = max(0, up + x - k)         down = max(0, down - x - k)
 
 Flag: up >= h_up (noisier) or down >= h_down (quieter: damped, filtered, smoothed). Capped and
-cleared as in `level`. No difference is taken across a gap. The root makes the block statistic
-nearly symmetric; differences do not see slow moves. Cost about 1.6 ns a sample; state 72 bytes.
+cleared as in `level`. No difference is taken across a gap. The fourth root makes the block
+statistic nearly normal (Wilson and Hilferty 1931: 1/3 would); differences do not see slow moves. Cost about 1.6 ns a sample; state 72 bytes.
 Reference: Page 1954; von Neumann 1941 (mean square successive difference).
 """
 
@@ -86,7 +86,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             count += 1
             if count < block:
                 continue
-            x = (np.sqrt(total / np.float64(block)) - centre) * inverse_sd
+            x = (np.sqrt(np.sqrt(total / np.float64(block))) - centre) * inverse_sd
             total = 0.0
             count = 0
             up = min(max(up + x - k, 0.0), 1.25 * h_up)
