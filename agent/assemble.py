@@ -62,7 +62,8 @@ def build_spec(
         ModelSpec(
             name=name, version=model.version, scan_ns=model.scan, inputs=tuple(model.inputs),
             required=frozenset(model.inputs) - frozenset(model.optional),
-            baseline=baselines[name], outputs=tuple(model.outputs),
+            baseline=baselines[name],
+            outputs=tuple(tag for tag in model.outputs if tag in configuration.tags),
             mode_tag=model.mode.tag if model.mode else None,
         )
         for name, model in configuration.models.items()

@@ -31,7 +31,7 @@ LATCHED = frozenset({"spike", "rate"})
 """Detectors of momentary events: their flag counts for the settling time even when it has gone."""
 
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
-_SETTLE = {"missing": 2, "bad": 3, "source": 0}
+_SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
 _SETTLE_DEFAULT = 6
 _SUPPRESSED_AGAIN = 3
 _OFF_DELAY = 60

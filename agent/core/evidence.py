@@ -29,6 +29,7 @@ class EvidenceRoom:
         self._rows: dict[str, list[int]] = {tag.name: [] for tag in spec.tags}
         for row, place in enumerate(charts.rows):
             self._rows[spec.tags[place.tag].name].append(row)
+        self._inputs = {model.name: model.inputs for model in spec.models}
         self._tag_row = {tag.name: row for row, tag in enumerate(spec.tags)}
 
     def of_tag(
@@ -64,12 +65,11 @@ class EvidenceRoom:
         self, name: str, condition: Condition, active: Mapping[str, Condition]
     ) -> int:
         """How many other tags of the same models are flagged as moved right now."""
+        peers = {tag for model in condition.models for tag in self._inputs[model]}
+        others = [active.get(f"tag/{tag}") for tag in peers - {name}]
         return sum(
-            1
-            for subject, other in active.items()
-            if subject.startswith("tag/") and subject != f"tag/{name}"
-            and set(other.models) & set(condition.models)
-            and _MOVED & {key.partition("@")[0] for key in other.findings}
+            1 for other in others
+            if other is not None and any(key.partition("@")[0] in _MOVED for key in other.findings)
         )
 
     def _joint_share(

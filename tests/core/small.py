@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def joint_of(d: int) -> dict[str, Any]:
         "groups": [{
             "columns": list(range(d)), "components": d // 2, "lags": 0,
             "loadings": np.eye(d).tolist(), "offset": [0.0] * d, "alpha": [0.1, 0.1],
-            "cap": [200.0, 200.0], "limit": [30.0, 30.0, 12.0, 12.0],
+            "cap": [200.0, 200.0], "limit": [4.0 * d, 4.0 * d, 2.0 * d, 2.0 * d],
             "mean": [d / 2, d / 2, d / 2, d / 2],
         }]
     }  # fmt: skip
@@ -110,16 +110,17 @@ def block(
 
 
 def samples(
-    rows: list[tuple[float, str, float, int]], *, sequence: int = 1, sealed: float | None = None
+    rows: Sequence[tuple[float, str, float] | tuple[float, str, float, int]], *,
+    sequence: int = 1, sealed: float | None = None,
 ) -> Block:
-    """A block of (arrival in seconds after START, tag, value, quality) in order of arrival."""
-    arrival = np.array([START + round(second * SECOND) for second, *_ in rows], np.int64)
+    """A block of (arrival in seconds after START, tag, value[, quality]) in order of arrival."""
+    arrival = np.array([START + round(row[0] * SECOND) for row in rows], np.int64)
     last = int(arrival[-1]) + 1 if len(rows) else START
     return Block(
         sequence, last if sealed is None else START + round(sealed * SECOND),
-        np.array([TAGS.index(tag) + 1 for _, tag, _, _ in rows], np.int32),
-        arrival.copy(), arrival, np.array([value for _, _, value, _ in rows], np.float64),
-        np.array([quality for *_, quality in rows], np.uint16),
+        np.array([TAGS.index(row[1]) + 1 for row in rows], np.int32),
+        arrival.copy(), arrival, np.array([row[2] for row in rows], np.float64),
+        np.array([row[3] if len(row) > 3 else Quality.GOOD for row in rows], np.uint16),
     )
 
 
