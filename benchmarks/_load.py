@@ -154,7 +154,7 @@ def wait_for(port: int) -> None:
 @contextlib.contextmanager
 def process(*command: str, log: Path | None = None, cwd: Path | None = None):
     """A child that is told to end on the way out; what it says goes to `log`."""
-    with open(log or os.devnull, "ab") as output:
+    with Path(log or os.devnull).open("ab") as output:
         child = subprocess.Popen(command, stdout=output, stderr=output, cwd=cwd)
     try:
         yield child

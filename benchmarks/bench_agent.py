@@ -203,7 +203,7 @@ def measure(row: Row, warm_up_s: float, turn_s: float, turns: int) -> dict:
     return _line(row, windows, cpu_s, values, rss_mb, status)
 
 
-def _line(row: Row, windows, cpu_s, values, rss_mb, status) -> dict:  # noqa: PLR0917
+def _line(row: Row, windows, cpu_s, values, rss_mb, status) -> dict:
     seconds = [(stop - start) / 1e9 for start, stop in windows]
     expected = sum(row.tags.values()) / row.interval_s
     rate = sum(values) / sum(seconds)

@@ -81,6 +81,7 @@ def history(
 @click.option("--seed", default=7, show_default=True)
 @click.option("--skip", default=0, show_default=True, help="rows run before the first one")
 @click.option("--repeat", type=float, help="play the fault script again every so many seconds")
+@click.option("--hold", is_flag=True, help="begin the fault script on SIGUSR1, not at once")
 @click.option("--report-by-exception", is_flag=True, help="OPC UA tells only what changed")
 def plant(
     config: Path | None,
@@ -94,6 +95,7 @@ def plant(
     skip: int,
     repeat: float | None,
     *,
+    hold: bool,
     report_by_exception: bool,
 ) -> None:
     """Run the plant: one physical process behind all three protocols."""
@@ -110,6 +112,7 @@ def plant(
             _say_edge,
             skip=skip,
             repeat_s=repeat,
+            hold=hold,
             by_exception=report_by_exception,
         )
         asyncio.run(_run_plant(service, seconds, addresses, speed))
@@ -125,6 +128,7 @@ async def _run_plant(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGUSR1, service.release)
 
     def ready() -> None:
         click.echo(

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -25,6 +24,7 @@ from typing import Any
 
 from rich.console import Console
 
+from agent.central_view import table_of as central_table
 from agent.clock import monotonic_ns
 from agent.errors import FieldwardenError, StoreError
 from agent.store import Reader
@@ -42,7 +42,7 @@ from simulators.demo_setup import (
 )
 from simulators.plant import PlantSettings
 
-SCRIPT_PERIOD_S = 95.0  # without a bound the script begins again
+SCRIPT_PERIOD_S = 100.0  # without a bound the script begins again
 _LOOK_S = 0.2
 _START_S = 60.0
 _STYLE = {
@@ -58,7 +58,7 @@ class DemoOptions:
     """How the demonstration runs.
 
     Attributes:
-        seconds: of live plant, after the preparation; None: until Ctrl-C.
+        seconds: from the moment that the agent trusts the model; None: until Ctrl-C.
         folder: where to work and leave everything; None: a temporary folder, removed at the end.
         seed: of the plant.
         free_ports: choose other ports where the configured ones are taken.
@@ -78,7 +78,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
     Raises:
         FieldwardenError: something it needs is missing, or a part ended by itself.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or _console()
     ports = choose_ports(free=options.free_ports)
     with _folder(options.folder) as folder, _interrupts():
         place = Place(folder, ports, PlantSettings(seed=options.seed))
@@ -93,6 +93,12 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
         finally:
             demo.stop()
         return demo.report()
+
+
+def _console() -> Console:
+    """Lines are never broken; a pipe gets tables of 130 columns."""
+    width = None if sys.stdout.isatty() else 130
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 @contextlib.contextmanager
@@ -146,6 +152,7 @@ class Demo:
         self._truth_read = 0
         self._outages: list[Outage] = []
         self._uplink_down = False
+        self._reasons: list[str] = []
         self._start_ns = 0
         self._began = 0
 
@@ -157,28 +164,37 @@ class Demo:
         self._plant_broker.start()
         self._uplink.start()
         self._central = CentralView(self._uplink.port)
-        agent = [python, "-m", "agent.cli", "run", str(place.config)]
-        self._children.start("agent", agent, environment())
-        page = f"http://127.0.0.1:{place.ports['the status page']}/"
-        self._wait("the agent's status page", lambda: _answers(page + "api/v1/openapi.json"))
-        plant = [python, "-m", "simulators", "plant", "--config", str(place.config)]
+        plant = [python, "-m", "simulators", "plant", "--config", str(place.config), "--hold"]
         plant += ["--faults", str(shipped("demo-faults.toml")), "--truth", str(place.truth)]
         plant += ["--seed", str(self._options.seed), "--skip", str(self._options.rows)]
         plant += ["--repeat", f"{SCRIPT_PERIOD_S:g}"]
-        self._children.start("plant", plant, environment())
+        plant_pid = self._children.start("plant", plant, environment())
         model = [python, "-m", "simulators", "model", "--soft-sensor", str(place.soft_sensor)]
         model += ["--port", str(self._plant_broker.port)]
         self._children.start("soft-sensor", model, environment())
         self._wait("the plant", lambda: "plant runs" in self._children.tail("plant"))
+        agent = [python, "-m", "agent.cli", "run", str(place.config)]
+        self._children.start("agent", agent, environment())
         self._began = monotonic_ns()
         speed = place.settings.speed
-        self._console.print(f"status page: [bold]{page}[/bold]")
+        self._console.print(
+            f"status page: http://127.0.0.1:{place.ports['the status page']}/", style="bold"
+        )
         self._console.print(
             f"the plant runs {speed:g} times as fast as the clock: one second here is "
             f"{speed:g} s of plant time"
         )
+        self._wait("the agent to trust the model", self._trusted)
+        os.kill(plant_pid, signal.SIGUSR1)
+        self._began = monotonic_ns()
+        self._say("plant", "the script of faults begins")
 
-    def _wait(self, what: str, ready: Any) -> None:
+    def _trusted(self) -> bool:
+        self._look()
+        verdicts = [told for told in self._told if told.kind == "verdict"]
+        return bool(verdicts) and verdicts[-1].data["verdict"] == "trusted"
+
+    def _wait(self, what: str, ready: Callable[[], bool]) -> None:
         deadline = monotonic_ns() + round(_START_S * 1e9)
         while not ready():
             self._children.require()
@@ -190,21 +206,19 @@ class Demo:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End everything, by process id; the agent first, so that it can say goodbye."""
-        for name in ("plant", "soft-sensor"):
-            self._children.stop(name)
-        with contextlib.suppress(StoreError):
-            self._look()
-        self._children.stop("agent")
-        with contextlib.suppress(StoreError):
-            self._look()
-        self._children.stop_all()
-        if self._central is not None:
-            self._central.close()
-        if self._reader is not None:
-            self._reader.close()
-        self._uplink.stop()
-        self._plant_broker.stop()
+        """End everything, by process id; the agent first, so that it sees nothing of the end."""
+        try:
+            self._children.stop("agent")
+            with contextlib.suppress(FieldwardenError):
+                self._look()
+        finally:
+            self._children.stop_all()
+            if self._central is not None:
+                self._central.close()
+            if self._reader is not None:
+                self._reader.close()
+            self._uplink.stop()
+            self._plant_broker.stop()
 
     # --- while it runs ------------------------------------------------------------------------
 
@@ -261,7 +275,10 @@ class Demo:
             stores = list((self._place.folder / "state").glob("*.db"))
             if not stores:
                 return
-            self._reader = Reader(stores[0])
+            try:
+                self._reader = Reader(stores[0])
+            except StoreError:  # the agent is still making it
+                return
         for row in self._reader.events(limit=1000, after=self._after):
             self._after = (row["sequence"], row["position"])
             told = Told(row["kind"], row["time_ns"], row["subject"], row["data"])
@@ -271,14 +288,21 @@ class Demo:
     def _tell(self, told: Told) -> None:
         name = told.subject.partition("/")[2]
         if told.kind == "verdict":
-            verdict, was = str(told.data["verdict"]), str(told.data.get("was") or "nothing")
-            reasons = [str(reason["text"]) for reason in told.data.get("reasons", ())]
-            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            text = f"model {name}: {was} -> {verdict}"
-            text += f": {reasons[0]}{more}" if reasons else ""
-            self._say("agent", text, _STYLE.get(verdict, ""))
+            self._tell_verdict(name, told.data)
         elif told.kind == "condition" and told.data.get("change") == "cleared":
             self._say("agent", f"cleared: {told.data.get('kind')} {name}", "dim")
+
+    def _tell_verdict(self, name: str, data: Mapping[str, Any]) -> None:
+        verdict, was = str(data["verdict"]), str(data.get("was") or "nothing")
+        reasons = [str(reason["text"]) for reason in data.get("reasons", ())]
+        new = [text for text in reasons if text not in self._reasons] or reasons[:1]
+        if verdict == was and set(reasons) <= set(self._reasons):
+            new = []
+        self._reasons = reasons
+        if verdict != was or new:
+            change = f"still {verdict}" if verdict == was else f"{was} -> {verdict}"
+            text = f"model {name}: {change}" + (f": {'; '.join(new)}" if new else "")
+            self._say("agent", text, _STYLE.get(verdict, ""))
 
     def _read_central(self) -> None:
         if self._central is None:
@@ -318,21 +342,8 @@ class Demo:
         rows = rows_of(self._truth, self._told, central.arrived, self._outages, self._start_ns)
         self._console.print()
         self._console.print(table_of(rows), soft_wrap=False)
-        streams = ", ".join(f"{count} {name}" for name, count in sorted(central.streams.items()))
-        self._console.print(
-            f"central received {streams} messages; {central.duplicates} duplicates dropped"
-        )
+        self._console.print(central_table(central.document()), soft_wrap=False)
         false = unexpected(self._told, self._truth)
         for told in false:
             self._console.print(f"raised without a fault: {told.data.get('text')}", style="yellow")
         return rows
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - loopback http
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False

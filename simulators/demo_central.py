@@ -1,24 +1,24 @@
-"""Central ops as the demonstration shows it: a subscriber of its own to all that gateways send."""
+"""Central ops in the demonstration: the reference subscriber on the uplink's broker."""
 
 from __future__ import annotations
 
-import json
 import threading
-from collections import Counter
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.central import Central
 from agent.clock import wall_ns
+from agent.forward.json_payload import time_of
 from simulators.demo_report import Told
 
 _EVERYTHING = "fieldwarden/1/#"
 
 
 class CentralView:
-    """Receives over the uplink's broker, drops duplicates, remembers when what arrived.
+    """The reference subscriber on the uplink's broker; remembers when which event arrived.
 
     Args:
         port: of the uplink's broker on loopback.
@@ -26,15 +26,15 @@ class CentralView:
 
     def __init__(self, port: int) -> None:
         self._lock = threading.Lock()
-        self._seen: set[tuple[Any, ...]] = set()
         self._fresh: list[tuple[Told, bool]] = []
+        self._central = Central()
         self.arrived: dict[tuple[str, str, int, str], int] = {}
-        self.streams: Counter[str] = Counter()
-        self.duplicates = 0
+        self.connected = False
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id="central-view", clean_session=False
         )
-        self._client.on_connect = lambda client, *_: client.subscribe(_EVERYTHING, qos=1)
+        self._client.on_connect = self._subscribe
+        self._client.on_disconnect = self._disconnected
         self._client.on_message = self._take
         self._client.reconnect_delay_set(1, 1)
         self._client.connect_async("127.0.0.1", port, keepalive=15)
@@ -51,39 +51,30 @@ class CentralView:
             fresh, self._fresh = self._fresh, []
         return fresh
 
-    def _take(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        try:
-            document = json.loads(message.payload)
-        except ValueError:
-            return  # a will of plain text, or a stranger
-        if not isinstance(document, dict):
-            return
-        identity = tuple(document.get(key) for key in ("gateway", "boot", "stream", "seq"))
+    def document(self) -> dict[str, Any]:
+        """What central knows now, as `fieldwarden central` shows it."""
         with self._lock:
-            if None not in identity and identity in self._seen:
-                self.duplicates += 1
+            return self._central.document(wall_ns())
+
+    def _subscribe(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe(_EVERYTHING, qos=1)
+        self.connected = True
+
+    def _disconnected(self, *_: Any) -> None:
+        self.connected = False
+
+    def _take(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        now = wall_ns()
+        with self._lock:
+            accepted = self._central.take(bytes(message.payload), now, retained=message.retain)
+            if accepted is None or accepted.stream != "event":
                 return
-            self._seen.add(identity)
-            self.streams[str(document.get("stream"))] += 1
-            told = told_of(document)
-            if told is not None and told.key not in self.arrived:
-                self.arrived[told.key] = wall_ns()
-                self._fresh.append((told, bool(document.get("historical"))))
+            told = told_of(accepted.document)
+            self.arrived.setdefault(told.key, now)
+            self._fresh.append((told, bool(accepted.document.get("historical"))))
 
 
-def told_of(document: dict[str, Any]) -> Told | None:
-    """The event in a CloudEvents message (structured JSON); None for other streams."""
-    if document.get("stream") != "event" or "specversion" not in document:
-        return None
-    kind = str(document.get("type", "")).rpartition(".")[2]
-    data = document.get("data", {})
-    return Told(kind, _time_ns(document), str(document.get("subject", "")), data)
-
-
-def _time_ns(document: dict[str, Any]) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time, exact to the last digit."""
-    text = str(document["time"]).replace("Z", "+00:00")
-    moment = datetime.fromisoformat(text)
-    whole = int(moment.replace(microsecond=0).timestamp())
-    fraction = text.partition(".")[2].partition("+")[0]
-    return whole * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)
+def told_of(document: Mapping[str, Any]) -> Told:
+    """The event in a CloudEvents message (structured JSON)."""
+    kind = str(document["type"]).rpartition(".")[2]
+    return Told(kind, time_of(document["time"]), str(document["subject"]), document["data"])

@@ -57,12 +57,16 @@ def addresses_of(path: Path) -> Addresses:
 
 @dataclass(frozen=True, slots=True)
 class _Play:
-    """One playing of the fault script: when it began (s, wall ns), its injector and its log."""
+    """One playing of the fault script: when it began (s, wall ns), its injector and its log.
+
+    `held`: it is the wait before the first, and has no faults.
+    """
 
     start_s: float
     start_ns: int
     injector: Injector
     truth: TruthLog
+    held: bool
 
 
 class PlantService:
@@ -76,6 +80,7 @@ class PlantService:
         on_edge: told ``("start"|"end", fault)`` as it happens.
         skip: rows of plant run before the first one, so that it is not the fitted history again.
         repeat_s: begin the fault script again every so many seconds; None: play it once.
+        hold: the fault script begins only when `release` is called.
         by_exception: OPC UA reports only what changed.
     """
 
@@ -89,8 +94,10 @@ class PlantService:
         *,
         skip: int = 0,
         repeat_s: float | None = None,
+        hold: bool = False,
         by_exception: bool = False,
     ) -> None:
+        self._held = hold
         self._settings = settings
         self._faults = faults
         self._repeat_s = repeat_s
@@ -130,7 +137,9 @@ class PlantService:
             while seconds is None or row * self._settings.interval_s < seconds:
                 second = row * self._settings.interval_s
                 await asyncio.sleep(max(0.0, start_ns / 1e9 + second - monotonic_ns() / 1e9))
-                if self._repeat_s is not None and second - play.start_s >= self._repeat_s:
+                if play.held and not self._held:
+                    play = self._play(start_wall_ns, second)
+                elif self._repeat_s is not None and second - play.start_s >= self._repeat_s:
                     await self._edges(play.truth, self._repeat_s)
                     play = self._play(start_wall_ns, play.start_s + self._repeat_s)
                 await self._edges(play.truth, second - play.start_s)
@@ -144,8 +153,14 @@ class PlantService:
 
     def _play(self, start_wall_ns: int, start_s: float = 0.0) -> _Play:
         start_ns = start_wall_ns + round(start_s * 1e9)
-        injector = Injector(self._faults, self._settings.seed)
-        return _Play(start_s, start_ns, injector, TruthLog(self._faults, self._truth, start_ns))
+        faults = () if self._held else self._faults
+        injector = Injector(faults, self._settings.seed)
+        truth = TruthLog(faults, self._truth, start_ns)
+        return _Play(start_s, start_ns, injector, truth, self._held)
+
+    def release(self) -> None:
+        """Begin the fault script at the next row."""
+        self._held = False
 
     async def _edges(self, truth: TruthLog, second: float) -> None:
         for phase, fault in truth.advance(second, wall_ns()):

@@ -16,3 +16,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if skipped:
         reporter.write_line(f"CI: {len(skipped)} skipped, which counts as failed", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` writes the expected events of tests/golden anew."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*/events.jsonl")

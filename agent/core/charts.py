@@ -238,6 +238,11 @@ class Charts:
         """Whether the open summary window holds anything."""
         return bool(self._counts["count"].any() or self._counts["good"].any())
 
+    def holding(self) -> bool:
+        """Whether silence will be filled: a value that is reported by exception is restated."""
+        state = self._admission_state
+        return bool(np.any((self._admission["hold_delay_ns"] > 0) & (state["usable"] == 1)))
+
     def restart(self, time_ns: int) -> None:
         """The agent was away until `time_ns`: silence while it was is nobody's fault."""
         if self._started[0] == 0:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from agent.core.condition import TRANSPORT, Condition
 from agent.core.spec import EngineSpec, ModelSpec
-from agent.core.verdict import Concern
+from agent.core.verdict import LOST_KINDS, Concern
 
 
 class Concerns:
@@ -46,6 +46,8 @@ class Concerns:
             if condition is None or name not in condition.models:
                 continue
             lost = bool(TRANSPORT & condition.findings.keys())
+            if condition.raised and condition.kind in LOST_KINDS and not condition.findings:
+                continue  # data arrive again; ten good scans, not the off-delay, bring trust back
             if condition.raised:
                 concerns.append(
                     Concern(condition.id, subject, condition.kind, condition.cause,

@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +33,13 @@ LATCHED = frozenset({"spike", "rate"})
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
 _SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
 _SETTLE_DEFAULT = 6
-_SUPPRESSED_AGAIN = 3
-_OFF_DELAY = 60
-_TRANSPORT_KINDS = frozenset({"source lost", "missing", "bad quality"})
+OFF_DELAY = 60
+"""Intervals without any finding after which a condition clears."""
+_OVER_WITHOUT = {
+    "source lost": TRANSPORT, "missing": frozenset({"missing"}),
+    "bad quality": frozenset({"bad"}), "out of physical range": frozenset({"bad"}),
+}
+"""A name that says what arrives -> the findings of which one must be active for it to be true."""
 
 Namer = Callable[[str, "Condition", int], Diagnosis]
 
@@ -46,7 +50,7 @@ class Condition:
 
     `findings` holds the score of every detector that is active, `seen` of every one that was; keys
     are ``detector``, or ``detector@model`` where it judged a model's input. `held_back` says that
-    it was suppressed when it last came due.
+    it came due while it was suppressed; `not_before_ns` gives it time to clear after that.
     """
 
     subject: str
@@ -54,6 +58,7 @@ class Condition:
     interval_ns: int
     first_ns: int
     raised_ns: int = 0
+    linger: int = OFF_DELAY
     cleared_from_ns: int = 0
     state: str = "pending"
     shelved_until_ns: int = 0
@@ -65,6 +70,7 @@ class Condition:
     hint: str = ""
     rank: int = 0
     held_back: bool = False
+    not_before_ns: int = 0
 
     @property
     def id(self) -> str:
@@ -90,9 +96,9 @@ class Conditions:
 
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
-        models: list[str], *, up: bool,
+        models: list[str], *, up: bool, linger: int = OFF_DELAY,
     ) -> list[Event]:
-        """A detector's flag came or went."""
+        """A detector's flag came or went; `linger` is its off-delay in intervals."""
         condition = self.active.get(subject)
         if up:
             if condition is None:
@@ -101,6 +107,7 @@ class Conditions:
             if not condition.raised:
                 settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
                 self._at(time_ns + settle * interval_ns, condition, "on")
+            condition.linger = max(condition.linger, linger)
             condition.findings[detector] = score
             condition.seen[detector] = score
             condition.models = sorted({*condition.models, *models})
@@ -137,6 +144,15 @@ class Conditions:
         for condition in self.active.values():
             if condition.cleared_from_ns:
                 condition.cleared_from_ns += away
+            condition.not_before_ns += away
+
+    def release(self, subjects: Iterable[str], now: int) -> None:
+        """These are suppressed no longer: raised if they do not clear within their settling time."""
+        for subject in subjects:
+            condition = self.active.get(subject)
+            if condition is not None and not condition.raised:
+                condition.not_before_ns = now + _SETTLE_DEFAULT * condition.interval_ns
+                self._at(condition.not_before_ns, condition, "on")
 
     def forget(self, gone: Callable[[str, str], bool], now: int) -> None:
         """Drop findings, by subject and key: their detectors start anew and never clear them."""
@@ -181,7 +197,7 @@ class Conditions:
 
     def _begin_to_clear(self, condition: Condition, now: int) -> None:
         condition.cleared_from_ns = now
-        self._at(now + _OFF_DELAY * condition.interval_ns, condition, "off")
+        self._at(now + condition.linger * condition.interval_ns, condition, "off")
 
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
@@ -189,7 +205,10 @@ class Conditions:
         latched = any(key.partition("@")[0] in LATCHED for key in condition.seen)
         if not condition.findings and not latched:
             return []
-        if self._held_back(condition, now):
+        if now < condition.not_before_ns:
+            return []
+        condition.held_back = self._suppressed(condition)
+        if condition.held_back:
             return []
         condition.raised_ns = now
         condition.state = "active"
@@ -198,19 +217,9 @@ class Conditions:
             self._at(now + intervals * condition.interval_ns, condition, "review")
         return [self._event(condition, "raised", now)]
 
-    def _held_back(self, condition: Condition, now: int) -> bool:
-        """Suppressed, or so recently that what it saw may be on its way to clear."""
-        suppressed = self._suppressed(condition)
-        if not suppressed and not condition.held_back:
-            return False
-        again = _SUPPRESSED_AGAIN if suppressed else _SETTLE_DEFAULT
-        condition.held_back = suppressed
-        self._at(now + again * condition.interval_ns, condition, "on")
-        return True
-
     def _faded(self, condition: Condition, now: int) -> list[Event]:
         gone = condition.cleared_from_ns
-        if condition.findings or now - gone < _OFF_DELAY * condition.interval_ns:
+        if condition.findings or now - gone < condition.linger * condition.interval_ns:
             return []
         del self.active[condition.subject]
         if not condition.raised:
@@ -233,7 +242,8 @@ class Conditions:
         if not condition.findings:
             return []
         found = self._name(condition.subject, condition, now)
-        over = condition.kind in _TRANSPORT_KINDS and not TRANSPORT & condition.findings.keys()
+        true_of = _OVER_WITHOUT.get(condition.kind)
+        over = true_of is not None and not true_of & condition.findings.keys()
         better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
         if not better or (found.kind, found.cause) == (condition.kind, condition.cause):
             return []

@@ -87,6 +87,7 @@ CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
 )
 _FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
 _NOISE_WINDOW = 40
+_LATEST = 8
 _AFTER = 6  # samples after a jump that a conversion must explain
 
 
@@ -213,14 +214,23 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
-    if "spike" in evidence.found and not (
-        evidence.found & {"level", "drift", "range"} or _noisier(evidence)
-    ):
+    away = evidence.found & {"level", "drift"} or (
+        "range" in evidence.found and not _came_back(evidence)
+    )
+    if "spike" in evidence.found and not (away or _noisier(evidence)):
         return Diagnosis(
             "spikes", "sensor", f"{tag} shows spikes that training never had",
             "check wiring, shielding and grounding", 4,
         )
     return None
+
+
+def _came_back(evidence: Evidence) -> bool:
+    """Whether the latest samples lie in the trained range, so that leaving it was momentary."""
+    low, high = ((edge - evidence.centre) / evidence.scale for edge in evidence.trained)
+    latest = evidence.recent[-_LATEST:]
+    inside = int(((latest >= low) & (latest <= high)).sum())
+    return len(latest) > 0 and 4 * inside >= 3 * len(latest)
 
 
 def _spread(evidence: Evidence) -> Diagnosis | None:
@@ -256,8 +266,14 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "drift", cause, f"{tag} is drifting away from where it was trained{blame}",
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
+    low, high = evidence.trained
+    if "range" in evidence.found and _came_back(evidence):
+        return Diagnosis(
+            "out of trained range", cause,
+            f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}",
+            "look at what happened then; the model never saw this region", 3,
+        )
     if "range" in evidence.found:
-        low, high = evidence.trained
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} reads {_number(evidence, -1)} {unit}, trained on {low:.4g} to {high:.4g}"

@@ -134,9 +134,11 @@ class Engine:
         return events, closed
 
     def _move_window(self, start_ns: int) -> None:
-        """A window that holds nothing moves on to where the next sample is."""
+        """A window that holds nothing moves on to where the next sample, or restated value, is."""
         if not self.charts.counted():
             length = self.spec.summary_ns
+            if self.charts.holding():
+                start_ns = self.time_ns
             self._window_ns = max(self._window_ns, start_ns // length * length)
 
     def _window_end(self) -> int:

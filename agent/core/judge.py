@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.core.charts import Charts
 from agent.core.concerns import Concerns
-from agent.core.condition import TRANSPORT, Condition, Conditions
+from agent.core.condition import LATCHED, OFF_DELAY, TRANSPORT, Condition, Conditions
 from agent.core.diagnosis import Diagnosis, diagnose, group_text, joint_diagnosis
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
@@ -23,6 +23,14 @@ from agent.core.verdict import Concern, Verdict, judge, same_to_read, verdict_ev
 from agent.types import Event
 
 _WAITING = f"fewer than {ENOUGH} good scans in a row so far"
+MOST_SILENT = 0.75
+"""Share of a source's tags from which their silence is the source's; slow tags may be late."""
+
+STEP_LINGER_TAU = 16.0
+"""Correlation times that a condition raised by a step waits for the charts on blocks to confirm."""
+
+MOST_LINGER = 600
+
 _LOST_STATES = frozenset({"failed", "stale"})
 
 
@@ -107,6 +115,7 @@ class Judge:
             return [], [name]
         if flag.scope == "joint":
             return self._joint_flag(flag)
+        linger = OFF_DELAY
         if flag.scope == "tag":
             tag = self.spec.tags[flag.row]
             model, models, interval = "", self._users[tag.name], tag.interval_ns
@@ -115,12 +124,17 @@ class Judge:
             tag = self.spec.tags[place.tag]
             model = self.spec.models[place.model].name
             models = [model]
-            interval = self._charts.input_baseline(flag.row).interval_ns
+            item = self._charts.input_baseline(flag.row)
+            interval = item.interval_ns
+            if flag.detector in LATCHED:
+                # A step that stays is seen by the level chart some blocks later: one alarm.
+                linger = int(min(max(STEP_LINGER_TAU * item.tau, OFF_DELAY), MOST_LINGER))
         subject = f"tag/{tag.name}"
         events = [_finding(flag, subject, model)]
         detector = flag.detector if not model else f"{flag.detector}@{model}"
         events += self.conditions.finding(
-            subject, detector, flag.score, flag.time_ns, interval, models, up=flag.up
+            subject, detector, flag.score, flag.time_ns, interval, models, up=flag.up,
+            linger=linger,
         )
         if flag.detector in TRANSPORT:
             events += self._source_silence(tag.name, tag.source, flag.time_ns)
@@ -144,10 +158,10 @@ class Judge:
         return events, [model.name]
 
     def _source_silence(self, tag: str, source: str, time_ns: int) -> list[Event]:
-        """All tags of a source silent or bad at once is one fault of the source, not many."""
+        """Most tags of a source silent or bad at once is one fault of the source, not many."""
         self._note_silence(tag)
         tags = len(self._tags_of[source])
-        silent = tags > 1 and len(self._silent[source]) == tags
+        silent = tags > 1 and len(self._silent[source]) >= MOST_SILENT * tags
         return self._source_finding(source, "silent", time_ns, up=silent)
 
     def _note_silence(self, tag: str) -> None:
@@ -169,7 +183,10 @@ class Judge:
             (self.spec.tag_of[name].interval_ns for name in self._tags_of[source]),
             default=1_000_000_000,
         )
-        return self.conditions.finding(subject, what, 1.0, time_ns, interval, models, up=up)
+        events = self.conditions.finding(subject, what, 1.0, time_ns, interval, models, up=up)
+        if not self._source_down(source):
+            self.conditions.release((f"tag/{tag}" for tag in self._tags_of[source]), time_ns)
+        return events
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -193,6 +210,8 @@ class Judge:
                 self._out_of_service.discard
             )
             change(tag)
+            if kind == "in_service":
+                self.conditions.release([f"tag/{tag}"], time_ns)
             detail = {"change": kind, "by": data.get("by", "")}
             return [Event("configuration", time_ns, f"tag/{tag}", detail)]
         return []
@@ -217,7 +236,10 @@ class Judge:
     def _name(self, subject: str, condition: Condition, now: int) -> Diagnosis:
         kind, _, name = subject.partition("/")
         if kind == "source":
-            _, reason, _ = self.source_states.get(name, ("", "", 0))
+            state, reason, _ = self.source_states.get(name, ("", "", 0))
+            if state not in _LOST_STATES:
+                reason = "most of them stopped arriving"
+                reason = f"it answers, but {reason}" if state == "live" else reason
             return group_text(name, reason, len(self._tags_of[name]))
         if kind == "model":
             worst = max(condition.seen, key=lambda key: (condition.seen[key], key))

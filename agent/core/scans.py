@@ -110,10 +110,13 @@ class ModelScans:
     def _assess(self, good: np.ndarray[Any, Any], times: np.ndarray[Any, Any]) -> list[Flag]:
         flags = []
         run = int(self._grid[2])
-        if run >= ENOUGH and (good & 1).all():
+        usable = (good & 1).astype(bool)
+        if run >= ENOUGH and usable.all():
             self._grid[2] = run + len(good)
             return []
-        for is_good, time_ns in zip((good & 1).tolist(), times.tolist(), strict=True):
+        if run == 0 and not usable.any():
+            return []
+        for is_good, time_ns in zip(usable.tolist(), times.tolist(), strict=True):
             before = run
             run = run + 1 if is_good else 0
             if run == ENOUGH or (run == 0 and before >= ENOUGH):

@@ -91,6 +91,8 @@ def _stored(
     data: bytes, place: int, header: Mapping[str, Any]
 ) -> dict[str, tuple[str, np.ndarray[Any, Any]]]:
     """Every array in the snapshot, by name, with its layout; nothing may be left over."""
+    if not {"facts", "keys"} <= header.keys():
+        raise ValueError("facts or keys are missing")
     found: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
     for item in header["arrays"]:
         layout = np.lib.format.descr_to_dtype(_tuples(json.loads(item["layout"])))

@@ -1,63 +1,38 @@
-"""One paho client on one TCP connection; the only module that imports paho.
+"""One paho client on one TCP connection, driven by the loop's readers and writers.
 
-paho is driven by the loop's readers and writers. Its traps, met here: `connect` blocks (name
-look-up, TCP, TLS); one `loop_read` takes one packet; decrypted bytes wait inside TLS unseen by
-poll; closing the socket from a callback deadlocks; a broker ends the connection when more publishes
-are in flight than its CONNACK allows; a hostile packet can make the parser raise anything.
+The traps, met here: paho's `connect` blocks (name look-up, TCP, TLS); decrypted bytes wait inside
+TLS unseen by poll; closing the socket from a callback of paho deadlocks; a broker ends the
+connection when more publishes are in flight than its CONNACK allows; a hostile packet can make
+paho's parser raise anything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.mqtt.client import FIVE, Client, connect, new_client
 from agent.mqtt.messages import LinkError, Message, RefusedError, Settings
+from agent.mqtt.packets import Packets, Publish, publish
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 5.0  # TCP and TLS together, per address
 FLUSH_TIMEOUT_S = 1.0  # for what is queued, and DISCONNECT, at the end of `run`
-FIVE = MQTTProtocolVersion.MQTTv5
-THREE = MQTTProtocolVersion.MQTTv311
-LARGEST_RECEIVED = 4 * 1024 * 1024  # bytes of one packet; an MQTT 5 broker drops larger ones
 LASTING = frozenset({"Packet too large", "Payload format invalid", "Topic name invalid"})
 NO_SUBSCRIBERS = 0x10
-READS_PER_WAKE = 200  # packets taken before the loop's other tasks get their turn
-
-
-@functools.lru_cache(maxsize=256)
-def publish_properties(expiry_s: int | None, content_type: str | None) -> Properties | None:
-    """MQTT 5 properties of a PUBLISH; cached, because paho takes 15 us to build them."""
-    if expiry_s is None and content_type is None:
-        return None
-    properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if expiry_s is not None:
-        properties.MessageExpiryInterval = max(0, min(expiry_s, 2**32 - 1))
-    if content_type is not None:
-        properties.ContentType = content_type
-    return properties  # type: ignore[no-any-return]
-
-
-def _connect_properties(settings: Settings) -> Properties:
-    properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = settings.session_expiry_s
-    # Without it mosquitto keeps 20 in flight, which with acknowledgement at a commit a second
-    # is 20 messages a second.
-    properties.ReceiveMaximum = 65_535
-    properties.MaximumPacketSize = LARGEST_RECEIVED
-    return properties  # type: ignore[no-any-return]
+_TLS_AGAIN_S = 0.05
+READ_BYTES = 16_384  # taken before the loop's other tasks get their turn: some 300 messages
 
 
 class _Publish(NamedTuple):
@@ -125,7 +100,10 @@ class Connection:
         self._number = number
         self._on_message = on_message
         self._attached = False
-        self._packets = 0
+        self._paused = False
+        self._heard = False  # a PUBLISH since the last `misc`
+        self._packets = Packets()
+        self._acks: list[int] = []
         self._filters: dict[int, Sequence[tuple[str, int]]] = {}
         self._pending: dict[int, asyncio.Future[bool]] = {}
         self._waiting: deque[_Publish] = deque()
@@ -137,28 +115,11 @@ class Connection:
         self.on_subscribe_refused: Callable[[str], None] = logger.warning
         self._client = self._new_client()
 
-    def _new_client(self) -> paho.Client:
-        settings, five = self._settings, self.version == FIVE
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            clean_session=None if five else settings.clean_start,
-            protocol=self.version,
-            reconnect_on_failure=False,
-            manual_ack=settings.manual_ack,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages = 0  # the window is kept here: paho can not narrow its own
-        if settings.username is not None:
-            client.username_pw_set(settings.username, settings.password)
-        if settings.tls is not None:
-            client.tls_set_context(settings.tls)
-        if settings.will is not None:
-            will = settings.will()
-            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+    def _new_client(self) -> Client:
+        client = new_client(self._settings, self.version)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
-        client.on_message = self._received
+        client.on_message = self._of_quality_two
         client.on_publish = self._published
         client.on_subscribe = self._subscribed
         client.on_socket_close = self._socket_closed
@@ -184,38 +145,58 @@ class Connection:
         self._loop.add_writer(sock.fileno(), self._writable)
 
     def _connect(self) -> None:
-        settings = self._settings
-        if self.version == FIVE:
-            self._client.connect(
-                settings.host,
-                settings.port,
-                settings.keepalive_s,
-                clean_start=settings.clean_start,
-                properties=_connect_properties(settings),
-            )
-        else:
-            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+        connect(self._client, self._settings)
         sock = self._client.socket()
         if self.ended.done() and sock is not None:  # nobody waited for us
             sock.close()
 
     def _readable(self) -> None:
-        # paho takes one packet a call; a call that brought no packet has emptied the socket.
-        for _ in range(READS_PER_WAKE):
-            before = self._packets
-            self._guarded(self._client.loop_read)
-            sock = self._client.socket()
-            if sock is None or self.ended.done():
-                return
-            # Decrypted bytes wait inside TLS, where the loop's poll can not see them.
-            hidden = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-            if self._packets == before and not hidden:
-                return
-        self._loop.call_soon(self._read_on)
+        """Read once; then at once again, after a pause, or when poll says so."""
+        sock = self._client.socket()
+        if sock is None or not self._attached:
+            return
+        data = self._received(sock)
+        if self.ended.done():
+            return
+        # Decrypted bytes wait inside TLS, where the loop's poll can not see them.
+        hidden = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        if hidden or data >= READ_BYTES:
+            self._loop.call_soon(self._readable)
+        elif data and self._settings.gather_s:
+            self._loop.remove_reader(sock.fileno())
+            self._paused = True
+            self._loop.call_later(self._settings.gather_s, self._readable)
+        elif self._paused:
+            self._paused = False
+            self._loop.add_reader(sock.fileno(), self._readable)
 
-    def _read_on(self) -> None:
-        if self._attached:
-            self._readable()
+    def _received(self, sock: Any) -> int:
+        """Handle what is there; how many bytes that was."""
+        try:
+            data = sock.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return 0
+        except ssl.SSLWantWriteError:  # TLS has something of its own to send first
+            self._loop.call_later(_TLS_AGAIN_S, self._readable)
+            return 0
+        except OSError as error:
+            self._guarded(partial(self._client.hang_up, error))
+            return 0
+        if not data:
+            self._guarded(partial(self._client.hang_up, None))
+            return 0
+        try:
+            for packet in self._packets.feed(data):
+                found = publish(packet, five=self.version == FIVE)
+                if found is not None:
+                    self._message(found)
+                    continue
+                self._guarded(partial(self._client.hand_over, packet.data))
+                if self.ended.done():
+                    break
+        except ValueError as error:
+            self.close(f"broken packet: {error}")
+        return len(data)
 
     def _writable(self) -> None:
         self._guarded(self._client.loop_write)
@@ -229,11 +210,15 @@ class Connection:
 
     def misc(self) -> None:
         """Keep-alive; call about once a second."""
+        if self._heard and self._attached:
+            self._heard = False
+            self._guarded(self._client.heard)
         self._guarded(self._client.loop_misc)
 
     async def finish(self) -> None:
         """Write what is queued, say DISCONNECT (so that the will is not sent), close."""
         if self._attached:
+            self._send_acks()
             self._client.disconnect()
             await asyncio.wait({self.ended}, timeout=FLUSH_TIMEOUT_S)
         self.close("disconnected")
@@ -286,35 +271,20 @@ class Connection:
         who = "broker said" if flags.is_disconnect_packet_from_server else "lost"
         self._end(f"{who}: {reason}")
 
-    def _received(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._packets += 1
+    def _of_quality_two(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        """QoS 2, which nobody here asks for, takes paho's own way."""
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            logger.warning("a topic that is not UTF-8 was ignored")
             client.ack(message.mid, message.qos)
             return
-        if self._on_message is None:
-            client.ack(message.mid, message.qos)
-            return
-        try:
-            self._on_message(
-                Message(
-                    topic,
-                    bytes(message.payload),
-                    message.qos,
-                    message.retain,
-                    message.mid,
-                    self._number,
-                )
-            )
-        except Exception:
-            logger.exception("handling of a message on %s failed", topic)
+        self._hand_on(
+            Message(topic, bytes(message.payload), 2, message.retain, message.mid, self._number)
+        )
 
     def _published(
         self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _given: Any
     ) -> None:
-        self._packets += 1
         future = self._pending.pop(mid, None)
         if future is not None and not future.done():
             if reason.is_failure:
@@ -332,6 +302,42 @@ class Connection:
         for (text, _), reason in zip(filters, reasons, strict=False):
             if reason.is_failure:
                 self.on_subscribe_refused(f"subscription to {text} refused: {reason}")
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def _message(self, found: Publish) -> None:
+        self._heard = True
+        topic_bytes, payload, qos, retain, mid = found
+        try:
+            topic = str(topic_bytes, "utf-8")
+        except UnicodeDecodeError:
+            logger.warning("a topic that is not UTF-8 was ignored")
+            self._acknowledge(mid)
+            return
+        self._hand_on(Message(topic, payload, qos, retain, mid, self._number))
+        if not self._settings.manual_ack or self._on_message is None:
+            self._acknowledge(mid)
+
+    def _hand_on(self, message: Message) -> None:
+        if self._on_message is None:
+            return
+        try:
+            self._on_message(message)
+        except Exception:
+            logger.exception("handling of a message on %s failed", message.topic)
+
+    def _acknowledge(self, mid: int) -> None:
+        """PUBACK with all others of this turn of the loop; QoS 0 has no `mid` and needs none."""
+        if not mid:
+            return
+        if not self._acks:
+            self._loop.call_soon(self._send_acks)
+        self._acks.append(mid)
+
+    def _send_acks(self) -> None:
+        mids, self._acks = self._acks, []
+        if mids and self._attached:
+            self._client.acknowledge(mids)
 
     # --- the link's side -----------------------------------------------------------------------
 
@@ -379,5 +385,9 @@ class Connection:
 
     def ack(self, message: Message) -> None:
         """PUBACK, where the message came by this connection."""
-        if message.connection == self._number and message.qos and not self.ended.done():
+        if message.connection != self._number or self.ended.done():
+            return
+        if message.qos == 1:
+            self._acknowledge(message.mid)
+        elif message.qos:
             self._client.ack(message.mid, message.qos)

@@ -21,7 +21,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent.mqtt.connection import FIVE, THREE, Connection, failed, publish_properties
+from agent.mqtt.client import FIVE, THREE, publish_properties
+from agent.mqtt.connection import Connection, failed
 from agent.mqtt.messages import LinkError, Message, Settings, Will
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class MqttLink:
         manual_ack: messages are acknowledged by `ack` only, never by themselves. A 3.1.1 broker
             then sends no more than its own window (mosquitto: 20) before the next `ack`.
         max_inflight: most publishes without PUBACK; further ones queue inside.
+        gather_s: seconds for which what arrives may gather before it is read: costs that much
+            delay, and saves waking up for each of many messages.
         on_message: called on the loop with each message.
         on_state: called on the loop with (connected, reason) whenever either changes.
         protocol: "auto" tries MQTT 5 and falls back to 3.1.1 where the broker can not.
@@ -74,6 +77,7 @@ class MqttLink:
         password: str | None = None,
         manual_ack: bool = False,
         max_inflight: int = 200,
+        gather_s: float = 0.0,
         on_message: Callable[[Message], None] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
         protocol: Protocol = "auto",
@@ -91,6 +95,7 @@ class MqttLink:
             password,
             manual_ack,
             max_inflight,
+            gather_s,
         )
         self._on_message = on_message
         self._on_state = on_state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class LinkError(ConnectionError):
@@ -34,8 +35,7 @@ class Will:
     retain: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message received; `connection` numbers the connection that it came by."""
 
     topic: str
@@ -62,3 +62,4 @@ class Settings:
     password: str | None
     manual_ack: bool
     max_inflight: int
+    gather_s: float

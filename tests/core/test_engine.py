@@ -20,6 +20,7 @@ from tests.core.small import (
     SECOND,
     START,
     TAGS,
+    baseline,
     block,
     command,
     conditions,
@@ -36,7 +37,14 @@ from tests.core.small import (
 )
 
 EVENTFUL = eventful()
-WHOLE = {held: tell(Engine(spec(by_exception=TAGS if held else ())), [EVENTFUL]) for held in (False, True)}
+
+
+def engine_of(held: bool | tuple[str, ...]) -> Engine:
+    """The small engine; where tags are `held` (report by exception), with joint charts too."""
+    return Engine(spec(by_exception=held, trained=baseline(joint=bool(held))))
+
+
+WHOLE = {held: tell(engine_of(held), [EVENTFUL]) for held in (False, True)}
 
 # --- cuts -----------------------------------------------------------------------------------------
 
@@ -60,7 +68,7 @@ def test_the_recording_is_eventful():
 @given(ends=st.lists(instants, max_size=12), held=st.booleans())
 def test_cutting_the_same_samples_into_other_blocks_changes_nothing(ends, held):
     """The same events, summaries and state bytes, with empty ticks, gaps and bad qualities."""
-    told = tell(Engine(spec(by_exception=TAGS if held else ())), cut(EVENTFUL, ends))
+    told = tell(engine_of(held), cut(EVENTFUL, ends))
     assert told.events == WHOLE[held].events
     assert told.summaries == WHOLE[held].summaries
     assert told.state == WHOLE[held].state
@@ -69,8 +77,9 @@ def test_cutting_the_same_samples_into_other_blocks_changes_nothing(ends, held):
 @pytest.mark.parametrize("held", [False, True])
 def test_a_block_a_sample_time_is_the_same_as_one_block(held):
     """The finest cut: every arrival time in a block of its own, a tick between any two."""
-    ends = np.unique(EVENTFUL.arrival_ns)
-    told = tell(Engine(spec(by_exception=TAGS if held else ())), cut(EVENTFUL, [*ends, *(ends + SECOND // 3)]))
+    ends = [int(end) for end in np.unique(EVENTFUL.arrival_ns)]
+    ends += [end + SECOND // 3 for end in ends]
+    told = tell(engine_of(held), cut(EVENTFUL, ends))
     assert told == WHOLE[held]
 
 
@@ -90,8 +99,8 @@ def test_cuts_change_nothing_over_any_samples(rows, ends, held):
         second += {0: 0.0, 8: 0.1, 9: 20.0}.get(step, 1.0)
         placed.append((second, tag, value, mark))
     whole = samples(placed, sealed=second + 100)
-    told = tell(Engine(spec(by_exception=TAGS if held else ())), [whole])
-    parts = tell(Engine(spec(by_exception=TAGS if held else ())), cut(whole, [START + s * SECOND for s in ends]))
+    told = tell(engine_of(held), [whole])
+    parts = tell(engine_of(held), cut(whole, [START + s * SECOND for s in ends]))
     assert parts == told
 
 
@@ -104,9 +113,9 @@ def test_snapshot_and_resume_anywhere_change_nothing(ends, held, data):
     """An engine resumed from bytes goes on exactly as the one that made them."""
     blocks = cut(EVENTFUL, ends)
     at = data.draw(st.integers(0, len(blocks)))
-    first = Engine(spec(by_exception=TAGS if held else ()))
+    first = engine_of(held)
     before = tell(first, blocks[:at])
-    second = Engine(spec(by_exception=TAGS if held else ()))
+    second = engine_of(held)
     assert second.resume(first.snapshot()) == []
     assert second.snapshot() == first.snapshot()
     after = tell(second, blocks[at:])
@@ -358,12 +367,12 @@ def test_summaries_count_every_sample_once(ends):
 
 def test_a_held_value_is_evidence_in_its_windows():
     """A tag that reports changes only has summaries of the windows in which it did not change."""
-    engine = Engine(spec(by_exception=TAGS))
+    engine = Engine(spec(by_exception=True))
     told = [engine.step(samples([(0.0, tag, 1.0, 0) for tag in TAGS], sealed=1))]
     told += [engine.step(tick(second, sequence=second)) for second in range(2, 300)]
     made = [s for outcome in told for s in outcome.summaries if s["tag"] == "a"]
-    assert [s["count"] for s in made] == [1, 0, 0, 0, 0]
-    assert all(s["good"] == 60 for s in made[1:])
+    assert [s["good"] for s in made] == [40, 60, 60, 60, 60]
+    assert [s["count"] for s in made] == [40, 60, 60, 60, 60]
 
 
 # --- commands ---------------------------------------------------------------------------------------------

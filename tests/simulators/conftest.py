@@ -39,7 +39,7 @@ class Inbox:
 
     async def wait(self, topic: str, count: int = 1, timeout_s: float = 10.0) -> list[dict]:
         async with asyncio.timeout(timeout_s):
-            while len(self.of(topic)) < count:  # noqa: ASYNC110 - filled by another thread
+            while len(self.of(topic)) < count:
                 await asyncio.sleep(0.02)
         return self.of(topic)
 

@@ -135,7 +135,6 @@ def test_received_message_has_the_key_of_the_stored_event():
         "data": {"change": "raised"},
     }
     assert told_of(message).key == stored.key
-    assert told_of({**message, "stream": "summary"}) is None
 
 
 def test_copied_configuration_has_the_ports_in_use(tmp_path):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def address(name: str) -> str:
 
 async def until(condition, timeout_s=10.0):
     async with asyncio.timeout(timeout_s):
-        while not (result := condition()):  # noqa: ASYNC110 - any condition
+        while not (result := condition()):
             await asyncio.sleep(0.02)
     return result
 
@@ -241,6 +242,19 @@ async def test_repeated_script_plays_again(addresses):
         assert 0 <= lines[2]["at_ns"] - lines[2]["start_ns"] < 500_000_000
     with pytest.raises(FieldwardenError, match="ends after"):
         Running(addresses, tables, repeat_s=0.5)
+
+
+async def test_held_script_begins_when_it_is_released(addresses):
+    """Nothing happens while it is held; its times count from the release."""
+    tables = [{"kind": "stuck", "tag": "feed.flow", "start": 0.2, "duration": 0.2}]
+    async with Running(addresses, tables, hold=True) as running:
+        await asyncio.sleep(0.8)
+        assert running.truth.getvalue() == ""
+        released_ns = time.time_ns()
+        running.service.release()
+        await until(lambda: len(running.truth.getvalue().splitlines()) == 2)
+        start = json.loads(running.truth.getvalue().splitlines()[0])
+        assert 200_000_000 <= start["start_ns"] - released_ns < 700_000_000
 
 
 async def test_soft_sensor_predicts_from_the_plants_snapshots(addresses, inbox):

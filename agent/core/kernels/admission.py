@@ -44,6 +44,7 @@ STATE = np.dtype(
 _UNUSABLE = int(NOT_USABLE)
 _HELD = np.uint16(32)
 _CLIP = 1e9
+_LATEST = 1 << 62
 _MOST_HELD = 4096  # one sample restates at most so many intervals
 
 
@@ -109,7 +110,9 @@ def admit(  # type: ignore[no-untyped-def]
                 usable = 0
                 continue
             passed = arrival[j] - last_arrival
-            step = source[j] - last_source
+            # Clipped, so that no difference overflows, which compiled code leaves undefined.
+            told = min(max(source[j], 0), _LATEST)
+            step = told - last_source
             if step <= 0:
                 step = passed
             elif step > passed + delay + interval + interval // 2:
@@ -127,7 +130,7 @@ def admit(  # type: ignore[no-untyped-def]
                     out_quality[n] = _HELD
                     n += 1
             if seen == 0:
-                clock = source[j]
+                clock = told
             else:
                 clock += max(step - held * interval, interval // 2)
             z = (value[j] - centre) * inverse
@@ -136,7 +139,7 @@ def admit(  # type: ignore[no-untyped-def]
             usable = 1
             held = 0
             last_arrival = arrival[j]
-            last_source = source[j]
+            last_source = told
             out_arrival[n] = arrival[j]
             out_source[n] = clock
             out_value[n] = z

@@ -4,12 +4,10 @@ Per block of `block` samples (at least 4 correlation times, so that no AR model 
 clipped to +-`clip` so that a few wild samples are no level:
 
     x = (mean - centre) * inverse_sd
-    up = max(0, up + x - k)         down = max(0, down - x - k)
 
-Flag: up >= h_up or down >= h_down. Both are capped at 1.25 h, so that the flag clears in bounded
-time: when both are below h / 2, and both then start again from 0. Score: the larger of up / h_up
-and down / h_down. k is the reference value with its allowance for the length of the record; h comes
-from the stationary bootstrap of the record (`fit.bootstrap`). Cost about 1.3 ns a sample; state
+goes through the recursion of `cusum`, which also says when the flag clears. Score: the larger of
+up / h_up and down / h_down. k is the reference value with its allowance for the length of the
+record; h comes from the stationary bootstrap of the record (`fit.bootstrap`). Cost about 1.3 ns a sample; state
 48 bytes. Reference: Page 1954; Montgomery, "Introduction to Statistical Quality Control", ch. 9.
 """
 
@@ -18,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.cusum import advance
 
 NAME = "level"
 PARAMS = np.dtype(
@@ -64,6 +63,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         total = state[row]["sum"]
         up = state[row]["up"]
         down = state[row]["down"]
+        score = state[row]["score"]
         for j in range(starts[row], starts[row + 1]):
             total += min(max(value[j], -clip), clip)
             count += 1
@@ -72,14 +72,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             x = (total / np.float64(block) - centre) * inverse_sd
             total = 0.0
             count = 0
-            up = min(max(up + x - k, 0.0), 1.25 * h_up)
-            down = min(max(down - x - k, 0.0), 1.25 * h_down)
-            score = max(up / h_up, down / h_down)
-            if (active == 0 and score >= 1.0) or (active == 1 and score < 0.5):
-                active = 1 - active
-                if active == 0:
-                    up = 0.0
-                    down = 0.0
+            before = active
+            active, up, down, score = advance(active, up, down, x, k, h_up, h_down)
+            if active != before:
                 out[written]["row"] = row
                 out[written]["up"] = active
                 out[written]["time_ns"] = arrival[j]
@@ -90,5 +85,5 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         state[row]["sum"] = total
         state[row]["up"] = up
         state[row]["down"] = down
-        state[row]["score"] = max(up / h_up, down / h_down)
+        state[row]["score"] = score
     return written

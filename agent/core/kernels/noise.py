@@ -3,12 +3,11 @@
 Per block of `block` differences, each clipped to +-`clip` so that a few spikes are no noise:
 
     s = (mean of (v[t] - v[t-1])^2) ^ 1/4,  x = (s - centre) * inverse_sd
-    up = max(0, up + x - k)         down = max(0, down - x - k)
 
-Flag: up >= h_up (noisier) or down >= h_down (quieter: damped, filtered, smoothed). Capped and
-cleared as in `level`. No difference is taken across a gap. The fourth root makes the block
-statistic nearly normal (Wilson and Hilferty 1931: 1/3 would); differences do not see slow moves. Cost about 1.6 ns a sample; state 72 bytes.
-Reference: Page 1954; von Neumann 1941 (mean square successive difference).
+goes through the recursion of `cusum`: noisier is up; quieter (damped, filtered, smoothed) is down.
+No difference is taken across a gap. The fourth root makes the block statistic nearly normal (Wilson
+and Hilferty 1931 take the third of a chi-square); differences do not see slow moves. Cost about
+1.6 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive difference).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.cusum import advance
 
 NAME = "noise"
 PARAMS = np.dtype(
@@ -71,6 +71,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         total = state[row]["sum"]
         up = state[row]["up"]
         down = state[row]["down"]
+        score = state[row]["score"]
         last = state[row]["last"]
         last_ns = state[row]["last_ns"]
         if state[row]["seen"] == 0:
@@ -89,14 +90,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             x = (np.sqrt(np.sqrt(total / np.float64(block))) - centre) * inverse_sd
             total = 0.0
             count = 0
-            up = min(max(up + x - k, 0.0), 1.25 * h_up)
-            down = min(max(down - x - k, 0.0), 1.25 * h_down)
-            score = max(up / h_up, down / h_down)
-            if (active == 0 and score >= 1.0) or (active == 1 and score < 0.5):
-                active = 1 - active
-                if active == 0:
-                    up = 0.0
-                    down = 0.0
+            before = active
+            active, up, down, score = advance(active, up, down, x, k, h_up, h_down)
+            if active != before:
                 out[written]["row"] = row
                 out[written]["up"] = active
                 out[written]["time_ns"] = arrival[j]
@@ -110,5 +106,5 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         state[row]["seen"] = 1
         state[row]["last"] = last
         state[row]["last_ns"] = last_ns
-        state[row]["score"] = max(up / h_up, down / h_down)
+        state[row]["score"] = score
     return written

@@ -1,0 +1,520 @@
+"""Conditions: delays, names, one alarm for one fault, and timers that know their occurrence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.core.condition import Condition, Conditions, severity
+from agent.core.diagnosis import Diagnosis
+from agent.core.engine import Engine
+from agent.types import Event, Quality
+from tests.core.small import (
+    SECOND,
+    START,
+    block,
+    command,
+    conditions,
+    events_of,
+    normal,
+    samples,
+    spec,
+    verdicts,
+)
+
+SUBJECT = "tag/a"
+OFF = 60
+
+
+@dataclass
+class Desk:
+    """Conditions with names by hand: times are seconds, what was said is kept."""
+
+    name: Diagnosis = field(default_factory=lambda: named("level shift", 2))
+    suppressed: bool = False
+    told: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.conditions = Conditions(lambda *_: self.name, lambda _: self.suppressed)
+
+    def at(self, second: float, detector: str, *, up: bool, subject: str = SUBJECT,
+           score: float = 1.0) -> None:
+        self.until(second)
+        self.told += self.conditions.finding(
+            subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up
+        )
+
+    def until(self, second: float) -> None:
+        while (fired := self.conditions.fire(START + round(second * SECOND))) is not None:
+            self.told += fired[2]
+
+    def say(self, second: float, kind: str, **data: object) -> None:
+        self.until(second)
+        self.told += self.conditions.command(
+            kind, SUBJECT, START + round(second * SECOND), dict(data)
+        )
+
+    def changes(self) -> list[tuple[float, str]]:
+        return [((e.time_ns - START) / SECOND, e.data["change"]) for e in self.told]
+
+
+def named(kind: str, rank: int, cause: str = "unknown") -> Diagnosis:
+    return Diagnosis(kind, cause, f"it is {kind}", "look", rank)
+
+
+# --- delays ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("detector", "delay"), [("missing", 2), ("source", 0), ("level@m", 6)])
+def test_a_condition_is_raised_after_its_on_delay(detector, delay):
+    """Not before, and at that very time, whenever anybody looks."""
+    desk = Desk()
+    desk.at(10, detector, up=True)
+    desk.until(10 + delay)
+    assert desk.changes() == []
+    desk.until(10_000)
+    assert desk.changes() == [(10 + delay, "raised")]
+
+
+def test_bad_quality_settles_for_longer_than_one_bad_sample_takes_to_clear():
+    """One bad sample clears after three good ones: it must not have raised an alarm before."""
+    desk = Desk()
+    desk.at(10, "bad", up=True)
+    desk.at(13, "bad", up=False)
+    desk.until(1000)
+    assert desk.told == []
+    assert SUBJECT not in desk.conditions.active
+
+
+def test_the_quickest_finding_sets_the_delay():
+    """A tag that is missing is told as soon as missing data may be, whatever came first."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(11, "missing", up=True)
+    desk.until(100)
+    assert desk.changes()[0] == (13, "raised")
+
+
+def test_what_clears_before_the_on_delay_raises_nothing():
+    """A pending condition whose finding goes is forgotten after the off-delay."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(15, "level@m", up=False)
+    desk.until(75)
+    assert SUBJECT in desk.conditions.active
+    desk.until(75.1)
+    assert SUBJECT not in desk.conditions.active
+    assert desk.told == []
+
+
+def test_a_condition_clears_after_the_off_delay():
+    """It clears once no finding has been active for the off-delay, at that very time."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(50, "level@m", up=False)
+    desk.until(10_000)
+    assert desk.changes() == [(16, "raised"), (50 + OFF, "cleared")]
+
+
+def test_a_finding_that_comes_back_starts_the_off_delay_again():
+    """A timer of an earlier quiet stretch does not end a later one early."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(50, "level@m", up=False)
+    desk.at(70, "level@m", up=True)
+    desk.at(80, "level@m", up=False)
+    desk.until(10_000)
+    assert desk.changes() == [(16, "raised"), (80 + OFF, "cleared")]
+
+
+def test_all_findings_must_go():
+    """One detector that clears while another still sees the fault clears nothing."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(11, "range@m", up=True)
+    desk.at(20, "level@m", up=False)
+    desk.until(500)
+    assert [change for _, change in desk.changes()] == ["raised"]
+    desk.at(500, "range@m", up=False)
+    desk.until(1000)
+    assert desk.changes()[-1] == (500 + OFF, "cleared")
+
+
+@pytest.mark.parametrize("detector", ["spike@m", "rate@m"])
+def test_a_momentary_finding_counts_for_the_settling_time(detector):
+    """A spike has gone before its delay is over, and is told all the same."""
+    desk = Desk()
+    desk.at(10, detector, up=True)
+    desk.at(11, detector, up=False)
+    desk.until(10_000)
+    assert desk.changes() == [(16, "raised"), (11 + OFF, "cleared")]
+
+
+def test_a_finding_cleared_that_was_never_raised_is_nothing():
+    """Clearing what is not there makes no condition."""
+    desk = Desk()
+    desk.at(10, "level@m", up=False)
+    assert not desk.conditions.active
+    desk.at(11, "level@m", up=True)
+    desk.at(12, "range@m", up=False)
+    desk.until(100)
+    assert desk.changes() == [(17, "raised")]
+
+
+# --- one fault, one alarm ------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(0, 90), st.sampled_from(["level@m", "range@m", "spike@m", "missing"]),
+            st.booleans(),
+        ), max_size=40,
+    )
+)  # fmt: skip
+def test_raised_and_cleared_alternate(steps):
+    """However findings come and go: one alarm at a time, each cleared, each with its own name."""
+    desk, now = Desk(), 0.0
+    for step, detector, up in steps:
+        now += step
+        desk.at(now, detector, up=up)
+    for detector in ("level@m", "range@m", "spike@m", "missing"):
+        desk.at(now + 1, detector, up=False)
+    desk.until(now + 1000)
+    changes = [change for _, change in desk.changes() if change != "updated"]
+    assert changes == ["raised", "cleared"] * (len(changes) // 2)
+    raised = [event.data["id"] for event in desk.told if event.data["change"] == "raised"]
+    assert len(set(raised)) == len(raised)
+    assert not desk.conditions.active
+    assert [time for time, _ in desk.changes()] == sorted(time for time, _ in desk.changes())
+
+
+def test_every_detector_of_a_fault_is_named_in_one_condition():
+    """The condition lists all that saw it, with the highest score."""
+    desk = Desk()
+    for second, detector, score in ((10, "level@m", 1.5), (12, "range@m", 4.0), (13, "rate@m", 2.0)):
+        desk.at(second, detector, up=True, score=score)
+    desk.until(100)
+    (event,) = desk.told
+    assert event.data["detectors"] == ["level@m", "range@m", "rate@m"]
+    assert event.data["score"] == 4.0
+
+
+# --- names -----------------------------------------------------------------------------------------
+
+
+def test_a_more_specific_name_replaces_a_vaguer_one_at_once():
+    """With the finding that brings it, not only at the next review."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.until(17)
+    desk.name = named("stuck", 6, "sensor")
+    desk.at(17, "stuck@m", up=True)
+    assert desk.changes() == [(16, "raised"), (17, "updated")]
+    assert desk.told[-1].data["kind"] == "stuck"
+    assert desk.told[0].data["id"] == desk.told[1].data["id"]
+
+
+def test_a_vaguer_name_never_replaces_a_more_specific_one():
+    """Not with a finding, not at a review, not when a finding goes."""
+    desk = Desk(named("unit change", 8, "integration"))
+    desk.at(10, "level@m", up=True)
+    desk.at(11, "range@m", up=True)
+    desk.until(17)
+    desk.name = named("level shift", 2)
+    desk.at(17, "rate@m", up=True)
+    desk.at(18, "rate@m", up=False)
+    desk.until(1000)
+    assert desk.changes() == [(16, "raised")]
+
+
+def test_a_name_of_equal_rank_replaces_only_at_a_review():
+    """Drift instead of out of range: when the evidence is looked at again, 6 intervals on."""
+    desk = Desk(named("out of trained range", 4))
+    desk.at(10, "range@m", up=True)
+    desk.until(17)
+    desk.name = named("drift", 4)
+    desk.at(17, "level@m", up=True)
+    desk.until(200)
+    assert desk.changes() == [(16, "raised"), (22, "updated")]
+
+
+@pytest.mark.parametrize("lost", ["source lost", "missing", "bad quality", "out of physical range"])
+def test_a_name_that_says_lost_gives_way_when_data_arrive_again(lost):
+    """What remains wrong is named as what it is, though that is vaguer."""
+    desk = Desk(named(lost, 8, "integration"))
+    detector = "missing" if lost in {"source lost", "missing"} else "bad"
+    desk.at(10, detector, up=True)
+    desk.at(11, "level@m", up=True)
+    desk.until(30)
+    desk.name = named("level shift", 2)
+    desk.at(30, detector, up=False)
+    assert desk.changes()[-1] == (30, "updated")
+    assert desk.told[-1].data["kind"] == "level shift"
+
+
+def test_a_silent_tag_whose_values_come_again_bad_is_called_bad():
+    """"Missing" is not true of what arrives, although it is the more specific name."""
+    desk = Desk(named("missing", 8, "integration"))
+    desk.at(10, "missing", up=True)
+    desk.at(30, "missing", up=False)
+    desk.name = named("bad quality", 7, "sensor")
+    desk.at(31, "bad", up=True)
+    assert desk.changes() == [(12, "raised"), (31, "updated")]
+
+
+def test_a_person_reads_no_news_where_only_the_number_changed():
+    """The same kind and cause in other words is no update."""
+    desk = Desk(Diagnosis("stuck", "sensor", "stuck at 1", "look", 6))
+    desk.at(10, "stuck@m", up=True)
+    desk.until(17)
+    desk.name = Diagnosis("stuck", "sensor", "stuck at 2", "look", 6)
+    desk.until(1000)
+    assert desk.changes() == [(16, "raised")]
+
+
+def test_severity_follows_the_cause_and_then_the_rank():
+    """What must be mended is high, what is vague is low."""
+    made = {}
+    for kind, rank, cause in (("stuck", 6, "sensor"), ("unit change", 8, "integration"),
+                              ("error", 3, "model"), ("drift", 4, "unknown"),
+                              ("relations changed", 3, "process"), ("level shift", 2, "unknown")):
+        made[kind] = severity(Condition("tag/a", [], 1, 1, kind=kind, cause=cause, rank=rank))
+    assert made == {"stuck": "high", "unit change": "high", "error": "high", "drift": "medium",
+                    "relations changed": "medium", "level shift": "low"}
+
+
+# --- timers of another occurrence ------------------------------------------------------------------
+
+
+def test_reviews_of_an_earlier_occurrence_do_not_rename_a_later_one():
+    """A condition that cleared left reviews behind; the next one of the subject ignores them."""
+    desk = Desk(named("out of trained range", 4))
+    desk.at(10, "range@m", up=True)  # raised at 16: reviews at 22, 32, 64, 144 and 400
+    desk.at(20, "range@m", up=False)  # cleared at 80
+    desk.at(130, "range@m", up=True)  # raised at 136: reviews at 142, 152 ...
+    desk.until(143)
+    desk.name = named("drift", 4)
+    desk.until(151)
+    assert desk.changes()[-1] == (136, "raised")
+    desk.until(153)
+    assert desk.changes()[-1] == (152, "updated")
+
+
+def test_on_timers_of_an_earlier_occurrence_do_not_raise_a_later_one():
+    """A pending condition's timer that outlives it must not shorten another one's delay."""
+    desk = Desk()
+    desk.suppressed = True
+    desk.at(10, "missing", up=True)
+    desk.at(11, "missing", up=False)
+    desk.until(72)
+    assert SUBJECT not in desk.conditions.active
+    desk.suppressed = False
+    desk.at(72, "level@m", up=True)
+    desk.until(200)
+    assert desk.changes() == [(78, "raised")]
+
+
+def test_shelving_of_an_earlier_occurrence_does_not_end_that_of_a_later_one():
+    """The first occurrence's expiry finds another condition and leaves it shelved."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.say(20, "shelve", for_ns=300 * SECOND, by="ann")  # until 320
+    desk.at(30, "level@m", up=False)  # cleared at 90
+    desk.at(100, "level@m", up=True)
+    desk.say(110, "shelve", for_ns=1000 * SECOND, by="ann")
+    desk.until(1000)
+    assert desk.conditions.active[SUBJECT].state == "shelved"
+    desk.until(1111)
+    assert desk.changes()[-1] == (1110, "unshelved")
+
+
+def test_nothing_is_left_behind():
+    """Timers end: a subject that comes and goes for ever does not fill the memory."""
+    desk = Desk()
+    for round_ in range(200):
+        desk.at(100 * round_ + 10, "level@m", up=True)
+        desk.at(100 * round_ + 20, "level@m", up=False)
+    assert len(desk.conditions._timers) < 60
+
+
+# --- suppression -------------------------------------------------------------------------------------
+
+
+def test_a_suppressed_condition_is_not_raised_until_it_is_its_own():
+    """While its source is lost a silent tag says nothing; if it stays silent after, it does."""
+    desk = Desk(suppressed=True)
+    desk.at(10, "missing", up=True)
+    desk.until(100)
+    assert desk.told == []
+    desk.suppressed = False
+    desk.conditions.release([SUBJECT], START + 100 * SECOND)
+    desk.until(200)
+    assert desk.changes() == [(106, "raised")]
+
+
+def test_a_tag_that_recovers_with_its_source_is_never_told():
+    """Between the source's return and the tag's own nothing is raised."""
+    desk = Desk(suppressed=True)
+    desk.at(10, "missing", up=True)
+    desk.until(100)
+    desk.suppressed = False
+    desk.conditions.release([SUBJECT], START + 100 * SECOND)
+    desk.at(104, "missing", up=False)
+    desk.until(1000)
+    assert desk.told == []
+
+
+# --- what lasts --------------------------------------------------------------------------------------
+
+
+def test_conditions_and_their_timers_survive_a_snapshot():
+    """After a round trip through JSON everything due comes due."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(12, "spike@m", up=True, subject="tag/b")
+    desk.at(13, "spike@m", up=False, subject="tag/b")
+    desk.say(20, "shelve", for_ns=5 * SECOND)
+    desk.at(21, "level@m", up=False)
+    again = Desk()
+    again.conditions.from_json(json.loads(json.dumps(desk.conditions.to_json())))
+    assert again.conditions.to_json() == desk.conditions.to_json()
+    seen = len(desk.told)
+    desk.until(1000)
+    again.until(1000)
+    assert again.told == desk.told[seen:]
+    assert [change for _, change in again.changes()] == ["unshelved", "cleared", "cleared"]
+
+
+def test_time_away_does_not_run_delays_down():
+    """A pause moves what is due, but not the end of a shelving that a person set by the clock."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.say(20, "shelve", for_ns=50 * SECOND)
+    desk.at(30, "level@m", up=False)
+    desk.until(40)
+    desk.conditions.pause(START + 40 * SECOND, START + 1040 * SECOND)
+    desk.until(5000)
+    assert desk.changes() == [
+        (16, "raised"), (20, "shelved"), (70, "unshelved"), (1090, "cleared")
+    ]
+
+
+def test_findings_of_detectors_that_start_anew_are_forgotten():
+    """What nobody will ever clear is dropped; the condition then clears in its time."""
+    desk = Desk()
+    desk.at(10, "level@m", up=True)
+    desk.at(11, "missing", up=True)
+    desk.until(20)
+    desk.conditions.forget(lambda _, key: key.endswith("@m"), START + 20 * SECOND)
+    assert desk.conditions.active[SUBJECT].findings.keys() == {"missing"}
+    desk.at(30, "missing", up=False)
+    desk.until(1000)
+    assert desk.changes()[-1] == (90, "cleared")
+
+
+# --- through the engine --------------------------------------------------------------------------------
+
+
+def raised(events: list[Event]) -> list[tuple[str, str]]:
+    return [(subject, kind) for change, subject, kind in conditions(events) if change == "raised"]
+
+
+def test_a_whole_source_that_falls_silent_is_one_alarm_and_recovers():
+    """Two tags of source two stop together: one condition, of the source; all clears by itself."""
+    values = normal(300)
+    values[60:90, 1:] = np.nan
+    events = events_of(Engine(spec()), [block(values)])
+    assert raised(events) == [("source/two", "source lost")]
+    assert conditions(events)[-1] == ("cleared", "source/two", "source lost")
+    assert verdicts(events) == ["trusted", "unassessable", "unassessable", "trusted"]
+
+
+def test_a_whole_source_that_sends_bad_values_only_is_one_alarm():
+    """Connected, and every tag bad: the source's condition, not one a tag."""
+    quality = np.zeros((300, 3), np.uint16)
+    quality[60:90, 1:] = Quality.BAD
+    events = events_of(Engine(spec()), [block(normal(300), quality=quality)])
+    assert raised(events) == [("source/two", "source lost")]
+
+
+def test_the_tags_of_a_source_lost_one_after_the_other_are_still_one_alarm():
+    """A device that dies tag by tag within the delay is one fault."""
+    values = normal(300)
+    values[60:, 1] = np.nan
+    values[61:, 2] = np.nan
+    events = events_of(Engine(spec()), [block(values)])
+    assert raised(events) == [("source/two", "source lost")]
+
+
+def test_one_tag_of_a_source_that_falls_silent_is_the_tags_own():
+    """The other tag lives, so the source does."""
+    values = normal(300)
+    values[60:100, 2] = np.nan
+    events = events_of(Engine(spec()), [block(values)])
+    assert raised(events) == [("tag/c", "missing")]
+    assert conditions(events)[-1][0] == "cleared"
+
+
+def test_a_tag_that_stays_away_when_its_source_is_back_is_told():
+    """After the source's recovery the tag that did not come with it has its own alarm."""
+    values = normal(400)
+    values[60:90, 1:] = np.nan
+    values[90:, 2] = np.nan
+    events = events_of(Engine(spec()), [block(values)])
+    assert raised(events) == [("source/two", "source lost"), ("tag/c", "missing")]
+
+
+def test_a_failed_connection_and_silence_are_one_alarm():
+    """The source says that it failed, then its tags fall silent: nothing new is raised."""
+    engine = Engine(spec())
+    values = normal(60)
+    events = events_of(engine, [block(values)])
+    failed = command(60, "source_state", sequence=2, source="two", state="failed", reason="gone")
+    events += engine.step(failed).events
+    events += engine.step(samples(
+        [(60.1, tag, np.nan, Quality.COMMUNICATION_LOST) for tag in "bc"], sequence=3, sealed=60.2
+    )).events
+    more = normal(60, 2)
+    more[:, 1:] = np.nan
+    events += events_of(engine, [block(more, start=61, sequence=4)])
+    assert raised(events) == [("source/two", "source lost")]
+
+
+def test_a_source_lost_with_one_tag_is_one_alarm():
+    """A source of a single tag: its failure is told once, by the source."""
+    engine = Engine(spec())
+    events = events_of(engine, [block(normal(60))])
+    failed = command(60, "source_state", sequence=2, source="one", state="failed", reason="gone")
+    events += engine.step(failed).events
+    more = normal(60, 2)
+    more[:, 0] = np.nan
+    events += events_of(engine, [block(more, start=60, sequence=3)])
+    assert raised(events) == [("source/one", "source lost")]
+
+
+def test_a_fault_before_the_loss_keeps_its_condition():
+    """A stuck tag whose source is then lost does not become a second alarm."""
+    values = normal(300)
+    values[60:, 1] = values[60, 1]
+    values[120:160, 1:] = np.nan
+    events = events_of(Engine(spec()), [block(values)])
+    assert raised(events) == [("tag/b", "stuck"), ("source/two", "source lost")]
+    assert [e for e in conditions(events) if e[0] == "cleared"] == [
+        ("cleared", "source/two", "source lost")
+    ]
+
+
+def test_findings_of_the_same_instant_make_one_verdict():
+    """A verdict is said once an instant, however many findings it has."""
+    values = normal(120)
+    values[60:, :] += 20.0
+    events = events_of(Engine(spec()), [block(values)])
+    times = [event.time_ns for event in events if event.kind == "verdict"]
+    assert len(times) == len(set(times))

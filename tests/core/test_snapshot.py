@@ -1,0 +1,184 @@
+"""Snapshots: the state as bytes, found again by name; what has another layout starts anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.core import snapshot
+from agent.core.engine import Engine
+from agent.core.snapshot import Lasting
+from agent.errors import StoreError
+from agent.types import Quality
+from tests.core import small
+from tests.core.small import SECOND, START, block, normal
+
+KIND = np.dtype([("score", np.float64), ("run", np.int64)])
+KEYS = {"row": ["m/a", "m/b"], "tag": ["a", "b", "c"]}
+
+
+def arrays(*, kind=KIND, rows=2, filled=True) -> list[Lasting]:
+    state = np.zeros(rows, kind)
+    ring = np.zeros((3, 4))
+    lone = np.zeros(2, np.int64)
+    if filled:
+        state["score"] = np.arange(rows) + 0.5
+        ring += np.arange(12).reshape(3, 4)
+        lone += 9
+    return [Lasting("state", "row", state), Lasting("ring", "tag", ring), Lasting("lone", "", lone)]
+
+
+def test_equal_states_give_equal_bytes_and_come_back():
+    """No time, address or order of insertion is in the bytes; every array and fact returns."""
+    data = snapshot.dump(arrays(), KEYS, {"b": 1, "a": [2, {"y": 1, "x": 2}]})
+    assert data == snapshot.dump(arrays(), KEYS, {"a": [2, {"x": 2, "y": 1}], "b": 1})
+    into = arrays(filled=False)
+    facts, fresh = snapshot.load(data, into, KEYS)
+    assert facts == {"a": [2, {"x": 2, "y": 1}], "b": 1}
+    assert fresh == []
+    assert [item.array.tobytes() for item in into] == [item.array.tobytes() for item in arrays()]
+
+
+def test_rows_are_found_again_by_their_key():
+    """Rows that moved keep their state, new rows start at zero, rows that went are gone."""
+    data = snapshot.dump(arrays(), KEYS, {})
+    into = arrays(rows=3, filled=False)
+    snapshot.load(data, into, {"row": ["m/b", "n/x", "m/a"], "tag": ["c", "new", "a"]})
+    assert into[0].array["score"].tolist() == [1.5, 0.0, 0.5]
+    assert into[1].array.tolist() == [[8, 9, 10, 11], [0] * 4, [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.dtype([("score", np.float64), ("run", np.int64), ("more", np.int64)]),
+        np.dtype([("score", np.float64), ("runs", np.int64)]),
+        np.dtype([("score", np.float32), ("run", np.int64)]),
+        np.dtype([("run", np.int64), ("score", np.float64)]),
+    ],
+)
+def test_an_array_whose_layout_changed_starts_anew_alone(kind):
+    """A field more, another name, type or order: this array is reported, the others are filled."""
+    data = snapshot.dump(arrays(), KEYS, {})
+    into = arrays(kind=kind, filled=False)
+    _, fresh = snapshot.load(data, into, KEYS)
+    assert fresh == ["state"]
+    assert not np.frombuffer(into[0].array.tobytes(), np.uint8).any()
+    assert into[1].array.tobytes() == arrays()[1].array.tobytes()
+    assert into[2].array.tobytes() == arrays()[2].array.tobytes()
+
+
+def test_an_array_that_the_snapshot_does_not_know_is_reported():
+    """A detector that is new since then starts anew, and says so."""
+    data = snapshot.dump(arrays()[:2], KEYS, {})
+    _, fresh = snapshot.load(data, arrays(filled=False), KEYS)
+    assert fresh == ["lone"]
+
+
+@pytest.mark.parametrize("cut", [0, 3, 4, 7, 8, 40, -1, -8])
+def test_cut_short_is_damaged(cut):
+    """However much is missing, it is an error with a name, and nothing was filled in."""
+    data = snapshot.dump(arrays(), KEYS, {})
+    into = arrays(filled=False)
+    with pytest.raises(StoreError):
+        snapshot.load(data[:cut], into, KEYS)
+    assert not any(item.array.tobytes().strip(b"\0") for item in into)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"arrays"', b'"errors"'), (b'"shape":[2]', b'"shape":[9]'), (b'"facts"', b'"tales"'),
+        (b'"keys"', b'"kegs"'), (b"{", b"x"), (b'\\"<f8\\"', b'\\"<q8\\"'),
+    ],
+)  # fmt: skip
+def test_a_damaged_header_is_refused(old, new):
+    """A header that is no JSON, lacks a part or describes other bytes is an error with a name."""
+    data = snapshot.dump(arrays(), KEYS, {})
+    assert old in data
+    into = arrays(filled=False)
+    with pytest.raises(StoreError, match="damaged"):
+        snapshot.load(data.replace(old, new, 1), into, KEYS)
+
+
+# --- in the engine ---
+
+
+def stuck_and_bad() -> Engine:
+    """An engine with `a` stuck and `b` bad, both raised, and evidence enough."""
+    engine = Engine(small.spec())
+    values, quality = normal(120), np.zeros((120, 3))
+    values[50:, 0] = values[50, 0]
+    quality[80:, 1] = Quality.BAD
+    engine.step(block(values, quality=quality))
+    assert set(engine.judge.conditions.active) >= {"tag/a", "tag/b"}
+    return engine
+
+
+def with_other_layout(engine: Engine, name: str) -> bytes:
+    """A snapshot as another version of one detector would have written it."""
+    lasting = [
+        Lasting(item.name, item.axis, np.zeros(len(item.array), [("other", np.int16)]))
+        if item.name == name else item
+        for item in engine._lasting()
+    ]
+    facts = snapshot.load(engine.snapshot(), [], engine._keys())[0]
+    return snapshot.dump(lasting, engine._keys(), facts)
+
+
+def test_a_detector_whose_layout_changed_warms_up_alone():
+    """Its state is new and an event says so; every other array is as it was."""
+    engine = stuck_and_bad()
+    again = Engine(small.spec())
+    events = again.resume(with_other_layout(engine, "input.level"))
+    assert [event.data["part"] for event in events if event.kind == "engine"] == ["input.level"]
+    for old, new in zip(engine._lasting(), again._lasting(), strict=True):
+        if old.name == "input.level":
+            assert not np.frombuffer(new.array.tobytes(), np.uint8).any()
+        else:
+            assert old.array.tobytes() == new.array.tobytes(), old.name
+
+
+@pytest.mark.parametrize(("part", "subject"), [("input.stuck", "tag/a"), ("tag.bad", "tag/b")])
+def test_a_condition_does_not_hang_on_a_detector_that_started_anew(part, subject):
+    """What a forgotten state had found would never clear itself: the condition clears in time."""
+    engine = stuck_and_bad()
+    again = Engine(small.spec())
+    again.resume(with_other_layout(engine, part))
+    cleared = [
+        (event.subject, event.data["change"])
+        for event in again.step(block(normal(300, 5), start=120, sequence=2)).events
+        if event.kind == "condition"
+    ]
+    assert (subject, "cleared") in cleared
+    assert not again.judge.conditions.active
+
+
+def test_a_tag_that_is_new_since_the_snapshot_is_not_missing_since_the_epoch():
+    """Its silence counts from the resumption on, at the times of the engine."""
+    full = small.spec()
+    fewer = type(full)(full.tags[:2], full.sources, (), full.summary_ns)
+    engine = Engine(fewer)
+    engine.step(block(normal(20)[:, :2]))
+    again = Engine(type(full)(full.tags, full.sources, (), full.summary_ns))
+    again.resume(engine.snapshot())
+    events = again.step(small.tick(30.0, 2)).events
+    missing = {e.subject: e.time_ns for e in events if e.kind == "finding"}
+    assert missing == {
+        "tag/a": START + 24 * SECOND, "tag/b": START + 24 * SECOND, "tag/c": START + 25 * SECOND,
+    }
+
+
+def test_conditions_and_timers_resume_in_the_same_order():
+    """Many conditions due at one instant come out the same way before and after a snapshot."""
+    engine = Engine(small.spec())
+    values = normal(60)
+    values[50:] = values[50]
+    engine.step(block(values))
+    again = Engine(small.spec())
+    again.resume(engine.snapshot())
+    assert again.judge.conditions.to_json() == engine.judge.conditions.to_json()
+    rest = np.repeat(values[50:51], 200, axis=0)
+    told = [e.step(block(rest, start=60, sequence=2)) for e in (engine, again)]
+    assert told[0] == told[1]
+    assert len({e.subject for e in told[0].events if e.kind == "condition"}) == 3

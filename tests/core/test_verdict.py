@@ -1,0 +1,273 @@
+"""The verdict: one golden test a row of its table, alone and through the whole engine."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.baseline import Baseline
+from agent.core.engine import Engine
+from agent.core.spec import EngineSpec
+from agent.core.verdict import (
+    LOST_KINDS,
+    ORDER,
+    PROVISIONAL_KINDS,
+    Concern,
+    Verdict,
+    grade,
+    judge,
+    reasons_of,
+    same_to_read,
+)
+from agent.types import Quality
+from tests.core.small import baseline, block, command, events_of, normal, spec
+
+
+def concern(subject: str = "tag/a", kind: str = "level shift", cause: str = "unknown",
+            *, required: bool = True, provisional: bool = False, lost: bool = False) -> Concern:
+    return Concern(f"{subject}@1", subject, kind, cause, f"{subject} {kind}", "do", required,
+                   provisional, lost)
+
+
+# (what is true, the verdict): the design's table, row by row
+TABLE = [
+    # a required input held, lost, bad, stale, out of service
+    (concern(kind="source lost", cause="integration"), "unassessable"),
+    (concern(kind="missing", cause="integration"), "unassessable"),
+    (concern(kind="bad quality", cause="sensor"), "unassessable"),
+    (concern(kind="out of physical range", cause="sensor"), "unassessable"),
+    (concern(kind="out of service"), "unassessable"),
+    (concern(kind="level shift", lost=True), "unassessable"),
+    (concern("source/two", "source lost", "integration"), "unassessable"),
+    # a confirmed cause on a required input or output, or the joint score over its limit
+    (concern(kind="unit change", cause="integration"), "untrusted"),
+    (concern(kind="scale change", cause="integration"), "untrusted"),
+    (concern(kind="swapped tags", cause="integration"), "untrusted"),
+    (concern(kind="frozen source clock", cause="integration"), "untrusted"),
+    (concern(kind="stuck", cause="sensor"), "untrusted"),
+    (concern(kind="bias", cause="sensor"), "untrusted"),
+    (concern(kind="drift", cause="sensor"), "untrusted"),
+    (concern(kind="noise", cause="sensor"), "untrusted"),
+    (concern(kind="error", cause="model"), "untrusted"),
+    (concern("model/m", "relations changed"), "untrusted"),
+    (concern("model/m", "new operating region", "process"), "untrusted"),
+    # out of trained range, a shift whose cause is pending or the process
+    (concern(kind="out of trained range"), "caution"),
+    (concern(kind="out of trained range", cause="process"), "caution"),
+    (concern(kind="level shift", cause="process"), "caution"),
+    (concern(kind="drift"), "caution"),
+    (concern(kind="anomaly"), "caution"),
+    # provisional thresholds exceeded
+    (concern(kind="bias", cause="sensor", provisional=True), "caution"),
+    (concern("model/m", "relations changed", provisional=True), "caution"),
+    # but not what needs no calibrated threshold
+    (concern(kind="stuck", cause="sensor", provisional=True), "untrusted"),
+    (concern(kind="unit change", cause="integration", provisional=True), "untrusted"),
+    (concern(kind="missing", cause="integration", provisional=True), "unassessable"),
+    # an optional input lost, or wrong
+    (concern(kind="missing", cause="integration", required=False), "caution"),
+    (concern(kind="level shift", lost=True, required=False), "caution"),
+    (concern(kind="stuck", cause="sensor", required=False), "caution"),
+    (concern(kind="out of service", required=False), "caution"),
+    (concern("source/two", "source lost", "integration", required=False), "caution"),
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"), TABLE,
+    ids=[f"{w.subject}-{w.kind}-{w.cause}-{'required' if w.required else 'optional'}"
+         f"{'-provisional' if w.provisional else ''}{'-lost' if w.lost else ''}"
+         for w, _ in TABLE],
+)  # fmt: skip
+def test_one_concern_gives_the_verdict_of_its_row(what, expected):
+    """Each row of the table, alone: the verdict, with the concern as its only reason."""
+    assert judge([what], "waiting", assessed=True) == Verdict(expected, (what,))
+
+
+def test_nothing_and_enough_evidence_is_trusted():
+    """The last row: none of these, and enough good scans seen."""
+    assert judge([], "waiting", assessed=True) == Verdict("trusted", ())
+
+
+def test_nothing_and_too_little_evidence_is_unassessable():
+    """A verdict is never better than its evidence, and says what it waits for."""
+    verdict = judge([], "too few scans", assessed=False)
+    assert verdict.verdict == "unassessable"
+    assert [reason["text"] for reason in reasons_of(verdict)] == ["too few scans"]
+
+
+def test_concerns_stay_named_while_evidence_is_gathered():
+    """Not assessed yet and already something wrong: both are said, the waiting first."""
+    stuck = concern(kind="stuck", cause="sensor")
+    verdict = judge([stuck], "too few scans", assessed=False)
+    assert verdict.verdict == "unassessable"
+    assert [reason.kind for reason in verdict.reasons] == ["waiting", "stuck"]
+
+
+def test_a_lost_input_needs_no_other_excuse():
+    """What is lost says so; that evidence is also missing then is no news."""
+    lost = concern(kind="missing", cause="integration")
+    assert judge([lost], "too few scans", assessed=False) == Verdict("unassessable", (lost,))
+
+
+concerns = st.builds(
+    concern, st.sampled_from(["tag/a", "tag/b", "source/two", "model/m"]),
+    st.sampled_from(sorted({*LOST_KINDS, *PROVISIONAL_KINDS, "stuck", "unit change"})),
+    st.sampled_from(["integration", "sensor", "process", "model", "unknown"]),
+    required=st.booleans(), provisional=st.booleans(), lost=st.booleans(),
+)  # fmt: skip
+
+
+@given(many=st.lists(concerns, max_size=6), assessed=st.booleans())
+def test_a_verdict_is_as_bad_as_its_worst_concern(many, assessed):
+    """Never better than any concern; worst first; every concern is named."""
+    verdict = judge(many, "waiting", assessed=assessed)
+    grades = [ORDER.index(grade(item)) for item in many]
+    worst = max([*grades, 0])
+    assert verdict.verdict == ("unassessable" if not assessed else ORDER[worst])
+    told = [ORDER.index(grade(item)) for item in verdict.reasons if item.kind != "waiting"]
+    assert told == sorted(grades, reverse=True)
+
+
+@given(many=st.lists(concerns, max_size=5))
+def test_more_concerns_never_make_it_better(many):
+    """Adding a concern to any of them keeps the verdict or makes it worse."""
+    seen = [judge(many[:n], "waiting", assessed=True).verdict for n in range(len(many) + 1)]
+    assert all(ORDER.index(a) <= ORDER.index(b) for a, b in itertools.pairwise(seen))
+
+
+def test_only_what_a_person_reads_makes_a_new_verdict():
+    """A reason whose wording alone changed is no news; another kind, cause or subject is."""
+    one = judge([concern()], "", assessed=True)
+    assert same_to_read(one, judge([replace(concern(), text="moved by 2.1")], "", assessed=True))
+    for other in (concern(kind="drift"), concern(cause="process"), concern("tag/b")):
+        assert not same_to_read(one, judge([other], "", assessed=True))
+    assert not same_to_read(one, judge([concern(), concern("tag/b")], "", assessed=True))
+
+
+def test_reasons_name_the_tag_or_the_source():
+    """Consumers find the subject without parsing a sentence."""
+    verdict = judge([concern("source/two", "source lost"), concern("tag/a")], "", assessed=True)
+    assert [(r["tag"], r["source"]) for r in reasons_of(verdict)] == [("", "two"), ("a", "")]
+
+
+# --- through the engine ------------------------------------------------------------------------------
+
+
+def last_verdict(what: EngineSpec, values: np.ndarray, quality: np.ndarray | None = None,
+                 commands: tuple = ()) -> tuple[str, str, str]:
+    """(verdict, kind and subject of the first reason) after 60 rows of normal and `values`."""
+    engine = Engine(what)
+    engine.step(block(normal(60)))
+    events = []
+    for sequence, (kind, data) in enumerate(commands, 2):
+        events += engine.step(command(60, kind, sequence=sequence, **data)).events
+    events += events_of(engine, [block(values, start=60, sequence=9, quality=quality)])
+    told = [event for event in events if event.kind == "verdict"]
+    verdict = engine.judge.verdicts["m"]
+    assert not told or told[-1].data["verdict"] == verdict.verdict
+    first = verdict.reasons[0] if verdict.reasons else None
+    return verdict.verdict, first.kind if first else "", first.subject if first else ""
+
+
+def marked(column: int, mark: Quality) -> np.ndarray:
+    quality = np.zeros((40, 3), np.uint16)
+    quality[:, column] = mark
+    return quality
+
+
+def test_engine_trusts_what_looks_as_in_training():
+    """Row 4."""
+    assert last_verdict(spec(), normal(40, 2)) == ("trusted", "", "")
+
+
+def test_engine_a_silent_required_input():
+    """Row 1: stale, and a small tag of a source that lives is missing, not lost."""
+    values = normal(40, 2)
+    values[:, 1] = np.nan
+    assert last_verdict(spec(), values) == ("unassessable", "missing", "tag/b")
+
+
+def test_engine_a_bad_required_input():
+    """Row 1: bad quality."""
+    found = last_verdict(spec(), normal(40, 2), marked(2, Quality.BAD))
+    assert found == ("unassessable", "bad quality", "tag/c")
+
+
+def test_engine_a_lost_source():
+    """Row 1: a source that failed counts once, not once a tag."""
+    values = normal(40, 2)
+    values[:, 1:] = np.nan
+    failed = ("source_state", {"source": "two", "state": "failed", "reason": "refused"})
+    found = last_verdict(spec(), values, commands=(failed,))
+    assert found == ("unassessable", "source lost", "source/two")
+
+
+def test_engine_out_of_service():
+    """Row 1: taken out of service."""
+    out = ("out_of_service", {"tag": "b"})
+    assert last_verdict(spec(), normal(40, 2), commands=(out,)) == (
+        "unassessable", "out of service", "tag/b"
+    )
+
+
+def test_engine_a_stuck_sensor():
+    """Row 2: a confirmed sensor cause on a required input."""
+    values = normal(40, 2)
+    values[:, 0] = values[0, 0]
+    assert last_verdict(spec(), values) == ("untrusted", "stuck", "tag/a")
+
+
+def test_engine_a_unit_change():
+    """Row 2: a confirmed integration cause on a required input."""
+    values = normal(40, 2)
+    values[:, 0] = values[:, 0] * 1.8 + 32.0
+    assert last_verdict(spec(), values) == ("untrusted", "unit change", "tag/a")
+
+
+def joint_only(*, provisional: bool = False) -> Baseline:
+    """A baseline whose inputs alone never flag: only their relations are judged."""
+    whole = baseline(joint=True, provisional=provisional)
+    (mode,) = whole.modes
+    silent = tuple(replace(item, detectors={}) for item in mode.inputs)
+    return replace(whole, modes=(replace(mode, inputs=silent),))
+
+
+def test_engine_joint_limit_exceeded():
+    """Row 2: each input near what it was, all of them together not."""
+    values = normal(60, 2) + np.array([0.0, 3.2, -3.2])
+    trained = joint_only()
+    assert last_verdict(spec(trained=trained), values)[0] == "untrusted"
+
+
+def test_engine_out_of_trained_range():
+    """Row 3: out of the trained range, cause unknown."""
+    values = normal(40, 2)
+    values[:, 0] += 14.0
+    assert last_verdict(spec(), values) == ("caution", "out of trained range", "tag/a")
+
+
+def test_engine_a_shift_whose_cause_is_pending():
+    """Row 3: a new level within the range, sensor or process."""
+    values = normal(60, 2)
+    values[:, 0] += 2.5
+    assert last_verdict(spec(), values) == ("caution", "level shift", "tag/a")
+
+
+def test_engine_an_optional_input_lost():
+    """Row 3: the model does without, and its users are told."""
+    values = normal(40, 2)
+    values[:, 1] = np.nan
+    assert last_verdict(spec(optional=("b",)), values) == ("caution", "missing", "tag/b")
+
+
+def test_engine_provisional_thresholds_exceeded():
+    """Row 3: a short record's joint limit makes careful, not distrustful."""
+    values = normal(60, 2) + np.array([0.0, 3.2, -3.2])
+    trained = joint_only(provisional=True)
+    assert last_verdict(spec(trained=trained), values)[0] == "caution"
