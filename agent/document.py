@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from agent import __version__
 from agent.config import Configuration
 from agent.core.condition import Condition, severity
@@ -58,6 +60,8 @@ def status_document(
 
 def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]]:
     made = []
+    worst = _worst(engine)
+    first = 0  # chart row of the model's first input: rows stand model by model
     for index, model in enumerate(engine.spec.models):
         scans = engine.charts.scans[index]
         verdict = engine.judge.verdicts.get(model.name)
@@ -73,48 +77,68 @@ def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]
             "scans": scans.count, "provisional": model.baseline.provisional,
             "provisional_text": model.baseline.provisional_text,
             "baseline": model.baseline.digest[:12],
-            "inputs": _inputs(engine, index),
+            "inputs": _inputs(engine, index, first, worst),
             "joint": {"t2": max(joint[0], joint[2]), "spe": max(joint[1], joint[3])},
         })
+        first += len(model.inputs)
     return made
 
 
-def _inputs(engine: Engine, model: int) -> list[dict[str, Any]]:
+def _worst(engine: Engine) -> list[tuple[str, float]]:
+    """The detector with the highest score, and that score, of every chart row."""
+    columns = engine.charts.score_columns()
+    names, table = list(columns), np.array(list(columns.values()))
+    which = table.argmax(axis=0)
+    scores = np.take_along_axis(table, which[None], axis=0)[0]
+    return [(names[i], score) for i, score in zip(which.tolist(), scores.tolist(), strict=True)]
+
+
+def _inputs(
+    engine: Engine, model: int, first: int, worst: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
     spec = engine.spec.models[model]
     made = []
-    for row, place in enumerate(engine.charts.rows):
-        if place.model != model:
-            continue
-        name = spec.inputs[place.position]
-        scores = engine.charts.scores(row)
-        worst = max(scores, key=lambda key: scores[key])
+    for row, name in enumerate(spec.inputs, first):
+        detector, score = worst[row]
         condition = engine.judge.conditions.active.get(f"tag/{name}")
         state = "good" if condition is None or not condition.raised else condition.kind
         made.append({
             "tag": name, "required": name in spec.required, "state": state,
-            "worst": {"detector": worst, "score": _finite(scores[worst])},
+            "worst": {"detector": detector, "score": _finite(score)},
             "trained": list(engine.charts.input_baseline(row).trained),
         })
     return made
 
 
 def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
-    latest = engine.latest()
+    stale = {
+        condition.subject for condition in engine.judge.conditions.active.values()
+        if "missing" in condition.findings
+    }
+    past = _history(engine) if history else [[] for _ in engine.spec.tags]
     made = []
-    for row, tag in enumerate(engine.spec.tags):
-        value, arrival, source, quality = latest[row].tolist()
-        past = engine.charts.recent_raw(row, engine.time_ns)[-_HISTORY:] if history else ()
-        condition = engine.judge.conditions.active.get(f"tag/{tag.name}")
-        if condition is not None and "missing" in condition.findings:
+    for tag, values, latest in zip(engine.spec.tags, past, engine.latest().tolist(), strict=True):
+        value, arrival, source, quality = latest
+        if stale and f"tag/{tag.name}" in stale:
             quality |= int(Quality.STALE)
         made.append({
             "name": tag.name, "source": tag.source, "unit": tag.unit, "role": tag.role,
             "value": _finite(value) if arrival else None, "arrival_ns": arrival or None,
             "source_ns": source or None, "quality": quality,
             "quality_names": quality_names(quality) if arrival else ["waiting"],
-            "history": [_finite(float(x)) for x in past],
+            "history": values,
         })
     return made
+
+
+def _history(engine: Engine) -> list[list[float | None]]:
+    """The latest values of every tag, oldest first, without a call for each of them."""
+    table, known = engine.charts.newest_raw(_HISTORY)
+    plain = (known & np.isfinite(table)).all(axis=1)
+    lists: list[list[float | None]] = table.tolist()
+    for row in np.nonzero(~plain)[0].tolist():
+        lists[row] = [_finite(value) for value in table[row, known[row]].tolist()]
+    return lists
 
 
 def _conditions(engine: Engine) -> list[dict[str, Any]]:

@@ -343,7 +343,7 @@ class Demo:
         self._console.print()
         self._console.print(table_of(rows), soft_wrap=False)
         self._console.print(central_table(central.document()), soft_wrap=False)
-        false = unexpected(self._told, self._truth)
+        false = unexpected(self._told, self._truth, self._start_ns)
         for told in false:
             self._console.print(f"raised without a fault: {told.data.get('text')}", style="yellow")
         return rows

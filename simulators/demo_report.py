@@ -14,7 +14,6 @@ from rich import box
 from rich.table import Table
 
 GRACE_NS = 5_000_000_000  # a fault may be named so long after its end
-ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _SHOWN = {"raised", "updated"}
 
 
@@ -54,9 +53,9 @@ class Row:
 
     Attributes:
         title: what was done, and to what.
-        injected_s: seconds since the plant's first row.
+        injected_s: seconds since the script began.
         detected_s: seconds from the fault's start to the first event that names its subject.
-        verdict: the worst verdict that followed, with the model's name where there are several.
+        verdict: the one that followed the agent's last words about it, and gives it as a reason.
         reason: the agent's last words about it while it lasted.
         central: whether the event reached central; None where it could not be (not detected).
         kind: the agent's name for it.
@@ -90,7 +89,7 @@ def rows_of(
         told: the agent's stored events, in order.
         arrived: key of each event that central received -> wall ns of its arrival.
         outages: one for each `uplink_lost`, in order.
-        start_ns: wall ns of the plant's first row.
+        start_ns: wall ns of the script's begin.
     """
     rows = []
     left = list(outages)
@@ -130,24 +129,24 @@ def _row(
         title,
         injected,
         (first.time_ns - fault["at_ns"]) / 1e9,
-        _worst_verdict(told, subject, first.time_ns, until),
+        _verdict(told, subject, last.time_ns, until),
         str(last.data.get("text", "")),
         all(event.key in arrived for event in named),
         str(last.data.get("kind", "")),
     )
 
 
-def _worst_verdict(told: Sequence[Told], subject: str, from_ns: int, until_ns: int) -> str:
-    """The worst verdict of which a reason concerned `subject`."""
+def _verdict(told: Sequence[Told], subject: str, from_ns: int, until_ns: int) -> str:
+    """The first verdict from `from_ns` on that gives `subject` as a reason."""
     place, _, name = subject.partition("/")
-    verdicts = [
+    verdicts = (
         str(event.data["verdict"])
         for event in told
         if event.kind == "verdict"
         and from_ns <= event.time_ns <= until_ns
         and any(reason.get(place) == name for reason in event.data.get("reasons", ()))
-    ]
-    return max(verdicts, key=ORDER.index, default="")
+    )
+    return next(verdicts, "")
 
 
 def _uplink_row(
@@ -198,13 +197,16 @@ def table_of(rows: Sequence[Row]) -> Table:
     return table
 
 
-def unexpected(told: Sequence[Told], truth: Iterable[Mapping[str, Any]]) -> list[Told]:
-    """Conditions raised while no fault was on, nor had been for `GRACE_NS`: false alarms."""
+def unexpected(
+    told: Sequence[Told], truth: Iterable[Mapping[str, Any]], start_ns: int
+) -> list[Told]:
+    """Conditions raised since `start_ns` while no fault was on, nor had been for `GRACE_NS`."""
     faults = faults_of(truth)
     return [
         event
         for event in told
         if event.kind == "condition"
         and event.data.get("change") == "raised"
+        and event.time_ns >= start_ns
         and not any(f["at_ns"] <= event.time_ns <= f["end_ns"] + GRACE_NS for f in faults)
     ]

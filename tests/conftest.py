@@ -20,4 +20,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-golden` writes the expected events of tests/golden anew."""
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*/events.jsonl")
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden events.jsonl")

@@ -221,6 +221,28 @@ async def test_auto_falls_back_to_3_1_1(answer):
     assert seen == [5, 4]
 
 
+async def test_auto_falls_back_to_3_1_1_where_version_5_is_never_answered(monkeypatch):
+    """A broker that stays silent at version 5 (amqtt) gets 3.1.1 once the wait is over."""
+    monkeypatch.setattr("agent.mqtt.link.CONNACK_TIMEOUT_S", 0.3)
+    seen: list[int] = []
+
+    async def silent(reader, writer):
+        packet = await reader.read(1024)
+        seen.append(packet[8])
+        if packet[8] == 4:
+            writer.write(b"\x20\x02\x00\x00")
+        await reader.read(1024)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        here = MqttLink(host="127.0.0.1", port=port, client_id="here")
+        async with running(here):
+            pass
+    assert seen == [5, 4]
+
+
 async def test_version_5_is_kept_once_it_was_spoken(broker):
     """An outage of a broker that speaks 5 does not push the link down to 3.1.1."""
     here = link(broker, "here")

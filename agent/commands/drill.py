@@ -60,7 +60,7 @@ def command(
     from agent.config_load import load
     from agent.csv_data import read_table
     from agent.drill import report
-    from agent.drill.trials import quiet, trials
+    from agent.drill.trials import columns, quiet, trials
     from agent.replay import recorded_spec
 
     configuration = load(config)
@@ -68,7 +68,7 @@ def command(
     alone = configuration.model_copy(update={"models": {name: configuration.models[name]}})
     spec = recorded_spec(alone, ())
     model_spec = spec.models[0]
-    table = read_table(data or _record(model_spec.baseline.facts, name), model_spec.inputs)
+    table = read_table(data or _record(model_spec.baseline.facts, name), columns(model_spec))
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("normal operation", total=None)
         calm = quiet(spec, table)

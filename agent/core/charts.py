@@ -19,7 +19,7 @@ from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally, trace
 from agent.core.kernels.base import TRANSITION, Detector
 from agent.core.modes import Modes
 from agent.core.scans import ModelScans
-from agent.core.series import Series
+from agent.core.series import Series, without_lost
 from agent.core.snapshot import Lasting
 from agent.core.spec import EngineSpec
 from agent.types import Float64, Quality
@@ -171,7 +171,7 @@ class Charts:
             self._counts, self._histogram, self._edges, admitted.starts, admitted.value
         )
         self._count_all(series, admitted)
-        self._all, self._admitted = _without_lost(series), admitted
+        self._all, self._admitted = without_lost(series), admitted
         # Stable, and not by `up`: a row's flags of one instant stay in the order it wrote them.
         flags.sort(key=lambda flag: (flag.time_ns, flag.rank, flag.row))
         return flags
@@ -304,9 +304,17 @@ class Charts:
         """The last <= 64 values of a tag as of `time_ns`, in its unit, unusable ones included."""
         return _as_of(self._raw_trace, self._raw, self._raw_coarse, self._all, tag, time_ns)[0]
 
+    def newest_raw(self, size: int) -> tuple[Float64, np.ndarray[Any, Any]]:
+        """All tags' newest values before this fold, and which of them there are: [tags, size]."""
+        return trace.newest(self._raw, self._raw_trace["fine_count"], size)
+
     def scores(self, row: int) -> dict[str, float]:
         """Each detector's current score of a chart row."""
         return {name: float(state["score"][row]) for name, state in self._state.items()}
+
+    def score_columns(self) -> dict[str, Float64]:
+        """The same of all chart rows."""
+        return {name: state["score"] for name, state in self._state.items()}
 
     def take_tallies(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """The window's counts and histograms; a new window starts."""
@@ -341,18 +349,6 @@ class Charts:
 def _bounded(score: float) -> float:
     """A score that JSON can carry."""
     return min(score, 1e9) if score == score else 1e9
-
-
-_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST)
-
-
-def _without_lost(series: Series) -> Series:
-    """For looking back: what a device called bad is no value, whatever number came with it."""
-    lost = (series.quality & _NO_VALUE) != 0
-    if not lost.any():
-        return series
-    value = np.where(lost, np.nan, series.value)
-    return Series(series.starts, series.arrival, series.source, value, series.quality)
 
 
 def _flags(

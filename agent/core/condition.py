@@ -147,7 +147,7 @@ class Conditions:
             condition.not_before_ns += away
 
     def release(self, subjects: Iterable[str], now: int) -> None:
-        """These are suppressed no longer: raised if they do not clear within their settling time."""
+        """These are suppressed no longer: they have their settling time to clear, or are raised."""
         for subject in subjects:
             condition = self.active.get(subject)
             if condition is not None and not condition.raised:

@@ -6,7 +6,7 @@ model; `unknown` names its candidates where the evidence can not tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -173,20 +173,33 @@ def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
     if abs(now - was) < 8.0 * noise:
         return None
     error = noise * float(np.sqrt(1.0 / len(before) + 1.0 / len(after)))
+    fits = [
+        (_misfit(was, now, gain, offset, error), name)
+        for name, gain, offset in _changes(evidence.unit)
+    ]
+    misfit, name = min(fits, key=lambda fit: fit[0])
+    return name if misfit <= 1.0 else None
+
+
+def _changes(unit: str) -> Iterator[tuple[tuple[str, str], float, float]]:
+    """(name, gain, offset) of every change that a tag in this unit may undergo."""
     for old, new, gain, offset in CONVERSIONS:
-        if old == evidence.unit and _explains(was, now, gain, offset, error):
-            return old, new
+        if old == unit:
+            yield (old, new), gain, offset
     for factor in _FACTORS:
-        if _explains(was, now, factor, 0.0, error):
-            return "", f"{factor:g}"
-    return None
+        yield ("", f"{factor:g}"), factor, 0.0
 
 
-def _explains(was: float, now: float, gain: float, offset: float, error: float) -> bool:
-    """Whether now = gain * was + offset, within what the means' error and slow moves allow."""
+def _misfit(was: float, now: float, gain: float, offset: float, error: float) -> float:
+    """How far `now` is from gain * was + offset, in units of what may be; above 1: not this change.
+
+    Allowed are the means' error and slow moves of 2 % of the step, both as they look after the
+    change: a gain below 1 shrinks them, or else a value that falls to zero would fit any of those.
+    """
     expected = gain * was + offset
-    allowed = 3.0 * error * max(abs(gain), 1.0) + 0.02 * abs(expected - was)
-    return abs(expected - was) > 4.0 * allowed and abs(now - expected) <= allowed
+    step = abs(expected - was)
+    allowed = 3.0 * error * abs(gain) + 0.02 * step * min(abs(gain), 1.0)
+    return abs(now - expected) / allowed if step > 4.0 * allowed > 0.0 else np.inf
 
 
 def _sensor(evidence: Evidence) -> Diagnosis | None:
@@ -270,7 +283,8 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     if "range" in evidence.found and _came_back(evidence):
         return Diagnosis(
             "out of trained range", cause,
-            f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}",
+            f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}"
+            .replace("  ", " "),
             "look at what happened then; the model never saw this region", 3,
         )
     if "range" in evidence.found:

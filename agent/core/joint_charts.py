@@ -33,6 +33,7 @@ class JointCharts:
         inputs = model.baseline.modes[mode].inputs
         self._centre = np.array([item.centre for item in inputs])
         self._scale = np.array([item.scale for item in inputs])
+        self._trained = np.array([item.trained for item in inputs])
         found = model.baseline.modes[mode].joint.get("groups", ())
         self._groups = [_Group(item, model.scan_ns) for item in found]
 
@@ -93,11 +94,11 @@ class JointCharts:
         shares = np.zeros(len(self._centre))
         mean = _latest_mean(recent)
         if mean is None:
-            return shares.tolist()  # type: ignore[no-any-return]
+            return [0.0] * len(shares)
         for group in self._groups:
             found = group.removed(mean, spe=chart.startswith("spe"))
             shares[group.columns] = np.maximum(shares[group.columns], found)
-        return shares.tolist()  # type: ignore[no-any-return]
+        return [float(share) for share in shares]
 
     def swapped(self, recent: Float64) -> tuple[int, int] | None:
         """The two inputs whose exchange, in their units, removes SPE; None where there are none."""
@@ -107,7 +108,7 @@ class JointCharts:
         raw = mean * self._scale + self._centre
         best: tuple[float, tuple[int, int]] = (SWAP_REMOVES, (-1, -1))
         for group in self._groups:
-            found = group.best_swap(mean, raw, self._centre, self._scale)
+            found = group.best_swap(mean, raw, self._centre, self._scale, self._trained)
             if found is not None and found[0] > best[0]:
                 best = found
         return best[1] if best[1][0] >= 0 else None
@@ -188,14 +189,20 @@ class _Group:
         return np.clip(shares, 0.0, 1.0)
 
     def best_swap(
-        self, mean: Float64, raw: Float64, centre: Float64, scale: Float64
+        self, mean: Float64, raw: Float64, centre: Float64, scale: Float64, trained: Float64
     ) -> tuple[float, tuple[int, int]] | None:
-        """(share of SPE removed, the two inputs) of the best exchange; None below two inputs."""
+        """(share of SPE removed, the two inputs) of the best exchange; None below two inputs.
+
+        After it both must be where they were trained and SPE within its limit: any exchange takes
+        most of SPE away when one input alone is far off.
+        """
         loadings, offset = self._directions(spe=True)
         d, lags = len(self.columns), len(self.ring)
         if d < 2 or loadings.shape[1] == 0:
             return None
-        summed = sum(loadings[lag * d : (lag + 1) * d] for lag in range(lags))
+        summed = loadings[:d].copy()
+        for lag in range(1, lags):
+            summed += loadings[lag * d : (lag + 1) * d]
         now = mean[self.columns] @ summed - offset
         total = float(now @ now)
         if total <= 0.0:
@@ -205,6 +212,17 @@ class _Group:
         as_a = (raw[b] - centre[a]) / scale[a] - mean[a]
         as_b = (raw[a] - centre[b]) / scale[b] - mean[b]
         moved = now + as_a[:, None] * summed[first] + as_b[:, None] * summed[second]
-        removed = 1.0 - (moved * moved).sum(axis=1) / total
+        left = (moved * moved).sum(axis=1)
+        usual = (
+            (left <= self.params[0]["limit"][1])
+            & _within(raw[b], trained[a]) & _within(raw[a], trained[b])
+        )
+        removed = np.where(usual, 1.0 - left / total, 0.0)
         best = int(np.argmax(removed))
         return float(removed[best]), (int(a[best]), int(b[best]))
+
+
+def _within(value: Float64, span: Float64) -> np.ndarray[Any, Any]:
+    """Whether values lie in their spans float64[n, 2], or hardly outside."""
+    margin = 0.1 * (span[:, 1] - span[:, 0])
+    return (value >= span[:, 0] - margin) & (value <= span[:, 1] + margin)

@@ -64,3 +64,15 @@ def empty_series(rows: int) -> Series:
     return Series(
         np.zeros(rows + 1, np.int64), nothing, nothing, np.zeros(0), np.zeros(0, np.uint16)
     )
+
+
+_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST)
+
+
+def without_lost(series: Series) -> Series:
+    """For looking back: what a device called bad is no value, whatever number came with it."""
+    lost = (series.quality & _NO_VALUE) != 0
+    if not lost.any():
+        return series
+    value = np.where(lost, np.nan, series.value)
+    return Series(series.starts, series.arrival, series.source, value, series.quality)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from agent.core.baseline import InputBaseline, ModeBaseline
 from agent.core.engine import Engine
-from agent.core.spec import EngineSpec
+from agent.core.spec import EngineSpec, ModelSpec
 from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault, Recording, inject, recording
-from agent.types import Block, Event
+from agent.types import Block, Event, Float64
 
 LEAD = 400  # rows of normal operation before a fault, for the detectors to settle
 _ROWS_AT_ONCE = 512
@@ -90,40 +91,60 @@ def _not_trusted(events: list[Event], table: Table) -> float:
     return bad_ns / total_ns if total_ns > 0 else 0.0
 
 
+def columns(model: ModelSpec) -> tuple[str, ...]:
+    """What a record must hold: the inputs, and the tag that tells the mode where there is one."""
+    return model.inputs if model.mode_tag is None else (*model.inputs, model.mode_tag)
+
+
 def trials(
     spec: EngineSpec, model: int, table: Table, *, repeats: int, seed: int = 0,
     faults: tuple[Fault, ...] = FAULTS, progress: Progress | None = None,
 ) -> list[Trial]:
-    """Every fault on every input of a model, `repeats` times at random rows of the record."""
+    """Every fault on every input of a model, `repeats` times at random rows of the record.
+
+    A fault that an input can not have (degF of what is no degC, a swap with nothing unlike it) is
+    left out.
+    """
     rng = np.random.default_rng(seed)
-    names = list(spec.models[model].inputs)
+    names = list(columns(spec.models[model]))
     values = np.ascontiguousarray(table.select(names).values)
     tell = progress or (lambda what, done, of: None)
     done: list[Trial] = []
-    total = len(faults) * len(names) * repeats
-    for fault in faults:
-        for column, name in enumerate(names):
-            for _ in range(repeats):
-                tell(f"{fault.text} on {name}", len(done), total)
-                done.append(_trial(spec, model, table, values, column, fault, rng))
-    tell("done", total, total)
+    inputs = spec.models[model].inputs
+    plan = [
+        (fault, column) for fault in faults for column in range(len(inputs))
+        if _can_have(fault, spec.models[model].baseline.modes[0].inputs, column)
+    ]
+    for fault, column in plan:
+        for _ in range(repeats):
+            tell(f"{fault.text} on {inputs[column]}", len(done), repeats * len(plan))
+            done.append(_trial(spec, model, table, values, column, fault, rng))
+    tell("done", len(done), len(done))
     return done
+
+
+def _can_have(fault: Fault, inputs: Sequence[InputBaseline], column: int) -> bool:
+    if fault.kind == "fahrenheit":
+        return inputs[column].unit == "degC"
+    return fault.kind != "swap" or _other(inputs, column) is not None
 
 
 def _trial(
     spec: EngineSpec, model: int, table: Table, values: np.ndarray, column: int, fault: Fault,
     rng: np.random.Generator,
 ) -> Trial:  # fmt: skip
-    names = list(spec.models[model].inputs)
-    item = spec.models[model].baseline.modes[0].inputs[column]
-    rows = max(fault.rows, int(np.ceil(5 * item.tau))) if fault.hard else fault.rows
+    guarded = spec.models[model]
+    names = list(columns(guarded))
+    tau = guarded.baseline.modes[0].inputs[column].tau
+    rows = max(fault.rows, int(np.ceil(5 * tau))) if fault.hard else fault.rows
     rows = min(rows, max(len(values) - LEAD - 1, 10))
     start = int(rng.integers(0, max(len(values) - LEAD - rows, 1)))
     stop = min(start + LEAD + rows, len(values))
     normal = recording(table.time_ns[start:stop], values[start:stop])
-    other = _other(spec, model, column) if fault.kind == "swap" else None
     at = min(LEAD, len(normal.values) - 2)
-    faulty = inject(normal, fault, column, at, item, rng, other=other)
+    inputs = _mode_at(guarded, normal.values[at]).inputs
+    other = _other(inputs, column) if fault.kind == "swap" else None
+    faulty = inject(normal, fault, column, at, inputs[column], rng, other=other)
     onset = int(normal.time_ns[at])
     found = _found(spec, names, faulty, names[column], onset)
     delay = -1
@@ -135,9 +156,16 @@ def _trial(
     )
 
 
-def _other(spec: EngineSpec, model: int, column: int) -> int | None:
+def _mode_at(model: ModelSpec, row: Float64) -> ModeBaseline:
+    """The mode's baseline in a row of `columns`; the first where it is none of the trained."""
+    modes = model.baseline.modes
+    if model.mode_tag is None:
+        return modes[0]
+    return next((mode for mode in modes if mode.code == row[-1]), modes[0])
+
+
+def _other(inputs: Sequence[InputBaseline], column: int) -> int | None:
     """An input whose trained range is the most unlike this one's."""
-    inputs = spec.models[model].baseline.modes[0].inputs
     low, high = inputs[column].trained
     apart = [
         0.0 if other == column else

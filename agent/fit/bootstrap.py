@@ -17,6 +17,7 @@ CHAINS = 1000
 STEPS = 1500
 RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
 _OVERSHOOT = 1.166  # of a normal random walk over a level
+_CORRELATED = 1.4  # more of it, per share of variance between blocks (measured on AR(1))
 _SCATTER = 0.12  # relative, of thresholds from one record (measured on AR(1))
 _LAGS = 4  # blocks over which neighbours are still correlated
 
@@ -68,23 +69,26 @@ def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
     return pool[index] / np.sqrt(kept)
 
 
-def thresholds(series: Float64, k: float, log_arl: float) -> tuple[float, float]:
+def thresholds(
+    series: Float64, k: float, log_arl: float, share: float = 1.0
+) -> tuple[float, float]:
     """(h_up, h_down) at which each side alarms once in exp(log_arl) blocks.
 
     Never below what normal block statistics need (Siegmund 1985), which a short record's bootstrap
-    often is; above it as far as the bootstrap exceeds that by more than its own scatter.
+    often is; above it as far as the bootstrap exceeds that by more than its own scatter. `share` is
+    the variance of one block over the long-run one: neighbours that go along make a sum overshoot.
     """
-    normal = _siegmund(k, log_arl)
+    normal = _siegmund(k, log_arl, _OVERSHOOT + _CORRELATED * (1.0 - min(share, 1.0)))
     up, down = (_threshold(side, k, log_arl) / normal for side in (series, -series))
     return normal * _evident(up), normal * _evident(down)
 
 
-def _siegmund(k: float, log_arl: float) -> float:
+def _siegmund(k: float, log_arl: float, overshoot: float) -> float:
     """h of a one-sided CUSUM of standard normal steps; ARL = (e^2kb - 1 - 2kb) / 2k^2."""
     reach = log_arl + np.log(2.0 * k * k)
     for _ in range(20):
         reach = log_arl + np.log(2.0 * k * k + (1.0 + max(reach, 0.0)) * np.exp(-log_arl))
-    return max(float(reach / (2.0 * k)) - _OVERSHOOT, 1.0)
+    return max(float(reach / (2.0 * k)) - overshoot, 1.0)
 
 
 def _evident(ratio: float) -> float:

@@ -13,6 +13,12 @@ from agent.core.kernels import DETECTORS
 
 JOINT_CHARTS = 4  # T2, SPE and their EWMAs
 
+ALARM_SCANS = 96
+"""Scans for which one alarm keeps its model from "trusted": settling, flag and off-delay."""
+
+MOST_TIME = 0.005
+"""Share of the time that false alarms may keep a model from "trusted", whatever rate is allowed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelLoad:
@@ -34,20 +40,23 @@ class Share:
 
 
 def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
-    """Each chart's average run length; all charts of the gateway get the same rate.
+    """Each chart's average run length; all charts get the same rate, but where `MOST_TIME` binds.
 
     Args:
         rate_per_ns: false alarms per nanosecond that the person allows the whole gateway.
         models: every model of the gateway.
     """
     per_input = len(DETECTORS)
-    charts = sum(len(m.intervals_ns) * per_input + m.joint_charts for m in models)
-    each = rate_per_ns / max(charts, 1)
-    return {
-        m.name: Share(
-            inputs=tuple(1.0 / (each * interval) for interval in m.intervals_ns),
-            joint=1.0 / (each * m.scan_ns),
-            charts=len(m.intervals_ns) * per_input + m.joint_charts,
+    counts = {m.name: len(m.intervals_ns) * per_input + m.joint_charts for m in models}
+    each = rate_per_ns / max(sum(counts.values()), 1)
+    shares = {}
+    for m in models:
+        charts = counts[m.name]
+        # Binds only where a person allows many alarms beside the scan.
+        own = min(each, MOST_TIME / (ALARM_SCANS * m.scan_ns * max(charts, 1)))
+        shares[m.name] = Share(
+            inputs=tuple(1.0 / (own * interval) for interval in m.intervals_ns),
+            joint=1.0 / (own * m.scan_ns),
+            charts=charts,
         )
-        for m in models
-    }
+    return shares

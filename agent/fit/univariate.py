@@ -23,12 +23,12 @@ BINS = 16
 GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
-LEVEL_SHIFT = 0.8  # sd; the shift that the level chart is tuned to
+LEVEL_SHIFT = 0.95  # sd; the shift that the level chart is tuned to
 LEVEL_BLOCK = 0.5  # of a decorrelation time: 2 tau
 DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 2.0
 NOISE_K = 1.0
-_FREEDOM = 0.8  # degrees of freedom of the long-run variance per decorrelation block (measured)
+_FREEDOM = 0.65  # degrees of freedom of the long-run variance per decorrelation block (measured)
 _MIN_BLOCK = 8
 _MIN_NOISE_BLOCK = 32
 _FEWEST_BLOCKS = 16
@@ -245,9 +245,10 @@ def _chart(
     `known`: blocks that the centre, and degrees of freedom that the deviation was estimated from.
     """
     log_arl = float(np.log(max(2 * arl / block, 2.0)))
+    share = float(np.mean(apart**2)) / deviation**2
     wider, factor = bootstrap.allowance(log_arl, k, *known)
     series = bootstrap.resample(apart, block, rng)
-    h_up, h_down = bootstrap.thresholds(series, k, log_arl * factor)
+    h_up, h_down = bootstrap.thresholds(series, k, log_arl * factor, share)
     return {
         "block": block, "inverse_sd": 1.0 / deviation, "k": k + wider, "h_up": h_up,
         "h_down": h_down,

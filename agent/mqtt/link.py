@@ -162,8 +162,8 @@ class MqttLink:
         )
         if not connection.accepted.done():
             refusal = connection.ended.result() if connection.ended.done() else "no CONNACK"
-            # Some 3.1.1 brokers say nothing to a CONNECT of version 5 but hang up.
-            self._other_version(possible=connection.ended.done() and not self._heard)
+            # Some 3.1.1 brokers hang up on a CONNECT of version 5, others (amqtt) never answer it.
+            self._other_version(possible=not self._heard)
             return refusal
         refusal = connection.accepted.result()
         self._heard = self._heard or not refusal

@@ -16,7 +16,7 @@ from _recorded import SECOND, Guard, Judged, absent, data_folder, say, table_of
 
 from agent.csv_data import Table
 
-BUDGET = __import__("os").environ.get("TB","5 per 1 days")
+BUDGET = "5 per 1 days"
 INTERVAL_NS = 180 * SECOND
 ONSET = 160
 WARM_UP = 10

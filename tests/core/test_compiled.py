@@ -1,4 +1,4 @@
-"""Compiled ahead of time, just in time, and not at all: the same events and the same state bytes."""
+"""Compiled ahead of time, just in time, and not at all: the same events, the same state bytes."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def named(kind: str, rank: int, cause: str = "unknown") -> Diagnosis:
     return Diagnosis(kind, cause, f"it is {kind}", "look", rank)
 
 
-# --- delays ------------------------------------------------------------------------------------
+# --- delays -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("detector", "delay"), [("missing", 2), ("source", 0), ("level@m", 6)])
@@ -166,7 +166,7 @@ def test_a_finding_cleared_that_was_never_raised_is_nothing():
     assert desk.changes() == [(17, "raised")]
 
 
-# --- one fault, one alarm ------------------------------------------------------------------------
+# --- one fault, one alarm ---------------------------------------------------------------------
 
 
 @settings(max_examples=100, deadline=None)
@@ -198,7 +198,8 @@ def test_raised_and_cleared_alternate(steps):
 def test_every_detector_of_a_fault_is_named_in_one_condition():
     """The condition lists all that saw it, with the highest score."""
     desk = Desk()
-    for second, detector, score in ((10, "level@m", 1.5), (12, "range@m", 4.0), (13, "rate@m", 2.0)):
+    seen = ((10, "level@m", 1.5), (12, "range@m", 4.0), (13, "rate@m", 2.0))
+    for second, detector, score in seen:
         desk.at(second, detector, up=True, score=score)
     desk.until(100)
     (event,) = desk.told
@@ -206,7 +207,7 @@ def test_every_detector_of_a_fault_is_named_in_one_condition():
     assert event.data["score"] == 4.0
 
 
-# --- names -----------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------
 
 
 def test_a_more_specific_name_replaces_a_vaguer_one_at_once():
@@ -290,7 +291,7 @@ def test_severity_follows_the_cause_and_then_the_rank():
                     "relations changed": "medium", "level shift": "low"}
 
 
-# --- timers of another occurrence ------------------------------------------------------------------
+# --- timers of another occurrence -------------------------------------------------------------
 
 
 def test_reviews_of_an_earlier_occurrence_do_not_rename_a_later_one():
@@ -344,7 +345,7 @@ def test_nothing_is_left_behind():
     assert len(desk.conditions._timers) < 60
 
 
-# --- suppression -------------------------------------------------------------------------------------
+# --- suppression ------------------------------------------------------------------------------
 
 
 def test_a_suppressed_condition_is_not_raised_until_it_is_its_own():
@@ -371,7 +372,7 @@ def test_a_tag_that_recovers_with_its_source_is_never_told():
     assert desk.told == []
 
 
-# --- what lasts --------------------------------------------------------------------------------------
+# --- what lasts -------------------------------------------------------------------------------
 
 
 def test_conditions_and_their_timers_survive_a_snapshot():
@@ -419,7 +420,7 @@ def test_findings_of_detectors_that_start_anew_are_forgotten():
     assert desk.changes()[-1] == (90, "cleared")
 
 
-# --- through the engine --------------------------------------------------------------------------------
+# --- through the engine -----------------------------------------------------------------------
 
 
 def raised(events: list[Event]) -> list[tuple[str, str]]:
@@ -433,7 +434,7 @@ def test_a_whole_source_that_falls_silent_is_one_alarm_and_recovers():
     events = events_of(Engine(spec()), [block(values)])
     assert raised(events) == [("source/two", "source lost")]
     assert conditions(events)[-1] == ("cleared", "source/two", "source lost")
-    assert verdicts(events) == ["trusted", "unassessable", "unassessable", "trusted"]
+    assert verdicts(events) == ["trusted", *["unassessable"] * 3, "trusted"]
 
 
 def test_a_whole_source_that_sends_bad_values_only_is_one_alarm():

@@ -1,4 +1,4 @@
-"""The engine's invariants: judgement is a fold, whatever the cuts, the restarts and the compiler."""
+"""The engine's invariants: judgement is a fold, whatever the cuts and the restarts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def engine_of(held: bool | tuple[str, ...]) -> Engine:
 
 WHOLE = {held: tell(engine_of(held), [EVENTFUL]) for held in (False, True)}
 
-# --- cuts -----------------------------------------------------------------------------------------
+# --- cuts -------------------------------------------------------------------------------------
 
 instants = st.integers(START, EVENTFUL.sealed_ns) | st.sampled_from(EVENTFUL.arrival_ns.tolist())
 
@@ -104,7 +104,7 @@ def test_cuts_change_nothing_over_any_samples(rows, ends, held):
     assert parts == told
 
 
-# --- snapshots --------------------------------------------------------------------------------------
+# --- snapshots --------------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None)
@@ -153,7 +153,7 @@ def test_commands_last_in_snapshots():
 
 
 def test_a_changed_baseline_warms_up_its_model_alone():
-    """Detector states are in units of the baseline: another digest starts them anew, and says so."""
+    """Detector states are in units of the baseline: another digest starts anew, and says so."""
     one = spec()
     other = replace(one.models[0], name="n")
     both = EngineSpec(one.tags, one.sources, (one.models[0], other), one.summary_ns)
@@ -215,11 +215,11 @@ def test_the_snapshot_of_another_engine_version_is_refused():
         engine.resume(data[:4] + struct.pack("<I", len(text)) + text + data[8 + length :])
 
 
-# --- order ------------------------------------------------------------------------------------------
+# --- order ------------------------------------------------------------------------------------
 
 
 def test_an_entry_out_of_order_is_refused_and_changes_nothing():
-    """An old sequence number, or an arrival before what was judged, raises; the state is the same."""
+    """An old sequence number, or an arrival before what was judged, raises; the state stays."""
     engine = Engine(spec())
     engine.step(block(normal(20), sequence=5))
     before = engine.snapshot()
@@ -238,7 +238,7 @@ def test_an_entry_out_of_order_is_refused_and_changes_nothing():
     engine.step(block(normal(5), start=20, sequence=6))
 
 
-# --- bad samples --------------------------------------------------------------------------------------
+# --- bad samples ------------------------------------------------------------------------------
 
 
 @settings(max_examples=40, deadline=None)
@@ -256,7 +256,8 @@ def test_a_bad_sample_never_moves_a_detectors_state(content):
     engine = Engine(spec())
     engine.step(block(normal(50)))
     before = {name: state.tobytes() for name, state in engine.charts._state.items()}
-    engine.step(samples([(50.1 + i / 100, *one) for i, one in enumerate(content)], sealed=51, sequence=2))
+    rows = [(50.1 + i / 100, *one) for i, one in enumerate(content)]
+    engine.step(samples(rows, sealed=51, sequence=2))
     assert {name: state.tobytes() for name, state in engine.charts._state.items()} == before
 
 
@@ -283,7 +284,7 @@ def test_samples_of_unknown_tags_change_nothing():
     assert state_of(engine) == state_of(other)
 
 
-# --- boot ---------------------------------------------------------------------------------------------
+# --- boot -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("away", [10, 86_400])
@@ -320,7 +321,7 @@ def test_a_boot_of_a_fresh_engine_is_harmless():
     assert verdicts(events_of(engine, [block(normal(30), sequence=2)]))[-1] == "trusted"
 
 
-# --- assessment -----------------------------------------------------------------------------------------
+# --- assessment -------------------------------------------------------------------------------
 
 
 def test_a_model_is_trusted_only_after_ten_good_scans():
@@ -343,7 +344,7 @@ def test_a_model_with_nothing_arriving_is_never_trusted():
     assert "trusted" not in verdicts(told)
 
 
-# --- summaries ------------------------------------------------------------------------------------------
+# --- summaries --------------------------------------------------------------------------------
 
 
 @settings(max_examples=20, deadline=None)
@@ -375,7 +376,7 @@ def test_a_held_value_is_evidence_in_its_windows():
     assert [s["count"] for s in made] == [40, 60, 60, 60, 60]
 
 
-# --- commands ---------------------------------------------------------------------------------------------
+# --- commands ---------------------------------------------------------------------------------
 
 
 def shifted(n: int = 300) -> Block:

@@ -182,3 +182,48 @@ def test_conditions_and_timers_resume_in_the_same_order():
     told = [e.step(block(rest, start=60, sequence=2)) for e in (engine, again)]
     assert told[0] == told[1]
     assert len({e.subject for e in told[0].events if e.kind == "condition"}) == 3
+
+
+def journal() -> list:
+    """What a journal holds: blocks, what people and sources said, and a boot in between."""
+    values = normal(300)
+    values[30:90, 0] = values[30, 0]
+    values[60:, 1] += 30.0
+    values[100:130, 1:] = np.nan
+    said = {
+        50: ("acknowledge", {"subject": "tag/a", "by": "ann", "false": True}),
+        80: ("shelve", {"subject": "tag/b", "by": "ann", "for_ns": 40 * SECOND}),
+        100: ("source_state", {"source": "two", "state": "failed", "reason": "gone"}),
+        128: ("source_state", {"source": "two", "state": "live", "reason": ""}),
+        140: ("out_of_service", {"tag": "c", "by": "bob"}),
+        180: ("in_service", {"tag": "c", "by": "bob"}),
+        240: ("boot", {"boot": 2}),
+    }
+    entries = []
+    for second in range(0, 300, 10):
+        for at, (kind, data) in said.items():
+            if second <= at < second + 10:
+                entries.append(small.command(second, kind, sequence=len(entries) + 1, **data))
+        if not 210 <= second < 240:  # the agent was away
+            rows = values[second : second + 10]
+            entries.append(block(rows, start=second, sequence=len(entries) + 1))
+    return entries
+
+
+def test_a_journal_with_commands_and_a_boot_folds_the_same_from_any_snapshot():
+    """What people did is part of the fold: from any entry on, the same events and state."""
+    entries = journal()
+    whole = Engine(small.spec())
+    told, states = [], []
+    for entry in entries:
+        states.append(whole.snapshot())
+        told.append(whole.step(entry))
+    kinds = {event.kind for outcome in told for event in outcome.events}
+    assert kinds == {"finding", "condition", "verdict", "source", "configuration"}
+    changes = {e.data.get("change") for outcome in told for e in outcome.events}
+    assert changes >= {"raised", "cleared", "acknowledged", "shelved", "unshelved"}
+    for start in range(0, len(entries), 3):
+        again = Engine(small.spec())
+        assert again.resume(states[start]) == []
+        assert [again.step(entry) for entry in entries[start:]] == told[start:]
+        assert again.snapshot() == whole.snapshot()

@@ -156,7 +156,7 @@ def test_reasons_name_the_tag_or_the_source():
     assert [(r["tag"], r["source"]) for r in reasons_of(verdict)] == [("", "two"), ("a", "")]
 
 
-# --- through the engine ------------------------------------------------------------------------------
+# --- through the engine -----------------------------------------------------------------------
 
 
 def last_verdict(what: EngineSpec, values: np.ndarray, quality: np.ndarray | None = None,

@@ -49,7 +49,7 @@ STUCK = {"kind": "stuck", "tag": "feed.flow", "start": 10, "duration": 5, "title
 
 
 def test_detected_fault_has_delay_verdict_reason_and_arrival():
-    """The first event on the fault's own tag counts; the last words and worst verdict are shown."""
+    """The first event on the fault's own tag counts; its last words and their verdict are shown."""
     told = [
         condition(11.5, "tag/feed.flow", "moved"),
         verdict(11.5, "yield", "caution", tag="feed.flow"),
@@ -107,9 +107,9 @@ def test_uplink_row_counts_what_was_made_during_the_outage():
 
 
 def test_conditions_without_a_fault_are_shown_as_unexpected():
-    """Raised outside every fault and its grace: a false alarm; within: none."""
-    told = [condition(3, "tag/reactor.level"), condition(12, "tag/reactor.level")]
-    assert unexpected(told, truth(STUCK)) == told[:1]
+    """Raised outside every fault and its grace: a false alarm; within, or before all: none."""
+    told = [condition(second, "tag/reactor.level") for second in (-2, 3, 12)]
+    assert unexpected(told, truth(STUCK), START) == told[1:2]
 
 
 def test_table_shows_every_row(capsys):

@@ -79,17 +79,11 @@ def admit(  # type: ignore[no-untyped-def]
     for row in range(len(params)):
         out_starts[row] = n
         tag = params[row]["tag"]
-        centre = params[row]["centre"]
-        inverse = params[row]["inverse_scale"]
-        interval = params[row]["interval_ns"]
-        delay = params[row]["hold_delay_ns"]
-        seen = state[row]["seen"]
-        usable = state[row]["usable"]
-        last_arrival = state[row]["last_arrival_ns"]
-        last_source = state[row]["last_source_ns"]
-        clock = state[row]["clock_ns"]
-        held = state[row]["held"]
-        z = state[row]["last_z"]
+        centre, inverse = params[row]["centre"], params[row]["inverse_scale"]
+        interval, delay = params[row]["interval_ns"], params[row]["hold_delay_ns"]
+        seen, usable = state[row]["seen"], state[row]["usable"]
+        last_arrival, last_source = state[row]["last_arrival_ns"], state[row]["last_source_ns"]
+        clock, held, z = state[row]["clock_ns"], state[row]["held"], state[row]["last_z"]
         for j in range(starts[tag], starts[tag + 1] + 1):
             final = j == starts[tag + 1]
             now = until_ns if final else arrival[j]
@@ -99,10 +93,8 @@ def admit(  # type: ignore[no-untyped-def]
                     held += 1
                     due = last_arrival + max(held * interval, delay)
                     clock += interval
-                    out_arrival[n] = due
-                    out_source[n] = clock
-                    out_value[n] = z
-                    out_quality[n] = _HELD
+                    out_arrival[n], out_source[n] = due, clock
+                    out_value[n], out_quality[n] = z, _HELD
                     n += 1
             if final:
                 continue
@@ -124,10 +116,8 @@ def admit(  # type: ignore[no-untyped-def]
                 while held < missed:
                     held += 1
                     clock += interval
-                    out_arrival[n] = arrival[j]
-                    out_source[n] = clock
-                    out_value[n] = z
-                    out_quality[n] = _HELD
+                    out_arrival[n], out_source[n] = arrival[j], clock
+                    out_value[n], out_quality[n] = z, _HELD
                     n += 1
             if seen == 0:
                 clock = told
@@ -135,15 +125,10 @@ def admit(  # type: ignore[no-untyped-def]
                 clock += max(step - held * interval, interval // 2)
             z = (value[j] - centre) * inverse
             z = min(max(z, -_CLIP), _CLIP)
-            seen = 1
-            usable = 1
-            held = 0
-            last_arrival = arrival[j]
-            last_source = told
-            out_arrival[n] = arrival[j]
-            out_source[n] = clock
-            out_value[n] = z
-            out_quality[n] = quality[j]
+            seen, usable, held = 1, 1, 0
+            last_arrival, last_source = arrival[j], told
+            out_arrival[n], out_source[n] = arrival[j], clock
+            out_value[n], out_quality[n] = z, quality[j]
             n += 1
         state[row]["seen"] = seen
         state[row]["usable"] = usable

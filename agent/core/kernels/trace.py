@@ -6,9 +6,12 @@ row up to t and see exactly what had arrived by then, wherever the block was cut
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from agent.core.kernels.base import kernel
+from agent.types import Float64, Int64
 
 FINE = 64
 COARSE = 32
@@ -51,3 +54,14 @@ def unrolled(ring, count):  # type: ignore[no-untyped-def]
     if count <= size:
         return ring[:count].copy()
     return np.roll(ring, -(count % size))
+
+
+def newest(
+    ring: Float64, counts: Int64, size: int
+) -> tuple[Float64, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The newest `size` values of every ring, oldest first, and which of these places hold one.
+
+    `ring` float64[rows, capacity]; `counts` int64[rows], how many values were ever written.
+    """
+    place = counts[:, None] + np.arange(-min(size, ring.shape[1]), 0)
+    return np.take_along_axis(ring, place % ring.shape[1], axis=1), place >= 0

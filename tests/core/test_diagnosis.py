@@ -1,0 +1,384 @@
+"""Diagnosis: from what is seen of a tag to the name that a plant engineer would give it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.core.diagnosis import (
+    CONVERSIONS,
+    Diagnosis,
+    Evidence,
+    diagnose,
+    explain_jump,
+    group_text,
+    joint_diagnosis,
+)
+from agent.core.engine import Engine
+from agent.types import Event, Float64
+from tests.core.small import baseline, block, normal, spec
+
+# Where such a signal runs, in its unit: (mean, noise).
+POINTS = {
+    "degC": [(5.0, 0.1), (20.0, 0.5), (80.0, 0.3), (180.0, 2.0), (-20.0, 0.2)],
+    "degF": [(70.0, 0.5), (180.0, 1.0), (400.0, 2.0)],
+    "K": [(290.0, 0.5), (450.0, 2.0)],
+    "bar": [(1.0, 0.01), (6.0, 0.1), (120.0, 1.0)],
+    "psi": [(15.0, 0.2), (90.0, 1.0)],
+    "kPa": [(101.0, 0.5), (600.0, 8.0)],
+    "MPa": [(0.6, 0.01), (12.0, 0.1)],
+    "m3/h": [(3.0, 0.05), (40.0, 1.0)],
+    "l/s": [(2.0, 0.05), (15.0, 0.3)],
+    "l/min": [(40.0, 0.5), (600.0, 10.0)],
+    "kg/h": [(800.0, 10.0)],
+    "t/h": [(0.8, 0.01), (20.0, 0.3)],
+    "rpm": [(1480.0, 5.0), (2950.0, 10.0)],
+    "Hz": [(25.0, 0.1), (50.0, 0.02)],
+    "m": [(1.5, 0.01), (8.0, 0.05)],
+}
+CASES = [(row, point) for row in CONVERSIONS for point in POINTS[row[0]]]
+
+
+def jump(
+    before: float, after: float, noise: float, *, gain: float = 1.0, n: int = 12, seed: int = 0
+) -> Float64:
+    """30 values about `before`, then n about `after`, with white noise (`gain` times it, after)."""
+    rng = np.random.default_rng(seed)
+    first = before + noise * rng.standard_normal(30)
+    return np.concatenate([first, after + gain * noise * rng.standard_normal(n)])
+
+
+def evidence(raw: Float64, unit: str, noise: float, *found: str, **more: object) -> Evidence:
+    centre = float(np.nanmean(raw[:30])) if len(raw) else 0.0
+    return Evidence(
+        "t", unit, "s", frozenset(found or {"range"}), raw=raw, recent=(raw - centre) / noise,
+        centre=centre, scale=noise, noise=1.0, trained=(centre - 5 * noise, centre + 5 * noise),
+        **more,
+    )  # fmt: skip
+
+
+# --- integration: units, scales, swaps --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "point"), CASES, ids=[f"{r[0]}-{r[1]}-at-{p[0]:g}".replace("/", "_") for r, p in CASES]
+)
+@pytest.mark.parametrize("n", [6, 12, 30])
+def test_every_conversion_is_recognised(row, point, n):
+    """A jump from one unit into another is named by both units, from 6 samples after it on."""
+    old, new, gain, offset = row
+    mean, noise = point
+    for seed in range(5):
+        raw = jump(mean, gain * mean + offset, noise, gain=gain, n=n, seed=seed)
+        found = diagnose(evidence(raw, old, noise))
+        assert (found.kind, found.cause) == ("unit change", "integration")
+        assert f"in {new} instead of {old}" in found.text
+
+
+@pytest.mark.parametrize("factor", [1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0])
+@pytest.mark.parametrize("mean", [0.7, 35.0, -12.0])
+def test_a_scale_or_sign_change_is_recognised(factor, mean):
+    """A decimal factor, or a changed sign, is a scale change with its factor."""
+    noise = abs(mean) / 100
+    found = diagnose(evidence(jump(mean, factor * mean, noise, gain=factor), "%", noise))
+    assert (found.kind, found.cause) == ("scale change", "integration")
+    assert found.text.endswith(f"multiplied by {factor:g}")
+
+
+@pytest.mark.parametrize("unit", sorted({row[0] for row in CONVERSIONS} | {"%"}))
+@pytest.mark.parametrize("noise", [1.0, 0.1, 0.0])
+def test_a_value_that_falls_to_zero_is_no_scale_change(unit, noise):
+    """A motor that stops, or a broken loop, is not "now in Hz" nor "multiplied by 0.001"."""
+    for after in (0.0, 0.5, -0.5):
+        raw = jump(60.0, after, noise)
+        raw[30:] = after
+        assert explain_jump(evidence(raw, unit, max(noise, 1e-3))) is None
+
+
+@pytest.mark.parametrize(("after", "name"), [(300.0, ("", "10")), (303.15, ("degC", "K"))])
+def test_of_two_changes_that_fit_the_better_one_is_named(after, name):
+    """30 degC in kelvin, and multiplied by ten, lie near one another."""
+    assert explain_jump(evidence(jump(30.0, after, 0.05), "degC", 0.05)) == name
+
+
+def test_a_conversion_that_does_not_fit_the_unit_is_not_named():
+    """A tag in percent does not become degF, however well the numbers fit."""
+    raw = jump(20.0, 68.0, 0.1, gain=1.8)
+    assert explain_jump(evidence(raw, "degC", 0.1)) == ("degC", "degF")
+    assert explain_jump(evidence(raw, "%", 0.1)) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    unit=st.sampled_from(["degC", "bar", "m3/h", "rpm", "%"]), seed=st.integers(0, 99),
+    mean=st.floats(5.0, 200.0), bias=st.floats(-0.8, 1.5), rel=st.floats(0.001, 0.02),
+)  # fmt: skip
+def test_a_bias_that_fits_no_conversion_is_no_unit_change(unit, seed, mean, bias, rel):
+    """A step to anywhere else than a conversion leads to is not blamed on the integration."""
+    after = mean * (1.0 + bias)
+    targets = [gain * mean + offset for old, _, gain, offset in CONVERSIONS if old == unit]
+    targets += [factor * mean for factor in (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)]
+    for target in targets:
+        assume(abs(after - target) > 0.04 * abs(target - mean) + 10 * rel * mean)
+    raw = jump(mean, after, rel * mean, seed=seed)
+    assert explain_jump(evidence(raw, unit, rel * mean)) is None
+
+
+@pytest.mark.parametrize(("mean", "noise"), POINTS["degC"])
+@pytest.mark.parametrize("bias", [3.0, 8.0, -6.0, 60.0])
+def test_a_bias_in_degc_is_no_unit_change(mean, noise, bias):
+    """Biases that a transmitter may have, at the points where a change to degF is recognised."""
+    after = mean + bias
+    if abs(1.8 * mean + 32.0 - after) < 3.0:
+        pytest.fail("this point can not be told apart: choose another")
+    assert explain_jump(evidence(jump(mean, after, noise), "degC", noise)) is None
+
+
+def test_too_little_after_the_jump_is_not_judged():
+    """Five samples after a jump are too few; six are enough."""
+    for n, expected in ((5, None), (6, ("degC", "degF"))):
+        raw = jump(20.0, 68.0, 0.1, gain=1.8, n=n)
+        assert explain_jump(evidence(raw, "degC", 0.1)) == expected
+
+
+def test_swapped_tags_are_named_both():
+    """The other tag is in the sentence, and the address list in the hint."""
+    found = diagnose(evidence(jump(20.0, 70.0, 0.1), "degC", 0.1, swapped_with="u"))
+    assert (found.kind, found.cause) == ("swapped tags", "integration")
+    assert "t and u" in found.text
+    assert "address" in found.hint
+
+
+# --- what arrives, or does not ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "lost", "kind", "cause"),
+    [
+        (("missing",), True, "source lost", "integration"),
+        (("missing", "level"), False, "missing", "integration"),
+        (("bad", "stuck"), False, "bad quality", "sensor"),
+        (("source_clock",), False, "frozen source clock", "integration"),
+    ],
+)
+def test_nothing_usable_is_named_first(found, lost, kind, cause):
+    """Lost, silent, bad or frozen in time comes before anything that values may say."""
+    raw = jump(20.0, 68.0, 0.1, gain=1.8)
+    named = diagnose(evidence(raw, "degC", 0.1, *found, lost=lost))
+    assert (named.kind, named.cause) == (kind, cause)
+    assert "s" in named.text
+
+
+def test_what_can_not_be_is_said_with_its_value():
+    """Out of the physical range: the value, its unit, and what to check."""
+    raw = np.full(40, 812.0)
+    named = diagnose(evidence(raw, "degC", 1.0, "bad", out_of_physical=True))
+    assert (named.kind, named.cause) == ("out of physical range", "sensor")
+    assert "812 degC" in named.text
+
+
+# --- the sensor -------------------------------------------------------------------------------
+
+
+def test_stuck_says_at_which_value():
+    """The reason names the value and the unit."""
+    raw = np.concatenate([20.0 + np.random.default_rng(1).standard_normal(20), np.full(40, 21.375)])
+    named = diagnose(evidence(raw, "degC", 1.0, "stuck"))
+    assert (named.kind, named.cause) == ("stuck", "sensor")
+    assert "stuck at 21.375 degC" in named.text
+
+
+def test_spikes_and_noise_are_told_apart():
+    """A few large steps are spikes; most steps larger are noise; both are the sensor's."""
+    rng = np.random.default_rng(2)
+    calm = rng.standard_normal(64)
+    spiky = calm.copy()
+    spiky[[10, 25, 33, 48, 60]] += 15.0
+    for recent, found, kind in ((spiky, {"spike", "rate"}, "spikes"),
+                                (3.5 * calm, {"spike", "rate", "noise"}, "noise"),
+                                (3.5 * calm, {"noise"}, "noise"),
+                                (spiky, {"spike", "noise"}, "spikes")):
+        named = diagnose(Evidence("t", "degC", "s", frozenset(found), recent=recent, raw=recent))
+        assert (named.kind, named.cause) == (kind, "sensor")
+
+
+def test_less_noise_than_in_training_is_not_called_noisier():
+    """A filter switched on is named as a change of noise, without claiming which way."""
+    recent = 0.1 * np.random.default_rng(3).standard_normal(64)
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"noise"}), recent=recent, raw=recent))
+    assert named.kind == "noise"
+    assert "quieter" in named.text
+
+
+@pytest.mark.parametrize(("ramp", "kind"), [(True, "drift"), (False, "bias")])
+def test_one_tag_that_left_the_others_is_the_sensors(ramp, kind):
+    """It dominates the residual, the others predict it, nothing else moved: sensor."""
+    means = np.linspace(0.0, 4.0, 24) if ramp else np.repeat([0.0, 4.0], 12)
+    facts = {"joint": True, "share": 0.8, "r2": 0.9, "means": means}
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"level"}), **facts))
+    assert (named.kind, named.cause) == (kind, "sensor")
+    assert "other inputs say otherwise" in named.text
+    for weaker in ({"share": 0.3}, {"r2": 0.2}, {"joint": False}, {"companions": 2}):
+        named = diagnose(Evidence("t", "degC", "s", frozenset({"level"}), **(facts | weaker)))
+        assert named.cause != "sensor"
+
+
+# --- what moved, and who ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2, 0.4])
+def test_drift_and_step_are_told_apart(noise):
+    """A ramp of the means is a drift, a single step is a level shift, at any place in the trace."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        wander = noise * rng.standard_normal(28)
+        ramp = np.concatenate([np.zeros(10), np.linspace(0.0, 5.0, 18)]) + wander
+        step = np.concatenate([np.zeros(10), np.full(18, 5.0)]) + wander
+        kinds = [
+            diagnose(Evidence("t", "degC", "s", frozenset({"level"}), means=means)).kind
+            for means in (ramp, step)
+        ]
+        assert kinds == ["drift", "level shift"]
+
+
+def test_out_of_trained_range_says_value_and_range():
+    """What it reads, what it was trained on, and that the cause is not known."""
+    raw = 20.0 + np.cumsum(np.full(64, 0.2))
+    trained = (10.0, 25.0)
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"range"}), raw=raw, trained=trained))
+    assert (named.kind, named.cause) == ("out of trained range", "unknown")
+    assert "32.8 degC, trained on 10 to 25" in named.text
+    assert "(sensor or process)" in named.text
+
+
+def test_an_unknown_cause_names_its_candidates():
+    """Where the evidence can not tell the sensor from the process it says so."""
+    for found in ({"level"}, {"drift", "level"}, {"range"}, {"rate"}):
+        named = diagnose(Evidence("t", "degC", "s", frozenset(found), r2=0.3))
+        assert named.cause == "unknown"
+        assert "sensor or process" in named.text
+
+
+def test_several_that_moved_together_are_the_process():
+    """Companions moved, and the others predict this one: the plant did it."""
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"level"}), r2=0.9, companions=2))
+    assert (named.kind, named.cause) == ("level shift", "process")
+    assert "together with other inputs" in named.text
+
+
+def test_what_no_rule_knows_is_an_anomaly():
+    """The vaguest name has the lowest rank, so that any other replaces it."""
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"something new"})))
+    assert (named.kind, named.cause, named.rank) == ("anomaly", "unknown", 1)
+
+
+def test_the_order_of_the_design_is_kept():
+    """Integration before sensor, sensor before process: by rank too, so a name only improves."""
+    raw = jump(20.0, 68.0, 0.1, gain=1.8)
+    both = evidence(raw, "degC", 0.1, "range", "stuck", "level", companions=2, r2=0.9)
+    assert diagnose(both).kind == "unit change"
+    ranks = [
+        diagnose(evidence(raw, "degC", 0.1)).rank,
+        diagnose(evidence(np.full(40, 20.0), "degC", 0.1, "stuck")).rank,
+        diagnose(Evidence("t", "degC", "s", frozenset({"range"}))).rank,
+        diagnose(Evidence("t", "degC", "s", frozenset({"level"}))).rank,
+    ]
+    assert ranks == sorted(set(ranks), reverse=True)
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def test_a_lost_source_says_how_much_is_lost_and_why():
+    """One sentence with the source, its tags and the reason."""
+    named = group_text("boiler", "connection refused", 12)
+    assert named.text == "source boiler is lost with 12 tags: connection refused"
+    assert (named.kind, named.cause) == ("source lost", "integration")
+    assert group_text("boiler", "", 12).text.endswith("12 tags")
+
+
+def test_joint_charts_name_the_inputs_that_matter():
+    """SPE: the relations changed, cause open; T2: a new region, the process."""
+    shares = {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.05}
+    relations, region = joint_diagnosis("spe@m", shares), joint_diagnosis("t2@m", shares)
+    assert (relations.kind, relations.cause) == ("relations changed", "unknown")
+    assert (region.kind, region.cause) == ("new operating region", "process")
+    assert "b, c, a" in relations.text
+    assert "d" not in region.text.rpartition(" in ")[2]
+
+
+# --- anything at all --------------------------------------------------------------------------
+
+anything = st.lists(
+    st.floats(width=64) | st.sampled_from([0.0, 1e308, -1e308, np.nan, np.inf, 20.0, 68.0]),
+    max_size=64,
+)
+clipped = st.lists(st.floats(-1e9, 1e9), max_size=64)
+DETECTORS = ["missing", "bad", "source_clock", "stuck", "range", "rate", "spike", "level", "drift",
+             "noise", "shape"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    raw=anything, recent=clipped, means=clipped.map(lambda values: values[:32]),
+    unit=st.sampled_from(["degC", "bar", "", "K"]), found=st.sets(st.sampled_from(DETECTORS)),
+    noise=st.floats(0.0, 10.0), r2=st.floats(-1.0, 1.0), joint=st.booleans(),
+    out=st.booleans(), companions=st.integers(0, 3),
+)  # fmt: skip
+def test_anything_gets_a_name(raw, recent, means, unit, found, noise, r2, joint, out, companions):
+    """Whatever the traces hold, there is one sentence, one hint and a known cause."""
+    named = diagnose(
+        Evidence(
+            "t", unit, "s", frozenset(found), np.array(recent), np.array(means), np.array(raw),
+            scale=2.0, noise=noise, r2=r2, joint=joint, share=0.7, companions=companions,
+            out_of_physical=out,
+        )
+    )
+    assert isinstance(named, Diagnosis)
+    assert named.cause in {"integration", "sensor", "process", "model", "unknown"}
+    assert named.text
+    assert named.hint
+    assert "  " not in named.text
+    assert 1 <= named.rank <= 9
+
+
+# --- through the engine -----------------------------------------------------------------------
+
+
+def names_of(values: Float64, centre: float, scale: float) -> list[tuple[str, str]]:
+    """(kind, cause) as the condition of tag a is named, in order."""
+    trained = baseline(centre=centre, scale=scale)
+    told: list[Event] = list(Engine(spec(trained=trained)).step(block(values)).events)
+    return [
+        (event.data["kind"], event.data["cause"]) for event in told
+        if event.kind == "condition" and event.subject == "tag/a"
+        and event.data["change"] in {"raised", "updated"}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("centre", [-10.0, 5.0, 20.0, 80.0, 180.0, 350.0])
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.0])
+def test_degc_becomes_degf_at_any_operating_point(centre, scale):
+    """The unit change is the name that the condition ends with, at any temperature and noise."""
+    values = centre + scale * normal(200)
+    values[100:, 0] = values[100:, 0] * 1.8 + 32.0
+    assert names_of(values, centre, scale)[-1] == ("unit change", "integration")
+
+
+@pytest.mark.parametrize("bias", [9.0, 15.0, -12.0])
+def test_a_bias_ends_with_a_name_that_blames_no_unit(bias):
+    """The same machinery over a step that is none of the conversions."""
+    values = 80.0 + normal(200)
+    values[100:, 0] += bias
+    names = names_of(values, 80.0, 1.0)
+    assert names
+    assert not {"unit change", "scale change"} & {kind for kind, _ in names}
+
+
+def test_a_slow_ramp_ends_as_a_drift():
+    """Seen first as a shift or as out of range, and named a drift when the means show it."""
+    values = 80.0 + normal(600)
+    values[100:, 0] += np.minimum(np.arange(500) / 40.0, 5.0)
+    assert ("drift", "unknown") in names_of(values, 80.0, 1.0)

@@ -1,0 +1,267 @@
+"""The drill over a small history of the simulated plant: what it finds, names, counts and draws."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agent.baseline_file import write_baseline
+from agent.cli import cli
+from agent.config import Configuration
+from agent.core.spec import EngineSpec
+from agent.csv_data import Table
+from agent.drill.faults import FAULTS, Fault
+from agent.drill.report import document, picture, rows_of
+from agent.drill.trials import Trial, quiet, trials
+from agent.fit.model import fit_model
+from agent.replay import recorded_spec
+from simulators.history import HistoryOrder, make_history, write_history
+from simulators.tags import TAGS
+
+INPUTS = ("feed.temperature", "reactor.temperature", "jacket.outlet_temperature", "coolant.flow")
+BY_KIND = {fault.kind: fault for fault in FAULTS if not fault.hard}
+TOML = """
+schema = 1
+[gateway]
+site = "s"
+name = "g"
+[sources.s]
+protocol = "mqtt"
+host = "h"
+{tags}
+[models.m]
+version = "1"
+owner = {{ team = "t", contact = "c" }}
+baseline = "m.json"
+scan = "1s"
+inputs = {inputs}
+"""
+
+
+def configuration_text() -> str:
+    units = {tag.name: tag.unit for tag in TAGS}
+    tags = "\n".join(
+        f'[tags."{name}"]\nsource = "s"\naddress = "{name} /v"\nunit = "{units[name]}"'
+        for name in INPUTS
+    )
+    return TOML.format(tags=tags, inputs=json.dumps(list(INPUTS)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration, its record and its baseline, made as a person would."""
+    folder = tmp_path_factory.mktemp("drill")
+    (folder / "config.toml").write_text(configuration_text(), encoding="utf-8")
+    write_history(make_history(HistoryOrder(12_000)), folder / "train.csv")
+    config = str(folder / "config.toml")
+    done = CliRunner().invoke(
+        cli, ["fit", config, "--model", "m", "--data", str(folder / "train.csv")]
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def record(place: Path) -> Table:
+    from agent.csv_data import read_table
+
+    return read_table(place / "train.csv", INPUTS)
+
+
+@pytest.fixture(scope="module")
+def spec(place: Path) -> EngineSpec:
+    from agent.config_load import load
+
+    return recorded_spec(load(place / "config.toml"), ())
+
+
+def drilled(spec: EngineSpec, record: Table, *kinds: str, repeats: int = 2) -> list[Trial]:
+    faults = tuple(replace(BY_KIND[kind], rows=200) for kind in kinds)
+    return trials(spec, 0, record, repeats=repeats, faults=faults)
+
+
+def test_a_stuck_sensor_is_found_on_every_input(spec, record):
+    """Always, within the rows allowed, as stuck and as the sensor's."""
+    done = drilled(spec, record, "stuck")
+    assert len(done) == 2 * len(INPUTS)
+    assert all(trial.found for trial in done)
+    assert {(trial.name, trial.cause) for trial in done} == {("stuck", "sensor")}
+    assert all(0 < trial.delay < 200 for trial in done)
+
+
+def test_a_unit_change_is_found_and_named_on_every_temperature(spec, record):
+    """degC as degF is a unit change and the integration's; a flow can not become degF."""
+    done = drilled(spec, record, "fahrenheit")
+    assert {trial.tag for trial in done} == set(INPUTS[:3])
+    assert {(trial.found, trial.name, trial.cause) for trial in done} == {
+        (True, "unit change", "integration")
+    }
+    assert max(trial.delay for trial in done) < 60
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "cause"),
+    [
+        ("scale", "scale change", "integration"), ("dropout", "missing", "integration"),
+        ("bad_quality", "bad quality", "sensor"),
+        ("frozen_clock", "frozen source clock", "integration"),
+    ],
+)  # fmt: skip
+def test_what_is_certain_is_found_under_its_name(spec, record, kind, name, cause):
+    """Faults that are no matter of statistics are always found, on any input."""
+    done = drilled(spec, record, kind, repeats=1)
+    assert {(trial.found, trial.name, trial.cause) for trial in done} == {(True, name, cause)}
+
+
+def test_the_same_seed_gives_the_same_trials(spec, record):
+    """A drill can be repeated; another seed puts faults elsewhere."""
+    fault = (replace(BY_KIND["stuck"], rows=60),)
+    first, again, other = (
+        trials(spec, 0, record, repeats=1, seed=seed, faults=fault) for seed in (3, 3, 4)
+    )
+    assert first == again
+    assert [trial.at for trial in first] != [trial.at for trial in other]
+
+
+def test_progress_tells_how_far_it_is(spec, record):
+    """Every trial is announced, and the end."""
+    told: list[tuple[str, int, int]] = []
+    trials(
+        spec, 0, record, repeats=1, faults=(replace(BY_KIND["dropout"], rows=30),),
+        progress=lambda what, at, of: told.append((what, at, of)),
+    )  # fmt: skip
+    assert [at for _, at, _ in told] == [0, 1, 2, 3, 4]
+    assert {of for *_, of in told} == {4}
+    assert told[0][0] == f"no more values on {INPUTS[0]}"
+
+
+def test_a_swap_needs_another_input_that_is_unlike():
+    """Inputs that run in the same range are no test of a swap: left out, not reported as missed."""
+    from tests.core import small
+
+    alike = small.spec()
+    table = Table(
+        small.START + np.arange(1500) * small.SECOND, small.TAGS, small.normal(1500), small.SECOND
+    )
+    assert trials(alike, 0, table, repeats=1, faults=(BY_KIND["swap"],)) == []
+
+
+def test_the_record_itself_is_quiet(spec, record):
+    """Without faults hardly an alarm, and the model is trusted nearly always."""
+    calm = quiet(spec, record)
+    assert calm.rows == 12_000
+    assert calm.alarms <= 1
+    assert calm.not_trusted < 0.05
+
+
+def test_a_record_in_modes_is_drilled_in_its_modes(tmp_path):
+    """The tag that tells the mode is replayed with the inputs, else nothing would be judged."""
+    from tests.core.test_modes import NAMES, START, plant
+
+    path = tmp_path / "m.json"
+    configuration = Configuration.model_validate(
+        {
+            "schema": 1, "gateway": {"site": "s", "name": "g"},
+            "sources": {"s": {"protocol": "mqtt", "host": "h"}},
+            "tags": {name: {"source": "s", "address": f"{name} /v"} for name in NAMES},
+            "models": {"m": {
+                "version": "1", "owner": {"team": "t", "contact": "c"}, "baseline": str(path),
+                "scan": "1s", "inputs": list(NAMES[:3]),
+                "mode": {"tag": "mode", "names": {"1": "grade A", "2": "grade B"}},
+            }},
+        }
+    )  # fmt: skip
+    table = plant([(1, 3000), (2, 3000)], 12_000, 1)
+    assert table.time_ns[0] == START
+    write_baseline(path, fit_model(configuration, "m", table).baseline)
+    done = drilled(recorded_spec(configuration, NAMES), table, "stuck", repeats=1)
+    assert [(trial.found, trial.name) for trial in done] == [(True, "stuck")] * 3
+
+
+# --- the report -------------------------------------------------------------------------------
+
+STUCK, NOISE = BY_KIND["stuck"], BY_KIND["noise"]
+DONE = [
+    Trial("a", STUCK, 5, True, 10, "stuck", "sensor"),
+    Trial("a", STUCK, 9, True, 20, "stuck", "sensor"),
+    Trial("a", STUCK, 7, True, 60, "level shift", "unknown"),
+    Trial("b", STUCK, 5, False, -1, "", ""),
+    Trial("a", NOISE, 5, True, 30, "noise", "sensor"),
+    Trial("a", NOISE, 6, False, -1, "", ""),
+]
+
+
+def test_rows_put_trials_together():
+    """Share found, median delay of what was found, the usual name; never found has no delay."""
+    first, second, third = rows_of(DONE)
+    assert (first.tag, first.trials, first.found, first.delay, first.name) == (
+        "a", 3, 1.0, 20.0, "stuck"
+    )  # fmt: skip
+    assert (second.tag, second.found, second.delay, second.name) == ("b", 0.0, None, "")
+    assert (third.fault, third.found, third.delay) == (NOISE, 0.5, 30.0)
+
+
+def test_the_document_is_json(spec, record):
+    """Every row and the false alarms, without NaN or infinity."""
+    told = document(rows_of(DONE), quiet(spec, record), 0.25)
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert [row["delay_samples"] for row in again["faults"]] == [20.0, None, 30.0]
+    assert again["false_alarms_promised"] == 0.25
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG\r\n\x1a\n"), ("svg", b"<?xml")])
+def test_the_picture_is_written(tmp_path, suffix, magic):
+    """A grid with holes where an input was not drilled with a fault, as PNG or SVG."""
+    path = tmp_path / f"drill.{suffix}"
+    picture(rows_of(DONE), path, "model m", 1.0)
+    data = path.read_bytes()
+    assert data.startswith(magic)
+    assert len(data) > 10_000
+
+
+def test_the_picture_shows_each_input_and_delay(tmp_path):
+    """The SVG has as many cells of text as there are rows."""
+    import matplotlib as mpl
+
+    path = tmp_path / "drill.svg"
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        picture(rows_of(DONE), path, "model m", 1.0)
+    text = path.read_text(encoding="utf-8")
+    for expected in ("20 s", "30 s", "50%", "not", "found", "model m", "stuck at"):
+        assert expected in text
+
+
+def test_the_command_prints_json_and_draws(place, tmp_path):
+    """`fieldwarden drill` over the record that the model was fitted on, in one go."""
+    drawn = tmp_path / "drill.png"
+    done = CliRunner().invoke(
+        cli, ["drill", str(place / "config.toml"), "--repeats", "1", "--json",
+               "--picture", str(drawn), "--data", str(short_record(place))],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    found = {(row["input"], row["kind"]): row for row in told["faults"]}
+    assert found[INPUTS[1], "fahrenheit"]["name"] == "unit change"
+    assert found[INPUTS[3], "stuck"]["found"] == 1.0
+    assert (INPUTS[3], "fahrenheit") not in found
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def short_record(place: Path) -> Path:
+    """The first 1,500 rows: long enough for every fault that is promised."""
+    path = place / "short.csv"
+    lines = (place / "train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:1501]), encoding="utf-8")
+    return path
+
+
+def test_a_fault_that_nobody_can_have_is_no_row(spec, record):
+    """No row says 0 % found of a fault that was never put in."""
+    fault = Fault("fahrenheit", 0.0, "degC becomes degF", rows=30)
+    done = trials(spec, 0, record, repeats=1, faults=(fault,))
+    assert INPUTS[3] not in {row.tag for row in rows_of(done)}

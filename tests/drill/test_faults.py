@@ -1,0 +1,124 @@
+"""The faults of the drill: each does to the data what its text says, and to nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.drill.faults import FAULTS, Fault, Recording, inject, recording
+from agent.types import Quality
+from tests.core.small import SECOND, START, input_baseline
+
+ROWS, AT, COLUMN = 4000, 1000, 1
+ITEM = input_baseline("b", centre=50.0, scale=2.0)  # its noise is 2.0 too
+TIMES = START + np.arange(ROWS, dtype=np.int64) * SECOND
+
+
+def normal() -> Recording:
+    values = 50.0 + 2.0 * np.random.default_rng(1).standard_normal((ROWS, 3))
+    values[:, 2] += 400.0
+    return recording(TIMES, values)
+
+
+def injected(kind: str, size: float = 0.0, **more: int) -> tuple[Recording, Recording]:
+    before = normal()
+    rng = np.random.default_rng(2)
+    fault = Fault(kind, size, "")
+    return before, inject(before, fault, COLUMN, AT, ITEM, rng, **more)
+
+
+def shift(size: float, kind: str = "bias") -> np.ndarray:
+    before, after = injected(kind, size)
+    return (after.values - before.values)[AT:, COLUMN]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{f.kind}-{f.size:g}" for f in FAULTS])
+def test_a_fault_touches_one_column_from_one_row_on(fault):
+    """Rows before it and other columns stay; the recording that was given stays too."""
+    before, copy = normal(), normal()
+    other = 2 if fault.kind == "swap" else None
+    after = inject(before, fault, COLUMN, AT, ITEM, np.random.default_rng(2), other=other)
+    for name in ("values", "quality", "source_ns"):
+        mine, his = getattr(before, name), getattr(after, name)
+        np.testing.assert_array_equal(mine, getattr(copy, name))
+        np.testing.assert_array_equal(mine[:AT], his[:AT])
+        kept = [column for column in range(3) if column not in {COLUMN, other}]
+        np.testing.assert_array_equal(mine[:, kept], his[:, kept])
+    changed = [
+        not np.array_equal(getattr(before, name)[AT:, COLUMN], getattr(after, name)[AT:, COLUMN])
+        for name in ("values", "quality", "source_ns")
+    ]
+    assert sum(changed) == 1
+    np.testing.assert_array_equal(after.time_ns, TIMES)
+
+
+def test_the_list_has_each_kind_that_inject_knows():
+    """Every row of `FAULTS` is injected under its own name; hard ones are marked."""
+    kinds = {fault.kind for fault in FAULTS}
+    assert kinds == {"stuck", "spikes", "bias", "noise", "drift", "fahrenheit", "scale", "dropout",
+                     "frozen_clock", "bad_quality", "swap"}
+    assert {f.kind for f in FAULTS if f.hard} == {"bias", "drift"}
+
+
+def test_stuck_repeats_the_value_at_the_onset():
+    """The last value before the fault is not made up: it is that of the onset."""
+    before, after = injected("stuck")
+    assert (after.values[AT:, COLUMN] == before.values[AT, COLUMN]).all()
+
+
+def test_bias_is_a_step_of_so_many_standard_deviations():
+    """Of the training record's, in either direction."""
+    moved = shift(3.0)
+    assert np.allclose(np.abs(moved), 6.0)
+    assert len(set(np.sign(moved))) == 1
+    signs = {
+        float(np.sign(inject(normal(), Fault("bias", 3.0, ""), COLUMN, AT, ITEM,
+                             np.random.default_rng(seed)).values[AT, COLUMN] - 50.0))
+        for seed in range(12)
+    }  # fmt: skip
+    assert signs == {-1.0, 1.0}
+
+
+def test_drift_grows_over_600_samples_and_stays():
+    """A ramp from nothing to its size, then a plateau."""
+    moved = np.abs(shift(3.0, "drift"))
+    assert moved[0] == 0.0
+    np.testing.assert_allclose(moved[300], 3.0)
+    np.testing.assert_allclose(moved[600:], 6.0)
+    assert (np.diff(moved[:600]) > 0).all()
+
+
+def test_spikes_are_rare_large_and_begin_at_once():
+    """About one sample in twenty is off by so many noise; the first one is."""
+    moved = shift(8.0, "spikes")
+    hit = moved != 0.0
+    assert hit[0]
+    assert 0.03 < hit.mean() < 0.07
+    np.testing.assert_allclose(np.abs(moved[hit]), 16.0)
+
+
+def test_noise_grows_to_so_many_times():
+    """Independent noise is added, so that white noise of sd n becomes one of 3 n."""
+    _, after = injected("noise", 3.0)
+    assert after.values[AT:, COLUMN].std() == pytest.approx(6.0, rel=0.05)
+
+
+def test_units_scale_and_swap():
+    """degC as degF, a factor, and another tag's values."""
+    before, after = injected("fahrenheit")
+    np.testing.assert_allclose(after.values[AT:, 1], before.values[AT:, 1] * 1.8 + 32.0)
+    before, after = injected("scale", 1000.0)
+    np.testing.assert_allclose(after.values[AT:, 1], before.values[AT:, 1] * 1000.0)
+    before, after = injected("swap", other=2)
+    np.testing.assert_array_equal(after.values[AT:, 1], before.values[AT:, 2])
+    np.testing.assert_array_equal(after.values[AT:, 2], before.values[AT:, 1])
+
+
+def test_what_arrives_and_how_it_is_marked():
+    """A dropout sends nothing, a bad device marks, a frozen clock repeats its time."""
+    _, after = injected("dropout")
+    assert np.isnan(after.values[AT:, COLUMN]).all()
+    _, after = injected("bad_quality")
+    assert (after.quality[AT:, COLUMN] == Quality.BAD).all()
+    _, after = injected("frozen_clock")
+    assert (after.source_ns[AT:, COLUMN] == TIMES[AT]).all()
