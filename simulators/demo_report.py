@@ -175,12 +175,12 @@ def _uplink_row(
 def table_of(rows: Sequence[Row]) -> Table:
     """The table that people see."""
     table = Table(title="What was done, and what was found", box=box.SIMPLE_HEAD)
-    table.add_column("fault", overflow="fold", min_width=16)
+    table.add_column("fault", overflow="fold", min_width=14)
     table.add_column("injected\nat", justify="right", no_wrap=True)
     table.add_column("detected\nafter", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("reason", overflow="fold", ratio=1)
-    table.add_column("reached\ncentral", no_wrap=True)
+    table.add_column("central", no_wrap=True)
     for row in rows:
         after = "-" if row.detected_s is None else f"{row.detected_s:.1f} s"
         style = "red" if row.detected_s is None else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -18,7 +18,7 @@ from simulators.modbus_server import ModbusServer
 from simulators.mqtt_publisher import MqttPublisher
 from simulators.opcua_server import OpcUaServer
 from simulators.plant import Laboratory, Plant, PlantSettings
-from simulators.tags import TAGS, columns_of
+from simulators.tags import SOURCES, TAGS, columns_of
 
 DEFAULT_LAB_EVERY = 50  # rows
 
@@ -82,6 +82,7 @@ class PlantService:
         repeat_s: begin the fault script again every so many seconds; None: play it once.
         hold: the fault script begins only when `release` is called.
         by_exception: OPC UA reports only what changed.
+        serve: the sources that are served at all.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class PlantService:
         repeat_s: float | None = None,
         hold: bool = False,
         by_exception: bool = False,
+        serve: Sequence[str] = SOURCES,
     ) -> None:
         self._held = hold
         self._settings = settings
@@ -110,16 +112,17 @@ class PlantService:
         if skip:
             self._plant.advance(skip)
         self._laboratory = Laboratory(settings.seed, DEFAULT_LAB_EVERY)
-        self._columns = {source: columns_of(source) for source in ("reactor", "utilities", "line")}
+        self._columns = {source: columns_of(source) for source in SOURCES}
         tags = {source: [TAGS[i] for i in where] for source, where in self._columns.items()}
         self.opcua = OpcUaServer(addresses.opcua, tags["reactor"], by_exception=by_exception)
         self.modbus = ModbusServer(addresses.modbus_host, addresses.modbus_port, tags["utilities"])
         self.mqtt = MqttPublisher(addresses.broker_host, addresses.broker_port, tags["line"])
-        self._servers: dict[str, OpcUaServer | ModbusServer | MqttPublisher] = {
+        servers: dict[str, OpcUaServer | ModbusServer | MqttPublisher] = {
             "reactor": self.opcua,
             "utilities": self.modbus,
             "line": self.mqtt,
         }
+        self._servers = {source: servers[source] for source in serve}
 
     async def run(self, seconds: float | None, on_ready: Callable[[], None]) -> int:
         """Serve for `seconds` of wall time, or until cancelled; the result is the rows served.

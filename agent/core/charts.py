@@ -15,14 +15,17 @@ import numpy as np
 
 from agent.core.baseline import InputBaseline
 from agent.core.flag import Flag
-from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally, trace
+from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, late, tally, trace
 from agent.core.kernels.base import TRANSITION, Detector
 from agent.core.modes import Modes
 from agent.core.scans import ModelScans
 from agent.core.series import Series, without_lost
 from agent.core.snapshot import Lasting
-from agent.core.spec import EngineSpec
+from agent.core.spec import EngineSpec, TagSpec
 from agent.types import Float64, Quality
+
+_LATE_NS = 10_000_000_000
+_LATE_INTERVALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,12 @@ class Charts:
             # A tag that reports changes only may send one good value and then none for hours.
             clear = params["clear"]
             clear[[tag.by_exception for tag in self.spec.tags]] = 1
+        if detector.name == "pace":
+            params["interval_ns"] = [
+                0 if tag.by_exception else tag.interval_ns for tag in self.spec.tags
+            ]
+        if detector.name == "late":
+            params["limit_ns"] = [_late_limit(tag) for tag in self.spec.tags]
         return params
 
     def _admission_params(self) -> np.ndarray[Any, Any]:
@@ -344,6 +353,13 @@ class Charts:
         for scans in self.scans:
             kept += scans.arrays()
         return kept
+
+
+def _late_limit(tag: TagSpec) -> int:
+    """How much more than usual a tag's data may lag; a label's time is when it was sampled."""
+    if tag.role == "label":
+        return late.NEVER_NS
+    return min(max(_LATE_NS, _LATE_INTERVALS * tag.interval_ns), late.NEVER_NS)
 
 
 def _bounded(score: float) -> float:

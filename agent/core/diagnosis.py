@@ -88,6 +88,7 @@ CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
 _FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
 _NOISE_WINDOW = 40
 _LATEST = 8
+_ABSURD = 1e100  # no reading, and its square would overflow
 _AFTER = 6  # samples after a jump that a conversion must explain
 
 
@@ -161,7 +162,7 @@ def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
     conversion of the mean before it within what noise and 2 % of the step allow, and lie outside
     what the noise explains.
     """
-    raw = evidence.raw[np.isfinite(evidence.raw)]
+    raw = evidence.raw[np.abs(evidence.raw) < _ABSURD]
     if len(raw) < _AFTER + 4:
         return None
     place = int(np.argmax(np.abs(np.diff(raw)))) + 1
@@ -230,7 +231,8 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
     away = evidence.found & {"level", "drift"} or (
         "range" in evidence.found and not _came_back(evidence)
     )
-    if "spike" in evidence.found and not (away or _noisier(evidence)):
+    momentary = "spike" in evidence.found or ("rate" in evidence.found and _returned(evidence))
+    if momentary and not (away or _noisier(evidence)):
         return Diagnosis(
             "spikes", "sensor", f"{tag} shows spikes that training never had",
             "check wiring, shielding and grounding", 4,
@@ -246,15 +248,29 @@ def _came_back(evidence: Evidence) -> bool:
     return len(latest) > 0 and 4 * inside >= 3 * len(latest)
 
 
+def _returned(evidence: Evidence) -> bool:
+    """Whether the values after the largest step are again where they were before it."""
+    recent = evidence.recent
+    if len(recent) < 2:
+        return False
+    steps = np.diff(recent)
+    place = int(np.argmax(np.abs(steps)))
+    before, after = recent[max(0, place - 7) : place + 1], recent[place + 1 :][-4:]
+    moved = abs(float(after.mean()) - float(before.mean()))
+    return len(after) == 4 and moved < 0.5 * abs(float(steps[place]))
+
+
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed while the level did not."""
-    if evidence.found & {"level", "drift", "range"} or not evidence.found & {"noise", "spike"}:
+    if evidence.found & {"level", "drift", "range"}:
         return None
-    if _noisier(evidence):
+    if evidence.found & {"noise", "spike", "rate"} and _noisier(evidence):
         return Diagnosis(
             "noise", "sensor", f"{evidence.tag} is noisier than in training",
             "check wiring, shielding and grounding, and what vibrates", 5,
         )
+    if not evidence.found & {"noise", "spike"}:
+        return None
     return Diagnosis(
         "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
         "check filtering and damping of the transmitter, and its wiring", 3,

@@ -22,6 +22,13 @@ from agent.types import Float64, Int64
 SWAP_REMOVES = 0.9
 """Share of SPE that exchanging two inputs must remove for them to be called swapped."""
 
+_FADES = 0.6
+"""Weight of a scan beside the next one in what is shown to diagnosis: a fresh fault outweighs the
+normal scans before it (0.4 of the sum at once, 0.95 after six scans), and noise is halved."""
+
+_CALM = 0.5
+"""Share of the trained mean of a statistic below which there is nothing in it to attribute."""
+
 _RANK = 20
 
 
@@ -88,20 +95,24 @@ class JointCharts:
     def shares(self, recent: Float64, chart: str) -> list[float]:
         """Per input, the share of T2 or SPE that replacing it by its reconstruction removes.
 
-        Reconstruction-based contributions (Alcala & Qin 2009) of the mean of the last scans:
-        they name the faulty input where plain contributions smear over its neighbours.
+        Reconstruction-based contributions (Alcala & Qin 2009) of the fading mean of the last scans:
+        they name the faulty input where plain contributions smear over its neighbours. All 0
+        where that mean is calm: inputs that move along their relations leave nothing in SPE. With
+        several groups those of the worst one count in full, others as far as they come up to it.
         """
         shares = np.zeros(len(self._centre))
         mean = _latest_mean(recent)
         if mean is None:
             return [0.0] * len(shares)
-        for group in self._groups:
-            found = group.removed(mean, spe=chart.startswith("spe"))
-            shares[group.columns] = np.maximum(shares[group.columns], found)
+        found = [group.removed(mean, spe=chart.startswith("spe")) for group in self._groups]
+        worst = max((score for _, score in found), default=0.0)
+        for group, (own, score) in zip(self._groups, found, strict=True):
+            if worst > 0.0:
+                shares[group.columns] = np.maximum(shares[group.columns], own * (score / worst))
         return [float(share) for share in shares]
 
     def swapped(self, recent: Float64) -> tuple[int, int] | None:
-        """The two inputs whose exchange, in their units, removes SPE; None where there are none."""
+        """The two inputs whose exchange, in their units, removes SPE and leaves a normal scan."""
         mean = _latest_mean(recent)
         if mean is None:
             return None
@@ -123,10 +134,11 @@ class JointCharts:
 
 
 def _latest_mean(recent: Float64) -> Float64 | None:
-    """The mean of the last few scans, in which noise is damped and the fault is not."""
+    """The mean of the last scans, the latest weighing most; see `_FADES`."""
     if not len(recent):
         return None
-    mean: Float64 = recent[-5:].mean(axis=0)
+    weights = _FADES ** np.arange(len(recent) - 1, -1, -1.0)
+    mean: Float64 = weights @ recent / weights.sum()
     return mean
 
 
@@ -141,6 +153,7 @@ class _Group:
     state: np.ndarray[Any, Any]
     ring: Float64
     work: Float64
+    mean: Float64
 
     def __init__(self, item: Mapping[str, Any], scan_ns: int) -> None:
         self.columns = np.array(item["columns"], np.int64)
@@ -152,7 +165,8 @@ class _Group:
         self.params[0]["gap_ns"] = 3 * scan_ns // 2
         d = len(self.columns)
         self.state = np.zeros(1, kernel.STATE)
-        self.state[0]["smooth"] = item["mean"][2:] if "mean" in item else 0.0
+        self.mean = np.array(item["mean"], np.float64)
+        self.state[0]["smooth"] = self.mean[2:]
         self.ring = np.zeros((int(item["lags"]) + 1, d))
         self.work = np.zeros((2, len(self.offset)))
 
@@ -167,59 +181,61 @@ class _Group:
         )
         return out[:written]
 
-    def _directions(self, *, spe: bool) -> tuple[Float64, Float64]:
+    def _statistics(self, scores: Float64) -> tuple[Float64, Float64]:
+        """T2 and SPE of scores float64[..., p]."""
+        square = scores * scores
+        k = int(self.params[0]["components"])
+        return square[..., :k].sum(axis=-1), square[..., k:].sum(axis=-1)
+
+    def removed(self, mean: Float64, *, spe: bool) -> tuple[Float64, float]:
+        """(float64[d]: share of the statistic that each input's reconstruction removes, score)."""
         k = int(self.params[0]["components"])
         part = slice(k, None) if spe else slice(0, k)
-        return self.loadings[:, part], self.offset[part]
-
-    def removed(self, mean: Float64, *, spe: bool) -> Float64:
-        """float64[d]: the share of the statistic that each input's reconstruction removes."""
-        loadings, offset = self._directions(spe=spe)
+        loadings = self.loadings[:, part]
         d = len(self.columns)
-        scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - offset
+        scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - self.offset[part]
         total = float(scores @ scores)
         shares = np.zeros(d)
-        if total <= 0.0 or loadings.shape[1] == 0:
-            return shares
+        if total <= _CALM * self.mean[int(spe)] or loadings.shape[1] == 0:
+            return shares, 0.0
         for j in range(d):
             own = loadings[j::d]
             pull = own @ scores
             gram = own @ own.T + 1e-12 * np.eye(len(own))
             shares[j] = float(pull @ np.linalg.solve(gram, pull)) / total
-        return np.clip(shares, 0.0, 1.0)
+        return np.clip(shares, 0.0, 1.0), total / float(self.params[0]["limit"][int(spe)])
 
     def best_swap(
         self, mean: Float64, raw: Float64, centre: Float64, scale: Float64, trained: Float64
     ) -> tuple[float, tuple[int, int]] | None:
-        """(share of SPE removed, the two inputs) of the best exchange; None below two inputs.
+        """(share of SPE removed, the two inputs) of the best exchange; None where there is none.
 
-        After it both must be where they were trained and SPE within its limit: any exchange takes
-        most of SPE away when one input alone is far off.
+        After it both must be where they were trained, and T2 and SPE within their limits: any
+        exchange takes most of SPE away when one input alone is far off.
         """
-        loadings, offset = self._directions(spe=True)
-        d, lags = len(self.columns), len(self.ring)
-        if d < 2 or loadings.shape[1] == 0:
+        d = len(self.columns)
+        if d < 2:
             return None
-        summed = loadings[:d].copy()
-        for lag in range(1, lags):
-            summed += loadings[lag * d : (lag + 1) * d]
-        now = mean[self.columns] @ summed - offset
-        total = float(now @ now)
-        if total <= 0.0:
+        summed = self.loadings.reshape(len(self.ring), d, -1).sum(axis=0)
+        now = mean[self.columns] @ summed - self.offset
+        total = float(self._statistics(now)[1])
+        if total <= _CALM * self.mean[1]:
             return None
         first, second = np.triu_indices(d, 1)
         a, b = self.columns[first], self.columns[second]
         as_a = (raw[b] - centre[a]) / scale[a] - mean[a]
         as_b = (raw[a] - centre[b]) / scale[b] - mean[b]
         moved = now + as_a[:, None] * summed[first] + as_b[:, None] * summed[second]
-        left = (moved * moved).sum(axis=1)
+        t2, spe = self._statistics(moved)
+        limit = self.params[0]["limit"]
         usual = (
-            (left <= self.params[0]["limit"][1])
+            (t2 <= limit[0]) & (spe <= limit[1])
             & _within(raw[b], trained[a]) & _within(raw[a], trained[b])
         )
-        removed = np.where(usual, 1.0 - left / total, 0.0)
-        best = int(np.argmax(removed))
-        return float(removed[best]), (int(a[best]), int(b[best]))
+        if not usual.any():
+            return None
+        best = int(np.argmin(np.where(usual, spe, np.inf)))
+        return 1.0 - float(spe[best]) / total, (int(a[best]), int(b[best]))
 
 
 def _within(value: Float64, span: Float64) -> np.ndarray[Any, Any]:

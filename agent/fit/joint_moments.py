@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from agent.types import Float64, Int64
@@ -22,6 +23,9 @@ FLOOR = 1e-3
 
 FOLDS = 8
 QUARTERS = 4
+
+SLOW_DEGREES = 5
+"""Degrees of freedom of slow variance: between those of the quarters' means and of the steps."""
 
 RIDGES = np.logspace(-3.0, 0.0, 13)
 
@@ -51,7 +55,8 @@ class Moments:
     def slow(self, covariance: Float64, but: int = -1) -> Float64:
         """Covariance float64[p, p] of slow movement, without one fold; see `slow_allowance`.
 
-        Half the spread of the quarters' means, and all of the steps between successive folds:
+        Half the spread of the quarters' means, and all of the steps between successive folds,
+        with relations between them only as far as so few means can tell (`_toward`):
         two inputs that only happened to drift alike kept their relation over the record, but not
         from step to step, and may part any time.
         """
@@ -65,14 +70,21 @@ class Moments:
         steps = np.diff(first / count[:, None], axis=0)
         by_quarter = _above_chance(covariance, means, QUARTERS / rows, QUARTERS - 1)
         by_step = _above_chance(covariance, steps, 2.0 * len(count) / rows, len(steps))
-        slow: Float64 = 0.5 * by_quarter + by_step
-        return slow
+        found = 0.5 * by_quarter + by_step
+        return _toward(found, self._within(keep), QUARTERS - 1 + len(steps))
+
+    def _within(self, keep: NDArray[np.bool_]) -> Float64:
+        """Correlation float64[p, p] of the rows about their own fold's mean."""
+        count, first = self.count[keep], self.first[keep]
+        about: Float64 = self.second[keep].sum(axis=0) - (first / count[:, None]).T @ first
+        spread = np.sqrt(np.maximum(np.diag(about), 1e-12))
+        return np.asarray(about / np.outer(spread, spread), np.float64)
 
     def held(self, fold: int, mean: Float64) -> Float64:
         """Second moments float64[p, p] of one fold about another's mean, summed over its rows."""
         cross = np.outer(self.first[fold], mean)
-        about: Float64 = self.second[fold] - cross - cross.T
-        return about + self.count[fold] * np.outer(mean, mean)
+        about = self.second[fold] - cross - cross.T + self.count[fold] * np.outer(mean, mean)
+        return np.asarray(about, np.float64)
 
     def part(self, columns: Int64) -> Moments:
         """The moments of some of the columns."""
@@ -106,6 +118,21 @@ def _above_chance(covariance: Float64, found: Float64, share: float, degrees: in
     return beyond
 
 
+def _toward(slow: Float64, correlation: Float64, degrees: int) -> Float64:
+    """The slow covariance, shrunk to what the relations of the fast movement would make of it.
+
+    From few degrees of freedom, some direction across unrelated inputs always looks as if nothing
+    moved along it. The relations seen within folds are known far better, so they take over in the
+    proportion of the directions that moved to the degrees of freedom (a prior of as many).
+    """
+    spread = np.sqrt(np.diag(slow))
+    square = float((slow * slow).sum())
+    directions = float(np.trace(slow)) ** 2 / square if square > 0.0 else 0.0
+    weight = directions / (directions + degrees)
+    shrunk: Float64 = (1.0 - weight) * slow + weight * np.outer(spread, spread) * correlation
+    return shrunk
+
+
 def _centred(count: int, first: Float64, second: Float64) -> tuple[Float64, Float64]:
     mean = first / count
     covariance = second / count - np.outer(mean, mean)
@@ -137,12 +164,12 @@ def eigen(covariance: Float64) -> tuple[Float64, Float64]:
 
 
 def slow_allowance(arl: float) -> float:
-    """By how much slow variance, seen in four quarters, must be multiplied to be added.
+    """By how much slow variance, seen in so few means, must be multiplied to be added.
 
-    The prediction limit of a further mean, when four told mean and spread, is Student's t with
-    three degrees of freedom where a well-known spread would give the normal one.
+    The prediction limit of a further mean, when few told mean and spread, is Student's t where a
+    well-known spread would give the normal one.
     """
-    ratio = t.isf(0.5 / arl, QUARTERS - 1) / norm.isf(0.5 / arl)
+    ratio = t.isf(0.5 / arl, SLOW_DEGREES) / norm.isf(0.5 / arl)
     return float(ratio**2 * (1.0 + 1.0 / QUARTERS) - 1.0)
 
 

@@ -55,15 +55,16 @@ def table_of(values: Float64, names: Sequence[str], interval_ns: int, start_ns: 
 
 
 def configuration(
-    names: Sequence[str], interval_ns: int, false_alarms: str, folder: str
+    names: Sequence[str], interval_ns: int, false_alarms: str, folder: str, unit: str = ""
 ) -> Configuration:
-    """One model on all tags, scanned as often as the record was sampled."""
+    """One model on all tags, scanned as often as the record was sampled; `unit` is every tag's."""
     return Configuration.model_validate({
         "schema": 1,
         "gateway": {"site": "bench", "name": MODEL, "false_alarms": false_alarms},
         "sources": {"plant": {"protocol": "modbus", "host": "127.0.0.1"}},
         "tags": {
-            name: {"source": "plant", "address": f"holding {2 * row} float32 ABCD"}
+            name: {"source": "plant", "address": f"holding {2 * row} float32 ABCD",
+                   "unit": unit}
             for row, name in enumerate(names)
         },
         "models": {
@@ -102,9 +103,9 @@ class Judged:
 class Guard:
     """A model with its baseline, as an operator would have it."""
 
-    def __init__(self, train: Table, false_alarms: str) -> None:
+    def __init__(self, train: Table, false_alarms: str, unit: str = "") -> None:
         with tempfile.TemporaryDirectory() as folder:
-            set_up = configuration(train.names, train.interval_ns, false_alarms, folder)
+            set_up = configuration(train.names, train.interval_ns, false_alarms, folder, unit)
             self.report = fit_model(set_up, MODEL, train)
             write_baseline(Path(folder) / "baseline.json", self.report.baseline)
             self.spec = recorded_spec(set_up, train.names)

@@ -204,6 +204,17 @@ def test_spikes_and_noise_are_told_apart():
         assert (named.kind, named.cause) == (kind, "sensor")
 
 
+def test_a_jump_that_comes_back_is_a_spike_and_one_that_stays_a_shift():
+    """A step too fast for training alone: where the value is afterwards tells which it was."""
+    calm = np.random.default_rng(4).standard_normal(60)
+    back, stays = calm.copy(), calm.copy()
+    back[50] += 14.0
+    stays[50:] += 14.0
+    for recent, kind in ((back, "spikes"), (stays, "level shift")):
+        named = diagnose(Evidence("t", "%", "s", frozenset({"rate"}), recent=recent, raw=recent))
+        assert named.kind == kind
+
+
 def test_less_noise_than_in_training_is_not_called_noisier():
     """A filter switched on is named as a change of noise, without claiming which way."""
     recent = 0.1 * np.random.default_rng(3).standard_normal(64)

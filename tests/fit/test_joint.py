@@ -14,6 +14,7 @@ from agent.core.kernels.joint import CHARTS, PARAMS, STATE, fold_joint
 from agent.errors import FieldwardenError
 from agent.fit.joint import GroupFit, JointFit, fit_joint
 from agent.fit.joint_limits import gaussian_limit, independent_values, limit_of
+from agent.fit.joint_moments import fold_bounds, moments_of
 
 ARL = 1000.0
 
@@ -262,3 +263,32 @@ def test_independent_values_of_ar1() -> None:
     """n / ((1 + phi) / (1 - phi)) for AR(1)."""
     x = lfilter([1.0], [1.0, -0.9], np.random.default_rng(0).standard_normal(200_000))
     assert independent_values(x) == pytest.approx(200_000 / 19.0, rel=0.15)
+
+
+def test_unrelated_slow_inputs_leave_no_direction_that_seems_to_stand_still() -> None:
+    """Four inputs that wander on their own: in no direction is their slow variance taken for nil,
+    though a few means always show one that hardly moved.
+    """
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        walks = np.cumsum(rng.standard_normal((400, 4)), axis=0)
+        x = walks / walks.std(axis=0) + rng.standard_normal((400, 4))
+        moments = moments_of(x - x.mean(axis=0), fold_bounds(400))
+        slow = moments.slow(moments.whole()[1])
+        spread = np.sqrt(np.diag(slow))
+        assert np.linalg.eigvalsh(slow / np.outer(spread, spread))[0] > 0.1, seed
+
+
+def test_a_relation_that_holds_at_every_speed_is_not_widened_by_slow_movement() -> None:
+    """Two inputs that show the same slow cause: their difference gets no more than a hundredth of
+    the allowance that each of them gets.
+    """
+    rng = np.random.default_rng(5)
+    cause = np.cumsum(rng.standard_normal(400))
+    cause = (cause - cause.mean()) / cause.std() + rng.standard_normal(400)
+    x = np.column_stack([cause, cause + 0.05 * rng.standard_normal(400)])
+    moments = moments_of(x - x.mean(axis=0), fold_bounds(400))
+    slow = moments.slow(moments.whole()[1])
+    contrast = np.array([1.0, -1.0])
+    assert slow[0, 0] > 0.2
+    assert contrast @ slow @ contrast < 0.01 * slow[0, 0]

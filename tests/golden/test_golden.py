@@ -89,7 +89,7 @@ def line(event: Event) -> str:
             return value.replace(f"@{START // SECOND}", "@start+")
         return float(f"{value:.6g}") if isinstance(value, float) else value
 
-    head = {"second": round((event.time_ns - START) / SECOND, 9), "kind": event.kind,
+    head = {"second": round((event.time_ns - START) / SECOND, 9), "event": event.kind,
             "subject": event.subject}
     return json.dumps(head | plain(dict(event.data)), allow_nan=False)
 
@@ -131,5 +131,5 @@ def test_there_is_a_case_for_every_common_fault():
     """The folders are found, none is empty, and the faults that a plant sees most are there."""
     assert set(CASES) >= {
         "stuck", "unit_change", "source_lost_and_back", "source_silent", "out_of_trained_range",
-        "bad_quality", "missing", "spike", "level_shift",
+        "bad_quality", "missing", "spike", "level_shift", "drift", "noise",
     }

@@ -141,7 +141,7 @@ async def test_lost_opcua_source_closes_the_socket_and_comes_back(addresses):
 
 async def test_modbus_client_reads_floats_and_scaled_integers(addresses):
     """One request each for holding and input registers gives every utility's usual value."""
-    async with Running(addresses):
+    async with Running(addresses, serve=["utilities"]):
         await asyncio.sleep(0.2)
         client = AsyncModbusTcpClient("127.0.0.1", port=addresses.modbus_port)
         await client.connect()
@@ -162,7 +162,7 @@ async def test_modbus_shows_no_value_and_is_read_only(addresses):
         {"kind": "dropout", "tag": "feed.flow", "start": 0, "duration": 60},
         {"kind": "bad_quality", "tag": "pump.speed", "start": 0, "duration": 60},
     ]
-    async with Running(addresses, tables):
+    async with Running(addresses, tables, serve=["utilities"]):
         await asyncio.sleep(0.2)
         client = AsyncModbusTcpClient("127.0.0.1", port=addresses.modbus_port)
         await client.connect()
@@ -176,7 +176,7 @@ async def test_modbus_shows_no_value_and_is_read_only(addresses):
 async def test_lost_modbus_source_drops_its_connection_and_comes_back(addresses):
     """While lost, the port is free and reads fail; afterwards a new connection reads again."""
     tables = [{"kind": "source_lost", "source": "utilities", "start": 0.5, "duration": 1.0}]
-    async with Running(addresses, tables):
+    async with Running(addresses, tables, serve=["utilities"]):
         reader, writer = await asyncio.open_connection("127.0.0.1", addresses.modbus_port)
         async with asyncio.timeout(5):
             assert await reader.read() == b""
@@ -191,7 +191,7 @@ async def test_lost_modbus_source_drops_its_connection_and_comes_back(addresses)
 
 async def test_mqtt_messages_arrive_with_pointers_and_time(addresses, inbox):
     """Each MQTT tag is found at its topic and JSON pointer; labels come too."""
-    async with Running(addresses):
+    async with Running(addresses, serve=["line"]):
         for tag in TAGS:
             if tag.source == "line":
                 topic, pointer = tag.address.split()
@@ -210,7 +210,7 @@ async def test_mqtt_shows_frozen_clock_bad_value_and_dropout(addresses, inbox):
         {"kind": "bad_quality", "tag": "product.density", "start": 0, "duration": 60},
         {"kind": "dropout", "tag": "product.viscosity", "start": 0, "duration": 60},
     ]
-    async with Running(addresses, tables):
+    async with Running(addresses, tables, serve=["line"]):
         site = await inbox.wait("plant/line1/site", 10)
         assert len({document["time"] for document in site}) == 1
         analysers = await inbox.wait("plant/line1/analysers", 3)
@@ -221,7 +221,7 @@ async def test_mqtt_shows_frozen_clock_bad_value_and_dropout(addresses, inbox):
 async def test_lost_line_falls_silent_and_comes_back(addresses, inbox):
     """While the line is lost no message comes; afterwards they come again."""
     tables = [{"kind": "source_lost", "source": "line", "start": 0.7, "duration": 1.0}]
-    async with Running(addresses, tables) as running:
+    async with Running(addresses, tables, serve=["line"]) as running:
         await inbox.wait("plant/line1/site", 3)
         await until(lambda: '"start"' in running.truth.getvalue())
         await asyncio.sleep(0.2)
@@ -234,7 +234,7 @@ async def test_lost_line_falls_silent_and_comes_back(addresses, inbox):
 async def test_repeated_script_plays_again(addresses):
     """With a period of 1 s the fault starts and ends in each period, at its time in it."""
     tables = [{"kind": "stuck", "tag": "feed.flow", "start": 0.3, "duration": 0.3}]
-    async with Running(addresses, tables, repeat_s=1.0) as running:
+    async with Running(addresses, tables, repeat_s=1.0, serve=["utilities"]) as running:
         await until(lambda: len(running.truth.getvalue().splitlines()) >= 5)
         lines = [json.loads(line) for line in running.truth.getvalue().splitlines()]
         assert [line["phase"] for line in lines[:5]] == ["start", "end", "start", "end", "start"]
@@ -247,7 +247,7 @@ async def test_repeated_script_plays_again(addresses):
 async def test_held_script_begins_when_it_is_released(addresses):
     """Nothing happens while it is held; its times count from the release."""
     tables = [{"kind": "stuck", "tag": "feed.flow", "start": 0.2, "duration": 0.2}]
-    async with Running(addresses, tables, hold=True) as running:
+    async with Running(addresses, tables, hold=True, serve=["utilities"]) as running:
         await asyncio.sleep(0.8)
         assert running.truth.getvalue() == ""
         released_ns = time.time_ns()
@@ -267,7 +267,7 @@ async def test_soft_sensor_predicts_from_the_plants_snapshots(addresses, inbox):
     )
     thread.start()
     try:
-        async with Running(addresses):
+        async with Running(addresses, serve=["line"]):
             predictions = await inbox.wait(PREDICTED_TOPIC, 5)
             by_time = {s["time"]: s["values"] for s in inbox.of("plant/line1/snapshot")}
             for prediction in predictions:

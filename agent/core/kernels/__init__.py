@@ -10,10 +10,13 @@ from types import ModuleType
 
 from agent.core.kernels import (
     bad,
+    category,
     drift,
+    late,
     level,
     missing,
     noise,
+    pace,
     rate,
     source_clock,
     spike,
@@ -47,10 +50,13 @@ DETECTORS: tuple[Detector, ...] = (
     _row(level, "good", _CUSUM, blocked=True),
     _row(drift, "good", _CUSUM, blocked=True),
     _row(noise, "good", "von Neumann 1941, successive differences; Page 1954", blocked=True),
+    _row(category, "good", "support of a Markov chain; Good 1953, what a record has not shown"),
 )
 
 TAG_DETECTORS: tuple[Detector, ...] = (
     _row(bad, "all", "OPC UA Part 8; NAMUR NE 43"),
     _row(missing, "all", "ISA-18.2, stale inputs"),
     _row(source_clock, "all", "OPC UA Part 4, SourceTimestamp"),
+    _row(pace, "all", "mean inter-arrival time over a window"),
+    _row(late, "all", "OPC UA Part 4, SourceTimestamp and ServerTimestamp"),
 )

@@ -20,8 +20,8 @@ sample can not move the state. A state of zeros is a detector that has seen noth
 + - * / sqrt, comparisons and integers only, without fastmath, so that compiled ahead of time, just
 in time and not at all give the same bits.
 
-Parameters are finite numbers, so that a baseline stores them as JSON; `NEVER` stands for a limit
-that nothing reaches.
+Parameters are finite numbers, or fixed lists of them, so that a baseline stores them as JSON;
+`NEVER` stands for a limit that nothing reaches.
 """
 
 from __future__ import annotations
@@ -67,6 +67,6 @@ class Detector:
     params: np.dtype[Any]
     state: np.dtype[Any]
     fold: Callable[..., int]
-    disabled: Mapping[str, float]
+    disabled: Mapping[str, Any]
     blocked: bool
     reference: str

@@ -1,9 +1,14 @@
 """Source clock: the device's own time stands still, or goes back, while samples keep arriving.
 
 Flag: `count` samples in a row whose source time did not advance although they arrived later than
-one another. A frozen clock with live values is a gateway or server that has lost its time base, or
-a buffer served again and again. It clears after `count` samples whose source time advances. Score:
-run / count. Cost about 1 ns a sample; state 40 bytes. Reference: OPC UA Part 4, SourceTimestamp.
+one another; or source time going back by more than 1 s again and again, more than twice within some
+`_FORGET` samples. A clock that stands still with live values is a gateway or server that has lost
+its time base; the same source time and value delivered again and again is a buffer served anew, and
+so a duplicate sample is one that did not advance. A clock set back once (NTP, winter time) is no
+fault: only its first sample then does not advance. It clears after `count` samples in a row whose
+source time advances, with the steps back forgotten. Score: the larger of run / count and the share
+of the steps back. Cost about 1 ns a sample; state 56 bytes (of tags, not of inputs). Reference: OPC UA
+Part 4, SourceTimestamp; Part 8, duplicate data.
 """
 
 from __future__ import annotations
@@ -23,9 +28,19 @@ STATE = np.dtype(
         ("last_arrival_ns", np.int64),
         ("run", np.int64),
         ("good_run", np.int64),
+        ("back", np.int64),  # `_FORGET` for each step back, less 1 a sample that advances
     ]
 )
+_BACK_NS = 1_000_000_000
+_FORGET = 64
+_AGAIN = 2 * _FORGET  # beyond it: the third step back while the two before are not forgotten
 _NO_NEWS = 4 | 8 | 1 | 16  # lost, not a number, bad, replayed: these say nothing about the clock
+_LATEST = 1 << 62
+
+
+@kernel
+def _score(run, count, back):  # type: ignore[no-untyped-def]
+    return max(np.float64(run) / np.float64(count), np.float64(back) / np.float64(_AGAIN + 1))
 
 
 @kernel
@@ -33,35 +48,40 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
     """Fold all samples of each tag; see `base` for the signature."""
     written = 0
     for row in range(len(starts) - 1):
-        active = state[row]["active"]
+        active, count = state[row]["active"], params[row]["count"]
         last_source = state[row]["last_source_ns"]
         last_arrival = state[row]["last_arrival_ns"]
-        run = state[row]["run"]
-        good_run = state[row]["good_run"]
-        count = params[row]["count"]
+        run, good_run, back = state[row]["run"], state[row]["good_run"], state[row]["back"]
         for j in range(starts[row], starts[row + 1]):
             if quality[j] & _NO_NEWS:
                 continue
+            # Clipped, so that no difference overflows, which compiled code leaves undefined.
+            told = min(max(source[j], 0), _LATEST)
             if arrival[j] > last_arrival > 0:
-                if source[j] > last_source:
+                if told > last_source:
                     run = 0
                     good_run += 1
+                    back = max(back - 1, 0)
                 else:
                     run += 1
                     good_run = 0
-            last_source = source[j]
+                    if last_source - told > _BACK_NS:
+                        back = min(back + _FORGET, 2 * _AGAIN)
+            last_source = told
             last_arrival = arrival[j]
-            if (active == 0 and run >= count) or (active == 1 and good_run >= count):
+            raised = run >= count or back > _AGAIN
+            if (active == 0 and raised) or (active == 1 and good_run >= count and back == 0):
                 active = 1 - active
                 out[written]["row"] = row
                 out[written]["up"] = active
                 out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = np.float64(run) / np.float64(count)
+                out[written]["score"] = _score(run, count, back)
                 written += 1
         state[row]["active"] = active
         state[row]["last_source_ns"] = last_source
         state[row]["last_arrival_ns"] = last_arrival
         state[row]["run"] = run
         state[row]["good_run"] = good_run
-        state[row]["score"] = np.float64(run) / np.float64(count)
+        state[row]["back"] = back
+        state[row]["score"] = _score(run, count, back)
     return written

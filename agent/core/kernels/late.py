@@ -1,0 +1,85 @@
+"""Late data: the lag of arrival behind source time grew beyond what it was.
+
+    lag = arrival - source time
+    usual: the mean lag of the first `_LEARN` samples in service (a record for training has no
+    arrival times), then following the lag: down by 1 / `_LEARN` of the difference a sample, so that
+    what began with a backlog is learnt anew, and up by 1 / `_FOLLOW`, so that a device clock that
+    loses seconds a day is no fault and data that fall behind are.
+
+Flag: `_RUN` samples in a row with lag > usual + `limit_ns`; `usual` rests meanwhile. It clears after
+`_RUN` in a row without. Score: (lag - usual) / limit_ns. Replayed, lost and bad samples do not
+count: a replay is late and says so. A source without a clock has no lag. `limit_ns` from `NEVER_NS`
+on: not judged, and the row costs nothing a sample. Cost about 1.5 ns a sample; state 48 bytes (of
+tags, not of inputs). Reference: OPC UA Part 4, SourceTimestamp and ServerTimestamp; exponential
+smoothing, Roberts 1959.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.core.kernels.base import kernel
+from agent.types import Quality
+
+NAME = "late"
+NEVER_NS = 1 << 60
+PARAMS = np.dtype([("limit_ns", np.int64)])
+DEFAULTS = {"limit_ns": NEVER_NS}
+STATE = np.dtype(
+    [
+        ("score", np.float64),
+        ("active", np.int64),
+        ("learnt", np.int64),  # samples, counted up to `_LEARN`
+        ("usual", np.float64),  # ns
+        ("run", np.int64),
+        ("good_run", np.int64),
+    ]
+)
+_LEARN = 64
+_FOLLOW = 4096
+_RUN = 16
+_NO_NEWS = int(
+    Quality.COMMUNICATION_LOST | Quality.NOT_A_NUMBER | Quality.BAD | Quality.REPLAYED
+)
+_LATEST = 1 << 62
+
+
+@kernel
+def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
+    """Fold all samples of each tag; see `base` for the signature."""
+    written = 0
+    for row in range(len(starts) - 1):
+        limit = params[row]["limit_ns"]
+        if limit >= NEVER_NS or starts[row] == starts[row + 1]:
+            continue
+        inverse = 1.0 / np.float64(limit)
+        active, learnt, usual = state[row]["active"], state[row]["learnt"], state[row]["usual"]
+        run, good_run, score = state[row]["run"], state[row]["good_run"], state[row]["score"]
+        for j in range(starts[row], starts[row + 1]):
+            if quality[j] & _NO_NEWS:
+                continue
+            # Clipped, so that no difference overflows, which compiled code leaves undefined.
+            lag = np.float64(arrival[j] - min(max(source[j], 0), _LATEST))
+            if learnt < _LEARN:
+                learnt += 1
+                usual += (lag - usual) / np.float64(learnt)
+                continue
+            more = lag - usual
+            score = more * inverse
+            if score > 1.0:
+                run += 1
+                good_run = 0
+            else:
+                run = 0
+                good_run += 1
+                usual += more / _LEARN if more < 0.0 else more / _FOLLOW
+            if (active == 0 and run >= _RUN) or (active == 1 and good_run >= _RUN):
+                active = 1 - active
+                out[written]["row"] = row
+                out[written]["up"] = active
+                out[written]["time_ns"] = arrival[j]
+                out[written]["score"] = score
+                written += 1
+        state[row]["active"], state[row]["learnt"], state[row]["usual"] = active, learnt, usual
+        state[row]["run"], state[row]["good_run"], state[row]["score"] = run, good_run, score
+    return written

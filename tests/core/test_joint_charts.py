@@ -1,0 +1,171 @@
+"""The joint charts in service: which inputs are named when a relation breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.core.baseline import Baseline, ModeBaseline
+from agent.core.joint_charts import JointCharts
+from agent.core.spec import ModelSpec
+from agent.fit.joint import fit_joint
+from tests.core.small import SECOND, START, input_baseline
+
+D = 8
+CENTRE = np.array([20.0, 80.0, 5.0, 300.0, 1.2, 55.0, 410.0, 7.0])
+SCALE = np.array([1.0, 3.0, 0.5, 10.0, 0.1, 4.0, 20.0, 0.3])
+MIXING = np.random.default_rng(42).standard_normal((2, D))
+MIXING /= np.sqrt((MIXING**2).sum(axis=0) + 0.04)  # unit variance with the noise below
+
+
+def plant(n: int, seed: int, causes: np.ndarray | None = None) -> np.ndarray:
+    """float64[n, D] in raw units: eight inputs that follow two causes, and noise of 0.2 each."""
+    rng = np.random.default_rng(seed)
+    drive = rng.standard_normal((n, 2)) if causes is None else causes
+    z = drive @ MIXING + 0.2 * rng.standard_normal((n, D))
+    return z * SCALE + CENTRE
+
+
+def standard(raw: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray((raw - CENTRE) / SCALE)
+
+
+def spec(joint: dict[str, Any]) -> ModelSpec:
+    names = tuple(f"i{j}" for j in range(D))
+    inputs = tuple(
+        replace(input_baseline(name), centre=float(CENTRE[j]), scale=float(SCALE[j]))
+        for j, name in enumerate(names)
+    )
+    trained = Baseline("m", "1", SECOND, (ModeBaseline("", None, inputs, joint),), False, "", 0)
+    return ModelSpec("m", "1", SECOND, names, frozenset(names), trained)
+
+
+def charts_of(raw: np.ndarray) -> JointCharts:
+    found = fit_joint(standard(raw), [f"i{j}" for j in range(D)], interval_ns=SECOND, arl=1e4)
+    return JointCharts(0, spec(found.to_json()))
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, Any]:
+    found = fit_joint(
+        standard(plant(4000, 0)), [f"i{j}" for j in range(D)], interval_ns=SECOND, arl=1e4
+    )
+    return found.to_json()
+
+
+def test_the_single_biased_input_is_named_from_the_first_faulty_scan(
+    trained: dict[str, Any],
+) -> None:
+    """A bias of 3 sd on any one input: it removes most of SPE, even with 15 normal scans before."""
+    charts = JointCharts(0, spec(trained))
+    for j in range(D):
+        for faulty in (1, 3, 16):
+            raw = plant(16, 10 + j)
+            raw[-faulty:, j] += 3.0 * SCALE[j]
+            shares = charts.shares(standard(raw), "spe")
+            assert int(np.argmax(shares)) == j, (j, faulty, shares)
+            assert shares[j] > 0.7, (j, faulty, shares)
+            assert charts.swapped(standard(raw)) is None, (j, faulty)
+
+
+def test_two_swapped_inputs_are_named_whatever_their_ranges(trained: dict[str, Any]) -> None:
+    """Any pair exchanged, alike or apart by decades, is named as that pair and no other."""
+    charts = JointCharts(0, spec(trained))
+    for a in range(D):
+        for b in range(a + 1, D):
+            raw = plant(16, 100 + D * a + b)
+            raw[:, [a, b]] = raw[:, [b, a]]
+            assert charts.swapped(standard(raw)) == (a, b)
+
+
+def test_no_exchange_is_named_where_it_would_not_leave_a_normal_scan(
+    trained: dict[str, Any],
+) -> None:
+    """Swapped and beside that another input far off: an exchange does not explain it all."""
+    charts = JointCharts(0, spec(trained))
+    raw = plant(16, 7)
+    raw[:, [0, 3]] = raw[:, [3, 0]]
+    raw[:, 5] += 12.0 * SCALE[5]
+    assert charts.swapped(standard(raw)) is None
+
+
+def test_a_process_move_along_the_relations_is_no_single_sensor(trained: dict[str, Any]) -> None:
+    """The causes move by 6 sd: T2 is over its limit, SPE is not, and nothing of SPE is attributed
+    to any input, nor an exchange named.
+    """
+    charts = JointCharts(0, spec(trained))
+    moved = plant(400, 3, causes=np.random.default_rng(3).standard_normal((400, 2)) + 6.0)
+    times = START + np.arange(400) * SECOND
+    flags = charts.fold(times, standard(moved), np.full(400, 3, np.uint8))
+    assert {flag.detector for flag in flags if flag.up} <= {"t2", "t2_smooth"}
+    assert any(flag.detector == "t2" for flag in flags)
+    for end in range(16, 400, 16):
+        recent = standard(moved)[end - 16 : end]
+        assert max(charts.shares(recent, "spe")) == 0.0
+        assert charts.swapped(recent) is None
+
+
+def test_with_lags_the_input_is_named_too() -> None:
+    """Inputs that follow others one scan later: the vector holds lags, and names stay right."""
+    rng = np.random.default_rng(1)
+    drive = rng.standard_normal((4001, 2))
+    z = np.empty((4000, D))
+    for j in range(D):
+        late = j % 2
+        z[:, j] = drive[1 - late : 4001 - late] @ MIXING[:, j]
+    raw = (z + 0.2 * rng.standard_normal(z.shape)) * SCALE + CENTRE
+    charts = charts_of(raw[:3900])
+    assert len(charts.arrays()["joint.0.ring"]) > 1
+    for j in range(D):
+        recent = raw[3950:3966].copy()
+        recent[:, j] += 4.0 * SCALE[j]
+        assert int(np.argmax(charts.shares(standard(recent), "spe"))) == j
+
+
+def test_groups_name_inputs_by_their_place_in_the_model(trained: dict[str, Any]) -> None:
+    """Two groups over interleaved columns: shares and swaps come back in the model's order."""
+    even, odd = list(range(0, D, 2)), list(range(1, D, 2))
+    groups = []
+    raw = plant(4000, 0)
+    for columns in (even, odd):
+        part = fit_joint(
+            np.ascontiguousarray(standard(raw)[:, columns]), [f"i{j}" for j in columns],
+            interval_ns=SECOND, arl=1e4,
+        ).to_json()["groups"][0]  # fmt: skip
+        groups.append(part | {"columns": columns})
+    charts = JointCharts(0, spec(trained | {"groups": groups}))
+    for j in range(D):
+        faulty = plant(16, 20 + j)
+        faulty[:, j] += 5.0 * SCALE[j]
+        assert int(np.argmax(charts.shares(standard(faulty), "spe"))) == j
+    swapped = plant(16, 40)
+    swapped[:, [1, 3]] = swapped[:, [3, 1]]
+    assert charts.swapped(standard(swapped)) == (1, 3)
+
+
+def test_one_chart_of_two_groups_is_one_flag(trained: dict[str, Any]) -> None:
+    """The chart's flag goes up with the first group that raises it and clears with the last."""
+    groups = [trained["groups"][0], trained["groups"][0]]
+    charts = JointCharts(0, spec(trained | {"groups": groups}))
+    raw = plant(300, 5)
+    raw[100:140, 2] += 6.0 * SCALE[2]
+    times = START + np.arange(300) * SECOND
+    flags = charts.fold(times, standard(raw), np.full(300, 3, np.uint8))
+    smooth = [(flag.up, (flag.time_ns - START) // SECOND) for flag in flags
+              if flag.detector == "spe_smooth"]  # fmt: skip
+    assert [up for up, _ in smooth] == [True, False]
+    assert 100 <= smooth[0][1] < 110
+    assert 140 <= smooth[1][1] < 200
+
+
+def test_a_model_without_joint_structure_never_flags() -> None:
+    """No groups: no flags, scores of 0, no shares, no exchange."""
+    charts = JointCharts(0, spec({}))
+    z = np.full((5, D), 50.0)
+    assert charts.fold(np.arange(5) * SECOND, z, np.full(5, 3, np.uint8)) == []
+    assert charts.scores() == (0.0, 0.0, 0.0, 0.0)
+    assert charts.shares(z, "spe") == [0.0] * D
+    assert charts.swapped(z) is None
