@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -84,7 +85,7 @@ def configuration_text(row: Row, ports: dict[str, int]) -> str:
     names = []
     for kind, count in row.tags.items():
         settings = SOURCES[kind].format(
-            port=ports[kind], interval_ms=interval_ms, publishing_ms=min(500, 2 * interval_ms)
+            port=ports[kind], interval_ms=interval_ms, publishing_ms=min(500, interval_ms)
         )
         parts.append(f'[sources.{kind}]\nprotocol = "{kind}"\n{settings}\n')
         for i in range(count):
@@ -142,9 +143,7 @@ def agent(row: Row, folder: Path) -> Iterator[psutil.Process]:
         command = (sys.executable, "-m", "agent.cli", "run", str(file))
         for kind in row.tags:
             if kind != "mqtt":
-                stack.enter_context(
-                    server(kind, ports[kind], row.tags[kind], row.interval_s)
-                )
+                stack.enter_context(server(kind, ports[kind], row.tags[kind], row.interval_s))
         child = stack.enter_context(process(*command, log=folder / "log", cwd=ROOT))
         if "mqtt" in row.tags:
             stack.enter_context(
@@ -219,7 +218,7 @@ def _line(row: Row, windows, cpu_s, values, rss_mb, status) -> dict:
         "reached": cost <= row.goal, "values_per_s": round(rate), "turns": len(costs),
         "spread": [round(min(costs), 2), round(max(costs), 2)],
         "rss_mb": round(rss_mb, 1), "loop_lag_p99_ms": status["process"]["loop_lag_p99_ms"],
-        "verdicts": verdicts,
+        "verdicts": verdicts, "machine_load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import random
 import shutil
 import socket
 import subprocess
@@ -14,16 +15,25 @@ PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on, outside the range that outgoing connections are given.
+
+    A client that tries again and again to reach a server which is down may be given the server's
+    own port for its side, connects to itself, and the server can not come back.
+    """
+    for port in random.sample(range(20_000, 32_000), 500):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port between 20000 and 32000")
 
 
 class Mosquitto:
     """Starts, kills and starts again on the same port; ends only what it started."""
 
-    def __init__(self, folder: Path, *lines: str, persistence: bool = False) -> None:
-        self.port = free_port()
+    def __init__(
+        self, folder: Path, *lines: str, persistence: bool = False, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self._config = folder / "mosquitto.conf"
         # Started by root, mosquitto would give up the right to read the test's own folder.
         text = [f"user {getpass.getuser()}", f"listener {self.port} 127.0.0.1", *lines]

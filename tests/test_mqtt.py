@@ -418,3 +418,123 @@ async def test_tls_delivers_everything_that_comes_in_one_record(tmp_path):
     finally:
         broker.stop()
     assert [m.payload for m in got] == [b"%d" % n for n in range(300)]
+
+
+async def test_gathered_messages_come_together_and_none_is_late(broker):
+    """With `gather_s` messages come in few reads, each within it; without it, in many."""
+    turns: dict[str, list[int]] = {"gathers": [], "eager": []}
+    late: list[float] = []
+
+    def counting(name):
+        def handler(message):
+            turns[name].append(round(asyncio.get_running_loop().time() / 0.02))
+            if name == "gathers":
+                late.append(time.perf_counter() - float(message.payload))
+
+        return handler
+
+    here = link(broker, "here")
+    gathers = link(broker, "gathers", gather_s=0.2, on_message=counting("gathers"))
+    eager = link(broker, "eager", on_message=counting("eager"))
+    for there in (gathers, eager):
+        there.subscribe([("a", 0)])
+    async with running(here, gathers, eager):
+        await until(lambda: broker.log().count("Sending SUBACK") == 2)
+        for _ in range(50):
+            here.publish("a", str(time.perf_counter()).encode(), qos=0)
+            await asyncio.sleep(0.02)
+        await until(lambda: len(turns["gathers"]) == len(turns["eager"]) == 50)
+    assert len(set(turns["gathers"])) <= 10 < len(set(turns["eager"]))
+    assert max(late) < 0.2 + 0.15
+
+
+async def test_acknowledgements_of_one_turn_go_out_together_and_all_arrive(broker):
+    """Hundreds of messages are acknowledged, by themselves or by hand, each exactly once."""
+    got: list[Message] = []
+    here = link(broker, "here")
+    auto = link(broker, "auto")
+    by_hand = link(broker, "by-hand", manual_ack=True, on_message=got.append)
+    for there in (auto, by_hand):
+        there.subscribe([("a", 1)])
+    async with running(here, auto, by_hand):
+        await until(lambda: broker.log().count("Sending SUBACK") == 2)
+        await asyncio.gather(*(here.publish("a", b"%d" % n) for n in range(300)))
+        await until(lambda: len(got) == 300)
+        assert "Received PUBACK from by-hand" not in broker.log()
+        for message in got:
+            by_hand.ack(message)
+        await until(lambda: broker.log().count("Received PUBACK from by-hand") == 300)
+        await until(lambda: broker.log().count("Received PUBACK from auto") == 300)
+
+
+async def test_a_peer_that_only_publishes_is_alive_and_one_that_is_silent_is_not():
+    """PUBLISH counts as a sign of life even where no PINGRESP comes; silence ends the link."""
+    states: list[tuple[bool, str]] = []
+    publishing = asyncio.Event()
+    publishing.set()
+
+    async def deaf(reader, writer):
+        await reader.read(1024)
+        writer.write(b"\x20\x03\x00\x00\x00")
+        with contextlib.suppress(OSError):
+            while True:
+                await publishing.wait()
+                writer.write(b"\x30\x05\x00\x01a\x00x")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    here = MqttLink(
+        host="127.0.0.1",
+        port=port,
+        client_id="here",
+        protocol="5",
+        keepalive_s=1,
+        on_state=lambda c, r: states.append((c, r)),
+    )
+    async with server, running(here):
+        await asyncio.sleep(4.0)
+        assert states == [(True, "connected")]
+        publishing.clear()
+        await until(lambda: len(states) > 1)
+    assert states[1][0] is False
+
+
+async def test_quality_two_takes_the_long_way_and_arrives(broker):
+    """QoS 2, which only paho handles, arrives once and leaves the connection whole."""
+    got: list[Message] = []
+    here = link(broker, "here")
+    there = link(broker, "there", on_message=got.append)
+    there.subscribe([("a", 2)])
+    async with running(here, there):
+        await until(lambda: "Sending SUBACK to there" in broker.log())
+        here._connection._client.publish("a", b"two", qos=2)
+        await here.publish("a", b"one")
+        await until(lambda: len(got) == 2)
+        assert there.connected
+    assert sorted((m.payload, m.qos) for m in got) == [(b"one", 1), (b"two", 2)]
+
+
+async def test_a_topic_that_is_no_utf_8_is_acknowledged_and_ignored():
+    """A hostile topic does not stand in the way of the next message."""
+    got: list[Message] = []
+    heard = bytearray()
+
+    async def hostile(reader, writer):
+        await reader.read(1024)
+        writer.write(b"\x20\x03\x00\x00\x00")
+        writer.write(b"\x32\x07\x00\x01\xff\x00\x07\x00x" + b"\x32\x07\x00\x01a\x00\x08\x00y")
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1024):
+                heard.extend(data)
+
+    server = await asyncio.start_server(hostile, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    here = MqttLink(
+        host="127.0.0.1", port=port, client_id="here", protocol="5", on_message=got.append
+    )
+    async with server, running(here):
+        await until(lambda: bool(got) and len(heard) >= 8)
+    assert [(m.topic, m.payload, m.mid) for m in got] == [("a", b"y", 8)]
+    assert heard[:8] == b"\x40\x02\x00\x07\x40\x02\x00\x08"

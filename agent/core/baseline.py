@@ -40,7 +40,7 @@ class InputBaseline:
     longest_gap: int
     r2: float
     provisional: bool
-    detectors: Mapping[str, Mapping[str, float]]
+    detectors: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from agent.types import Event
 TRANSPORT = frozenset({"missing", "bad"})
 """Detectors that see that nothing usable arrives; no model is part of their findings' keys."""
 
-LATCHED = frozenset({"spike", "rate"})
+LATCHED = frozenset({"spike", "rate", "step"})
 """Detectors of momentary events: their flag counts for the settling time even when it has gone."""
 
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again

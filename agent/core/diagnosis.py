@@ -6,11 +6,13 @@ model; `unknown` names its candidates where the evidence can not tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from agent.core.conversions import changes, misfit
+from agent.core.states import describe
 from agent.types import Float64
 
 Span = tuple[float, float]
@@ -39,7 +41,8 @@ class Evidence:
     `found` holds the active detectors' names; `recent` and `means` are standardised (see
     `Charts.recent`), `raw` is in the tag's unit; `noise` is in standard deviations; `share` is
     the tag's share of the joint residual while a joint chart is flagged (0 otherwise), `joint`
-    says that one is; `companions` counts other inputs of the same models flagged as moved.
+    says that one is; `companions` counts other inputs of the same models flagged as moved; `states`
+    is `states.trained_states` of a state tag.
     """
 
     tag: str
@@ -61,40 +64,21 @@ class Evidence:
     out_of_physical: bool = False
     lost: bool = False
     swapped_with: str = ""
+    states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
 
 
-CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
-    ("degC", "degF", 1.8, 32.0),
-    ("degF", "degC", 1 / 1.8, -32.0 / 1.8),
-    ("degC", "K", 1.0, 273.15),
-    ("K", "degC", 1.0, -273.15),
-    ("bar", "psi", 14.5037738, 0.0),
-    ("psi", "bar", 1 / 14.5037738, 0.0),
-    ("bar", "kPa", 100.0, 0.0),
-    ("kPa", "bar", 0.01, 0.0),
-    ("bar", "MPa", 0.1, 0.0),
-    ("MPa", "bar", 10.0, 0.0),
-    ("m3/h", "l/s", 1 / 3.6, 0.0),
-    ("l/s", "m3/h", 3.6, 0.0),
-    ("m3/h", "l/min", 1000 / 60, 0.0),
-    ("l/min", "m3/h", 60 / 1000, 0.0),
-    ("kg/h", "t/h", 0.001, 0.0),
-    ("t/h", "kg/h", 1000.0, 0.0),
-    ("rpm", "Hz", 1 / 60, 0.0),
-    ("Hz", "rpm", 60.0, 0.0),
-    ("m", "mm", 1000.0, 0.0),
-    ("m", "ft", 3.2808399, 0.0),
-)
-_FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
 _NOISE_WINDOW = 40
 _LATEST = 8
 _ABSURD = 1e100  # no reading, and its square would overflow
 _AFTER = 6  # samples after a jump that a conversion must explain
 
 
+_MOVES = frozenset({"level", "drift", "range", "outside", "rate", "step", "spike", "noise"})
+
+
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The most specific name that the evidence supports."""
-    for attempt in (_transport, _integration, _sensor, _spread, _moved):
+    for attempt in (_transport, _states, _integration, _sensor, _spread, _moved, _pace):
         diagnosis = attempt(evidence)
         if diagnosis is not None:
             return diagnosis
@@ -125,10 +109,29 @@ def _transport(evidence: Evidence) -> Diagnosis | None:
     if "source_clock" in evidence.found:
         return Diagnosis(
             "frozen source clock", "integration",
-            f"{tag} keeps arriving, but the time stamps of {source} stand still",
+            f"{tag} keeps arriving, but the time stamps of {source} stand still or go back",
             f"check the clock and the buffer of {source}: old values may be served again", 7,
         )
+    if "late" in evidence.found:
+        return Diagnosis(
+            "late data", "integration",
+            f"{tag} arrives late: its time stamps from {source} have fallen behind",
+            f"check the network to {source}, its buffer and its clock: the model sees the past", 7,
+        )
     return None
+
+
+def _states(evidence: Evidence) -> Diagnosis | None:
+    """A state tag in a state, or a change of state, that training never had."""
+    values = evidence.recent * evidence.scale + evidence.centre
+    new = describe(values, *evidence.states) if "category" in evidence.found else None
+    if new is None:
+        return None
+    cause, blame = _who_moved(evidence)
+    return Diagnosis(
+        new[0], cause, f"{evidence.tag} {new[1]}{blame}",
+        "find out what the plant did, and whether the codes at the source were changed", 5,
+    )
 
 
 def _integration(evidence: Evidence) -> Diagnosis | None:
@@ -175,32 +178,11 @@ def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
         return None
     error = noise * float(np.sqrt(1.0 / len(before) + 1.0 / len(after)))
     fits = [
-        (_misfit(was, now, gain, offset, error), name)
-        for name, gain, offset in _changes(evidence.unit)
+        (misfit(was, now, gain, offset, error), name)
+        for name, gain, offset in changes(evidence.unit)
     ]
-    misfit, name = min(fits, key=lambda fit: fit[0])
-    return name if misfit <= 1.0 else None
-
-
-def _changes(unit: str) -> Iterator[tuple[tuple[str, str], float, float]]:
-    """(name, gain, offset) of every change that a tag in this unit may undergo."""
-    for old, new, gain, offset in CONVERSIONS:
-        if old == unit:
-            yield (old, new), gain, offset
-    for factor in _FACTORS:
-        yield ("", f"{factor:g}"), factor, 0.0
-
-
-def _misfit(was: float, now: float, gain: float, offset: float, error: float) -> float:
-    """How far `now` is from gain * was + offset, in units of what may be; above 1: not this change.
-
-    Allowed are the means' error and slow moves of 2 % of the step, both as they look after the
-    change: a gain below 1 shrinks them, or else a value that falls to zero would fit any of those.
-    """
-    expected = gain * was + offset
-    step = abs(expected - was)
-    allowed = 3.0 * error * abs(gain) + 0.02 * step * min(abs(gain), 1.0)
-    return abs(now - expected) / allowed if step > 4.0 * allowed > 0.0 else np.inf
+    least, name = min(fits, key=lambda fit: fit[0])
+    return name if least <= 1.0 else None
 
 
 def _sensor(evidence: Evidence) -> Diagnosis | None:
@@ -228,10 +210,13 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
-    away = evidence.found & {"level", "drift"} or (
+    away = evidence.found & {"level", "drift", "outside"} or (
         "range" in evidence.found and not _came_back(evidence)
     )
-    momentary = "spike" in evidence.found or ("rate" in evidence.found and _returned(evidence))
+    fast = "spike" in evidence.found or (
+        "rate" in evidence.found and len(evidence.recent) >= _LATEST
+    )
+    momentary = fast and not _stepped(evidence)
     if momentary and not (away or _noisier(evidence)):
         return Diagnosis(
             "spikes", "sensor", f"{tag} shows spikes that training never had",
@@ -248,28 +233,29 @@ def _came_back(evidence: Evidence) -> bool:
     return len(latest) > 0 and 4 * inside >= 3 * len(latest)
 
 
-def _returned(evidence: Evidence) -> bool:
-    """Whether the values after the largest step are again where they were before it."""
+def _stepped(evidence: Evidence) -> bool:
+    """Whether the largest recent step was one to a new level: the values did not come back."""
     recent = evidence.recent
-    if len(recent) < 2:
+    if len(recent) < _LATEST:
         return False
     steps = np.diff(recent)
     place = int(np.argmax(np.abs(steps)))
-    before, after = recent[max(0, place - 7) : place + 1], recent[place + 1 :][-4:]
-    moved = abs(float(after.mean()) - float(before.mean()))
-    return len(after) == 4 and moved < 0.5 * abs(float(steps[place]))
+    step = abs(float(steps[place]))
+    before, after = recent[max(0, place - 7) : place + 1], recent[place + 1 :][-_LATEST:]
+    moved = abs(float(np.median(after)) - float(np.median(before)))
+    return len(after) >= 4 and step > 6.0 * evidence.noise and moved >= 0.5 * step
 
 
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed while the level did not."""
-    if evidence.found & {"level", "drift", "range"}:
+    if evidence.found & {"level", "drift", "range", "outside"}:
         return None
-    if evidence.found & {"noise", "spike", "rate"} and _noisier(evidence):
+    if evidence.found & {"noise", "spike", "rate", "step"} and _noisier(evidence):
         return Diagnosis(
             "noise", "sensor", f"{evidence.tag} is noisier than in training",
             "check wiring, shielding and grounding, and what vibrates", 5,
         )
-    if not evidence.found & {"noise", "spike"}:
+    if "noise" not in evidence.found or _stepped(evidence):
         return None
     return Diagnosis(
         "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
@@ -287,7 +273,7 @@ def _noisier(evidence: Evidence) -> bool:
 def _moved(evidence: Evidence) -> Diagnosis | None:
     """The value moved: out of the trained range, in a step, or as a ramp."""
     tag, unit = evidence.tag, evidence.unit
-    if not evidence.found & {"level", "drift", "range", "rate", "shape", "spike", "noise"}:
+    if not evidence.found & _MOVES:
         return None
     cause, blame = _who_moved(evidence)
     if _is_ramp(evidence.means) and evidence.found & {"level", "drift"}:
@@ -296,14 +282,14 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if "range" in evidence.found and _came_back(evidence):
+    if evidence.found & {"range", "outside"} and _came_back(evidence):
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}"
             .replace("  ", " "),
             "look at what happened then; the model never saw this region", 3,
         )
-    if "range" in evidence.found:
+    if evidence.found & {"range", "outside"} and not _came_back(evidence):
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} reads {_number(evidence, -1)} {unit}, trained on {low:.4g} to {high:.4g}"
@@ -313,6 +299,18 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "level shift", cause, f"{tag} moved to a new level{blame}",
         "find out whether the sensor or the process moved", 2,
+    )
+
+
+def _pace(evidence: Evidence) -> Diagnosis | None:
+    """It arrives in time, but more or less often than it did."""
+    if "pace" not in evidence.found:
+        return None
+    source = evidence.source
+    return Diagnosis(
+        "rate change", "integration",
+        f"{evidence.tag} arrives from {source} at another rate than configured",
+        f"check the sampling or publishing interval at {source}, its load and the network", 4,
     )
 
 

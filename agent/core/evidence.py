@@ -14,11 +14,12 @@ from agent.core.charts import Charts
 from agent.core.condition import TRANSPORT, Condition
 from agent.core.diagnosis import Evidence
 from agent.core.spec import EngineSpec
+from agent.core.states import trained_states
 
 DOMINANT = 0.5
 """Share of the joint residual from which one input is held to be the one that left."""
 
-_MOVED = frozenset({"level", "drift", "range", "rate", "shape"})
+_MOVED = frozenset({"level", "drift", "range", "outside", "rate", "step"})
 
 
 class EvidenceRoom:
@@ -59,6 +60,7 @@ class EvidenceRoom:
             name, tag.unit, tag.source, found, recent, means, raw, item.centre, item.scale,
             item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share,
             self._companions(name, condition, active), outside, lost, swapped,
+            trained_states(item.detectors.get("category"), item.centre, item.scale),
         )
 
     def _companions(

@@ -26,8 +26,9 @@ _FADES = 0.6
 """Weight of a scan beside the next one in what is shown to diagnosis: a fresh fault outweighs the
 normal scans before it (0.4 of the sum at once, 0.95 after six scans), and noise is halved."""
 
-_CALM = 0.5
-"""Share of the trained mean of a statistic below which there is nothing in it to attribute."""
+_CALM = (1.0 - _FADES) / (1.0 + _FADES)
+"""Share of its limit that a statistic of that mean must pass for there to be anything to attribute:
+the variance that is left of noise between scans, so that normal scans hardly ever do."""
 
 _RANK = 20
 
@@ -153,7 +154,6 @@ class _Group:
     state: np.ndarray[Any, Any]
     ring: Float64
     work: Float64
-    mean: Float64
 
     def __init__(self, item: Mapping[str, Any], scan_ns: int) -> None:
         self.columns = np.array(item["columns"], np.int64)
@@ -165,8 +165,7 @@ class _Group:
         self.params[0]["gap_ns"] = 3 * scan_ns // 2
         d = len(self.columns)
         self.state = np.zeros(1, kernel.STATE)
-        self.mean = np.array(item["mean"], np.float64)
-        self.state[0]["smooth"] = self.mean[2:]
+        self.state[0]["smooth"] = item["mean"][2:] if "mean" in item else 0.0
         self.ring = np.zeros((int(item["lags"]) + 1, d))
         self.work = np.zeros((2, len(self.offset)))
 
@@ -195,15 +194,16 @@ class _Group:
         d = len(self.columns)
         scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - self.offset[part]
         total = float(scores @ scores)
+        limit = float(self.params[0]["limit"][int(spe)])
         shares = np.zeros(d)
-        if total <= _CALM * self.mean[int(spe)] or loadings.shape[1] == 0:
+        if total <= _CALM * limit or loadings.shape[1] == 0:
             return shares, 0.0
         for j in range(d):
             own = loadings[j::d]
             pull = own @ scores
             gram = own @ own.T + 1e-12 * np.eye(len(own))
             shares[j] = float(pull @ np.linalg.solve(gram, pull)) / total
-        return np.clip(shares, 0.0, 1.0), total / float(self.params[0]["limit"][int(spe)])
+        return np.clip(shares, 0.0, 1.0), total / limit
 
     def best_swap(
         self, mean: Float64, raw: Float64, centre: Float64, scale: Float64, trained: Float64
@@ -219,7 +219,8 @@ class _Group:
         summed = self.loadings.reshape(len(self.ring), d, -1).sum(axis=0)
         now = mean[self.columns] @ summed - self.offset
         total = float(self._statistics(now)[1])
-        if total <= _CALM * self.mean[1]:
+        limit = self.params[0]["limit"]
+        if total <= _CALM * limit[1]:
             return None
         first, second = np.triu_indices(d, 1)
         a, b = self.columns[first], self.columns[second]
@@ -227,7 +228,6 @@ class _Group:
         as_b = (raw[a] - centre[b]) / scale[b] - mean[b]
         moved = now + as_a[:, None] * summed[first] + as_b[:, None] * summed[second]
         t2, spe = self._statistics(moved)
-        limit = self.params[0]["limit"]
         usual = (
             (t2 <= limit[0]) & (spe <= limit[1])
             & _within(raw[b], trained[a]) & _within(raw[a], trained[b])

@@ -29,13 +29,18 @@ def trained_states(
 
 def describe(
     values: Float64, states: tuple[float, ...], successors: tuple[int, ...]
-) -> tuple[str, str]:
+) -> tuple[str, str] | None:
     """(kind, what the tag did) of the newest thing among `values` that training never had.
+
+    None where there is no such thing among them any more.
 
     Args:
         values: float64[m], the latest values in the tag's unit, oldest first.
-        states, successors: of `trained_states`.
+        states: of `trained_states`.
+        successors: of `trained_states`.
     """
+    if not states:
+        return None
     codes = np.array(states)
     apart = np.abs(values[:, None] - codes[None, :])
     nearest = np.where(apart.min(axis=1) <= NEAR, apart.argmin(axis=1), -1)
@@ -47,4 +52,4 @@ def describe(
         if before >= 0 and now != before and not successors[before] >> now & 1:
             went = f"went from state {states[before]:g} to {states[now]:g}"
             return ILLEGAL, f"{went}, which never happened in training"
-    return ILLEGAL, "changed its state in a way that never happened in training"
+    return None

@@ -19,6 +19,7 @@ RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
 _OVERSHOOT = 1.166  # of a normal random walk over a level
 _CORRELATED = 1.4  # more of it, per share of variance between blocks (measured on AR(1))
 _SCATTER = 0.12  # relative, of thresholds from one record (measured on AR(1))
+_MOST_OPEN = 2.0  # beyond it the factor would leave no chart: 3.2 times ln ARL
 _LAGS = 4  # blocks over which neighbours are still correlated
 
 
@@ -31,7 +32,7 @@ def allowance(log_arl: float, k: float, blocks: float, freedom: float) -> tuple[
     known to 1 / sqrt(blocks) of a block's deviation, the mean over a normal error of it is as wanted
     when k is widened.
     """
-    open_ = min(2.0 * log_arl / max(freedom, 2.0), 4.0)
+    open_ = min(2.0 * log_arl / max(freedom, 2.0), _MOST_OPEN)
     factor = float(np.expm1(open_) / open_)
     return 0.5 * log_arl * factor / (max(blocks, 2.0) * k), factor
 

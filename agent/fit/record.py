@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import chi2
 
 from agent.errors import BaselineError
 from agent.types import Float64
 
 DECORRELATED = 0.75  # share of the long-run variance that a block of 4 tau of AR(1) shows
-_AGREES = 1.5  # sampling errors within which a model of the dynamics is taken to hold
+QUICK = 0.3  # share from which a block shows the faster half of the movement: 0.8 tau of AR(1)
+_AGREES = 0.02  # probability that a true model of the dynamics is taken to fail at one length
+_FEWEST_MEANS = 12  # blocks of the longest length looked at
+_FREEDOM = 0.65  # degrees of freedom of a component's variance per 4 of its tau (measured on AR(1))
 _TINY = 1e-280  # smaller variation than this can not be scaled in float64
 
 
@@ -29,10 +33,15 @@ class Dynamics:
         block: samples after which block means are nearly uncorrelated: 4 tau.
         long_run: variance of the mean of n samples, times n, for long n; in units of the
             variance of a sample.
+        quick: samples after which block means show `QUICK` of the long-run variance; far shorter
+            than `block` where slow movement lies under fast.
+        freedom: degrees of freedom to which `long_run` is known.
     """
 
     block: float
     long_run: float
+    quick: float
+    freedom: float
 
     @property
     def tau(self) -> float:
@@ -141,7 +150,7 @@ def dynamics(z: Float64) -> Dynamics:
     n = len(z)
     variance = float(np.var(z))
     if n < 16 or not variance > 0:
-        return Dynamics(4.0, 1.0)
+        return Dynamics(4.0, 1.0, 1.0, max(n / 4.0, 1.0))
     lengths = _lengths(n)
     sums = np.concatenate([[0.0], np.cumsum(z - z.mean())])
     observed = np.array([np.mean(np.square((sums[b:] - sums[:-b]) / b)) for b in lengths])
@@ -149,18 +158,29 @@ def dynamics(z: Float64) -> Dynamics:
     times = np.concatenate([[0.0], np.geomspace(0.7, n / 10.0, 24)])
     model = np.column_stack([_mean_variance(lengths, t) - _mean_variance(n, t) for t in times])
     weights = np.zeros(len(times))
+    enough = False
     for slowest in range(2, len(times) + 1):
         weights = _mixture(model[:, :slowest], observed, n / lengths)
-        shown = model[:, :slowest] @ weights
-        long_run = float(weights @ [_long_run(t) for t in times[:slowest]])
-        error = np.sqrt(2.0 * np.maximum(lengths, long_run) / n)
-        if np.all(np.abs(observed / shown - 1.0) <= _AGREES * error + 0.01):
+        parts = weights * [_long_run(t) for t in times[:slowest]]
+        if enough:  # one more than agrees: the first that agrees is on the fast side
             break
-    times = times[: len(weights)]
+        known = n / np.maximum(lengths, float(parts.sum()))
+        ratio = observed / (model[:, :slowest] @ weights)
+        low, high = (chi2.ppf(p, known) / known for p in (_AGREES, 1.0 - _AGREES))
+        enough = bool(np.all((ratio <= high + 0.01) & (ratio >= low - 0.01)))
+    return _summed(times[: len(weights)], weights, parts, n)
+
+
+def _summed(times: Float64, weights: Float64, parts: Float64, n: int) -> Dynamics:
+    """Dynamics of a mixture of first-order processes; `parts` of its long-run variance."""
+    long_run = float(parts.sum())
     grid = np.unique(np.round(np.geomspace(1, max(n, 2), 400)))
     grown = sum(w * _mean_variance(grid, t) * grid for w, t in zip(weights, times, strict=True))
-    enough = np.flatnonzero(grown >= DECORRELATED * long_run)
-    return Dynamics(float(grid[enough[0]]) if len(enough) else float(n), long_run)
+    block, quick = (
+        float(np.append(grid[grown >= share * long_run], n)[0]) for share in (DECORRELATED, QUICK)
+    )
+    freedom = _FREEDOM * n / np.maximum(4.0 * times, 1.0)
+    return Dynamics(block, long_run, quick, long_run**2 / float(np.sum(parts**2 / freedom)))
 
 
 def _mixture(model: Float64, observed: Float64, blocks: Float64) -> Float64:
@@ -174,7 +194,7 @@ def _mixture(model: Float64, observed: Float64, blocks: Float64) -> Float64:
 
 
 def _lengths(n: int) -> Float64:
-    return np.unique(np.round(np.geomspace(1, max(2, n / 10), 30))).astype(np.int64)
+    return np.unique(np.round(np.geomspace(1, max(2, n / _FEWEST_MEANS), 30))).astype(np.int64)
 
 
 def _long_run(time: float) -> float:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import numpy as np
 
 from agent.core.kernels import DETECTORS
 from agent.fit import bootstrap
+from agent.fit.category import fit_category, read_states
 from agent.fit.record import Dynamics, Record, dynamics, read_record
+from agent.fit.step import fit_outside, fit_step
 from agent.fit.tails import extrapolate, peaks_limit
 from agent.types import Float64
 
@@ -24,11 +27,10 @@ GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
 LEVEL_SHIFT = 0.95  # sd; the shift that the level chart is tuned to
-LEVEL_BLOCK = 0.5  # of a decorrelation time: 2 tau
+LEVEL_BLOCK = 2.5  # of the quick time of the dynamics: 2 tau of AR(1)
 DRIFT_SHIFT = 0.4
-DRIFT_BLOCK = 2.0
+DRIFT_BLOCK = 10.0
 NOISE_K = 1.0
-_FREEDOM = 0.65  # degrees of freedom of the long-run variance per decorrelation block (measured)
 _MIN_BLOCK = 8
 _MIN_NOISE_BLOCK = 32
 _FEWEST_BLOCKS = 16
@@ -66,7 +68,7 @@ class InputFit:
     provisional: bool
     needed: int
     constant: bool
-    detectors: dict[str, dict[str, float]]
+    detectors: dict[str, dict[str, Any]]
     thresholds: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -89,11 +91,15 @@ def fit_input(
     record = read_record(values, name)
     rng = np.random.default_rng(seed)
     n = len(record.z)
-    moves = Dynamics(float(n), float(n)) if record.constant else dynamics(record.z)
+    moves = Dynamics(float(n), float(n), float(n), 1.0) if record.constant else dynamics(record.z)
     differences = np.diff(record.z)[record.joined[1:]]
     noise = float(np.sqrt(np.mean(differences**2) / 2)) if len(differences) else 0.0
     fitted = {d.name: dict(d.disabled) for d in DETECTORS}
-    if record.constant or n < 2 * _MIN_BLOCK:
+    short = n < ENOUGH_TAU * moves.tau
+    states = read_states(record)
+    if states is not None:
+        fitted["category"], text, note = fit_category(states, record, interval_ns)
+    elif record.constant or n < 2 * _MIN_BLOCK:
         half = 1.0 if record.constant else 10.0
         fitted["range"] = {"middle": 0.0, "half": half, "hold": HOLD}
     else:
@@ -103,8 +109,12 @@ def fit_input(
         fitted["level"] = _level(record, moves, LEVEL_BLOCK, LEVEL_SHIFT, arl, rng)
         fitted["drift"] = _level(record, moves, DRIFT_BLOCK, DRIFT_SHIFT, arl, rng)
         fitted["noise"] = _noise(record, differences, interval_ns, arl, rng)
+        fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
+        fitted["outside"] = fit_outside(record, moves.tau, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
-    provisional = not record.constant and n < ENOUGH_TAU * moves.tau
+    # A state's limits come from its changes, not from how it moves: more data would not alter them.
+    judged_by_tau = states is None and not record.constant
+    provisional = judged_by_tau and short
     return InputFit(
         centre=record.centre,
         scale=record.scale,
@@ -120,15 +130,16 @@ def fit_input(
         needed=max(0, ceil(ENOUGH_TAU * moves.tau) - n) if provisional else 0,
         constant=record.constant,
         detectors=fitted,
-        thresholds=_thresholds(fitted, record),
-        notes=record.notes,
+        thresholds=_thresholds(fitted, record) if states is None else {"category": text},
+        notes=record.notes if states is None else (*record.notes, note),
     )
 
 
-def _plain(values: dict[str, float]) -> dict[str, float]:
-    """Python numbers, for JSON; integers stay integers."""
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Python numbers, for JSON; integers stay integers, and lists lists."""
     return {
-        name: int(value) if isinstance(value, int | np.integer) else float(value)
+        name: value if isinstance(value, list)
+        else int(value) if isinstance(value, int | np.integer) else float(value)
         for name, value in values.items()
     }
 
@@ -202,13 +213,13 @@ def _level(
     rng: np.random.Generator,
 ) -> dict[str, float]:  # fmt: skip
     n = len(record.z)
-    block = max(_MIN_BLOCK, ceil(moves.block * length))
+    block = max(_MIN_BLOCK, ceil(moves.quick * length))
     block = max(1, min(block, n // _FEWEST_BLOCKS))
     clip = float(np.abs(record.z).max()) + 1.0
     sums = np.concatenate([[0.0], np.cumsum(record.z)])
     means = (sums[block:] - sums[:-block]) / block
     deviation = np.sqrt(moves.long_run / block)
-    known = (n / block, _FREEDOM * n / max(moves.block, 1.0))
+    known = (n / block, moves.freedom)
     fitted = _chart(means - means.mean(), deviation, known, block, shift / 2 / deviation, arl, rng)
     return fitted | {"centre": 0.0, "clip": clip}
 
@@ -261,7 +272,7 @@ def _thresholds(fitted: dict[str, dict[str, float]], record: Record) -> dict[str
     low = (limits["middle"] - limits["half"]) * record.scale + record.centre
     high = (limits["middle"] + limits["half"]) * record.scale + record.centre
     texts = {"range": f"{low:.4g} to {high:.4g}"}
-    for name in ("rate", "spike"):
+    for name in ("rate", "spike", "step"):
         limit = fitted[name]["limit"] * record.scale
         texts[name] = f"{limit:.4g}" if limit < 1e290 else "off"
     run = int(fitted["stuck"]["limit"])

@@ -156,16 +156,16 @@ def _point(point: str, files: list[Path]) -> None:
     pool, joint = Pool(), Pool()
     before: list[Flags] = []
     before_joint: list[Flags] = []
-    caught = 0
+    caught = caught_joint = 0
     for path in files:
         table, truth = _read(path)
         guard = Guard(_rows(table, slice(0, TRAINING)), POINTS[point])
         judged = guard.judge(_rows(table, slice(TRAINING, None)))
         onset = truth.onset
-        delay = _delay(judged.flagged, truth)
-        # what was flagged already when the fault came has not found it
-        in_time = delay is not None and delay <= WINDOW_S
+        delay, delay_joint = _delay(judged.flagged, truth), _delay(judged.joint, truth)
+        in_time = _in_time(delay)
         caught += in_time
+        caught_joint += _in_time(delay_joint)
         flagged = judged.flagged & _assessed(judged.verdicts)
         before.append(flagged[:onset])
         before_joint.append(judged.joint[:onset])
@@ -177,10 +177,11 @@ def _point(point: str, files: list[Path]) -> None:
             before_onset_percent=_percent(flagged[:onset]), delay_s=delay, caught=in_time,
             first=f"{first.subject}: {first.data['kind']}" if first else None,
             joint_before_onset_percent=_percent(judged.joint[:onset]),
-            joint_delay_s=_delay(judged.joint, truth))
+            joint_delay_s=delay_joint)
     share = _percent(np.concatenate(before))
     say(table="skab", row="joint charts alone", point=point, budget=POINTS[point],
-        before_onset_percent=_percent(np.concatenate(before_joint)), **joint.figures())
+        before_onset_percent=_percent(np.concatenate(before_joint)),
+        caught_within_60_s=caught_joint, files=len(files), **joint.figures())
     gate = {} if point != "benchmark" else {
         "goals": GOALS,
         "reached": share <= GOALS["before_onset_percent"]
@@ -219,6 +220,11 @@ def _delay(flagged: Flags, truth: Truth) -> float | None:
         return None
     first = onset + int(np.argmax(flagged[onset:]))
     return float(truth.seconds[first] - truth.seconds[onset])
+
+
+def _in_time(delay: float | None) -> bool:
+    """Whether the onset was caught; what was flagged already when it came has not found it."""
+    return delay is not None and delay <= WINDOW_S
 
 
 def _percent(flags: Flags) -> float:

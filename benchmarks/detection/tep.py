@@ -11,8 +11,10 @@ faults in the public part of the data, as the issue gives them: T2 74 %, SPE 83 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from _recorded import SECOND, Guard, Judged, absent, data_folder, say, table_of
+from _recorded import SECOND, Flags, Guard, Judged, absent, data_folder, say, table_of
 
 from agent.csv_data import Table
 
@@ -62,21 +64,22 @@ def main() -> None:
         reached=reached)
 
 
-def _record(path) -> Table:  # type: ignore[no-untyped-def]
+def _record(path: Path) -> Table:
     return table_of(np.loadtxt(path), NAMES, INTERVAL_NS)
 
 
 def _detected(judged: Judged) -> dict[str, float]:
     before = slice(WARM_UP, ONSET)
+    after = judged.flagged[ONSET:]
     return {
-        "detected_percent": _percent(judged.flagged[ONSET:]),
+        "detected_percent": _percent(after),
         "joint_detected_percent": _percent(judged.joint[ONSET:]),
-        "delay_scans": int(np.argmax(judged.flagged[ONSET:])) if judged.flagged[ONSET:].any() else -1,
+        "delay_scans": int(np.argmax(after)) if after.any() else -1,
         "before_onset_percent": _percent(judged.flagged[before]),
     }
 
 
-def _percent(flags) -> float:  # type: ignore[no-untyped-def]
+def _percent(flags: Flags) -> float:
     return round(100.0 * float(np.mean(flags)), 2)
 
 

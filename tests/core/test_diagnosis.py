@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.core.conversions import CONVERSIONS
 from agent.core.diagnosis import (
-    CONVERSIONS,
     Diagnosis,
     Evidence,
     diagnose,
@@ -211,8 +211,11 @@ def test_a_jump_that_comes_back_is_a_spike_and_one_that_stays_a_shift():
     back[50] += 14.0
     stays[50:] += 14.0
     for recent, kind in ((back, "spikes"), (stays, "level shift")):
-        named = diagnose(Evidence("t", "%", "s", frozenset({"rate"}), recent=recent, raw=recent))
-        assert named.kind == kind
+        for found in ({"rate"}, {"spike"}, {"spike", "rate"}):
+            seen = frozenset(found)
+            assert diagnose(Evidence("t", "%", "s", seen, recent=recent, raw=recent)).kind == kind
+    seen = frozenset({"spike", "noise"})
+    assert diagnose(Evidence("t", "%", "s", seen, recent=stays, raw=stays)).kind == "level shift"
 
 
 def test_less_noise_than_in_training_is_not_called_noisier():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ def standard(raw: np.ndarray) -> np.ndarray:
 def spec(joint: dict[str, Any]) -> ModelSpec:
     names = tuple(f"i{j}" for j in range(D))
     inputs = tuple(
-        replace(input_baseline(name), centre=float(CENTRE[j]), scale=float(SCALE[j]))
+        input_baseline(name, centre=float(CENTRE[j]), scale=float(SCALE[j]))
         for j, name in enumerate(names)
     )
     trained = Baseline("m", "1", SECOND, (ModeBaseline("", None, inputs, joint),), False, "", 0)
@@ -127,9 +126,14 @@ def test_with_lags_the_input_is_named_too() -> None:
 
 def test_groups_name_inputs_by_their_place_in_the_model(trained: dict[str, Any]) -> None:
     """Two groups over interleaved columns: shares and swaps come back in the model's order."""
+
+    def one_cause(n: int, seed: int) -> np.ndarray:
+        cause = np.random.default_rng(1000 + seed).standard_normal(n)
+        return plant(n, seed, np.column_stack([cause, np.zeros(n)]))
+
     even, odd = list(range(0, D, 2)), list(range(1, D, 2))
     groups = []
-    raw = plant(4000, 0)
+    raw = one_cause(4000, 0)
     for columns in (even, odd):
         part = fit_joint(
             np.ascontiguousarray(standard(raw)[:, columns]), [f"i{j}" for j in columns],
@@ -138,10 +142,10 @@ def test_groups_name_inputs_by_their_place_in_the_model(trained: dict[str, Any])
         groups.append(part | {"columns": columns})
     charts = JointCharts(0, spec(trained | {"groups": groups}))
     for j in range(D):
-        faulty = plant(16, 20 + j)
+        faulty = one_cause(16, 20 + j)
         faulty[:, j] += 5.0 * SCALE[j]
         assert int(np.argmax(charts.shares(standard(faulty), "spe"))) == j
-    swapped = plant(16, 40)
+    swapped = one_cause(16, 40)
     swapped[:, [1, 3]] = swapped[:, [3, 1]]
     assert charts.swapped(standard(swapped)) == (1, 3)
 

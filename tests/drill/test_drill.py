@@ -118,6 +118,15 @@ def test_what_is_certain_is_found_under_its_name(spec, record, kind, name, cause
     assert {(trial.found, trial.name, trial.cause) for trial in done} == {(True, name, cause)}
 
 
+def test_a_swap_is_named_and_a_lasting_step_is_not_called_spikes(spec, record):
+    """Both tags of a swap carry each other's values; a bias does not come back as spikes do."""
+    swaps = drilled(spec, record, "swap", repeats=1)
+    assert {(trial.found, trial.name) for trial in swaps} == {(True, "swapped tags")}
+    for trial in drilled(spec, record, "bias", repeats=1):
+        assert trial.found
+        assert trial.name in {"level shift", "out of trained range", "bias", "relations changed"}
+
+
 def test_the_same_seed_gives_the_same_trials(spec, record):
     """A drill can be repeated; another seed puts faults elsewhere."""
     fault = (replace(BY_KIND["stuck"], rows=60),)

@@ -16,10 +16,12 @@ from agent.core.kernels import (
     level,
     missing,
     noise,
+    outside,
     pace,
     rate,
     source_clock,
     spike,
+    step,
     stuck,
 )
 from agent.core.kernels import range as trained_range
@@ -50,6 +52,8 @@ DETECTORS: tuple[Detector, ...] = (
     _row(level, "good", _CUSUM, blocked=True),
     _row(drift, "good", _CUSUM, blocked=True),
     _row(noise, "good", "von Neumann 1941, successive differences; Page 1954", blocked=True),
+    _row(step, "good", "Basseville & Nikiforov 1993; limit by peaks over threshold", blocked=True),
+    _row(outside, "good", "Reynolds & Stoumbos 1999, CUSUM of a Bernoulli stream"),
     _row(category, "good", "support of a Markov chain; Good 1953, what a record has not shown"),
 )
 

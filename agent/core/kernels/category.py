@@ -9,7 +9,7 @@ of the sample clock), nor to or from an unseen state: what happened in between w
 `values` holds the `count` trained states, standardised; bit t of `next`[f] says that f -> t was
 trained, where all bits are set nothing is judged. `fit.category` says when a record is evidence
 enough. `count` 0: not a state tag, and the row costs nothing a sample. Cost about 1 ns a sample
-while the state stays; state 40 bytes. Reference: a Markov chain's support, as in Ye, "A Markov
+while the state stays; state 32 bytes. Reference: a Markov chain's support, as in Ye, "A Markov
 chain model of temporal behavior for anomaly detection", IEEE 2000; evidence by Good 1953.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import NEVER, kernel
 
 NAME = "category"
 MOST = 16
@@ -41,8 +41,8 @@ STATE = np.dtype(
     [
         ("score", np.float64),
         ("active", np.int64),
-        ("quiet", np.int64),
-        ("place", np.int64),  # of the last state in `values`, from 1; 0: none, or unseen
+        ("quiet", np.int32),
+        ("place", np.int32),  # of the last state in `values`, from 1; 0: none, or unseen
         ("last_ns", np.int64),
     ]
 )
@@ -63,10 +63,11 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         quiet = state[row]["quiet"]
         place = state[row]["place"]
         last_ns = state[row]["last_ns"]
+        here = params[row]["values"][place - 1] if place > 0 else NEVER
         score = 0.0
         for j in range(starts[row], starts[row + 1]):
             score = 0.0
-            if place == 0 or abs(value[j] - params[row]["values"][place - 1]) > tolerance:
+            if abs(value[j] - here) > tolerance:
                 before = place
                 nearest = abs(value[j] - params[row]["values"][0])
                 place = 1
@@ -79,8 +80,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                     place = 0
                     score = nearest / tolerance
                 elif before > 0 and source[j] - last_ns <= gap:
-                    if (params[row]["next"][before - 1] >> (place - 1)) & 1 == 0:
-                        score = 1.0
+                    trained = (params[row]["next"][before - 1] >> (place - 1)) & 1
+                    score = 0.0 if trained else 1.0
+                here = params[row]["values"][place - 1] if place > 0 else NEVER
             last_ns = source[j]
             if score >= 1.0:
                 quiet = 0
@@ -88,7 +90,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                     continue
                 active = 1
             else:
-                quiet += 1
+                quiet = min(quiet + 1, hold)
                 if active == 0 or quiet < hold:
                     continue
                 active = 0

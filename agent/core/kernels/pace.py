@@ -4,16 +4,16 @@ Per window of at least `_WINDOW` samples, by both clocks:
 
     pace = (time now - time at the window's start) / (samples * interval)
 
-Flag: `_WINDOWS` windows in a row whose pace is above `FACTOR`, or below 1 / `FACTOR`, by arrival and
-by source time alike. It clears after as many in a row that are neither. Score: how many times too slow
-or too fast the last window was, in the clock that shows less of it, over `FACTOR`.
+Flag: `_WINDOWS` windows in a row whose pace is above `FACTOR`, or below 1 / `FACTOR`, by arrival
+and by source time alike. It clears after as many in a row that are neither. Score: how many times
+too slow or too fast the last window was, in the clock that shows less of it, over `FACTOR`.
 
 Both clocks, because a backlog arrives fast but was sampled as ever, and a frozen source clock
 (`source_clock`) arrives as ever. Several windows, because one outage makes one window long, and
 that is `missing`'s. A window ends only where arrival advances: a notification brings many samples
-at once. Nothing is judged until `_STEADY` windows in a row kept the nominal interval: a tag whose
-interval nobody configured, or that reports changes, never arms it. Replayed samples and losses
-break a window off.
+at once. Nothing is judged until `_STEADY` windows in a row kept the nominal interval to within
+`_KEPT`: a tag whose interval nobody configured, or that reports changes, never gets there. Replayed
+samples and losses break a window off.
 
 `interval_ns` 0: reports by exception, not judged. Cost about 1 ns a sample; state 64 bytes (of
 tags, not of inputs). Reference: mean inter-arrival time over a window, as QARTOD's timing test.
@@ -44,22 +44,24 @@ STATE = np.dtype(
 FACTOR = 2.0
 _WINDOW = 16
 _WINDOWS = 3
-_STEADY = 8
+_STEADY = 16
+_KEPT = 1.25
 _NOT_ON_TIME = int(Quality.COMMUNICATION_LOST | Quality.REPLAYED)
 _LATEST = 1 << 62
 
 
 @kernel
-def judge(active, run, steady, side):  # type: ignore[no-untyped-def]
+def judge(active, run, steady, side, kept):  # type: ignore[no-untyped-def]
     """(active, run, steady) after a window that was too slow (`side` 1), too fast (-1) or neither.
 
+    `kept` says that it was at the nominal interval (1) or not (0).
     `run` counts windows in a row that speak for a change of `active`.
     """
     if active == 1:
         run = run + 1 if side == 0 else 0
         return (0, 0, steady) if run >= _WINDOWS else (1, run, steady)
     if steady < _STEADY:
-        return 0, 0, steady + 1 if side == 0 else 0
+        return 0, 0, steady + 1 if kept == 1 else 0
     if side == 0:
         return 0, 0, steady
     run = run + side if run * side > 0 else side
@@ -94,10 +96,11 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             by_source = np.float64(told - source_start) / whole
             slow, fast = min(by_arrival, by_source), max(by_arrival, by_source)
             side = 1 if slow >= FACTOR else -1 if fast * FACTOR <= 1.0 else 0
+            kept = 1 if fast <= _KEPT and slow * _KEPT >= 1.0 else 0
             score = max(slow, 1.0 / max(fast, 1e-9)) / FACTOR
             start, source_start, last, count = arrival[j], told, arrival[j], 1
             before = active
-            active, run, steady = judge(active, run, steady, side)
+            active, run, steady = judge(active, run, steady, side, kept)
             if active != before:
                 out[written]["row"] = row
                 out[written]["up"] = active

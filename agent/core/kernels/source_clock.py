@@ -7,8 +7,8 @@ its time base; the same source time and value delivered again and again is a buf
 so a duplicate sample is one that did not advance. A clock set back once (NTP, winter time) is no
 fault: only its first sample then does not advance. It clears after `count` samples in a row whose
 source time advances, with the steps back forgotten. Score: the larger of run / count and the share
-of the steps back. Cost about 1 ns a sample; state 56 bytes (of tags, not of inputs). Reference: OPC UA
-Part 4, SourceTimestamp; Part 8, duplicate data.
+of the steps back. Cost about 1 ns a sample; state 56 bytes (of tags, not of inputs). Reference:
+OPC UA Part 4, SourceTimestamp.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each runs against a real server in a process of its own, side by side with the way in which the
 library is usually used, in turns; medians are printed as JSON lines. Only this process' CPU
-counts. `python benchmarks/sources.py [seconds of one turn] [turns]`
+counts. `python benchmarks/bench_sources.py [seconds of one turn] [turns]`
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from _load import broker, free_port, server
 
 from agent.clock import EngineClock
 from agent.config import ModbusSource, MqttSource, OpcUaSource, Tag
@@ -29,102 +26,9 @@ from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding
 
 GOALS_US = {"modbus": 3.0, "opcua": 30.0, "mqtt": 45.0}
-MODBUS_TAGS = 500
-OPCUA_TAGS = 200
-MQTT_TOPICS = 50
+TAGS = {"modbus": 500, "opcua": 200, "mqtt": 200}
+INTERVAL_S = {"modbus": 0.05, "opcua": 0.1, "mqtt": 0.1}
 WARM_UP_S = 1.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-# --- servers, each in its own process ---------------------------------------------------------
-
-
-async def serve_modbus(port: int) -> None:
-    from pymodbus.server import ModbusTcpServer
-    from pymodbus.simulator import DataType, SimData, SimDevice
-
-    words = [SimData(0, count=2 * MODBUS_TAGS, values=17_000, datatype=DataType.REGISTERS)]
-    bits = [SimData(0, count=1, values=0, datatype=DataType.BITS)]
-    device = SimDevice(1, (bits, bits, words, words))
-    await ModbusTcpServer(device, address=("127.0.0.1", port)).serve_forever()
-
-
-async def serve_opcua(port: int) -> None:
-    from asyncua import Server, ua
-
-    server = Server()
-    await server.init()
-    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/bench")
-    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-    index = await server.register_namespace("urn:bench")
-    nodes = [
-        await server.nodes.objects.add_variable(ua.NodeId(f"n{i}", index), f"n{i}", 0.0)
-        for i in range(OPCUA_TAGS)
-    ]
-    number = 0.0
-    async with server:
-        while True:
-            number += 1
-            for node in nodes:
-                await server.write_attribute_value(node.nodeid, ua.DataValue(number))
-            await asyncio.sleep(0.1)
-
-
-async def serve_mqtt(port: int) -> None:
-    """A publisher at about 2,000 messages a second."""
-    from paho.mqtt import client as paho
-
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    number = 0
-    while True:
-        for _ in range(40):
-            number += 1
-            client.publish(f"bench/{number % MQTT_TOPICS}", b'{"value": %d.5}' % number, qos=0)
-        await asyncio.sleep(0.02)
-
-
-@contextlib.contextmanager
-def process(*command: str):
-    child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        child.wait(10)
-
-
-@contextlib.contextmanager
-def server(kind: str, port: int):
-    with contextlib.ExitStack() as stack:
-        if kind == "mqtt":
-            program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-            if program is None:
-                raise SystemExit("install mosquitto to measure MQTT")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            settings = folder / "mosquitto.conf"
-            settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-            stack.enter_context(process(program, "-c", str(settings)))
-            wait_for(port)
-        stack.enter_context(process(sys.executable, __file__, "--serve", kind, str(port)))
-        wait_for(port)
-        yield
-
-
-def wait_for(port: int) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
 
 
 # --- ways of reading ----------------------------------------------------------------------------
@@ -134,13 +38,13 @@ def configuration(kind: str, port: int):
     """The source's configuration, and the addresses of its tags."""
     if kind == "modbus":
         config = ModbusSource(protocol="modbus", host="127.0.0.1", port=port, every="50ms")
-        return config, [f"holding {2 * i} float32 ABCD" for i in range(MODBUS_TAGS)]
+        return config, [f"holding {2 * i} float32 ABCD" for i in range(TAGS[kind])]
     if kind == "opcua":
         endpoint = f"opc.tcp://127.0.0.1:{port}/bench"
         config = OpcUaSource(protocol="opcua", endpoint=endpoint, publishing="200ms")
-        return config, [f"ns=2;s=n{i}" for i in range(OPCUA_TAGS)]
+        return config, [f"ns=2;s=n{i}" for i in range(TAGS[kind])]
     config = MqttSource(protocol="mqtt", host="127.0.0.1", port=port)
-    return config, [f"bench/{i} /value" for i in range(MQTT_TOPICS)]
+    return config, [f"bench/{i} /value" for i in range(TAGS[kind])]
 
 
 class Ours:
@@ -184,8 +88,8 @@ class Usual:
         await client.connect()
         try:
             while True:
-                for start in range(0, 2 * MODBUS_TAGS, 124):
-                    size = min(124, 2 * MODBUS_TAGS - start)
+                for start in range(0, 2 * TAGS["modbus"], 124):
+                    size = min(124, 2 * TAGS["modbus"] - start)
                     answer = await client.read_holding_registers(start, count=size)
                     self._values += client.convert_from_registers(
                         answer.registers, client.DATATYPE.FLOAT32
@@ -199,7 +103,7 @@ class Usual:
 
         async with Client(f"opc.tcp://127.0.0.1:{self._port}/bench") as client:
             subscription = await client.create_subscription(200, self)
-            nodes = [client.get_node(f"ns=2;s=n{i}") for i in range(OPCUA_TAGS)]
+            nodes = [client.get_node(f"ns=2;s=n{i}") for i in range(TAGS["opcua"])]
             await subscription.subscribe_data_change(nodes, queuesize=100)
             await asyncio.Event().wait()
 
@@ -248,7 +152,11 @@ def main(seconds: float, turns: int) -> None:
         port = free_port()
         costs: dict[str, list[float]] = {"fieldwarden": [], "usual": []}
         values = 0
-        with server(kind, port):
+        with contextlib.ExitStack() as stack:
+            if kind == "mqtt":
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                stack.enter_context(broker(folder, port))
+            stack.enter_context(server(kind, port, TAGS[kind], INTERVAL_S[kind], qos=0))
             for _ in range(turns):
                 for method, make in (("fieldwarden", Ours), ("usual", Usual)):
                     cost, count = asyncio.run(measure(make(kind, port), seconds))
@@ -266,11 +174,7 @@ def main(seconds: float, turns: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        servers = {"modbus": serve_modbus, "opcua": serve_opcua, "mqtt": serve_mqtt}
-        asyncio.run(servers[sys.argv[2]](int(sys.argv[3])))
-    else:
-        main(
-            float(sys.argv[1]) if len(sys.argv) > 1 else 2.0,
-            int(sys.argv[2]) if len(sys.argv) > 2 else 3,
-        )
+    main(
+        float(sys.argv[1]) if len(sys.argv) > 1 else 2.0,
+        int(sys.argv[2]) if len(sys.argv) > 2 else 3,
+    )

@@ -1,0 +1,75 @@
+"""Limits of `step` and `outside` from a training record."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from agent.fit.record import Record
+from agent.fit.tails import peaks_limit
+from agent.types import Float64
+
+BLOCKS = (4, 8, 16, 32)
+"""Lengths tried, in samples; the one whose limit is smallest sees the smallest step."""
+
+HOLD = 30  # samples without a step after which the flag clears
+OUTSIDE_TAU = 12.0
+SOON = 300  # samples outside after which a short record is said to have been left
+_FEWEST = 20  # independent comparisons that a limit needs
+
+
+def fit_step(record: Record, arl: float, gap_ns: int) -> dict[str, float] | None:
+    """Parameters of `step`; None where the record is too short for any block length."""
+    best: dict[str, float] | None = None
+    for block in BLOCKS:
+        sizes = _comparisons(record.z, record.joined, block)
+        independent = len(sizes) / (2 * block)
+        if independent < _FEWEST or not sizes.max() > 0.0:
+            continue
+        limit = max(
+            peaks_limit(sizes, arl=arl, apart=max(HOLD, 2 * block)),
+            _normal_limit(sizes, independent, arl / block),
+        )
+        if best is None or limit < best["limit"]:
+            best = {"block": block, "limit": limit, "hold": ceil(HOLD / block), "gap_ns": gap_ns}
+    return best
+
+
+def _normal_limit(sizes: Float64, independent: float, period: float) -> float:
+    """What a normal difference exceeds once in `period`, its deviation known from few: Student's t.
+
+    The tail of a short record can not be seen; this keeps the limit from lying inside it.
+    """
+    deviation = float(np.sqrt(np.mean(sizes**2)))
+    return deviation * float(t.isf(0.5 / max(period, 2.0), independent / 2))
+
+
+def _comparisons(z: Float64, joined: NDArray[np.bool_], block: int) -> Float64:
+    """|m[b] - m[b-2]| of means of `block` samples, at every place of the record without a gap."""
+    parts = []
+    starts = np.flatnonzero(~joined)
+    for start, stop in zip(starts, [*starts[1:], len(z)], strict=True):
+        sums = np.concatenate([[0.0], np.cumsum(z[start:stop])])
+        means = (sums[block:] - sums[:-block]) / block
+        if len(means) > 2 * block:
+            parts.append(np.abs(means[2 * block :] - means[: -2 * block]))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def fit_outside(record: Record, tau: float, *, provisional: bool) -> dict[str, float]:
+    """Parameters of `outside`: for how long most samples must lie beyond the record's range.
+
+    An excursion of a stationary input over a record of 500 tau is rare and short beside tau, so 12
+    tau of it do not happen. A provisional record's range is no limit of the process; there it is
+    said soon, as a fact for people, whatever it may mean.
+    """
+    limit = ceil(OUTSIDE_TAU * tau)
+    if provisional:
+        limit = min(limit, SOON)
+    step = record.resolution / record.scale
+    low = (record.low - record.centre) / record.scale - step
+    high = (record.high - record.centre) / record.scale + step
+    return {"low": low, "high": high, "limit": max(limit, HOLD)}

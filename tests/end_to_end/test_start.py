@@ -1,0 +1,87 @@
+"""What is not there when the agent starts delays nothing that is."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+
+from tests.end_to_end.books import check_books, read_books
+from tests.mosquitto import free_port
+
+NS = 1_000_000_000
+SECONDS_TO_LIVE = 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_central_gets_everything_from_before_its_broker_was_there(site):
+    """The uplink's broker starts long after the agent: the plant is judged, all is told later."""
+    site.start_plant()
+    site.start_agent()
+    site.wait("trust in the model", lambda: site.verdict() == "trusted")
+    outbox = site.wait("a stored document", lambda: site.document().get("outbox"))
+    assert outbox["configured"] and not outbox["connected"]
+    assert "refused" in outbox["reason"]
+    site.wait("a summary that waits", lambda: "summary" in waiting_streams(site))
+    assert "event" in waiting_streams(site)
+    first = {f"{one['sequence']}.{one['position']}" for one in site.events() if told(one)}
+
+    site.uplink_broker.start()
+    site.start_central()
+    site.wait("all of the beginning at central", lambda: first <= books_of(site).arrived.keys())
+    site.wait("an empty outbox", lambda: site.document()["outbox"]["pending"] == 0)
+    assert site.document()["outbox"]["connected"]
+    assert site.stop_agent(10) == 0
+    site.wait("goodbye", lambda: site.received()[-1]["stream"] == "state")
+    books = books_of(site)
+    check_books(books)
+    assert books.told, "no summary came"
+
+
+def waiting_streams(site) -> set[str]:
+    with site.reader() as reader:
+        return {row.stream for row in reader.pending()}
+
+
+def told(event) -> bool:
+    return event["kind"] != "finding"
+
+
+def books_of(site):
+    with site.reader() as reader:
+        return read_books(reader, site.received())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_dead_sources_at_start_delay_nothing_else(site):
+    """One source refuses, one accepts and never answers: the third is live within seconds."""
+    site.change_config(r"port = %d\n" % site.ports["the plant's Modbus server"],
+                       f"port = {free_port()}\n")  # fmt: skip
+    site.start_plant()
+    with contextlib.closing(socket.create_server(("127.0.0.1", free_port()), backlog=64)) as mute:
+        opcua = site.ports["the plant's OPC UA server"]
+        site.change_config(f":{opcua}/plant", f":{mute.getsockname()[1]}/plant")
+        site.start_agent()
+        site.wait("the third source", lambda: site.source_states().get("line") == "live")
+        document = site.wait("both failures", lambda: with_failures(site, "reactor", "utilities"))
+        sources = {one["name"]: one for one in document["sources"]}
+        took_ns = sources["line"]["since_ns"] - document["started_ns"]
+        assert took_ns < SECONDS_TO_LIVE * NS
+        assert "refused" in sources["utilities"]["reason"]
+        values = {one["name"]: one["value"] for one in document["tags"]}
+        assert values["feed.concentration"] is not None
+        assert values["feed.flow"] is None and values["reactor.level"] is None
+        (model,) = document["models"]
+        assert model["verdict"] == "unassessable"
+        reasons = " ".join(reason["text"] for reason in model["reasons"])
+        assert "utilities" in reasons and "reactor" in reasons
+        assert site.stop_agent(5) == 0  # also with a connection that hangs
+
+
+def with_failures(site, *names: str):
+    document = site.document()
+    states = {one["name"]: one["state"] for one in document.get("sources", ())}
+    return document if all(states.get(name) == "failed" for name in names) else None
