@@ -29,8 +29,8 @@ def allowance(log_arl: float, k: float, blocks: float, freedom: float) -> tuple[
     An alarm rate of exp(-ln ARL) is meant to hold on average over records of this length. The rate
     goes as exp(-2 k h / variance). With the variance known to `freedom` degrees of freedom, the
     mean of that over a chi-square is as wanted when ln ARL is raised by the factor; with the mean
-    known to 1 / sqrt(blocks) of a block's deviation, the mean over a normal error of it is as wanted
-    when k is widened.
+    known to 1 / sqrt(blocks) of a block's deviation, the mean over a normal error of it is as
+    wanted when k is widened.
     """
     open_ = min(2.0 * log_arl / max(freedom, 2.0), _MOST_OPEN)
     factor = float(np.expm1(open_) / open_)
@@ -59,7 +59,8 @@ def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
     n = len(pool)
     spread = float(np.mean(pool**2))
     goes_on = 1.0 - 1.0 / RUN
-    kept = spread + 2.0 * sum(goes_on**lag * share for lag, share in enumerate(lags(pool, block), 1))
+    shares = enumerate(lags(pool, block), 1)
+    kept = spread + 2.0 * sum(goes_on**lag * share for lag, share in shares)
     anew = rng.random((STEPS, CHAINS), np.float32) < 1.0 / RUN
     start = rng.integers(0, n, (STEPS, CHAINS), np.int32)
     index = np.empty((STEPS, CHAINS), np.int32)
@@ -67,7 +68,8 @@ def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
     for step in range(STEPS):
         at = np.where(anew[step], start[step], (at + block) % n)
         index[step] = at
-    return pool[index] / np.sqrt(kept)
+    series: Float64 = pool[index] / np.sqrt(kept)
+    return series
 
 
 def thresholds(

@@ -190,7 +190,8 @@ def _mixture(model: Float64, observed: Float64, blocks: Float64) -> Float64:
     if not weights.sum() > 0:
         weights = np.zeros(model.shape[1])
         weights[0] = 1.0
-    return weights / weights.sum()
+    shares: Float64 = weights / weights.sum()
+    return shares
 
 
 def _lengths(n: int) -> Float64:
@@ -210,4 +211,5 @@ def _mean_variance(length: Float64 | int, time: float) -> Float64:
     if time == 0.0:
         return 1.0 / b
     phi = np.exp(-1.0 / time)
-    return (_long_run(time) - 2 * phi * (1 - phi**b) / (b * (1 - phi) ** 2)) / b
+    variance: Float64 = (_long_run(time) - 2 * phi * (1 - phi**b) / (b * (1 - phi) ** 2)) / b
+    return variance

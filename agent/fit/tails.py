@@ -32,13 +32,19 @@ def peaks_limit(statistic: Float64, *, arl: float, apart: int) -> float:
     threshold = float(np.quantile(statistic, max(0.0, 1.0 - share)))
     at = np.flatnonzero(statistic > threshold)
     if len(at) < _FEW or share > 0.2:
-        return top + max(0.5 * (top - float(np.median(statistic))), 1e-9)
+        return _beyond(top, float(np.median(statistic)), n, arl)
     first = np.flatnonzero(np.diff(at, prepend=-apart - 1) > apart)
     middle = float(np.median(statistic))
     peaks = np.maximum.reduceat(statistic[at], first) - middle
     base = (threshold - middle) ** 2
     reached = extrapolate(peaks**2 - base, arl * len(peaks) / n)
     return max(middle + float(np.sqrt(base + reached)), top * (1 + 1e-9))
+
+
+def _beyond(top: float, middle: float, n: int, arl: float) -> float:
+    """A limit where no tail can be fitted: a normal one through the largest value, widened."""
+    growth = float(np.sqrt(np.log(max(arl, 2.0)) / np.log(max(n, 2))))
+    return middle + max(1.25 * max(growth, 1.2) * (top - middle), 1e-9)
 
 
 def extrapolate(excess: Float64, period: float) -> float:
@@ -52,7 +58,7 @@ def extrapolate(excess: Float64, period: float) -> float:
         scale = mean * (1.0 - shape)
     scale *= 2 * m / float(chi2.ppf(0.1, 2 * m))
     period = max(period, 1.0)
-    return scale * (np.log(period) if shape == 0.0 else (period**shape - 1.0) / shape)
+    return float(scale * (np.log(period) if shape == 0.0 else (period**shape - 1.0) / shape))
 
 
 def _shape(excess: Float64) -> float:

@@ -22,6 +22,7 @@ from agent.fit.tails import extrapolate, peaks_limit
 from agent.types import Float64
 
 ENOUGH_TAU = 500  # correlation times of training from which thresholds are no longer provisional
+TAU_ERROR = 0.85  # what the correlation time of 500 of it may be overestimated by
 BINS = 16
 GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
@@ -95,7 +96,7 @@ def fit_input(
     differences = np.diff(record.z)[record.joined[1:]]
     noise = float(np.sqrt(np.mean(differences**2) / 2)) if len(differences) else 0.0
     fitted = {d.name: dict(d.disabled) for d in DETECTORS}
-    short = n < ENOUGH_TAU * moves.tau
+    short = n < TAU_ERROR * ENOUGH_TAU * moves.tau
     states = read_states(record)
     if states is not None:
         fitted["category"], text, note = fit_category(states, record, interval_ns)
@@ -108,7 +109,7 @@ def fit_input(
         fitted |= _neighbours(record, interval_ns, arl)
         fitted["level"] = _level(record, moves, LEVEL_BLOCK, LEVEL_SHIFT, arl, rng)
         fitted["drift"] = _level(record, moves, DRIFT_BLOCK, DRIFT_SHIFT, arl, rng)
-        fitted["noise"] = _noise(record, differences, interval_ns, arl, rng)
+        fitted["noise"] = _noise(differences, interval_ns, arl, rng)
         fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
         fitted["outside"] = fit_outside(record, moves.tau, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
@@ -225,7 +226,7 @@ def _level(
 
 
 def _noise(
-    record: Record, differences: Float64, interval_ns: int, arl: float, rng: np.random.Generator
+    differences: Float64, interval_ns: int, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
     off = next(dict(d.disabled) for d in DETECTORS if d.name == "noise")
     n = len(differences)
@@ -279,6 +280,6 @@ def _thresholds(fitted: dict[str, dict[str, float]], record: Record) -> dict[str
     texts["stuck"] = f"{run} samples" if run < 1 << 60 else "off"
     for name in ("level", "drift", "noise"):
         chart = fitted[name]
-        on = chart["h_up"] < 1e290
-        texts[name] = f"k {chart['k']:.2f} h {chart['h_up']:.1f} x {chart['block']}" if on else "off"
+        found = f"k {chart['k']:.2f} h {chart['h_up']:.1f} x {chart['block']}"
+        texts[name] = found if chart["h_up"] < 1e290 else "off"
     return texts

@@ -18,14 +18,14 @@ SECOND = 1_000_000_000
 @numba.njit(cache=True)
 def ar1(phi, rows, columns, seed):  # type: ignore[no-untyped-def]
     """float64[rows, columns] of independent AR(1) streams of unit variance."""
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what numba compiles
     out = np.empty((rows, columns))
     step = np.sqrt(1.0 - phi * phi)
     for column in range(columns):
-        x = np.random.randn()
+        x = np.random.randn()  # noqa: NPY002
         for row in range(rows):
             out[row, column] = x
-            x = phi * x + step * np.random.randn()
+            x = phi * x + step * np.random.randn()  # noqa: NPY002
     return out
 
 

@@ -2,7 +2,8 @@
 
 - Streams: 1,000 tags, AR(1) with phi 0, 0.5, 0.9 and 0.98 (250 each), one model a tag group, 10^9
   samples in all at a budget of 10 a day. Training of 500 correlation times (at least 2,000 samples)
-  must keep the budget at 95 % by Poisson; training of 60 must be within 3 times it, and provisional.
+  must keep the budget at 95 % by Poisson; training of 60 must be within 3 times it, and
+  provisional.
 - The plant: a simulated year of normal operation with operating-point moves (a row a second, 15
   inputs, joint charts included) at one in 30 days: at most 18 alarms, not trusted <= 0.5 % of the
   time.

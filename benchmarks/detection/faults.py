@@ -1,9 +1,11 @@
 """Faults: what is found of every kind of fault on every input, at the shipped budget.
 
-(a) the plant simulator, trained on one part, tried on another; (b) the Tennessee Eastman normal test
-record, fitted on `d00`; (c) the last 40 % of the clean SKAB record, fitted on the whole of it (power
+(a) the plant simulator, trained on one part, tried on another; (b) the Tennessee Eastman normal
+test record, fitted on `d00`; (c) the last 40 % of the clean SKAB record, fitted on the whole of it
+(power
 only). Each fault begins at random rows; found means a condition on that input, its source or the
-model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as far as the record goes).
+model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as far as the record
+goes).
 "honesty": fitted on the first 60 % of the clean SKAB record, the rest leaves what was trained, and
 must be named so on the inputs that do.
 

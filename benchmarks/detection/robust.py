@@ -1,6 +1,7 @@
 """Robustness: training columns that are not what a textbook expects; a baseline or a clear error.
 
-Each column is trained beside a normal one, judged on more of its kind; the row says whether there was
+Each column is trained beside a normal one, judged on more of its kind; the row says whether there
+was
 a baseline that survives JSON, or an error that names the column, and whether judging raised alarms.
 
 `python benchmarks/detection/robust.py` prints JSON lines.

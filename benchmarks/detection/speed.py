@@ -102,7 +102,7 @@ def one_call(charts: list, z: np.ndarray) -> float:
     for one, params in charts:
         own, state = params[:1].copy(), np.zeros(1, one.state)
 
-        def work(one=one, own=own, state=state) -> None:  # noqa: ANN001 - bound for the loop
+        def work(one=one, own=own, state=state) -> None:
             for _ in range(2000):
                 one.fold(own, state, starts, SECOND, arrival, arrival, value, quality, out)
 
@@ -113,7 +113,7 @@ def one_call(charts: list, z: np.ndarray) -> float:
 def river_seconds(z: np.ndarray) -> float | None:
     """Seconds a sample of ADWIN and Page-Hinkley together; None where river is not installed."""
     try:
-        from river import drift  # noqa: PLC0415 - an extra of the benchmarks
+        from river import drift
     except ImportError:
         return None
     values = z[:20_000].tolist()

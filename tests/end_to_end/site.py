@@ -191,7 +191,7 @@ class Site:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    # --- what arrived at central, and what was done to the plant -------------------------------------
+    # --- what arrived at central, and what was done to the plant ---------------------------------
 
     def received(self) -> list[dict[str, Any]]:
         """The messages that `fieldwarden central --json` printed."""
@@ -200,7 +200,7 @@ class Site:
     def truth(self) -> list[dict[str, Any]]:
         return _documents(self.place.truth)
 
-    # --- the agent's configuration ------------------------------------------------------------------
+    # --- the agent's configuration ---------------------------------------------------------------
 
     def change_config(self, pattern: str, replacement: str) -> None:
         """Replace the one place of the agent's configuration that `pattern` matches."""

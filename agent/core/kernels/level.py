@@ -7,7 +7,8 @@ clipped to +-`clip` so that a few wild samples are no level:
 
 goes through the recursion of `cusum`, which also says when the flag clears. Score: the larger of
 up / h_up and down / h_down. k is the reference value with its allowance for the length of the
-record; h comes from the stationary bootstrap of the record (`fit.bootstrap`). Cost about 1.3 ns a sample; state
+record; h comes from the stationary bootstrap of the record (`fit.bootstrap`). Cost about 1.3 ns a
+sample; state
 48 bytes. Reference: Page 1954; Montgomery, "Introduction to Statistical Quality Control", ch. 9.
 """
 

@@ -7,7 +7,8 @@ Per block of `block` differences, each clipped to +-`clip` so that a few spikes 
 goes through the recursion of `cusum`: noisier is up; quieter (damped, filtered, smoothed) is down.
 No difference is taken across a gap. The fourth root makes the block statistic nearly normal (Wilson
 and Hilferty 1931 take the third of a chi-square); differences do not see slow moves. Cost about
-1.6 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive difference).
+1.6 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive
+difference).
 """
 
 from __future__ import annotations

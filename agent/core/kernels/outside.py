@@ -2,10 +2,12 @@
 
     s = max(0, s + 1) for a sample outside [low, high], max(0, s - 1) for one inside
 
-Flag: s >= limit, which needs more than half of the samples outside for that long; s is capped at the
-limit and the flag clears when s is back at half of it. It says a fact, that the model now works where
+Flag: s >= limit, which needs more than half of the samples outside for that long; s is capped at
+the limit and the flag clears when s is back at half of it. It says a fact, that the model now works
+where
 it was never trained, and finds it where `range` can not: that one asks for values which the record
-makes impossible, and a short or slowly moving record makes little impossible. Score: s / limit. Cost
+makes impossible, and a short or slowly moving record makes little impossible. Score: s / limit.
+Cost
 about 1 ns a sample; state 24 bytes. Reference: a CUSUM of a Bernoulli stream, Reynolds & Stoumbos
 1999.
 """

@@ -3,8 +3,8 @@
 Flag: |v[t-1] - (v[t] + v[t-2]) / 2| >= limit; never across a gap (a step of more than 1.5
 intervals of the sample clock). It clears after `hold` samples in a row without one. Score: the
 statistic over its limit. A slow move, however large, cancels. Cost about 1.5 ns a sample; state 56
-bytes. Reference: the limit is by peaks over threshold, Siffer et al. 2017; second difference as in Argo
-and QARTOD spike tests.
+bytes. Reference: the limit is by peaks over threshold, Siffer et al. 2017; second difference as in
+Argo and QARTOD spike tests.
 """
 
 from __future__ import annotations

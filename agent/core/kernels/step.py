@@ -51,10 +51,10 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         hold = params[row]["hold"]
         gap = params[row]["gap_ns"]
         score = state[row]["score"]
-        active = np.int64(state[row]["active"])
-        quiet = np.int64(state[row]["quiet"])
-        count = np.int64(state[row]["count"])
-        known = np.int64(state[row]["known"])
+        active = state[row]["active"] + 0
+        quiet = state[row]["quiet"] + 0
+        count = state[row]["count"] + 0
+        known = state[row]["known"] + 0
         total = state[row]["sum"]
         last = state[row]["last"]
         before = state[row]["before"]
