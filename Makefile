@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test lint bench kernels clean
+.PHONY: demo test lint bench bench-detection kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -21,6 +21,14 @@ lint: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready-bench  ## JSON lines on stdout
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+# budget alone takes about an hour on two cores; QUICK=--quick runs a part of it
+bench-detection: $(VENV)/.ready-bench  ## the seven tables of "What to expect", JSON lines on stdout
+	@for table in budget power faults; do \
+	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
+	@for table in tep skab nab speed robust; do \
+	  [ ! -f benchmarks/detection/$$table.py ] || \
+	  $(BIN)/python benchmarks/detection/$$table.py || exit 1; done
 
 kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler
 	$(PIP) install setuptools

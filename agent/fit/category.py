@@ -14,11 +14,13 @@ A state tag is judged by `kernels.category` alone. The other detectors are off, 
 - noise: there is none but the changes.
 
 What a record has not shown may still be normal. Good (1953): the chance that the next visit, or
-change, is of a kind not yet seen is about the share of those kinds that were seen once. So, to keep
-the budget, unseen states are judged only after `ENOUGH` visits with no state visited once (0 and 1
-are all that a switch has: there two visits each are enough), and changes out of a state only after
-`ENOUGH` changes in all, `ENOUGH_LEFT` out of this state, and no kind of them seen once. Nothing can
-be extrapolated beyond that; by the rule of three the chance is below 3 / visits.
+change, is of a kind not yet seen is about the share of kinds that were seen once; where some were
+seen rarely, others were not seen at all. So, to keep the budget, unseen states are judged only after
+`ENOUGH` visits, each state visited at least `OFTEN` times (0 and 1 are all that a switch has: there
+three visits do), and changes only after `ENOUGH` of them, each kind seen at least `OFTEN` times.
+Nothing can be extrapolated beyond that. Measured in a service as long as the record, false alarms a
+judged tag: 0.1 to 0.2 for step sequences with two rare branches of any rarity, and 1.4 to 1.9 where
+rare kinds are not held against a record. So these findings are of unknown cause, and ask for caution.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from agent.fit.record import Record
 from agent.types import Float64, Int64
 
 ENOUGH = 30
-ENOUGH_LEFT = 5
+OFTEN = 5
 HOLD = 30  # samples; a flag stays up so long after the last evidence
 _GAP = 1.5
 _LARGEST = 65_535  # a code, not a count
@@ -100,12 +102,15 @@ def fit_category(
     """(parameters of `kernels.category`, text of the threshold, note for a person)."""
     known = ", ".join(f"{code:g}" for code in states.codes)
     total = int(states.visits.sum())
-    sure = _is_switch(states) or (total >= ENOUGH and bool(states.visits.min() >= 2))
+    sure = _is_switch(states) or (total >= ENOUGH and bool(states.visits.min() >= OFTEN))
     if not sure:
-        note = f"a state tag ({known}), too few visits ({total}) to say that no other state is"
-        return dict(category.DEFAULTS), "off", note + " normal: only its arrival is judged"
+        note = (
+            f"a state tag ({known}) with {total} visits, {states.visits.min()} of the rarest: too few"
+            " to say that no other state is normal; only its arrival is judged"
+        )
+        return dict(category.DEFAULTS), "off", note
     following = _following(states)
-    judged = sum(bits != _ALL for bits in following)
+    judged = any(bits != _ALL for bits in following)
     pad = category.MOST - len(states.codes)
     parameters = {
         "count": len(states.codes),
@@ -115,17 +120,16 @@ def fit_category(
         "values": [float(z) for z in (states.codes - record.centre) / record.scale] + [0.0] * pad,
         "next": following + [_ALL] * pad,
     }
-    text = f"states {known}; changes out of {judged} of them"
+    text = f"states {known}" + ("; changes" if judged else "")
     return parameters, text, f"a state tag ({known}): judged by its states alone"
 
 
 def _following(states: States) -> list[int]:
     """Per state, the trained successors as bits; all bits where that can not be judged."""
-    found = []
-    enough = int(states.changes.sum()) >= ENOUGH
-    for row in states.changes:
-        if not enough or row.sum() < ENOUGH_LEFT or (row == 1).any():
-            found.append(_ALL)
-        else:
-            found.append(sum(1 << int(k) for k in np.flatnonzero(row)))
-    return found
+    seen = states.changes[states.changes > 0]
+    if seen.sum() < ENOUGH or seen.min() < OFTEN:
+        return [_ALL] * len(states.codes)
+    return [
+        sum(1 << int(k) for k in np.flatnonzero(row)) if row.any() else _ALL
+        for row in states.changes
+    ]

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,14 +24,18 @@ from typing import Any, TypeVar
 from agent.errors import StoreError
 from agent.store import Reader
 from simulators.children import Children
-from simulators.demo_setup import PORTS, Place, copy_configuration, environment, prepare
+from simulators.demo_setup import (
+    HISTORY_ROWS,
+    PORTS,
+    Place,
+    copy_configuration,
+    environment,
+    prepare,
+)
 from simulators.plant import PlantSettings
 from tests.mosquitto import Mosquitto, free_port
 
 T = TypeVar("T")
-
-ROWS = 50_000
-"""Of the history: over 400 correlation times of the slowest tag, fitted in seconds."""
 
 PATIENCE_S = 75.0
 _LOOK_S = 0.05
@@ -38,7 +43,7 @@ _LOOK_S = 0.05
 
 def train(folder: Path) -> None:
     """The simulator's history, its soft sensor and the baseline fitted on it, into `folder`."""
-    prepare(Place(folder, PORTS, PlantSettings()), ROWS, print)
+    prepare(Place(folder, PORTS, PlantSettings()), HISTORY_ROWS, print)
 
 
 class Site:
@@ -82,7 +87,7 @@ class Site:
         script.write_text(faults, encoding="utf-8")
         plant = ["-m", "simulators", "plant", "--config", str(self.place.config), "--hold"]
         plant += ["--faults", str(script), "--truth", str(self.place.truth)]
-        self._start("plant", *plant, "--skip", str(ROWS))
+        self._start("plant", *plant, "--skip", str(HISTORY_ROWS))
         sensor = ["-m", "simulators", "model", "--soft-sensor", str(self._soft_sensor)]
         self._start("soft-sensor", *sensor, "--port", str(self.plant_broker.port))
         self.wait("the plant", lambda: "plant runs" in self.children.tail("plant"))
@@ -133,7 +138,9 @@ class Site:
 
     def logs(self) -> str:
         names = ("plant", "soft-sensor", "agent", "central")
-        return "\n".join(f"--- {name}\n{self.children.tail(name)}" for name in names)
+        lines = [f"{name}: {line}" for name in names
+                 for line in self.children.tail(name).splitlines()]  # fmt: skip
+        return "\n".join(textwrap.shorten(line, 300) for line in lines)
 
     # --- what the agent stored --------------------------------------------------------------------
 

@@ -53,8 +53,9 @@ def conditions_after(site, last: tuple[int, int]) -> list[tuple[str, str]]:
     ]
 
 
-def scans_later(site, scans: int) -> bool:
-    return model(site).get("scans", 0) >= scans
+def wait_for_scans(site, more: int) -> None:
+    wanted = model(site)["scans"] + more
+    site.wait(f"{more} more scans", lambda: model(site)["scans"] >= wanted)
 
 
 @pytest.mark.slow
@@ -73,7 +74,7 @@ def test_a_reload_adds_a_tag_and_keeps_all_state(site, faulty):
     site.config.write_text(whole, encoding="utf-8")
     site.signal_agent(signal.SIGHUP)
     site.wait("a value of the new tag", lambda: value_of(site, "ambient.humidity") is not None)
-    site.wait("more scans", lambda: scans_later(site, model(site)["scans"] + 30))
+    wait_for_scans(site, 30)
 
     assert [(one["id"], one["text"]) for one in site.document()["conditions"]] == [
         (condition["id"], condition["text"])
@@ -116,7 +117,7 @@ def test_a_restart_goes_on_where_it_stopped(site, faulty):
     site.start_agent()
     site.wait("second boot", lambda: site.document().get("boot") == 2)
     site.wait("the same verdict", lambda: model(site)["verdict"] == "untrusted")
-    site.wait("more scans", lambda: scans_later(site, model(site)["scans"] + 50))
+    wait_for_scans(site, 50)
 
     assert site.events()[: len(events)] == events
     assert conditions_after(site, last) == []

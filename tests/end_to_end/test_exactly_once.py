@@ -45,7 +45,7 @@ SAID = ("raised", "updated")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_every_accepted_event_is_at_central_exactly_once(site):
-    """Agent and central's broker are each killed amid a fault; nothing is lost, twice or made up."""
+    """Agent and central's broker are each killed amid a fault; nothing is lost or doubled."""
     site.uplink_broker.start()
     site.start_central()
     site.start_plant(FAULTS)

@@ -58,8 +58,8 @@ def books_of(site):
 @pytest.mark.timeout(240)
 def test_dead_sources_at_start_delay_nothing_else(site):
     """One source refuses, one accepts and never answers: the third is live within seconds."""
-    site.change_config(r"port = %d\n" % site.ports["the plant's Modbus server"],
-                       f"port = {free_port()}\n")  # fmt: skip
+    modbus = site.ports["the plant's Modbus server"]
+    site.change_config(rf"port = {modbus}\n", f"port = {free_port()}\n")
     site.start_plant()
     with contextlib.closing(socket.create_server(("127.0.0.1", free_port()), backlog=64)) as mute:
         opcua = site.ports["the plant's OPC UA server"]
