@@ -124,7 +124,8 @@ class Agent:
         found = self.reader.snapshot()
         if found is not None:
             try:
-                for event in self.engine.resume(found[1]):
+                # What the journal's tail says nothing about was added while the agent was away.
+                for event in self.engine.resume(found[1], self.store.last_time_ns):
                     logger.warning("warming up again: %s", event.data["part"])
             except StoreError as error:
                 logger.warning("%s", error)
@@ -143,6 +144,7 @@ class Agent:
         last.entries = list(batch.entries)
         last.snapshot = (self.engine.sequence, self.engine.snapshot())
         last.documents["status"] = self.view.document(history=False)
+        last.delivered, last.rejected = self.uplink.take_results()
         try:
             await self.store.commit(last)
             batch.committed()
@@ -265,5 +267,7 @@ class Agent:
         self.feeds.want(configuration, ids)
         self.engine, self.configuration = engine, configuration
         self.outgoing.configuration = configuration
+        # What was journaled so far was judged by the old one: no start is to judge it by the new.
+        self._snapshot_ns = 0
         self.intake.command("reload", {"models": sorted(configuration.models)})
         logger.info("configuration read again")

@@ -264,7 +264,7 @@ class Charts:
             scans.restart(time_ns)
 
     def adopt(self, time_ns: int) -> None:
-        """Tags that a snapshot did not know begin to be watched for silence only now."""
+        """Tags that a snapshot did not know begin to be watched for silence at `time_ns`."""
         last = self._tag_state["missing"]["last_ns"]
         if self._started[0]:
             last[last == 0] = time_ns

@@ -219,8 +219,13 @@ class Engine:
         }
         return snapshot.dump(self._lasting(), self._keys(), facts)
 
-    def resume(self, data: bytes) -> list[Event]:
+    def resume(self, data: bytes, watch_from_ns: int = 0) -> list[Event]:
         """Take a snapshot's state; an event per part that starts anew.
+
+        Args:
+            data: the snapshot.
+            watch_from_ns: tags that it does not know were not read before this time (nor before
+                the snapshot's), so their silence until then is nobody's fault.
 
         Raises:
             StoreError: not a snapshot of this engine version; the state is as before.
@@ -235,7 +240,7 @@ class Engine:
         self.judge.from_json(facts["judge"], self.time_ns)
         for part in fresh:
             self.judge.renew_part(part, self.time_ns)
-        self.charts.adopt(self.time_ns)
+        self.charts.adopt(max(self.time_ns, watch_from_ns))
         self.texts = {int(code): text for code, text in facts["texts"].items()}
         for index, model in enumerate(self.spec.models):
             if facts["baselines"].get(model.name) != model.baseline.digest:

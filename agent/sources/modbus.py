@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
@@ -77,6 +78,12 @@ _ANSWERS = [
 ]
 
 
+@lru_cache(maxsize=4096)
+def _question(area: str, start: int, count: int, unit: int) -> ModbusPDU:
+    """Kept from poll to poll; only its transaction number changes, each time it is sent."""
+    return _REQUESTS[area](address=start, count=count, dev_id=unit)
+
+
 class _Wire(asyncio.Protocol):
     """One TCP connection: one question at a time, the next one as soon as the answer is there."""
 
@@ -89,8 +96,8 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._questions: Sequence[ModbusPDU] = ()
         self._done: asyncio.Future[None] | None = None
-        self._limit = asyncio.timeout(None)
-        self._limit_s = 0.0
+        self._limit_s = self._latest_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._buffer = b""
         self._number = 0
         self.answers: list[ModbusPDU] = []
@@ -105,10 +112,21 @@ class _Wire(asyncio.Protocol):
         """
         self.answers, self._questions = [], questions
         self._done, self._limit_s = self._loop.create_future(), limit_s
-        async with asyncio.timeout(None) as self._limit:
+        self._timer = self._loop.call_later(limit_s, self._check_time)
+        try:
             self._send()
             await self._done
+        finally:
+            self._timer.cancel()
         return self.answers
+
+    def _check_time(self) -> None:
+        """One timer for all questions: each answer only moves what it looks at."""
+        remaining_s = self._latest_s - self._loop.time()
+        if remaining_s > 0.0:
+            self._timer = self._loop.call_later(remaining_s, self._check_time)
+        else:
+            self._fail(TimeoutError())
 
     def _send(self) -> None:
         if self._transport is None:
@@ -117,7 +135,7 @@ class _Wire(asyncio.Protocol):
         question = self._questions[len(self.answers)]
         self._number = question.transaction_id = self._number % 0xFFFF + 1
         self._buffer = b""
-        self._limit.reschedule(self._loop.time() + self._limit_s)
+        self._latest_s = self._loop.time() + self._limit_s
         self._transport.write(self._framer.buildFrame(question))
 
     def close(self) -> None:
@@ -198,7 +216,7 @@ class Connection:
             try:
                 wire = await self._connected(timeout_s)
                 questions = [
-                    _REQUESTS[request.area](address=request.start, count=request.count, dev_id=unit)
+                    _question(request.area, request.start, request.count, unit)
                     for request in requests
                 ]
                 answers = await wire.ask(questions, timeout_s)

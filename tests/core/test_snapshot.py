@@ -169,6 +169,21 @@ def test_a_tag_that_is_new_since_the_snapshot_is_not_missing_since_the_epoch():
     }
 
 
+def test_a_tag_that_was_added_while_away_is_not_missing_in_what_was_journaled_before():
+    """The journal's tail can not have it: its silence counts from the tail's end."""
+    full = small.spec()
+    fewer = type(full)(full.tags[:2], full.sources, (), full.summary_ns)
+    engine = Engine(fewer)
+    engine.step(block(normal(20)[:, :2]))
+    again = Engine(type(full)(full.tags, full.sources, (), full.summary_ns))
+    again.resume(engine.snapshot(), START + 60 * SECOND)
+    tail = block(normal(40)[:, :2], start=20, sequence=2)
+    assert again.step(tail).events == ()
+    found = [e for e in again.step(small.tick(70.0, 3)).events if e.kind == "finding"]
+    times = {event.subject: event.time_ns for event in found}
+    assert times["tag/c"] == START + 65 * SECOND
+
+
 def test_conditions_and_timers_resume_in_the_same_order():
     """Many conditions due at one instant come out the same way before and after a snapshot."""
     engine = Engine(small.spec())

@@ -195,12 +195,12 @@ def test_a_switch_needs_no_long_record():
 
 
 def test_few_visits_are_no_evidence():
-    """15 visits are too few to judge, 80 are enough; one state seen rarely says there may be more."""
+    """15 visits are too few to judge, 80 are enough; a state seen once says there may be more."""
     few, fitted = fit(batch(1, 15))
     assert few["category"] == dict(CATEGORY.disabled)
     assert few["range"] == detector("range").disabled
     assert fitted.thresholds == {"category": "off"}
-    assert "too few" in fitted.notes[-1]
+    assert "too few to say" in fitted.notes[-1]
     enough, _ = fit(batch(1, 80))
     assert (enough["category"]["count"], enough["category"]["next"][0]) == (4, 1 << 1)
     rarely, _ = fit(np.concatenate([batch(1, 80), walk((9, 30))]))
