@@ -88,6 +88,7 @@ def build_spec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
                 role=configuration.role(name), physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
+                report_ns=source.publishing if isinstance(source, OpcUaSource) else 0,
             )
         )
     return EngineSpec(tuple(tags), tuple(configuration.sources), models,

@@ -318,9 +318,10 @@ async def run_central(
     once_idle: float | None = None,
     tick: float = 0.5,
     client_id: str | None = None,
+    stop: asyncio.Event | None = None,
     **connection: Any,
 ) -> Central:
-    """Subscribe to every gateway until cancelled, or for `seconds`, or until nothing comes.
+    """Subscribe to every gateway until told to stop, for `seconds`, or until nothing comes.
 
     Args:
         host: of the broker.
@@ -331,6 +332,7 @@ async def run_central(
         once_idle: end when nothing has come for so many seconds.
         tick: seconds.
         client_id: with one of its own the broker keeps messages while central is away.
+        stop: ends it within a tick; what was seen is still returned, as it is not on cancelling.
         connection: further arguments of `MqttLink` (tls, username, password).
 
     Returns:
@@ -362,7 +364,11 @@ async def run_central(
     task = asyncio.create_task(link.run(), name="central-link")
     began = monotonic_ns()
     try:
-        while not _over(began, seconds) and not _over(last[0], once_idle):
+        while not (
+            _over(began, seconds)
+            or _over(last[0], once_idle)
+            or (stop is not None and stop.is_set())
+        ):
             await asyncio.wait({task}, timeout=tick)
             if task.done():
                 task.result()

@@ -33,6 +33,7 @@ _UNIT_OF_WORD = {
     "valve": "%",
 }
 _SCALES_NS = (("d", 86400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9))
+_MOSTLY_MISSING = 0.5
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -76,6 +77,10 @@ def draft(
             notes.append(f"left out: column {name!r} holds no value at all")
         else:
             names.append(name)
+            missing = float(np.mean(~np.isfinite(table.column(name))))
+            if missing > _MOSTLY_MISSING:
+                hint = f"if it is a lab value and no input: --exclude {name}"
+                notes.append(f"column {name!r} is {missing:.0%} missing; {hint}")
     if not names:
         cause = "no numeric column with a value is left"
         raise FieldwardenError("reading data", data, cause, "the first column is time, then tags")
@@ -179,7 +184,7 @@ version = "1"                       # EDIT: the version of the model that was tr
 owner = {{ team = "to be named", contact = "to-be-named@plant.example" }}  # EDIT: who must act
 baseline = {_text(f"baselines/{model}.json")}  # written by: fieldwarden fit
 scan = "{scan}"  # the interval of the data
-inputs = [
+inputs = [  # EDIT: what the model reads; take out its own output and lab values
 {inputs}]
 """
 

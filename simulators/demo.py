@@ -23,6 +23,8 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from agent.central_view import table_of as central_table
 from agent.clock import monotonic_ns
@@ -96,7 +98,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
 
 
 def _console() -> Console:
-    """Lines are never broken; a pipe gets tables of 130 columns."""
+    """A terminal gets tables of its width, a pipe of 130 columns and lines that are not broken."""
     width = None if sys.stdout.isatty() else 130
     return Console(highlight=False, soft_wrap=True, width=width)
 
@@ -121,7 +123,8 @@ def _interrupts() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    # SIGINT too: a shell starts background jobs with it ignored.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
@@ -238,8 +241,15 @@ class Demo:
 
     def _say(self, who: str, text: str, style: str = "") -> None:
         second = (monotonic_ns() - self._began) / 1e9
-        self._console.print(f"{second:6.1f} s  {who:<8}", end="", markup=False)
-        self._console.print(text, style=style or None, markup=False)
+        head = f"{second:6.1f} s  {who:<8}"
+        if not self._console.is_terminal:  # what reads a pipe gets one line an event
+            self._console.print(f"{head}{text}", markup=False)
+            return
+        hanging = Table.grid()
+        hanging.add_column(no_wrap=True)
+        hanging.add_column()
+        hanging.add_row(head, Text(text, style))
+        self._console.print(hanging, soft_wrap=False)
 
     def _read_truth(self) -> None:
         try:
@@ -341,7 +351,7 @@ class Demo:
         central = self._central
         rows = rows_of(self._truth, self._told, central.arrived, self._outages, self._start_ns)
         self._console.print()
-        self._console.print(table_of(rows), soft_wrap=False)
+        self._console.print(table_of(rows, self._console.width), soft_wrap=False)
         self._console.print(central_table(central.document()), soft_wrap=False)
         false = unexpected(self._told, self._truth, self._start_ns)
         for told in false:

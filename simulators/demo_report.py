@@ -12,6 +12,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 GRACE_NS = 5_000_000_000  # a fault may be named so long after its end
 _SHOWN = {"raised", "updated"}
@@ -172,28 +173,30 @@ def _uplink_row(
     return Row(str(fault["title"]), injected, detected, "buffering", reason, complete, "uplink")
 
 
-def table_of(rows: Sequence[Row]) -> Table:
-    """The table that people see."""
-    table = Table(title="What was done, and what was found", box=box.SIMPLE_HEAD)
-    table.add_column("fault", overflow="fold", min_width=14)
+def table_of(rows: Sequence[Row], width: int = 130) -> Table:
+    """The table that people see; below 110 columns the reason stands under its fault."""
+    narrow = width < 110
+    table = Table(
+        title="What was done, and what was found", box=box.SIMPLE_HEAD, leading=int(narrow)
+    )
+    table.add_column("fault" + ("\nand reason" if narrow else ""), ratio=1 if narrow else None)
     table.add_column("injected\nat", justify="right", no_wrap=True)
     table.add_column("detected\nafter", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=1)
-    table.add_column("central", no_wrap=True)
+    if not narrow:
+        table.add_column("reason", ratio=1)
+    table.add_column("reached\ncentral", no_wrap=True)
     for row in rows:
         after = "-" if row.detected_s is None else f"{row.detected_s:.1f} s"
         style = "red" if row.detected_s is None else ""
         central = {True: "yes", False: "no", None: "-"}[row.central]
-        table.add_row(
-            row.title,
-            f"{row.injected_s:.1f} s",
-            after,
-            row.verdict,
-            row.reason,
-            central,
-            style=style,
-        )
+        times = (f"{row.injected_s:.1f} s", after)
+        if narrow:
+            both = Text.assemble((row.title, "bold"), "\n", row.reason)
+            table.add_row(both, *times, row.verdict, central, style=style)
+        else:
+            title, reason = Text(row.title), Text(row.reason)
+            table.add_row(title, *times, row.verdict, reason, central, style=style)
     return table
 
 

@@ -52,7 +52,7 @@ def command(
       fieldwarden central --seconds 10 --json | jq 'select(.stream == "verdict")'
     """
     import asyncio
-    import contextlib
+    import signal
 
     from agent.central_view import show_central
     from agent.config import Upstream
@@ -67,16 +67,22 @@ def command(
         password_file=str(password_file or ""),
         password_env=password_env,
     )
-    work = show_central(
-        host,
-        upstream.port_number,
-        as_json=as_json,
-        seconds=seconds,
-        once_idle=once_idle,
-        client_id=client_id,
-        tls=tls_context(upstream),
-        username=username or None,
-        password=password(upstream),
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(work)
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await show_central(
+            host,
+            upstream.port_number,
+            as_json=as_json,
+            seconds=seconds,
+            once_idle=once_idle,
+            client_id=client_id,
+            stop=stop,
+            tls=tls_context(upstream),
+            username=username or None,
+            password=password(upstream),
+        )
+
+    asyncio.run(until_told())

@@ -104,6 +104,7 @@ def command(
         console.print(model_spec.baseline.provisional_text, style="yellow", markup=False)
     if picture is not None:
         console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
+    click.echo(f"next: fieldwarden check {config}")
 
 
 def _record(facts: object, name: str) -> Path:
@@ -121,22 +122,23 @@ def _record(facts: object, name: str) -> Path:
 
 
 def _table(rows: list[Row], seconds: float) -> RichTable:
-    """One line per fault: worst input first, so that what would be missed is seen."""
+    """The inputs under each fault; what was not always found stands out."""
     from rich import box
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     table = RichTable(box=box.SIMPLE_HEAD)
-    for heading in ("fault", "input"):
-        table.add_column(heading)
-    for heading in ("found", "median delay"):
-        table.add_column(heading, justify="right")
+    table.add_column("fault\n  input", overflow="fold")
+    for heading in ("found", "median\ndelay"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("named")
     last = ""
     for row in rows:
-        text = row.fault.text if row.fault.text != last else ""
+        if row.fault.text != last:
+            table.add_row(Text(row.fault.text, "bold"))
         last = row.fault.text
         delay = "-" if row.delay is None else f"{row.delay * seconds:.3g} s"
         style = "yellow" if row.found < 0.99 else ""
         name = f"{row.name} ({row.cause})" if row.name else "-"
-        table.add_row(text, row.tag, f"{row.found:.0%}", delay, name, style=style)
+        table.add_row(Text(f"  {row.tag}"), f"{row.found:.0%}", delay, name, style=style)
     return table

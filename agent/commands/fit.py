@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> None:
     """Write a model's baseline: what it was trained on, and every threshold.
 
-    The table shows each input's correlation time, how many independent samples the record holds,
-    its detectors with their thresholds, and its share of the promised false alarms.
+    The table shows for each input its correlation time (tau), how many independent samples the
+    record holds (n eff), how much of it the other inputs explain (R2) and its share of the promised
+    false alarms. Below stand the thresholds, in the input's unit; those of level, drift and noise
+    are k (allowance) and h (limit) of a CUSUM chart over means of so many rows, in standard
+    deviations.
 
     \b
     Examples:
@@ -56,6 +59,7 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
         click.echo(json.dumps(_document(report, target, digest), allow_nan=False))
         return
     _print(configuration, report, target, digest)
+    click.echo(f"next: fieldwarden drill {config} --model {name}")
 
 
 def _fit(
@@ -134,21 +138,24 @@ def _print(configuration: Configuration, report: FitReport, target: Path, digest
 def _table(report: FitReport) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     title = f"model {report.baseline.model}, version {report.baseline.model_version}"
-    table = RichTable(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = RichTable(
+        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
+    )
     table.add_column("input", overflow="fold")
     table.add_column("unit", no_wrap=True)
-    for heading in ("tau", "n eff", "R2", "false alarms\na month", "provisional:\nhours more"):
+    for heading in ("tau", "n eff", "R2", "alarms\na month", "provisional"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
-            row.tag,
-            row.unit,
+            Text(row.tag),  # not markup: a name may end in [degC]
+            Text(row.unit),
             f"{row.tau_s:.3g} s",
             f"{row.n_eff:.0f}",
             f"{row.r2:.2f}",
             f"{row.false_alarms_per_month:.2g}",
-            f"{row.needed_s / 3600:.3g}" if row.provisional else "",
+            f"{row.needed_s / 3600:.3g} h more" if row.provisional else "no",
         )
     return table

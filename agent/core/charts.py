@@ -122,7 +122,8 @@ class Charts:
             place = self.rows[row]
             tag = self.spec.tags[place.tag]
             item = self.input_baseline(row)
-            delay = 2 * max(tag.interval_ns, item.interval_ns) if tag.by_exception else 0
+            longest = max(tag.interval_ns, item.interval_ns, tag.report_ns)
+            delay = 2 * longest if tag.by_exception else 0
             params[row] = (place.tag, item.centre, 1.0 / item.scale, item.interval_ns, delay)
 
     def _standard_edges(self) -> Float64:

@@ -15,7 +15,8 @@ class TagSpec:
 
     `interval_ns` is the nominal sampling interval; `max_silence_ns` the longest silence that is
     not yet stale; `by_exception` says that the source reports changes only, so that silence with a
-    live session means "unchanged" and the engine restates the last value at the interval.
+    live session means "unchanged" and the engine restates the last value at the interval, once
+    `report_ns`, the interval at which such a source tells its changes, has surely passed.
     """
 
     index: int
@@ -27,6 +28,7 @@ class TagSpec:
     interval_ns: int = 1_000_000_000
     max_silence_ns: int = 5_000_000_000
     by_exception: bool = False
+    report_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

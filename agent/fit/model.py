@@ -14,7 +14,7 @@ import numpy as np
 from agent.config import Configuration
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.csv_data import Table
-from agent.fit.budget import ModelLoad, Share, divide
+from agent.fit.budget import JOINT_CHARTS, ModelLoad, Share, divide
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.modes import split
 from agent.fit.univariate import ENOUGH_TAU, InputFit, fit_input
@@ -142,7 +142,10 @@ def _fit_mode(
 def shares(configuration: Configuration, interval_ns: int) -> dict[str, Share]:
     """Each model's share of the gateway's budget, with the record's interval for all inputs."""
     loads = [
-        ModelLoad(other, tuple(interval_ns for _ in model.inputs), model.scan)
+        ModelLoad(
+            other, tuple(interval_ns for _ in model.inputs), model.scan,
+            joint_charts=JOINT_CHARTS if len(model.inputs) > 1 else 0,
+        )
         for other, model in configuration.models.items()
     ]
     return divide(configuration.gateway.false_alarms_per_ns, loads)

@@ -30,6 +30,10 @@ def peaks_limit(statistic: Float64, *, arl: float, apart: int) -> float:
     top = float(statistic.max())
     share = max(40.0 / n, min(0.02, 1.0 / (3.0 * apart)))
     threshold = float(np.quantile(statistic, max(0.0, 1.0 - share)))
+    above = statistic[statistic > threshold + 1e-9 * abs(top)]
+    if len(above):
+        # Quantised values tie at the threshold; half way to the next none does.
+        threshold = 0.5 * (threshold + float(above.min()))
     at = np.flatnonzero(statistic > threshold)
     if len(at) < _FEW or share > 0.2:
         return _beyond(top, float(np.median(statistic)), n, arl)

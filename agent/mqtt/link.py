@@ -9,7 +9,8 @@ Invariants:
   again where the session outlives the connection (`clean_start=False`).
 - the loop never waits: name look-up, TCP connect and TLS handshake run in a thread of their own.
 
-Cost, measured on one core: 23 us a message, against 41 us through a bridge from paho's own thread.
+Cost, measured on one core at 2,000 messages a second of QoS 1: 11 us a message received, 8 us where
+they gather; paho's own reading takes 35 to 65 us, and a bridge from its thread more.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 75.0
 _LOOK_S = 0.05
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 
 
 def train(folder: Path) -> None:
@@ -78,7 +80,7 @@ class Site:
             persistence=True,
         )
 
-    # --- processes ------------------------------------------------------------------------------
+    # --- processes -------------------------------------------------------------------------------
 
     def start_plant(self, faults: str = "") -> None:
         """The plant's broker, the plant (its script is held until `begin_faults`), the sensor."""
@@ -124,7 +126,7 @@ class Site:
             stack.callback(self.uplink_broker.stop)
             stack.callback(self.children.stop_all)
 
-    # --- waiting --------------------------------------------------------------------------------
+    # --- waiting ---------------------------------------------------------------------------------
 
     def wait(self, what: str, ready: Callable[[], T], timeout_s: float = PATIENCE_S) -> T:
         """The first true answer of `ready`; fails when a process ends or the time is over."""
@@ -142,7 +144,7 @@ class Site:
                  for line in self.children.tail(name).splitlines()]  # fmt: skip
         return "\n".join(textwrap.shorten(line, 300) for line in lines)
 
-    # --- what the agent stored --------------------------------------------------------------------
+    # --- what the agent stored -------------------------------------------------------------------
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
@@ -160,13 +162,18 @@ class Site:
         except StoreError:  # the agent is still making it
             return []
 
-    def document(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, Any]:
         """The status document as the agent stored it last; empty before the first."""
         try:
             with self.reader() as reader:
                 return reader.document("status") or {}
         except StoreError:
             return {}
+
+    def pending(self) -> int:
+        """Messages that wait for central."""
+        with self.reader() as reader:
+            return int(reader.outbox()["pending"])
 
     def verdict(self) -> str:
         """The model's verdict by the last event that told of one."""
@@ -186,8 +193,23 @@ class Site:
             None,
         )
 
+    # --- what the running agent says -------------------------------------------------------------
+
+    def live(self) -> dict[str, Any]:
+        """The status document from its API; empty while it does not answer."""
+        url = f"http://127.0.0.1:{self.ports['the status page']}/api/v1/status"
+        try:
+            with _OPENER.open(url, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            return {}
+
+    def model(self) -> dict[str, Any]:
+        """The one model in it."""
+        return next(iter(self.live().get("models", ())), {})
+
     def source_states(self) -> dict[str, str]:
-        return {one["name"]: one["state"] for one in self.document().get("sources", ())}
+        return {one["name"]: one["state"] for one in self.live().get("sources", ())}
 
     def status(self) -> dict[str, Any]:
         """What `fieldwarden status --json` prints, as people run it."""
@@ -202,10 +224,35 @@ class Site:
 
     def received(self) -> list[dict[str, Any]]:
         """The messages that `fieldwarden central --json` printed."""
-        return _documents(self.children.log_path("central"))
+        return [one for one in _documents(self.children.log_path("central")) if "stream" in one]
+
+    def wait_for_goodbye(self) -> None:
+        """The agent's last words arrive after everything that it sent before them."""
+
+        def said() -> bool:
+            last = next(reversed(self.received()), {"stream": ""})
+            return last["stream"] == "state" and last["data"]["reason"] == "stopped"
+
+        self.wait("goodbye at central", said)
+
+    def stop_central(self) -> dict[str, Any]:
+        """End it; what it prints at last: all that it knows."""
+        assert self.children.stop("central") == 0
+        return _documents(self.children.log_path("central"))[-1]["central"]
 
     def truth(self) -> list[dict[str, Any]]:
         return _documents(self.place.truth)
+
+    def under_way(self) -> list[str]:
+        """Subjects, as events name them, of the faults that began and did not end yet."""
+        begun: dict[str, str] = {}
+        for record in self.truth():
+            if record["phase"] == "start":
+                place = "tag" if record["tag"] else "source"
+                begun[record["subject"]] = f"{place}/{record['subject']}"
+            else:
+                del begun[record["subject"]]
+        return list(begun.values())
 
     # --- the agent's configuration ---------------------------------------------------------------
 

@@ -31,14 +31,10 @@ def faulty(site):
         site.wait("trust in the model", lambda: site.verdict() == "trusted")
         site.begin_faults()
         site.wait("stuck sensor", lambda: site.condition(SUBJECT, "raised", kind="stuck"))
-        site.wait("untrusted model", lambda: model(site).get("verdict") == "untrusted")
+        site.wait("untrusted model", lambda: site.model().get("verdict") == "untrusted")
         return site
 
     return run
-
-
-def model(site):
-    return next(iter(site.document().get("models", ())), {})
 
 
 def place(event) -> tuple[int, int]:
@@ -54,8 +50,8 @@ def conditions_after(site, last: tuple[int, int]) -> list[tuple[str, str]]:
 
 
 def wait_for_scans(site, more: int) -> None:
-    wanted = model(site)["scans"] + more
-    site.wait(f"{more} more scans", lambda: model(site)["scans"] >= wanted)
+    wanted = site.model()["scans"] + more
+    site.wait(f"{more} more scans", lambda: site.model().get("scans", 0) >= wanted)
 
 
 @pytest.mark.slow
@@ -65,8 +61,8 @@ def test_a_reload_adds_a_tag_and_keeps_all_state(site, faulty):
     whole = site.config.read_text(encoding="utf-8")
     site.change_config(r'\[tags\."ambient\.humidity"\].*?\n\n', "")
     faulty()
-    (condition,) = site.document()["conditions"]
-    scans, last = model(site)["scans"], place(site.events()[-1])
+    (condition,) = site.live()["conditions"]
+    scans, last = site.model()["scans"], place(site.events()[-1])
 
     site.config.write_text("[gateway\n", encoding="utf-8")
     site.signal_agent(signal.SIGHUP)
@@ -76,25 +72,25 @@ def test_a_reload_adds_a_tag_and_keeps_all_state(site, faulty):
     site.wait("a value of the new tag", lambda: value_of(site, "ambient.humidity") is not None)
     wait_for_scans(site, 30)
 
-    assert [(one["id"], one["text"]) for one in site.document()["conditions"]] == [
+    assert [(one["id"], one["text"]) for one in site.live()["conditions"]] == [
         (condition["id"], condition["text"])
     ]
     assert conditions_after(site, last) == []
     assert [one for one in site.events("verdict") if place(one) > last] == []
-    assert model(site)["scans"] > scans
+    assert site.model()["scans"] > scans
     assert "warming up" not in site.children.log_path("agent").read_text(encoding="utf-8")
     with site.reader() as reader:
         assert reader.boot == 1
 
     site.kill_agent()
     site.start_agent()
-    site.wait("second boot", lambda: site.document().get("boot") == 2)
-    site.wait("the same verdict", lambda: model(site)["verdict"] == "untrusted")
+    site.wait("second boot", lambda: site.live().get("boot") == 2)
+    site.wait("the same verdict", lambda: site.model().get("verdict") == "untrusted")
     assert conditions_after(site, last) == []
 
 
 def value_of(site, tag: str):
-    return next((one["value"] for one in site.document()["tags"] if one["name"] == tag), None)
+    return next((one["value"] for one in site.live().get("tags", ()) if one["name"] == tag), None)
 
 
 @pytest.mark.slow
@@ -104,24 +100,24 @@ def test_a_restart_goes_on_where_it_stopped(site, faulty):
     site.uplink_broker.start()
     site.start_central()
     faulty()
-    (condition,) = site.document()["conditions"]
+    (condition,) = site.live()["conditions"]
     assert site.stop_agent(5) == 0
     events = site.events()
     last = place(events[-1])
     with site.reader() as reader:
         assert reader.snapshot()[0] == reader.counters()["last_sequence"]
         assert reader.document("status")["conditions"][0]["id"] == condition["id"]
-    site.wait("goodbye at central", lambda: site.received()[-1]["stream"] == "state")
+    site.wait_for_goodbye()
 
     time.sleep(AWAY_S)
     site.start_agent()
-    site.wait("second boot", lambda: site.document().get("boot") == 2)
-    site.wait("the same verdict", lambda: model(site)["verdict"] == "untrusted")
+    site.wait("second boot", lambda: site.live().get("boot") == 2)
+    site.wait("the same verdict", lambda: site.model().get("verdict") == "untrusted")
     wait_for_scans(site, 50)
 
     assert site.events()[: len(events)] == events
     assert conditions_after(site, last) == []
-    assert [one["id"] for one in site.document()["conditions"]] == [condition["id"]]
+    assert [one["id"] for one in site.live()["conditions"]] == [condition["id"]]
     told = [one["data"]["verdict"] for one in site.events("verdict") if place(one) > last]
     assert told == ["unassessable", "untrusted"]  # assessed anew, found to be the same
     assert re.findall("warming up", site.children.log_path("agent").read_text("utf-8")) == []
