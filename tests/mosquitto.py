@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from simulators.children import end_with_parent
+
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
@@ -49,7 +51,11 @@ class Mosquitto:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "-v", "-c", str(self._config)], stdout=log, stderr=log
+                [PROGRAM, "-v", "-c", str(self._config)],
+                stdout=log,
+                stderr=log,
+                # also when the tests themselves are killed; only libc between fork and exec
+                preexec_fn=end_with_parent,  # noqa: PLW1509
             )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
