@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.core.kernels.arrange import arrange
 from agent.core.spec import TagSpec
 from agent.types import Block, Float64, Int64, Quality, UInt16
 
@@ -43,19 +44,20 @@ class TagMajor:
 
     def arrange(self, block: Block) -> Series:
         """The block's samples tag by tag; samples of unknown tags are left out."""
-        known = (block.tag >= 0) & (block.tag < len(self._row_of))
-        rows = np.where(known, self._row_of[np.where(known, block.tag, 0)], -1)
-        order = np.argsort(rows, kind="stable")
-        order = order[np.searchsorted(rows[order], 0) :]
-        row = rows[order]
-        value = block.value[order]
-        quality = block.quality[order].copy()
-        finite = np.isfinite(value)
-        quality[~finite] |= np.uint16(Quality.NOT_A_NUMBER)
-        outside = finite & ((value < self._low[row]) | (value > self._high[row]))
-        quality[outside] |= np.uint16(Quality.OUT_OF_PHYSICAL)
-        starts = np.searchsorted(row, np.arange(self._rows + 1)).astype(np.int64)
-        return Series(starts, block.arrival_ns[order], block.source_ns[order], value, quality)
+        n = len(block)
+        starts = np.zeros(self._rows + 2, np.int64)
+        arrival, source = np.empty(n, np.int64), np.empty(n, np.int64)
+        value, quality = np.empty(n), np.empty(n, np.uint16)
+        kept = arrange(
+            self._row_of, self._low, self._high,
+            np.ascontiguousarray(block.tag, np.int32),
+            np.ascontiguousarray(block.arrival_ns, np.int64),
+            np.ascontiguousarray(block.source_ns, np.int64),
+            np.ascontiguousarray(block.value, np.float64),
+            np.ascontiguousarray(block.quality, np.uint16),
+            starts, arrival, source, value, quality,
+        )  # fmt: skip
+        return Series(starts[:-1], arrival[:kept], source[:kept], value[:kept], quality[:kept])
 
 
 def empty_series(rows: int) -> Series:

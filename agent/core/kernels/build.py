@@ -25,6 +25,7 @@ from agent.core.kernels import (
     DETECTORS,
     TAG_DETECTORS,
     admission,
+    arrange,
     joint,
     scan,
     tally,
@@ -56,6 +57,8 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     for detector in (*DETECTORS, *TAG_DETECTORS):
         add(detector.fold, _I8, _a(detector.params), _a(detector.state), _LONG, _I8, _LONG, _LONG,
             _REAL, _SHORT, _OUT)
+    add(arrange.arrange, _I8, _LONG, _REAL, _REAL, _a(types.int32), _LONG, _LONG, _REAL, _SHORT,
+        _LONG, _LONG, _LONG, _REAL, _SHORT)
     params, state = _a(admission.PARAMS), _a(admission.STATE)
     add(admission.capacity, _I8, params, state, _LONG, _LONG, _I8)
     add(admission.admit, _I8, params, state, _LONG, _I8, _LONG, _LONG, _REAL, _SHORT,

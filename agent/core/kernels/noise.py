@@ -7,7 +7,7 @@ Per block of `block` differences, each clipped to +-`clip` so that a few spikes 
 goes through the recursion of `cusum`: noisier is up; quieter (damped, filtered, smoothed) is down.
 No difference is taken across a gap. The fourth root makes the block statistic nearly normal (Wilson
 and Hilferty 1931 take the third of a chi-square); differences do not see slow moves. Cost about
-1.6 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive
+1.4 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive
 difference).
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel
 from agent.core.kernels.cusum import advance
+from agent.core.kernels.gaps import RUN, unbroken
 
 NAME = "noise"
 PARAMS = np.dtype(
@@ -77,15 +78,30 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last_ns = state[row]["last_ns"]
         if state[row]["seen"] == 0:
             last_ns = source[start] - gap - 1  # the first sample has nothing to differ from
-        for j in range(start, stop):
-            step = min(max(value[j] - last, -clip), clip)
-            apart = source[j] - last_ns > gap
-            last = value[j]
-            last_ns = source[j]
-            if apart:
-                continue
-            total += step * step
-            count += 1
+        j = start
+        checked = start
+        whole = False
+        while j < stop:
+            if j == checked:
+                checked = start + 1 if j == start else min(j + RUN, stop)
+                whole = j > start and unbroken(source, j, checked, gap)
+            if whole:
+                end = min(j + block - count, checked)
+                part = value[j - 1 : end]
+                for i in range(end - j):
+                    step = min(max(part[i + 1] - part[i], -clip), clip)
+                    total += step * step
+                count += end - j
+                j = end
+            else:
+                before_ns = source[j - 1] if j > start else last_ns
+                before_value = value[j - 1] if j > start else last
+                j += 1
+                if source[j - 1] - before_ns > gap:
+                    continue
+                step = min(max(value[j - 1] - before_value, -clip), clip)
+                total += step * step
+                count += 1
             if count < block:
                 continue
             x = (np.sqrt(np.sqrt(total / np.float64(block))) - centre) * inverse_sd
@@ -96,7 +112,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             if active != before:
                 out[written]["row"] = row
                 out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
+                out[written]["time_ns"] = arrival[j - 1]
                 out[written]["score"] = score
                 written += 1
         state[row]["active"] = active
@@ -105,7 +121,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         state[row]["up"] = up
         state[row]["down"] = down
         state[row]["seen"] = 1
-        state[row]["last"] = last
-        state[row]["last_ns"] = last_ns
+        state[row]["last"] = value[stop - 1]
+        state[row]["last_ns"] = source[stop - 1]
         state[row]["score"] = score
     return written

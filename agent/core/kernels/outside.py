@@ -37,8 +37,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         active = state[row]["active"]
         total = state[row]["sum"]
         outside = 0
-        for j in range(start, stop):
-            outside += value[j] < low or value[j] > high
+        part = value[start:stop]
+        for i in range(stop - start):
+            outside += (part[i] < low) | (part[i] > high)
         if start == stop or (outside == 0 and total == 0 and active == 0):
             continue  # nothing was outside, as nearly always: the state stays as it is
         for j in range(start, stop):

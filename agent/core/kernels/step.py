@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.gaps import RUN, unbroken
 
 NAME = "step"
 PARAMS = np.dtype(
@@ -45,7 +46,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
     written = 0
     for row in range(len(starts) - 1):
         block = params[row]["block"]
-        if starts[row] == starts[row + 1] or block > _LONGEST:
+        start = starts[row]
+        stop = starts[row + 1]
+        if start == stop or block > _LONGEST:
             continue
         limit = params[row]["limit"]
         hold = params[row]["hold"]
@@ -59,14 +62,28 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last = state[row]["last"]
         before = state[row]["before"]
         last_ns = state[row]["last_ns"]
-        for j in range(starts[row], starts[row + 1]):
-            if source[j] - last_ns > gap:
-                known = 0
-                count = 0
-                total = 0.0
-            last_ns = source[j]
-            total += value[j]
-            count += 1
+        j = start
+        checked = start
+        whole = False
+        while j < stop:
+            if j == checked:
+                checked = start + 1 if j == start else min(j + RUN, stop)
+                whole = j > start and unbroken(source, j, checked, gap)
+            if whole:
+                end = min(j + block - count, checked)
+                part = value[j:end]
+                for i in range(end - j):
+                    total += part[i]
+                count += end - j
+                j = end
+            else:
+                if source[j] - (source[j - 1] if j > start else last_ns) > gap:
+                    known = 0
+                    count = 0
+                    total = 0.0
+                total += value[j]
+                count += 1
+                j += 1
             if count < block:
                 continue
             mean = total / np.float64(block)
@@ -81,7 +98,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 active = 1 - active
                 out[written]["row"] = row
                 out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
+                out[written]["time_ns"] = arrival[j - 1]
                 out[written]["score"] = score
                 written += 1
         state[row]["score"] = score
@@ -92,5 +109,5 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         state[row]["sum"] = total
         state[row]["last"] = last
         state[row]["before"] = before
-        state[row]["last_ns"] = last_ns
+        state[row]["last_ns"] = source[stop - 1]
     return written

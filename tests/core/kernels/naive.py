@@ -1,0 +1,171 @@
+"""Detectors as their docstrings define them: one sample at a time, no fast path, Python numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+Params = dict[str, Any]
+
+
+@dataclass
+class Naive:
+    """One chart; `state` has the fields of the kernel's STATE."""
+
+    params: Params
+    state: dict[str, float] = field(default_factory=dict)
+    raised: int = 0
+    started: bool = False
+
+    def take(self, value: float, source: int) -> float | None:
+        """One sample; the score at which the flag was raised or cleared, if it was."""
+        was = self.raised
+        after_gap = not self.started or source - int(self.state["last_ns"]) > self.params["gap_ns"]
+        score = self.judge(value, after_gap)
+        self.state.update(score=score, active=self.raised, last_ns=source)
+        self.started = True
+        return score if self.raised != was else None
+
+    def judge(self, value: float, after_gap: bool) -> float:
+        raise NotImplementedError
+
+    def latch(self, hit: bool) -> None:
+        """Raised by a hit, cleared after `hold` in a row without one."""
+        quiet = 0 if hit or not self.raised else int(self.state.get("quiet", 0)) + 1
+        if hit:
+            self.raised = 1
+        elif quiet >= self.params["hold"]:
+            self.raised = 0
+        if hit or quiet:
+            self.state["quiet"] = quiet
+
+
+class Range(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        score = abs(value - self.params["middle"]) / self.params["half"]
+        self.latch(abs(value - self.params["middle"]) >= self.params["half"])
+        return score
+
+
+class Stuck(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        s, p = self.state, self.params
+        if self.started and abs(value - s["first"]) <= p["tolerance"]:
+            s["run"] += 1
+        else:
+            s.update(run=1, first=value)
+        hit = s["run"] >= p["limit"]
+        s["quiet"] = 0 if hit else s.get("quiet", 0) + 1  # counted without a flag too
+        if hit:
+            self.raised = 1
+        elif s["quiet"] >= p["hold"]:
+            self.raised = 0
+        return s["run"] / p["limit"]
+
+
+class Spike(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        s = self.state
+        seen = 0 if after_gap else int(s["seen"])
+        last, before = s.get("last", 0.0), s.get("before", 0.0)
+        size = abs(last - (value + before) * 0.5) if seen == 2 else 0.0
+        s.update(seen=min(seen + 1, 2), last=value, before=last)
+        self.latch(size >= self.params["limit"])
+        return size / self.params["limit"]
+
+
+class Rate(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        size = 0.0 if after_gap else abs(value - self.state["last"])
+        self.state.update(last=value, seen=1)
+        self.latch(size >= self.params["limit"])
+        return size / self.params["limit"]
+
+
+class Step(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        s, p = self.state, self.params
+        if after_gap:
+            s.update(known=0, count=0, sum=0.0)
+        s["sum"] += value
+        s["count"] += 1
+        if s["count"] < p["block"]:
+            return s.get("score", 0.0)
+        mean = s["sum"] / p["block"]
+        last, before = s.get("last", 0.0), s.get("before", 0.0)
+        score = abs(mean - before) / p["limit"] if s["known"] == 2 else 0.0
+        s.update(sum=0.0, count=0, known=min(s["known"] + 1, 2), last=mean, before=last)
+        quiet = 0 if score >= 1.0 else s.get("quiet", 0) + 1
+        s["quiet"] = quiet
+        self.raised = 1 if score >= 1.0 else int(self.raised and quiet < p["hold"])
+        return score
+
+
+class Cusum(Naive):
+    """A block of terms, then Page's recursion."""
+
+    def block(self, term: float | None) -> float:
+        s, p = self.state, self.params
+        if term is not None:
+            s["sum"] = s.get("sum", 0.0) + term
+            s["count"] = s.get("count", 0) + 1
+        if s.get("count", 0) < p["block"]:
+            return s.get("score", 0.0)
+        x = (self.statistic(s["sum"] / p["block"]) - p["centre"]) * p["inverse_sd"]
+        s.update(sum=0.0, count=0)
+        return self.back(x) if self.raised else self.watch(x)
+
+    def statistic(self, mean: float) -> float:
+        return mean
+
+    def watch(self, x: float) -> float:
+        s, p = self.state, self.params
+        up = max(0.0, s.get("up", 0.0) + x - p["k"])
+        down = max(0.0, s.get("down", 0.0) - x - p["k"])
+        above, below = up / p["h_up"], down / p["h_down"]
+        score = max(above, below)
+        self.raised = int(score >= 1.0)
+        if self.raised:
+            up, down = 0.0, max(p["k"], x / 2) if above >= below else -max(p["k"], -x / 2)
+        s.update(up=up, down=down)
+        return score
+
+    def back(self, x: float) -> float:
+        s, reference = self.state, self.state["down"]
+        up = max(0.0, s["up"] + reference - x if reference > 0 else s["up"] - reference + x)
+        self.raised = int(up < 4.0)
+        s.update(up=up if self.raised else 0.0, down=reference if self.raised else 0.0)
+        return 2.0 - up / 4.0 if self.raised else 0.0
+
+
+class Noise(Cusum):
+    def judge(self, value: float, after_gap: bool) -> float:
+        clip, last = self.params["clip"], self.state.get("last", 0.0)
+        self.state.update(last=value, seen=1)
+        if after_gap:
+            return self.state.get("score", 0.0)
+        step = max(-clip, min(clip, value - last))
+        return self.block(step * step)
+
+    def statistic(self, mean: float) -> float:
+        return math.sqrt(math.sqrt(mean))
+
+
+class Outside(Naive):
+    def judge(self, value: float, after_gap: bool) -> float:
+        s, p = self.state, self.params
+        inside = p["low"] <= value <= p["high"]
+        total = max(0, s.get("sum", 0) - 1) if inside else min(p["limit"], s.get("sum", 0) + 1)
+        s["sum"] = total
+        if self.raised:
+            self.raised = int(2 * total >= p["limit"])
+        else:
+            self.raised = int(total >= p["limit"])
+        return total / p["limit"]
+
+
+NAIVE: dict[str, type[Naive]] = {
+    "range": Range, "stuck": Stuck, "spike": Spike, "rate": Rate,
+    "noise": Noise, "step": Step, "outside": Outside,
+}  # fmt: skip
