@@ -17,7 +17,7 @@ CHAINS = 1000
 STEPS = 1500
 RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
 _OVERSHOOT = 1.166  # of a normal random walk over a level
-_CORRELATED = 1.4  # more of it, per share of variance between blocks (measured on AR(1))
+_CORRELATED = 1.65  # more of it where neighbouring blocks go along (measured on AR(1))
 _SCATTER = 0.12  # relative, of thresholds from one record (measured on AR(1))
 _MOST_OPEN = 2.0  # beyond it the factor would leave no chart: 3.2 times ln ARL
 _LAGS = 4  # blocks over which neighbours are still correlated
@@ -81,7 +81,7 @@ def thresholds(
     often is; above it as far as the bootstrap exceeds that by more than its own scatter. `share` is
     the variance of one block over the long-run one: neighbours that go along make a sum overshoot.
     """
-    normal = _siegmund(k, log_arl, _OVERSHOOT + _CORRELATED * (1.0 - min(share, 1.0)))
+    normal = _siegmund(k, log_arl, _OVERSHOOT + _CORRELATED * (_together(share) - 1.0))
     up, down = (_threshold(side, k, log_arl) / normal for side in (series, -series))
     return normal * _evident(up), normal * _evident(down)
 
@@ -92,6 +92,11 @@ def _siegmund(k: float, log_arl: float, overshoot: float) -> float:
     for _ in range(20):
         reach = log_arl + np.log(2.0 * k * k + (1.0 + max(reach, 0.0)) * np.exp(-log_arl))
     return max(float(reach / (2.0 * k)) - overshoot, 1.0)
+
+
+def _together(share: float) -> float:
+    """Long-run deviation over a block's own; 1 where blocks are independent."""
+    return float(min(max(share, 0.05), 1.0) ** -0.5)
 
 
 def _evident(ratio: float) -> float:

@@ -143,9 +143,9 @@ def _resolution(raw: Float64) -> float:
 def dynamics(z: Float64) -> Dynamics:
     """Decorrelation block and long-run variance of a series float64[n] (any mean and scale).
 
-    Slow components are admitted one by one, from fast to slow, until the variances of block means
-    are explained within their sampling error, so that noise in the few longest blocks is not taken
-    for movement.
+    Slow components are admitted one by one, from fast to slow, until the means of still longer
+    blocks vary no more than explained, within sampling error; so noise in the few longest blocks is
+    not taken for movement, nor is what the mixture can not explain of the quick ones.
     """
     n = len(z)
     variance = float(np.var(z))
@@ -164,10 +164,11 @@ def dynamics(z: Float64) -> Dynamics:
         parts = weights * [_long_run(t) for t in times[:slowest]]
         if enough:  # one more than agrees: the first that agrees is on the fast side
             break
-        known = n / np.maximum(lengths, float(parts.sum()))
-        ratio = observed / (model[:, :slowest] @ weights)
-        low, high = (chi2.ppf(p, known) / known for p in (_AGREES, 1.0 - _AGREES))
-        enough = bool(np.all((ratio <= high + 0.01) & (ratio >= low - 0.01)))
+        # Only blocks longer than what is admitted tell of something slower.
+        longer = lengths >= times[slowest - 1]
+        known = n / np.maximum(lengths[longer], float(parts.sum()))
+        ratio = observed[longer] / (model[longer, :slowest] @ weights)
+        enough = bool(np.all(ratio <= chi2.ppf(1.0 - _AGREES, known) / known + 0.01))
     return _summed(times[: len(weights)], weights, parts, n)
 
 

@@ -18,6 +18,7 @@ BLOCKS = (4, 8, 16, 32)
 HOLD = 30  # samples without a step after which the flag clears
 OUTSIDE_TAU = 12.0
 SOON = 300  # samples outside after which a short record is said to have been left
+EDGE = 0.005  # share of the record beyond each end of what counts as its range
 _FEWEST = 20  # independent comparisons that a limit needs
 
 
@@ -62,14 +63,15 @@ def _comparisons(z: Float64, joined: NDArray[np.bool_], block: int) -> Float64:
 def fit_outside(record: Record, tau: float, *, provisional: bool) -> dict[str, float]:
     """Parameters of `outside`: for how long most samples must lie beyond the record's range.
 
-    An excursion of a stationary input over a record of 500 tau is rare and short beside tau, so 12
-    tau of it do not happen. A provisional record's range is no limit of the process; there it is
-    said soon, as a fact for people, whatever it may mean.
+    Its range is what all but `EDGE` of it lie within, on each side: one wild moment of the record
+    is no range. An excursion of a stationary input beyond that is rare, and short beside tau (above
+    2.6 sd an AR(1) process is drawn back within about 0.6 tau: Ricciardi & Sato 1988), so 12 tau of
+    it do not happen. A provisional record's range is no limit of the process; there it is said
+    soon, as a fact for people, whatever it may mean.
     """
     limit = ceil(OUTSIDE_TAU * tau)
     if provisional:
         limit = min(limit, SOON)
     step = record.resolution / record.scale
-    low = (record.low - record.centre) / record.scale - step
-    high = (record.high - record.centre) / record.scale + step
-    return {"low": low, "high": high, "limit": max(limit, HOLD)}
+    low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE])
+    return {"low": low - step, "high": high + step, "limit": max(limit, HOLD)}

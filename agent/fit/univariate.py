@@ -8,7 +8,7 @@ gateway's budget allows. Limits judged at every sample come from `tails`, charts
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, exp
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,20 @@ BINS = 16
 GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
-LEVEL_SHIFT = 0.95  # sd; the shift that the level chart is tuned to
-LEVEL_BLOCK = 2.5  # of the quick time of the dynamics: 2 tau of AR(1)
+LEVEL_SHIFT = 0.85  # sd; the shift that the level chart is tuned to
+LARGE_SHIFT = 2.4  # sd; the shift that its part for large ones is tuned to
+LARGE_SHARE = 0.2  # of the chart's false alarms, for that part
+LEVEL_BLOCK = 1.4  # of the quick time of the dynamics: 1.1 tau of AR(1)
 DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 10.0
-NOISE_K = 1.0
+UNSEEN_NS = 3_600_000_000_000  # many tags move with a correlation time of an hour and more
+UNSEEN_SD = 1.0  # sd; how far, where the record is too short to show it
+NOISE_RATIO = 1.8  # of the noise; what the chart is tuned to: half of it is nobody's concern
+_LEAST_K = 0.5
 _MIN_BLOCK = 8
-_MIN_NOISE_BLOCK = 32
+NOISE_BLOCK = 32  # differences; slow swings of the noise's size are in the bootstrap
+_MIN_NOISE_BLOCK = 8
+_FEWEST_NOISE_BLOCKS = 64
 _FEWEST_BLOCKS = 16
 
 
@@ -107,8 +114,9 @@ def fit_input(
         fitted["range"] = _range(record, moves, arl)
         fitted["stuck"] = _stuck(record, arl)
         fitted |= _neighbours(record, interval_ns, arl)
-        fitted["level"] = _level(record, moves, LEVEL_BLOCK, LEVEL_SHIFT, arl, rng)
-        fitted["drift"] = _level(record, moves, DRIFT_BLOCK, DRIFT_SHIFT, arl, rng)
+        unseen = UNSEEN_SD * exp(-n * interval_ns / UNSEEN_NS)
+        fitted["level"] = _level(record, moves, unseen, arl, rng)
+        fitted["drift"] = _drift(record, moves, unseen, arl, rng)
         fitted["noise"] = _noise(differences, interval_ns, arl, rng)
         fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
         fitted["outside"] = fit_outside(record, moves.tau, provisional=short)
@@ -210,19 +218,45 @@ def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[
 
 
 def _level(
-    record: Record, moves: Dynamics, length: float, shift: float, arl: float,
-    rng: np.random.Generator,
-) -> dict[str, float]:  # fmt: skip
+    record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
+) -> dict[str, float]:
+    """Both parts of the level chart; their false alarms add up to the chart's share."""
+    means, deviation, known, block = _block_means(record, moves, LEVEL_BLOCK)
+    chart = _Chart(means, deviation, known, block, rng)
+    small = chart.limits((LEVEL_SHIFT / 2 + unseen) / deviation, arl / (1.0 - LARGE_SHARE))
+    large = chart.limits((LARGE_SHIFT / 2 + unseen) / deviation, arl / LARGE_SHARE)
+    return chart.scaling() | small | {
+        "k_large": large["k"], "h_large_up": large["h_up"], "h_large_down": large["h_down"],
+        "centre": 0.0, "clip": _level_clip(record),
+    }  # fmt: skip
+
+
+def _drift(
+    record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
+) -> dict[str, float]:
+    means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
+    chart = _Chart(means, deviation, known, block, rng)
+    off = next(dict(d.disabled) for d in DETECTORS if d.name == "drift")
+    limits = chart.limits((DRIFT_SHIFT / 2 + unseen) / deviation, arl)
+    return off | chart.scaling() | limits | {"clip": _level_clip(record)}
+
+
+def _level_clip(record: Record) -> float:
+    """A few wild samples are no level."""
+    return float(np.abs(record.z).max()) + 1.0
+
+
+def _block_means(
+    record: Record, moves: Dynamics, length: float
+) -> tuple[Float64, float, tuple[float, float], int]:
+    """Means at every offset, about 0; their long-run deviation; what it is known from; block."""
     n = len(record.z)
     block = max(_MIN_BLOCK, ceil(moves.quick * length))
     block = max(1, min(block, n // _FEWEST_BLOCKS))
-    clip = float(np.abs(record.z).max()) + 1.0
     sums = np.concatenate([[0.0], np.cumsum(record.z)])
     means = (sums[block:] - sums[:-block]) / block
-    deviation = np.sqrt(moves.long_run / block)
-    known = (n / block, moves.freedom)
-    fitted = _chart(means - means.mean(), deviation, known, block, shift / 2 / deviation, arl, rng)
-    return fitted | {"centre": 0.0, "clip": clip}
+    deviation = float(np.sqrt(moves.long_run / block))
+    return means - means.mean(), deviation, (n / block, moves.freedom), block
 
 
 def _noise(
@@ -230,41 +264,52 @@ def _noise(
 ) -> dict[str, float]:
     off = next(dict(d.disabled) for d in DETECTORS if d.name == "noise")
     n = len(differences)
-    if n < 4 * _MIN_NOISE_BLOCK or np.mean(differences != 0.0) < 0.05:
+    if n < 16 * _MIN_NOISE_BLOCK or np.mean(differences != 0.0) < 0.05:
         return off
     size = np.abs(differences)
     clip = max(float(np.quantile(size, 0.999)), 4 * float(np.sqrt(np.mean(size**2))))
-    square = np.minimum(size, clip) ** 2
-    block = max(_MIN_NOISE_BLOCK, ceil(dynamics(square).block))
-    block = max(1, min(block, n // _FEWEST_BLOCKS))
-    sums = np.concatenate([[0.0], np.cumsum(square)])
-    roots = np.maximum((sums[block:] - sums[:-block]) / block, 0.0) ** 0.25
+    steps = np.clip(differences, -clip, clip)
+    block = min(NOISE_BLOCK, max(_MIN_NOISE_BLOCK, n // _FEWEST_NOISE_BLOCKS))
+    squares, moved = (
+        (sums[block:] - sums[:-block]) / block
+        for sums in (np.concatenate([[0.0], np.cumsum(part)]) for part in (steps**2, steps))
+    )
+    roots = np.maximum(squares - moved**2, 0.0) ** 0.25
     centre = float(roots.mean())
     apart = roots - centre
     spread = float(np.mean(apart**2))
     deviation = np.sqrt(spread + 2 * sum(bootstrap.lags(apart, block)))
     known = (n / block, n / block)
-    fitted = _chart(apart, deviation, known, block, NOISE_K, arl, rng)
+    chart = _Chart(apart, deviation, known, block, rng)
+    k = max(0.5 * (NOISE_RATIO**0.5 - 1.0) * centre / deviation, _LEAST_K)
+    fitted = chart.scaling() | chart.limits(k, arl)
     return fitted | {"centre": centre, "clip": clip, "gap_ns": int(GAP * interval_ns)}
 
 
-def _chart(
-    apart: Float64, deviation: float, known: tuple[float, float], block: int, k: float,
-    arl: float, rng: np.random.Generator,
-) -> dict[str, float]:  # fmt: skip
-    """Parameters of a CUSUM on block statistics; `apart` float64[offsets], from their centre.
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    """A CUSUM on block statistics `apart` float64[offsets], from their centre.
 
     `known`: blocks that the centre, and degrees of freedom that the deviation was estimated from.
     """
-    log_arl = float(np.log(max(2 * arl / block, 2.0)))
-    share = float(np.mean(apart**2)) / deviation**2
-    wider, factor = bootstrap.allowance(log_arl, k, *known)
-    series = bootstrap.resample(apart, block, rng)
-    h_up, h_down = bootstrap.thresholds(series, k, log_arl * factor, share)
-    return {
-        "block": block, "inverse_sd": 1.0 / deviation, "k": k + wider, "h_up": h_up,
-        "h_down": h_down,
-    }  # fmt: skip
+
+    apart: Float64
+    deviation: float
+    known: tuple[float, float]
+    block: int
+    rng: np.random.Generator
+
+    def scaling(self) -> dict[str, float]:
+        return {"block": self.block, "inverse_sd": 1.0 / self.deviation}
+
+    def limits(self, k: float, arl: float) -> dict[str, float]:
+        """Reference value and thresholds at which it alarms once in `arl` samples."""
+        log_arl = float(np.log(max(2 * arl / self.block, 2.0)))
+        share = float(np.mean(self.apart**2)) / self.deviation**2
+        wider, factor = bootstrap.allowance(log_arl, k, *self.known)
+        series = bootstrap.resample(self.apart, self.block, self.rng)
+        h_up, h_down = bootstrap.thresholds(series, k, log_arl * factor, share)
+        return {"k": k + wider, "h_up": h_up, "h_down": h_down}
 
 
 def _thresholds(fitted: dict[str, dict[str, float]], record: Record) -> dict[str, str]:

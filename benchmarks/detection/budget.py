@@ -43,6 +43,7 @@ GROUP = 10  # tags of one phi folded by one engine, each by a model of its own
 STREAM_SAMPLES = 10**9
 PER_DAY = 10.0
 YEAR_S = 365 * DAY_S
+YEAR_TRAINING = 250_000  # rows; 500 tau and more of the slowest input
 MOST_IN_A_YEAR = 18
 MOST_NOT_TRUSTED = 0.005
 _ROWS = 20_000
@@ -196,7 +197,7 @@ def year(share: float) -> None:
     settings = PlantSettings(seed=2025, interval_s=1.0, speed=4.0)
     columns = [NAMES.index(name) for name in MODEL_INPUTS]
     plant = Plant(settings)
-    train, _ = plant.advance(100_000)
+    train, _ = plant.advance(YEAR_TRAINING)
     guard = Guard(table_of(train[:, columns], MODEL_INPUTS, SECOND), "1 per 30 days")
     ids = np.array([guard.spec.tag_of[name].index for name in MODEL_INPUTS], np.int32)
     engine, watch = Engine(guard.spec), Watch()

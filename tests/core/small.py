@@ -25,7 +25,8 @@ DETECTORS = {
     "spike": {"limit": 7.0, "hold": 5, "gap_ns": _GAP},
     "rate": {"limit": 8.0, "hold": 5, "gap_ns": _GAP},
     "level": {"block": 10, "clip": 5.0, "centre": 0.0, "inverse_sd": 3.0, "k": 1.0,
-              "h_up": 6.0, "h_down": 6.0},
+              "h_up": 6.0, "h_down": 6.0, "k_large": 2.0, "h_large_up": 4.0,
+              "h_large_down": 4.0},
     "noise": {"block": 10, "clip": 5.0, "centre": 1.17, "inverse_sd": 5.0, "k": 1.0,
               "h_up": 8.0, "h_down": 8.0, "gap_ns": _GAP},
 }  # fmt: skip

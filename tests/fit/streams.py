@@ -45,3 +45,28 @@ def raised(fit: InputFit, stream: Float64) -> dict[str, list[int]]:
         ups = out[:written][out["up"][:written] == 1]
         found[one.name] = [int(time // SECOND) - 1 for time in ups["time_ns"]]
     return found
+
+
+def first_flags(fit: InputFit, name: str, streams: list[Float64], at: int) -> list[int]:
+    """Samples from `at` to a detector's first flag there in each stream; -1 where none comes.
+
+    A stream in which the flag is up at `at` already is left out.
+    """
+    one = next(d for d in DETECTORS if d.name == name)
+    n = len(streams[0])
+    z = (np.concatenate(streams) - fit.centre) / fit.scale
+    times = np.tile(np.arange(1, n + 1, dtype=np.int64) * SECOND, len(streams))
+    params = np.zeros(len(streams), one.params)
+    for key, value in fit.detectors[name].items():
+        params[key] = value
+    out = np.zeros(len(z) + 2 * len(streams), TRANSITION)
+    written = one.fold(
+        params, np.zeros(len(streams), one.state),
+        np.arange(len(streams) + 1, dtype=np.int64) * n, (n + 1) * SECOND, times, times, z,
+        np.zeros(len(z), np.uint16), out,
+    )  # fmt: skip
+    first: dict[int, int] = {}
+    for flag in out[:written][out["up"][:written] == 1]:
+        first.setdefault(int(flag["row"]), int(flag["time_ns"] // SECOND) - 1 - at)
+    found = [first.get(row) for row in range(len(streams))]
+    return [-1 if place is None else place for place in found if place is None or place >= 0]

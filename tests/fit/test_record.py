@@ -7,6 +7,8 @@ import pytest
 
 from agent.errors import BaselineError
 from agent.fit.record import dynamics, read_record
+from simulators.plant import Plant, PlantSettings
+from simulators.tags import NAMES
 from tests.fit.streams import ar1, tau_of
 
 
@@ -90,3 +92,10 @@ def test_nothing_usable_names_the_column():
     """All missing is an error that says which."""
     with pytest.raises(BaselineError, match=r"pump\.flow"):
         read_record(np.full(10, np.nan), "pump.flow")
+
+
+def test_what_the_mixture_can_not_explain_is_not_taken_for_slow_movement():
+    """Agitation depends on others in ways that no sum of first-order processes has exactly."""
+    plant = Plant(PlantSettings(seed=2025, interval_s=1.0, speed=4.0))
+    values = plant.advance(250_000)[0][:, NAMES.index("agitator.power")]
+    assert 5 < dynamics(values).tau < 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 from agent.types import NOT_USABLE
 
 NAME = "bad"
@@ -40,11 +40,8 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 bad_run = 0
             if (active == 0 and bad_run >= count) or (active == 1 and good_run >= clear):
                 active = 1 - active
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = np.float64(bad_run) / np.float64(count)
-                written += 1
+                score = np.float64(bad_run) / np.float64(count)
+                written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"] = active
         state[row]["bad_run"] = bad_run
         state[row]["good_run"] = good_run

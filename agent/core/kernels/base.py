@@ -34,7 +34,7 @@ import numpy as np
 
 from agent.core.kernels.compiler import kernel
 
-__all__ = ["NEVER", "TRANSITION", "Detector", "kernel"]
+__all__ = ["NEVER", "TRANSITION", "Detector", "kernel", "tell"]
 
 NEVER = 1e300
 """A limit that no statistic reaches: values are clipped to +-1e9 before they are folded."""
@@ -70,3 +70,13 @@ class Detector:
     disabled: Mapping[str, Any]
     blocked: bool
     reference: str
+
+
+@kernel
+def tell(out, written, row, up, time_ns, score):  # type: ignore[no-untyped-def]
+    """Write one `TRANSITION` to `out`; how many have been written then."""
+    out[written]["row"] = row
+    out[written]["up"] = up
+    out[written]["time_ns"] = time_ns
+    out[written]["score"] = score
+    return written + 1

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "category"
 MOST = 16
@@ -94,11 +94,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 if active == 0 or quiet < hold:
                     continue
                 active = 0
-            out[written]["row"] = row
-            out[written]["up"] = active
-            out[written]["time_ns"] = arrival[j]
-            out[written]["score"] = score
-            written += 1
+            written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["place"] = place

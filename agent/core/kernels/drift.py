@@ -1,7 +1,7 @@
 """Slow drift: the level chart on blocks several times as long, for shifts too small for `level`.
 
-Same recursion, parameters, state and kernel as `level`; on longer blocks the same reference value
-k stands for a smaller shift. Cost about 1.3 ns a sample; state 48 bytes. Reference: Page 1954.
+Same recursion, parameters, state and kernel as `level`, without its part for large shifts. Cost
+about 1 ns a sample; state 56 bytes. Reference: Page 1954.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 from agent.types import Quality
 
 NAME = "late"
@@ -79,11 +79,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 learnt = 0 if run <= -_RUN else learnt
             if (active == 0 and run >= _RUN) or (active == 1 and good_run >= _RUN):
                 active = 1 - active
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = score
-                written += 1
+                written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"], state[row]["learnt"], state[row]["usual"] = active, learnt, usual
         state[row]["run"], state[row]["good_run"], state[row]["score"] = run, good_run, score
     return written

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 
 NAME = "missing"
 PARAMS = np.dtype([("max_silence_ns", np.int64)])
@@ -31,26 +31,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             if quality[j] & _COMMUNICATION_LOST:
                 continue
             if active == 0 and arrival[j] - last > limit:
-                out[written]["row"] = row
-                out[written]["up"] = 1
-                out[written]["time_ns"] = last + limit
-                out[written]["score"] = 1.0
-                written += 1
+                written = tell(out, written, row, 1, last + limit, 1.0)
                 active = 1
             if active == 1:
-                out[written]["row"] = row
-                out[written]["up"] = 0
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = 0.0
-                written += 1
+                written = tell(out, written, row, 0, arrival[j], 0.0)
                 active = 0
             last = arrival[j]
         if active == 0 and until_ns - last > limit:
-            out[written]["row"] = row
-            out[written]["up"] = 1
-            out[written]["time_ns"] = last + limit
-            out[written]["score"] = 1.0
-            written += 1
+            written = tell(out, written, row, 1, last + limit, 1.0)
             active = 1
         state[row]["last_ns"] = last
         state[row]["active"] = active

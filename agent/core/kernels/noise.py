@@ -1,21 +1,22 @@
 """Noise: a two-sided CUSUM of the size of first differences, block by block.
 
-Per block of `block` differences, each clipped to +-`clip` so that a few spikes are no noise:
+Per block of `block` differences d = v[t] - v[t-1], each clipped to +-`clip` so that a few spikes
+are no noise:
 
-    s = (mean of (v[t] - v[t-1])^2) ^ 1/4,  x = (s - centre) * inverse_sd
+    s = (mean of d^2 - (mean of d)^2) ^ 1/4,  x = (s - centre) * inverse_sd
 
 goes through the recursion of `cusum`: noisier is up; quieter (damped, filtered, smoothed) is down.
 No difference is taken across a gap. The fourth root makes the block statistic nearly normal (Wilson
-and Hilferty 1931 take the third of a chi-square); differences do not see slow moves. Cost about
-1.4 ns a sample; state 72 bytes. Reference: Page 1954; von Neumann 1941 (mean square successive
-difference).
+and Hilferty 1931 take the third of a chi-square); what moves on through the block cancels. Cost
+about 1.4 ns a sample; state 68 bytes. Reference: Page 1954; von Neumann 1941 (mean square
+successive difference).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 from agent.core.kernels.cusum import advance
 from agent.core.kernels.gaps import RUN, unbroken
 
@@ -36,19 +37,28 @@ DEFAULTS = {
     "block": 1 << 62, "clip": NEVER, "centre": 0.0, "inverse_sd": 0.0, "k": 0.0, "h_up": NEVER,
     "h_down": NEVER, "gap_ns": 0,
 }  # fmt: skip
+_LONGEST = 1 << 30  # a longer block means: not judged
 STATE = np.dtype(
     [
         ("score", np.float64),
-        ("active", np.int64),
-        ("count", np.int64),
+        ("active", np.int32),
+        ("count", np.int32),
         ("sum", np.float64),
+        ("moved", np.float64),
         ("up", np.float64),
         ("down", np.float64),
-        ("seen", np.int64),
         ("last", np.float64),
         ("last_ns", np.int64),
+        ("seen", np.int32),
     ]
 )
+
+
+@kernel
+def _size(total, moved, block):  # type: ignore[no-untyped-def]
+    """The block's statistic s, of its sum of squares and its sum."""
+    mean = moved / np.float64(block)
+    return np.sqrt(np.sqrt(max(total / np.float64(block) - mean * mean, 0.0)))
 
 
 @kernel
@@ -58,9 +68,9 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
     for row in range(len(starts) - 1):
         start = starts[row]
         stop = starts[row + 1]
-        if start == stop:
-            continue
         block = params[row]["block"]
+        if start == stop or block > _LONGEST:
+            continue
         clip = params[row]["clip"]
         centre = params[row]["centre"]
         inverse_sd = params[row]["inverse_sd"]
@@ -68,19 +78,18 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         h_up = params[row]["h_up"]
         h_down = params[row]["h_down"]
         gap = params[row]["gap_ns"]
-        active = state[row]["active"]
-        count = state[row]["count"]
+        active = state[row]["active"] + 0
+        count = state[row]["count"] + 0
         total = state[row]["sum"]
-        up = state[row]["up"]
-        down = state[row]["down"]
+        moved = state[row]["moved"]
+        up, down = state[row]["up"], state[row]["down"]
         score = state[row]["score"]
         last = state[row]["last"]
         last_ns = state[row]["last_ns"]
         if state[row]["seen"] == 0:
             last_ns = source[start] - gap - 1  # the first sample has nothing to differ from
         j = start
-        checked = start
-        whole = False
+        checked, whole = start, False
         while j < stop:
             if j == checked:
                 checked = start + 1 if j == start else min(j + RUN, stop)
@@ -91,33 +100,31 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 for i in range(end - j):
                     step = min(max(part[i + 1] - part[i], -clip), clip)
                     total += step * step
+                    moved += step
                 count += end - j
                 j = end
             else:
-                before_ns = source[j - 1] if j > start else last_ns
-                before_value = value[j - 1] if j > start else last
+                apart = source[j] - (source[j - 1] if j > start else last_ns) > gap
+                step = value[j] - (value[j - 1] if j > start else last)
                 j += 1
-                if source[j - 1] - before_ns > gap:
+                if apart:
                     continue
-                step = min(max(value[j - 1] - before_value, -clip), clip)
+                step = min(max(step, -clip), clip)
                 total += step * step
+                moved += step
                 count += 1
             if count < block:
                 continue
-            x = (np.sqrt(np.sqrt(total / np.float64(block))) - centre) * inverse_sd
-            total = 0.0
-            count = 0
+            x = (_size(total, moved, block) - centre) * inverse_sd
+            total, moved, count = 0.0, 0.0, 0
             before = active
             active, up, down, score = advance(active, up, down, x, k, h_up, h_down)
             if active != before:
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j - 1]
-                out[written]["score"] = score
-                written += 1
+                written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
         state[row]["count"] = count
         state[row]["sum"] = total
+        state[row]["moved"] = moved
         state[row]["up"] = up
         state[row]["down"] = down
         state[row]["seen"] = 1

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "outside"
 PARAMS = np.dtype([("low", np.float64), ("high", np.float64), ("limit", np.int64)])
@@ -49,11 +49,8 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 total = max(total - 1, 0)
             if (active == 0 and total >= limit) or (active == 1 and 2 * total < limit):
                 active = 1 - active
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = np.float64(total) / np.float64(limit)
-                written += 1
+                score = np.float64(total) / np.float64(limit)
+                written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"] = active
         state[row]["sum"] = total
         state[row]["score"] = np.float64(total) / np.float64(limit)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 from agent.types import Quality
 
 NAME = "pace"
@@ -102,11 +102,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             before = active
             active, run, steady = judge(active, run, steady, side, kept)
             if active != before:
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = score
-                written += 1
+                written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"], state[row]["run"], state[row]["steady"] = active, run, steady
         state[row]["count"], state[row]["score"] = count, score
         state[row]["start_ns"], state[row]["source_start_ns"] = start, source_start

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "range"
 PARAMS = np.dtype([("middle", np.float64), ("half", np.float64), ("hold", np.int64)])
@@ -60,11 +60,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 active = 0
             else:
                 continue
-            out[written]["row"] = row
-            out[written]["up"] = active
-            out[written]["time_ns"] = arrival[j - 1]
-            out[written]["score"] = distance / half
-            written += 1
+            written = tell(out, written, row, active, arrival[j - 1], distance / half)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["score"] = abs(value[stop - 1] - middle) / half

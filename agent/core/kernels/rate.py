@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "rate"
 PARAMS = np.dtype([("limit", np.float64), ("hold", np.int64), ("gap_ns", np.int64)])
@@ -84,11 +84,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 active = 0
             else:
                 continue
-            out[written]["row"] = row
-            out[written]["up"] = active
-            out[written]["time_ns"] = arrival[j - 1]
-            out[written]["score"] = step / limit
-            written += 1
+            written = tell(out, written, row, active, arrival[j - 1], step / limit)
         state[row]["seen"] = 1
         state[row]["active"] = active
         state[row]["quiet"] = quiet

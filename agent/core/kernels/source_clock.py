@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 
 NAME = "source_clock"
 PARAMS = np.dtype([("count", np.int64)])
@@ -72,11 +72,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             raised = run >= count or back > _AGAIN
             if (active == 0 and raised) or (active == 1 and good_run >= count and back == 0):
                 active = 1 - active
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j]
-                out[written]["score"] = _score(run, count, back)
-                written += 1
+                written = tell(out, written, row, active, arrival[j], _score(run, count, back))
         state[row]["active"] = active
         state[row]["last_source_ns"] = last_source
         state[row]["last_arrival_ns"] = last_arrival

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "spike"
 PARAMS = np.dtype([("limit", np.float64), ("hold", np.int64), ("gap_ns", np.int64)])
@@ -90,11 +90,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 active = 0
             else:
                 continue
-            out[written]["row"] = row
-            out[written]["up"] = active
-            out[written]["time_ns"] = arrival[j - 1]
-            out[written]["score"] = size / limit
-            written += 1
+            written = tell(out, written, row, active, arrival[j - 1], size / limit)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["seen"] = seen

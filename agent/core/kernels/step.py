@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import NEVER, kernel
+from agent.core.kernels.base import NEVER, kernel, tell
 from agent.core.kernels.gaps import RUN, unbroken
 
 NAME = "step"
@@ -96,11 +96,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             quiet = 0 if score >= 1.0 else min(quiet + 1, _LONGEST)
             if (active == 0 and score >= 1.0) or (active == 1 and quiet >= hold):
                 active = 1 - active
-                out[written]["row"] = row
-                out[written]["up"] = active
-                out[written]["time_ns"] = arrival[j - 1]
-                out[written]["score"] = score
-                written += 1
+                written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["score"] = score
         state[row]["active"] = active
         state[row]["quiet"] = quiet

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import kernel, tell
 
 NAME = "stuck"
 PARAMS = np.dtype([("tolerance", np.float64), ("limit", np.int64), ("hold", np.int64)])
@@ -75,11 +75,8 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 if active == 0 or quiet < hold:
                     continue
                 active = 0
-            out[written]["row"] = row
-            out[written]["up"] = active
-            out[written]["time_ns"] = arrival[j - 1]
-            out[written]["score"] = np.float64(run) / np.float64(limit)
-            written += 1
+            score = np.float64(run) / np.float64(limit)
+            written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["run"] = run

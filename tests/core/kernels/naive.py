@@ -146,10 +146,14 @@ class Noise(Cusum):
         if after_gap:
             return self.state.get("score", 0.0)
         step = max(-clip, min(clip, value - last))
+        s = self.state
+        s["moved"] = s.get("moved", 0.0) + step
         return self.block(step * step)
 
     def statistic(self, mean: float) -> float:
-        return math.sqrt(math.sqrt(mean))
+        slope = self.state["moved"] / self.params["block"]
+        self.state["moved"] = 0.0
+        return math.sqrt(math.sqrt(max(mean - slope * slope, 0.0)))
 
 
 class Outside(Naive):

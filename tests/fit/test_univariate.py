@@ -1,0 +1,118 @@
+"""The charts of one input, as fitted: what they promise and what they find, on known streams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.core.kernels import DETECTORS
+from agent.fit.univariate import UNSEEN_NS, InputFit, fit_input
+from tests.fit.streams import SECOND, ar1, first_flags, raised, tau_of
+
+ARL = 2e5
+
+
+def fitted(values: np.ndarray, arl: float = ARL, interval_ns: int = SECOND) -> InputFit:
+    return fit_input(values, interval_ns=interval_ns, arl=arl, name="x")
+
+
+@pytest.mark.parametrize("phi", [0.9, 0.98])
+def test_the_level_chart_keeps_its_run_length(phi):
+    """Both parts together: over baselines of 2,000 correlation times, not more than was asked."""
+    rows, alarms, n = 0, 0, 500_000
+    for seed in range(6):
+        fit = fitted(ar1(phi, int(2000 * tau_of(phi)), seed))
+        alarms += len(raised(fit, ar1(phi, n, 100 + seed))["level"])
+        rows += n
+    assert alarms <= 1.4 * rows / ARL + 3
+
+
+@pytest.mark.parametrize(("phi", "most"), [(0.9, (1835, 354, 121)), (0.98, (6965, 1401, 499))])
+def test_the_level_chart_finds_shifts_in_time(phi, most):
+    """Within 1.25 of the best of five charts measured, at an ARL of 2 x 10^5."""
+    tau = tau_of(phi)
+    fits = [fitted(ar1(phi, int(2000 * tau), seed)) for seed in range(8)]
+    for shift, limit in zip((0.5, 1.0, 2.0), most, strict=True):
+        lead, delays = int(20 * tau), []
+        for seed, fit in enumerate(fits):
+            streams = [ar1(phi, lead + 10 * limit, 1000 * seed + turn) for turn in range(60)]
+            for stream in streams:
+                stream[lead:] += shift
+            first = first_flags(fit, "level", streams, lead)
+            delays += [at if at >= 0 else 10 * limit for at in first]
+        assert np.mean(delays) <= limit
+
+
+def test_large_shifts_are_found_sooner_by_the_second_part():
+    """Of 3 sd: the chart without its part for large shifts takes longer."""
+    fit = fitted(ar1(0.98, 100_000, 1), arl=1e9)
+    stream = ar1(0.98, 4000, 2)
+    stream[1000:] += 3.0
+    soon = raised(fit, stream)["level"][0]
+    for name in ("h_large_up", "h_large_down"):
+        fit.detectors["level"][name] = 1e300
+    assert 1000 < soon < raised(fit, stream)["level"][0]
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.9])
+@pytest.mark.parametrize("n", [400, 5000])
+def test_noise_keeps_its_run_length(phi, n):
+    """On short records too, on average over them."""
+    arl, rows, alarms = 1e5, 0, 0
+    for seed in range(24):
+        stream = ar1(phi, n + 30_000, seed)
+        alarms += len(raised(fitted(stream[:n], arl), stream[n:])["noise"])
+        rows += 30_000
+    assert alarms <= 1.4 * rows / arl + 3
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 3.0])
+def test_noise_of_another_size_is_found_within_minutes(factor):
+    """Three times the noise, or a third of it, on a slow input and on a record of 500 rows."""
+    rng = np.random.default_rng(5)
+    for n in (500, 50_000):
+        slow = ar1(0.99, n + 1200, 6)
+        noise = 0.2 * rng.standard_normal(n + 1200)
+        fit = fitted((slow + noise)[:n], 1e8)
+        noise[n + 600 :] *= factor
+        found = raised(fit, (slow + noise)[n:])["noise"]
+        assert found
+        assert 600 <= found[0] <= 1000
+
+
+def test_a_steady_climb_is_no_noise():
+    """Differences that all point one way are movement, whatever their size beside the noise."""
+    noise = ar1(0.0, 22_000, 3)
+    fit = fitted(noise[:20_000], 1e6)
+    climbing = noise[20_000:] + 2.0 * np.arange(2000)
+    assert not raised(fit, climbing)["noise"]
+
+
+def test_what_a_short_record_can_not_show_widens_the_level_chart():
+    """A record of minutes has not seen the hour's movement; one of days has."""
+    values = ar1(0.0, 400, 1)
+    minutes, days = fitted(values), fitted(values, interval_ns=UNSEEN_NS // 10)
+    assert minutes.detectors["level"]["k"] > 1.5 * days.detectors["level"]["k"]
+    stream = ar1(0.0, 1200, 2)
+    stream[300:] += 0.8
+    assert not raised(minutes, stream)["level"]
+    assert raised(days, stream)["level"]
+
+
+def test_one_wild_moment_is_no_trained_range():
+    """A value that stays where the record was for a moment only has left what was trained."""
+    values = ar1(0.5, 20_000, 4)
+    values[7000:7005] = 25.0
+    fit = fitted(values, 1e8)
+    stream = ar1(0.5, 600, 5)
+    stream[300:] += 12.0
+    assert raised(fit, stream)["outside"]
+    assert not raised(fit, ar1(0.5, 200_000, 6))["outside"]
+
+
+def test_every_detector_has_its_parameters():
+    """Complete, finite and as the kernels name them, whatever the record."""
+    for values in (ar1(0.9, 5000, 1), ar1(0.0, 40, 2), np.zeros(100), np.round(ar1(0.5, 900, 3))):
+        fit = fitted(values)
+        for one in DETECTORS:
+            assert set(fit.detectors[one.name]) == set(one.params.names or ())
