@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.errors import BaselineError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)

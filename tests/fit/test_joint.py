@@ -42,12 +42,16 @@ def judged(group: GroupFit, matrix: np.ndarray) -> np.ndarray:
     document = group.to_json()
     for field in ("components", "lags", "alpha", "cap", "limit"):
         params[0][field] = document[field]
-    params[0]["gap_ns"] = 2
+    params[0]["gap_ns"] = params[0]["forget_ns"] = 2
+    state[0]["smooth"] = document["mean"][3]
     scans = np.ascontiguousarray(matrix[:, group.columns])
     out, scores = np.zeros(4 * len(scans), TRANSITION), np.zeros((len(scans), 4))
     ring = np.zeros((group.lags + 1, len(group.columns)))
+    levels, work = np.zeros((2, len(group.columns))), np.zeros((3, len(group.offset)))
+    change = group.change
     fold_joint(
-        params, group.loadings, group.offset, state, ring, np.zeros((2, len(group.offset))),
+        params, group.loadings, group.offset, change.adjusted, change.middle, change.fast,
+        change.weight, state, ring, levels, work,
         np.arange(len(scans)), scans, np.ones(len(scans), np.uint8), out, scores,
     )  # fmt: skip
     return scores
