@@ -156,7 +156,7 @@ class _Group:
     offset: Float64
     adjusted: Float64
     middle: Float64
-    fast: Float64
+    pace: Float64
     weight: Float64
     state: np.ndarray[Any, Any]
     ring: Float64
@@ -170,12 +170,12 @@ class _Group:
         self.params = np.zeros(1, kernel.PARAMS)
         self.adjusted = np.ascontiguousarray(item["adjusted"], np.float64)
         self.middle = np.array(item["middle"], np.float64)
-        self.fast = np.array(item["fast"], np.float64)
         self.weight = np.array(item["weight"], np.float64)
+        self.pace = kernel.paces(np.array(item["fast"], np.float64), self.weight)
         for name in ("components", "lags", "alpha", "cap", "limit"):
             self.params[0][name] = item[name]
         self.params[0]["gap_ns"] = 3 * scan_ns // 2
-        self.params[0]["forget_ns"] = int(scan_ns * kernel.SLOWER / min(self.fast.min(), 1.0))
+        self.params[0]["forget_ns"] = int(scan_ns / self.pace[1].min())
         d = len(self.columns)
         self.state = np.zeros(1, kernel.STATE)
         self.state[0]["smooth"] = item["mean"][3] if "mean" in item else 0.0
@@ -189,7 +189,7 @@ class _Group:
         out = np.zeros(4 * len(times), TRANSITION)
         scores = np.zeros((len(times), 4))
         written = kernel.fold_joint(
-            self.params, self.loadings, self.offset, self.adjusted, self.middle, self.fast,
+            self.params, self.loadings, self.offset, self.adjusted, self.middle, self.pace,
             self.weight, self.state, self.ring, self.levels, self.work, times,
             np.ascontiguousarray(z[:, self.columns]), good, out, scores,
         )

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import norm, t
 
-from agent.core.kernels.joint import SLOWER, STATE, changes
+from agent.core.kernels.joint import SLOWER, STATE, changes, paces
 from agent.fit.joint_limits import Limit, independent_values, limit_of
 from agent.types import Float64, Int64
 
@@ -137,7 +137,7 @@ def _differences(values: Float64, fast: Float64, weight: Float64) -> Float64:
     """Fast less slow mean of each column, float64[n, d], as service computes them."""
     out = np.empty(values.shape)
     state, levels = np.zeros(1, STATE), np.zeros((2, values.shape[1]))
-    changes(fast, weight, np.ascontiguousarray(values), state, levels, out)
+    changes(paces(fast, weight), weight, np.ascontiguousarray(values), state, levels, out)
     return out
 
 

@@ -144,9 +144,10 @@ def t2_spe() -> float:
     scans, scores = np.ascontiguousarray(train[:m, group.columns]), np.zeros((m, 4))
     loadings, offset = np.ascontiguousarray(group.loadings), np.ascontiguousarray(group.offset)
     change = group.change
+    pace = joint.paces(change.fast, change.weight)
 
     def work() -> None:
-        joint.fold_joint(params, loadings, offset, change.adjusted, change.middle, change.fast,
+        joint.fold_joint(params, loadings, offset, change.adjusted, change.middle, pace,
                          change.weight, state, ring, levels, work_space, times, scans, good, out,
                          scores)  # fmt: skip
 

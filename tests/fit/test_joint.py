@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import lfilter
 
 from agent.core.kernels.base import TRANSITION
-from agent.core.kernels.joint import CHARTS, PARAMS, STATE, fold_joint
+from agent.core.kernels.joint import CHARTS, PARAMS, STATE, fold_joint, paces
 from agent.errors import FieldwardenError
 from agent.fit.joint import GroupFit, JointFit, fit_joint
 from agent.fit.joint_limits import gaussian_limit, independent_values, limit_of
@@ -50,8 +50,8 @@ def judged(group: GroupFit, matrix: np.ndarray) -> np.ndarray:
     levels, work = np.zeros((2, len(group.columns))), np.zeros((3, len(group.offset)))
     change = group.change
     fold_joint(
-        params, group.loadings, group.offset, change.adjusted, change.middle, change.fast,
-        change.weight, state, ring, levels, work,
+        params, group.loadings, group.offset, change.adjusted, change.middle,
+        paces(change.fast, change.weight), change.weight, state, ring, levels, work,
         np.arange(len(scans)), scans, np.ones(len(scans), np.uint8), out, scores,
     )  # fmt: skip
     return scores

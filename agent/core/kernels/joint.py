@@ -121,8 +121,14 @@ def smooth(values, alpha, start, cap, out):  # type: ignore[no-untyped-def]
         out[t] = level
 
 
+def paces(fast, weight):  # type: ignore[no-untyped-def]
+    """float64[3, d]: what `change` takes of each a: share of a scan in f, in g, and its reach."""
+    reach = ALONE / np.maximum(weight * fast * (1.0 - 1.0 / SLOWER), 1e-250)
+    return np.array([fast, fast / SLOWER, reach])
+
+
 @kernel
-def change(fast, weight, values, state, levels):  # type: ignore[no-untyped-def]
+def change(pace, weight, values, state, levels):  # type: ignore[no-untyped-def]
     """Take one scan's a, float64[d], into f and g, the rows of `levels`; the statistic."""
     seen = min(state[0]["seen"] + 1, MOST)
     state[0]["seen"] = seen
@@ -133,33 +139,32 @@ def change(fast, weight, values, state, levels):  # type: ignore[no-untyped-def]
         if seen == 1:
             f, g = 0.0, 0.0
         if weight[j] > 0.0:
-            far = ALONE / (weight[j] * fast[j] * (1.0 - 1.0 / SLOWER))
-            x = g + min(max(values[j] - g, -far), far)
-            f += max(fast[j], start) * (x - f)
-            g += max(fast[j] / SLOWER, start) * (x - g)
+            x = g + min(max(values[j] - g, -pace[2, j]), pace[2, j])
+            f += max(pace[0, j], start) * (x - f)
+            g += max(pace[1, j], start) * (x - g)
         levels[0, j], levels[1, j] = f, g
         most = max(most, abs(f - g) * weight[j])
     return most
 
 
 @kernel
-def changes(fast, weight, values, state, levels, out):  # type: ignore[no-untyped-def]
+def changes(pace, weight, values, state, levels, out):  # type: ignore[no-untyped-def]
     """f - g, float64[m, d], of the a of m scans, float64[m, d]: the sums of `fold_joint`."""
     for row in range(values.shape[0]):
-        change(fast, weight, values[row], state, levels)
+        change(pace, weight, values[row], state, levels)
         for j in range(weight.shape[0]):
             out[row, j] = levels[0, j] - levels[1, j]
 
 
 @kernel
 def fold_joint(  # type: ignore[no-untyped-def]
-    params, loadings, offset, adjusted, middle, fast, weight, state, ring, levels, work, times,
+    params, loadings, offset, adjusted, middle, pace, weight, state, ring, levels, work, times,
     scans, good, out, scores
 ):
     """Fold m scans into the four charts of one model; returns the rows written to `out`.
 
     - `params` `PARAMS`[1]; `loadings` float64[p, p], `adjusted` float64[p, d], C order; `offset`
-      float64[p]; `middle`, `fast` (of f), `weight` float64[d].
+      float64[p]; `middle`, `weight` float64[d]; `pace` of `paces`.
     - `state` `STATE`[1]; `ring` float64[lags + 1, d], row 0 is the latest good scan; `levels`
       float64[2, d].
     - `work` float64[3, p]: scratch, holds nothing between calls.
@@ -202,7 +207,7 @@ def fold_joint(  # type: ignore[no-untyped-def]
                 score[0] = t2 / limit[0]
                 score[1] = spe / limit[1]
                 project(adjusted, middle, work[0], work[2])
-                score[2] = change(fast, weight, work[2], state, levels) / limit[2]
+                score[2] = change(pace, weight, work[2], state, levels) / limit[2]
                 score[3] = level / limit[3]
                 for chart in range(4):
                     up = score[chart] > 1.0
