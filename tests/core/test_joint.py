@@ -62,7 +62,8 @@ class Joint:
         out, scores = np.zeros(4 * m, TRANSITION), np.zeros((m, 4))
         written = fold_joint(
             self.params, self.loadings, self.offset, self.adjusted, self.middle,
-            paces(self.fast, self.weight), self.weight, self.state, self.ring, self.levels, self.work,
+            paces(self.fast, self.weight), self.weight, self.state, self.ring, self.levels,
+            self.work,
             np.arange(m) * SECOND if times is None else times,
             np.ascontiguousarray(scans), np.ones(m, np.uint8) if good is None else good,
             out, scores,
