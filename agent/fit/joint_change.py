@@ -1,4 +1,4 @@
-"""Fit the chart of sudden change: which inputs, how fast its means are, and their limits.
+"""Fit the chart of sudden change: how fast the means of each input are, and its limit.
 
 The difference of a fast and a slow mean (see `agent.core.kernels.joint`) remembers far fewer scans
 than the operating point's slow movement, so even a short record holds many independent values of
@@ -20,6 +20,8 @@ from agent.fit.joint_limits import Limit, independent_values, limit_of
 from agent.types import Float64, Int64
 
 FASTS = (0.05, 0.1, 0.2, 0.4)
+"""Weights of a scan in the fast mean; each input gets the one that shows its shift soonest."""
+
 MEMORIES = 20.0
 """Lengths of the slow mean's memory that a record must hold for the spread to be told from it."""
 
