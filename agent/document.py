@@ -78,7 +78,7 @@ def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]
             "provisional_text": model.baseline.provisional_text,
             "baseline": model.baseline.digest[:12],
             "inputs": _inputs(engine, index, first, worst),
-            "joint": {"t2": max(joint[0], joint[2]), "spe": max(joint[1], joint[3])},
+            "joint": {"t2": joint[0], "change": joint[2], "spe": max(joint[1], joint[3])},
         })
         first += len(model.inputs)
     return made

@@ -175,7 +175,7 @@ class ScanWriter:
         for row, place in enumerate(engine.charts.rows):
             self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
         self._writer.writerow(
-            ["time", "model", "verdict", "t2", "spe", "t2_smooth", "spe_smooth", "worst", "score",
+            ["time", "model", "verdict", "t2", "spe", "change", "spe_smooth", "worst", "score",
              *self._inputs]
         )
 

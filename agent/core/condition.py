@@ -33,6 +33,10 @@ LATCHED = frozenset({"spike", "rate", "step"})
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
 _SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
 _SETTLE_DEFAULT = 6
+AGREED = 1
+"""Scans before a smoothed joint chart raises its model's condition: several have agreed already,
+and no more specific name is to be waited for, as there is where one tag explains it."""
+
 OFF_DELAY = 60
 """Intervals without any finding after which a condition clears."""
 _OVER_WITHOUT = {
@@ -96,16 +100,17 @@ class Conditions:
 
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
-        models: list[str], *, up: bool, linger: int = OFF_DELAY,
+        models: list[str], *, up: bool, linger: int = OFF_DELAY, settle: int | None = None,
     ) -> list[Event]:
-        """A detector's flag came or went; `linger` is its off-delay in intervals."""
+        """A detector's flag came or went; `settle` and `linger` are its delays in intervals."""
         condition = self.active.get(subject)
         if up:
             if condition is None:
                 condition = Condition(subject, sorted(models), interval_ns, time_ns)
                 self.active[subject] = condition
             if not condition.raised:
-                settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
+                if settle is None:
+                    settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
                 self._at(time_ns + settle * interval_ns, condition, "on")
             condition.linger = max(condition.linger, linger)
             condition.findings[detector] = score

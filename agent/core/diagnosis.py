@@ -368,6 +368,12 @@ def joint_diagnosis(kind: str, shares: Mapping[str, float]) -> Diagnosis:
             f"the inputs no longer relate as in training; most of it lies in {named}",
             "look at these inputs first: a sensor of them or the process changed", 3,
         )
+    if kind.startswith("change"):
+        return Diagnosis(
+            "sudden change", "unknown",
+            f"the inputs moved faster together than they did in training; most in {named}",
+            "look at these inputs first: what happened just before?", 2,
+        )
     return Diagnosis(
         "new operating region", "process",
         f"the inputs moved together out of the trained region; most in {named}",

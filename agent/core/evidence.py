@@ -111,7 +111,7 @@ class EvidenceRoom:
         open_tags = [name for name in names if f"tag/{name}" in active]
         if open_tags:
             return "tag/" + max(open_tags, key=lambda name: (shares[name], name))
-        if chart.startswith("spe"):
+        if not chart.startswith("t2"):
             best = max(names, key=lambda name: (shares[name], name))
             row = next(r for r in self._rows[best] if self._charts.rows[r].model == model)
             if shares[best] >= DOMINANT and self._charts.input_baseline(row).r2 >= 0.5:

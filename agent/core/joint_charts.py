@@ -1,4 +1,4 @@
-"""One model's joint charts in service: T2 and SPE of its scans, in groups of inputs.
+"""One model's joint charts in service: T2, SPE and change of its scans, in groups of inputs.
 
 A model without joint structure (one usable input, a short record) has no groups and never flags.
 Flags of a chart are those of its worst group: raised when the first group raises it, cleared when
@@ -94,7 +94,9 @@ class JointCharts:
         return (float(worst[0]), float(worst[1]), float(worst[2]), float(worst[3]))
 
     def shares(self, recent: Float64, chart: str) -> list[float]:
-        """Per input, the share of T2 or SPE that replacing it by its reconstruction removes.
+        """Per input, the share of a statistic that replacing it by its reconstruction removes.
+
+        T2 or SPE; for ``change`` their sum, as it says nothing of the direction.
 
         Reconstruction-based contributions (Alcala & Qin 2009) of the fading mean of the last scans:
         they name the faulty input where plain contributions smear over its neighbours. All 0
@@ -105,7 +107,7 @@ class JointCharts:
         mean = _latest_mean(recent)
         if mean is None:
             return [0.0] * len(shares)
-        found = [group.removed(mean, spe=chart.startswith("spe")) for group in self._groups]
+        found = [group.removed(mean, chart) for group in self._groups]
         worst = max((score for _, score in found), default=0.0)
         for group, (own, score) in zip(self._groups, found, strict=True):
             if worst > 0.0:
@@ -131,6 +133,7 @@ class JointCharts:
         for number, group in enumerate(self._groups):
             kept[f"joint.{number}.state"] = group.state
             kept[f"joint.{number}.ring"] = group.ring
+            kept[f"joint.{number}.levels"] = group.levels
         return kept
 
 
@@ -151,8 +154,13 @@ class _Group:
     columns: Int64
     loadings: Float64
     offset: Float64
+    adjusted: Float64
+    middle: Float64
+    pace: Float64
+    weight: Float64
     state: np.ndarray[Any, Any]
     ring: Float64
+    levels: Float64
     work: Float64
 
     def __init__(self, item: Mapping[str, Any], scan_ns: int) -> None:
@@ -160,14 +168,20 @@ class _Group:
         self.loadings = np.ascontiguousarray(item["loadings"], np.float64)
         self.offset = np.array(item["offset"], np.float64)
         self.params = np.zeros(1, kernel.PARAMS)
+        self.adjusted = np.ascontiguousarray(item["adjusted"], np.float64)
+        self.middle = np.array(item["middle"], np.float64)
+        self.weight = np.array(item["weight"], np.float64)
+        self.pace = kernel.paces(np.array(item["fast"], np.float64), self.weight)
         for name in ("components", "lags", "alpha", "cap", "limit"):
             self.params[0][name] = item[name]
         self.params[0]["gap_ns"] = 3 * scan_ns // 2
+        self.params[0]["forget_ns"] = int(scan_ns / self.pace[1].min())
         d = len(self.columns)
         self.state = np.zeros(1, kernel.STATE)
-        self.state[0]["smooth"] = item["mean"][2:] if "mean" in item else 0.0
+        self.state[0]["smooth"] = item["mean"][3] if "mean" in item else 0.0
         self.ring = np.zeros((int(item["lags"]) + 1, d))
-        self.work = np.zeros((2, len(self.offset)))
+        self.levels = np.zeros((2, d))
+        self.work = np.zeros((3, len(self.offset)))
 
     def fold(
         self, times: Int64, z: Float64, good: np.ndarray[Any, Any]
@@ -175,7 +189,8 @@ class _Group:
         out = np.zeros(4 * len(times), TRANSITION)
         scores = np.zeros((len(times), 4))
         written = kernel.fold_joint(
-            self.params, self.loadings, self.offset, self.state, self.ring, self.work, times,
+            self.params, self.loadings, self.offset, self.adjusted, self.middle, self.pace,
+            self.weight, self.state, self.ring, self.levels, self.work, times,
             np.ascontiguousarray(z[:, self.columns]), good, out, scores,
         )
         return out[:written]
@@ -186,15 +201,17 @@ class _Group:
         k = int(self.params[0]["components"])
         return square[..., :k].sum(axis=-1), square[..., k:].sum(axis=-1)
 
-    def removed(self, mean: Float64, *, spe: bool) -> tuple[Float64, float]:
+    def removed(self, mean: Float64, chart: str) -> tuple[Float64, float]:
         """(float64[d]: share of the statistic that each input's reconstruction removes, score)."""
         k = int(self.params[0]["components"])
-        part = slice(k, None) if spe else slice(0, k)
+        t2, spe = (float(value) for value in self.params[0]["limit"][:2])
+        part, limit = {
+            "t2": (slice(0, k), t2), "change": (slice(0, None), t2 + spe),
+        }.get(chart.partition("@")[0], (slice(k, None), spe))  # fmt: skip
         loadings = self.loadings[:, part]
         d = len(self.columns)
         scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - self.offset[part]
         total = float(scores @ scores)
-        limit = float(self.params[0]["limit"][int(spe)])
         shares = np.zeros(d)
         if total <= _CALM * limit or loadings.shape[1] == 0:
             return shares, 0.0

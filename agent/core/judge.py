@@ -12,11 +12,12 @@ from typing import Any
 
 from agent.core.charts import Charts
 from agent.core.concerns import Concerns
-from agent.core.condition import LATCHED, OFF_DELAY, TRANSPORT, Condition, Conditions
+from agent.core.condition import AGREED, LATCHED, OFF_DELAY, TRANSPORT, Condition, Conditions
 from agent.core.diagnosis import Diagnosis, diagnose, group_text, joint_diagnosis
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
 from agent.core.kernels import DETECTORS
+from agent.core.kernels.joint import SMOOTHED
 from agent.core.scans import ENOUGH
 from agent.core.spec import EngineSpec
 from agent.core.verdict import Concern, Verdict, judge, same_to_read, verdict_event
@@ -152,8 +153,10 @@ class Judge:
             self._joint_up.discard(key)
         subject = self._joint_home.get(key, f"model/{model.name}")
         events = [_finding(flag, f"model/{model.name}", model.name)]
+        agreed = flag.detector in SMOOTHED and subject.startswith("model/")
         events += self.conditions.finding(
-            subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up
+            subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up,
+            settle=AGREED if agreed else None,
         )
         return events, [model.name]
 

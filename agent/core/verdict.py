@@ -25,8 +25,8 @@ LOST_KINDS = frozenset(
 PROVISIONAL_KINDS = frozenset(
     {
         "out of trained range", "level shift", "drift", "bias", "noise", "spikes",
-        "relations changed", "new operating region", "anomaly", "unseen state",
-        "illegal transition",
+        "relations changed", "new operating region", "sudden change", "anomaly",
+        "unseen state", "illegal transition",
     }
 )
 

@@ -20,16 +20,19 @@ import numpy as np
 from agent.core.kernels.joint import CHARTS, statistics
 from agent.errors import FieldwardenError
 from agent.fit import joint_moments as algebra
+from agent.fit.joint_change import ChangeFit, fit_change
 from agent.fit.joint_limits import Limit, at_least, choose_smoothing, gaussian_limit, limit_of
 from agent.fit.joint_relations import Relation, relations
 from agent.types import Float64, Int64
 
-SCHEMA = 1
+SCHEMA = 2
 FEWEST_ROWS = 30
 MOST_INPUTS = 64
 """Inputs in one group at most; also a fifth of the rows, so that covariances can be told."""
 _MOST_LAGS = 2
-_CAP = 10.0
+_ALONE = 0.8
+"""Share of the way from its mean to its limit that one scan, however far, may take smoothed SPE."""
+
 _HUGE = 1e100
 """Beyond it a value is missing: its square would not be a number."""
 
@@ -40,7 +43,7 @@ class GroupFit:
 
     `columns` int64[d] are indices in the model's inputs; vectors hold d (lags + 1) values, the
     latest scan first. `loadings` float64[p, p], `offset` float64[p]: in the units of the matrix
-    that was fitted. `alpha`, `cap` are of T2, SPE; `limits` of `CHARTS`.
+    that was fitted. `alpha`, `cap` are of smoothed SPE; `limits` of `CHARTS`.
     """
 
     columns: Int64
@@ -49,8 +52,9 @@ class GroupFit:
     ridge: float
     loadings: Float64
     offset: Float64
-    alpha: tuple[float, float]
-    cap: tuple[float, float]
+    alpha: float
+    cap: float
+    change: ChangeFit
     limits: tuple[Limit, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -62,8 +66,12 @@ class GroupFit:
             "ridge": self.ridge,
             "loadings": self.loadings.tolist(),
             "offset": self.offset.tolist(),
-            "alpha": list(self.alpha),
-            "cap": list(self.cap),
+            "alpha": self.alpha,
+            "cap": self.cap,
+            "adjusted": self.change.adjusted.tolist(),
+            "middle": self.change.middle.tolist(),
+            "fast": self.change.fast.tolist(),
+            "weight": self.change.weight.tolist(),
             "limit": [limit.value for limit in self.limits],
             "mean": [limit.mean for limit in self.limits],
             "tail_shape": [limit.shape for limit in self.limits],
@@ -252,14 +260,15 @@ def _fit_group(
     lags, x, bounds, moments, ridge = _choose_vector(z[:, members], slow)
     components = algebra.choose_components(moments, slow)
     held = np.empty((len(x), 2))
-    for fold, (mean, covariance, _) in enumerate(moments.splits(slow)):
-        loadings, offset = _whitening(mean, covariance, ridge)
+    models = [_whitening(mean, covariance, ridge) for mean, covariance, _ in moments.splits(slow)]
+    for fold, (loadings, offset) in enumerate(models):
         part = slice(bounds[fold], bounds[fold + 1])
         statistics(loadings, offset, components, np.ascontiguousarray(x[part]), held[part])
     mean, covariance = moments.whole()
     whitening, shift = _whitening(mean, covariance + slow * moments.slow(covariance), ridge)
     tau = algebra.correlation_times(x, whitening)
-    alpha, limits = _limits(held, (tau[:components], tau[components:]), arl)
+    alpha, (t2, spe, smoothed) = _limits(held, (tau[:components], tau[components:]), arl)
+    change = fit_change(x, bounds, models, (whitening, shift), len(members), arl)
     spread, middle = np.tile(scale[members], lags + 1), np.tile(centre[members], lags + 1)
     loadings = np.ascontiguousarray(whitening / spread[:, None])
     return GroupFit(
@@ -270,23 +279,22 @@ def _fit_group(
         loadings,
         shift + middle @ loadings,
         alpha,
-        (_CAP * limits[2].value, _CAP * limits[3].value),
-        limits,
+        smoothed.mean + _ALONE * (smoothed.value - smoothed.mean) / alpha,
+        change.in_units(spread, middle),
+        (t2, spe, change.limit, smoothed),
     )
 
 
 def _limits(
     held: Float64, tau: tuple[Float64, Float64], arl: float
-) -> tuple[tuple[float, float], tuple[Limit, ...]]:
-    """Smoothing of T2 and SPE, and the limits of the four charts, from held-out statistics."""
-    raw, alphas, smoothed = [], [], []
-    for chart in range(2):
-        limit = at_least(limit_of(held[:, chart], arl), gaussian_limit(tau[chart], 1.0, arl))
-        alpha, smooth_limit = choose_smoothing(held[:, chart], limit, tau[chart], arl)
-        raw.append(limit)
-        alphas.append(alpha)
-        smoothed.append(smooth_limit)
-    return (alphas[0], alphas[1]), (*raw, *smoothed)
+) -> tuple[float, tuple[Limit, ...]]:
+    """Smoothing of SPE, and the limits of T2, SPE and smoothed SPE, from held-out statistics."""
+    t2, spe = (
+        at_least(limit_of(held[:, chart], arl), gaussian_limit(tau[chart], 1.0, arl))
+        for chart in range(2)
+    )
+    alpha, smoothed = choose_smoothing(held[:, 1], spe, tau[1], arl)
+    return alpha, (t2, spe, smoothed)
 
 
 def _choose_vector(z: Float64, slow: float) -> tuple[int, Float64, Int64, algebra.Moments, float]:

@@ -4,7 +4,7 @@
 - `event_msps`: the same in arrival order, 1,000 tags, sorting included.
 - `call_us`: one detector's call with one sample.
 - `river_ratio`: river's ADWIN and Page-Hinkley (two detectors) against all of ours, per sample.
-- `t2_spe_us`: T2 and SPE, raw and smoothed, of 50 inputs, per scan.
+- `t2_spe_us`: T2 and SPE, change and smoothed SPE, of 50 inputs, per scan.
 - `state_bytes`: of all input detectors, per tag.
 
 `python benchmarks/detection/speed.py` prints JSON lines; kernels run as `kernels` says.
@@ -136,16 +136,20 @@ def t2_spe() -> float:
     document = group.to_json()
     for name in ("components", "lags", "alpha", "cap", "limit"):
         params[0][name] = document[name]
-    params[0]["gap_ns"] = 2 * SECOND
+    params[0]["gap_ns"] = params[0]["forget_ns"] = 2 * SECOND
     state, ring = np.zeros(1, joint.STATE), np.zeros((group.lags + 1, d))
-    work_space, out = np.zeros((2, len(group.offset))), np.zeros(4 * m, TRANSITION)
+    levels, work_space = np.zeros((2, d)), np.zeros((3, len(group.offset)))
+    out = np.zeros(4 * m, TRANSITION)
     times, good = np.arange(m, dtype=np.int64) * SECOND, np.ones(m, np.uint8)
     scans, scores = np.ascontiguousarray(train[:m, group.columns]), np.zeros((m, 4))
     loadings, offset = np.ascontiguousarray(group.loadings), np.ascontiguousarray(group.offset)
+    change = group.change
+    pace = joint.paces(change.fast, change.weight)
 
     def work() -> None:
-        joint.fold_joint(params, loadings, offset, state, ring, work_space, times, scans, good,
-                         out, scores)  # fmt: skip
+        joint.fold_joint(params, loadings, offset, change.adjusted, change.middle, pace,
+                         change.weight, state, ring, levels, work_space, times, scans, good, out,
+                         scores)  # fmt: skip
 
     return timed(work) / m * 1e6
 

@@ -60,9 +60,10 @@ def joint_of(d: int) -> dict[str, Any]:
     return {
         "groups": [{
             "columns": list(range(d)), "components": d // 2, "lags": 0,
-            "loadings": np.eye(d).tolist(), "offset": [0.0] * d, "alpha": [0.1, 0.1],
-            "cap": [200.0, 200.0], "limit": [4.0 * d, 4.0 * d, 2.0 * d, 2.0 * d],
-            "mean": [d / 2, d / 2, d / 2, d / 2],
+            "loadings": np.eye(d).tolist(), "offset": [0.0] * d, "alpha": 0.1, "cap": 200.0,
+            "adjusted": np.eye(d).tolist(), "middle": [0.0] * d, "fast": [0.2] * d,
+            "weight": [0.5] * d, "limit": [4.0 * d, 4.0 * d, 1.0, 2.0 * d],
+            "mean": [d / 2, d / 2, 0.2, d / 2],
         }]
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.core.condition import Condition, Conditions, severity
 from agent.core.diagnosis import Diagnosis
 from agent.core.engine import Engine
+from agent.core.flag import Flag
 from agent.types import Event, Quality
 from tests.core.small import (
     SECOND,
@@ -79,6 +80,23 @@ def test_a_condition_is_raised_after_its_on_delay(detector, delay):
     assert desk.changes() == []
     desk.until(10_000)
     assert desk.changes() == [(10 + delay, "raised")]
+
+
+@pytest.mark.parametrize(("detector", "delay"), [("change", 1), ("spe_smooth", 1), ("spe", 6)])
+def test_scans_that_agreed_already_raise_their_models_condition_at_once(detector, delay):
+    """A smoothed joint chart does not wait as one scan's statistic does; nor does it raise what is
+    over by the next scan.
+    """
+    for lasts, expected in ((10, [delay]), (0.5, [])):
+        engine = Engine(spec())
+        flags = [
+            Flag(START, 20, 0, True, 1.1, detector, "joint"),
+            Flag(START + round(lasts * SECOND), 20, 0, False, 0.9, detector, "joint"),
+        ]
+        events = engine.judge.run(flags, START + 100 * SECOND)
+        told = [event for event in events if event.data.get("change") == "raised"]
+        assert [(event.time_ns - START) // SECOND for event in told] == expected
+        assert all(event.subject == "model/m" for event in told)
 
 
 def test_bad_quality_settles_for_longer_than_one_bad_sample_takes_to_clear():

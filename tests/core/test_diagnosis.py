@@ -314,11 +314,14 @@ def test_a_lost_source_says_how_much_is_lost_and_why():
 
 
 def test_joint_charts_name_the_inputs_that_matter():
-    """SPE: the relations changed, cause open; T2: a new region, the process."""
+    """SPE: the relations changed, cause open; T2: a new region, the process; change: only that."""
     shares = {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.05}
     relations, region = joint_diagnosis("spe@m", shares), joint_diagnosis("t2@m", shares)
     assert (relations.kind, relations.cause) == ("relations changed", "unknown")
     assert (region.kind, region.cause) == ("new operating region", "process")
+    change = joint_diagnosis("change@m", shares)
+    assert (change.kind, change.cause) == ("sudden change", "unknown")
+    assert change.rank < min(relations.rank, region.rank)
     assert "b, c, a" in relations.text
     assert "d" not in region.text.rpartition(" in ")[2]
 

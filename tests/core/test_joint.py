@@ -1,4 +1,4 @@
-"""The joint kernel: T2, SPE and their smoothed forms, folded scan by scan."""
+"""The joint kernel: T2, SPE, smoothed SPE and sudden change, folded scan by scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.kernels.base import TRANSITION
-from agent.core.kernels.joint import CHARTS, CLEAR, PARAMS, STATE, fold_joint, statistics
+from agent.core.kernels.joint import (
+    CHARTS,
+    CLEAR,
+    PARAMS,
+    SLOWER,
+    SMOOTHED,
+    STATE,
+    fold_joint,
+    paces,
+    statistics,
+)
 
 D, COMPONENTS = 7, 3
 SECOND = 1_000_000_000
@@ -23,7 +33,7 @@ SECOND = 1_000_000_000
 class Joint:
     """One model's arrays, as the engine holds them."""
 
-    def __init__(self, *, lags: int = 0, limit: tuple[float, ...] = (12.0, 14.0, 6.0, 7.0)) -> None:
+    def __init__(self, *, lags: int = 0, limit: tuple[float, ...] = (12.0, 14.0, 1.0, 7.0)) -> None:
         rng = np.random.default_rng(3)
         p = D * (lags + 1)
         self.loadings = rng.standard_normal((p, p)) / np.sqrt(p)
@@ -32,12 +42,18 @@ class Joint:
         self.params[0]["components"] = COMPONENTS
         self.params[0]["lags"] = lags
         self.params[0]["gap_ns"] = 3 * SECOND // 2
-        self.params[0]["alpha"] = (0.1, 0.2)
-        self.params[0]["cap"] = (60.0, 70.0)
+        self.adjusted = rng.standard_normal((p, D)) / np.sqrt(p)
+        self.middle = rng.standard_normal(D) / 10.0
+        self.fast = np.array([0.1, 0.2, 0.4, 0.2, 0.1, 0.2, 0.4])
+        self.weight = np.array([0.4, 0.5, 0.6, 0.0, 0.3, 0.5, 0.4])
+        self.params[0]["forget_ns"] = 40 * SECOND
+        self.params[0]["alpha"] = 0.2
+        self.params[0]["cap"] = 28.0
         self.params[0]["limit"] = limit
         self.state = np.zeros(1, STATE)
         self.ring = np.zeros((lags + 1, D))
-        self.work = np.zeros((2, p))
+        self.levels = np.zeros((2, D))
+        self.work = np.zeros((3, p))
 
     def fold(
         self, scans: np.ndarray, good: np.ndarray | None = None, times: np.ndarray | None = None
@@ -45,7 +61,9 @@ class Joint:
         m = len(scans)
         out, scores = np.zeros(4 * m, TRANSITION), np.zeros((m, 4))
         written = fold_joint(
-            self.params, self.loadings, self.offset, self.state, self.ring, self.work,
+            self.params, self.loadings, self.offset, self.adjusted, self.middle,
+            paces(self.fast, self.weight), self.weight, self.state, self.ring, self.levels,
+            self.work,
             np.arange(m) * SECOND if times is None else times,
             np.ascontiguousarray(scans), np.ones(m, np.uint8) if good is None else good,
             out, scores,
@@ -53,7 +71,7 @@ class Joint:
         return out[:written], scores
 
     def bytes(self) -> bytes:
-        return bytes(self.state.tobytes() + self.ring.tobytes())
+        return self.state.tobytes() + self.ring.tobytes() + self.levels.tobytes()
 
 
 def scans_with_fault(m: int = 300) -> np.ndarray:
@@ -85,29 +103,75 @@ def test_what_fit_calibrates_is_what_service_computes() -> None:
     assert (found / joint.params[0]["limit"][:2] == scores[:, :2]).all()
 
 
-def test_smoothed_charts_follow_their_recursion_and_are_capped() -> None:
-    """e += alpha (min(statistic, cap) - e): an enormous scan clears in bounded time."""
+def test_smoothed_spe_follows_its_recursion_and_is_capped() -> None:
+    """e += alpha (min(SPE, cap) - e): an enormous scan clears in bounded time."""
     joint = Joint()
     scans = scans_with_fault()
     scans[100] = 1e9
     _, scores = joint.fold(scans)
-    limit, level = joint.params[0]["limit"], np.zeros(2)
+    limit, level = joint.params[0]["limit"], 0.0
     for t in range(len(scans)):
-        capped = np.minimum(scores[t, :2] * limit[:2], joint.params[0]["cap"])
-        level += joint.params[0]["alpha"] * (capped - level)
-        np.testing.assert_allclose(scores[t, 2:] * limit[2:], level, rtol=1e-9)
+        level += 0.2 * (min(scores[t, 1] * limit[1], 28.0) - level)
+        assert scores[t, 3] * limit[3] == pytest.approx(level, rel=1e-9)
     assert scores[100, 0] > 1e15
-    assert scores[149, 2] < 1.0
+    assert scores[149, 3] < 1.0
+
+
+def test_change_is_the_largest_difference_of_two_means() -> None:
+    """Plain means at first, then exponential ones; an input without a weight does not count."""
+    joint, scans = Joint(), scans_with_fault() * 0.3
+    _, scores = joint.fold(scans)
+    values = scans @ joint.adjusted - joint.middle
+    f, g = values[0].copy(), values[0].copy()
+    for t in range(1, len(scans)):
+        f += np.maximum(joint.fast, 1.0 / (t + 1)) * (values[t] - f)
+        g += np.maximum(joint.fast / SLOWER, 1.0 / (t + 1)) * (values[t] - g)
+        assert scores[t, 2] == pytest.approx(float((np.abs(f - g) * joint.weight).max()), rel=1e-9)
+    assert scores[:, 2].max() > 0.5
+
+
+@pytest.mark.parametrize("size", [10.0, 1e9, 1e308])
+def test_one_wild_scan_raises_no_smoothed_chart(size: float) -> None:
+    """However far it is: T2 and SPE see it, the charts on which scans must agree do not."""
+    scans = np.random.default_rng(2).standard_normal((200, D)) * 0.1
+    scans[100] = size
+    joint = Joint()
+    out, scores = joint.fold(scans)
+    raised = {CHARTS[row] for row in out["row"][out["up"] == 1]}
+    assert raised <= {"t2", "spe"}
+    assert "t2" in raised or size == 10.0
+    assert not raised & SMOOTHED
+    assert np.isfinite(joint.levels).all()
+    scans[101:110] = size
+    _, scores = Joint().fold(scans)
+    assert (scores[109, 2:] > 1.0).all()
+
+
+def test_change_forgets_over_a_long_gap() -> None:
+    """The plant stands elsewhere an hour later: no sudden change; a short gap is no excuse."""
+    scans = np.random.default_rng(2).standard_normal((200, D)) * 0.1
+    scans[100:] += 4.0
+    for gap, seen in ((3600, False), (20, True)):
+        times = np.arange(200) * SECOND
+        times[100:] += gap * SECOND
+        out, _ = Joint().fold(scans, times=times)
+        assert (CHARTS.index("change") in out["row"][out["up"] == 1]) == seen
 
 
 def test_a_fault_raises_and_clears_once_a_chart() -> None:
-    """Each chart's flag goes up in the fault and down after it; score and time are the scan's."""
-    joint = Joint(limit=(40.0, 45.0, 25.0, 25.0))
+    """Each chart's flag goes up in the fault and down after it; score and time are the scan's.
+
+    The chart of sudden change goes up at its begin and at its end.
+    """
+    joint = Joint(limit=(40.0, 45.0, 1.0, 25.0))
+    joint.params[0]["cap"] = 100.0
     scans = np.random.default_rng(1).standard_normal((300, D)) * 0.3
     scans[150:200] += 6.0
     out, scores = joint.fold(scans)
-    assert sorted(out["row"][out["up"] == 1].tolist()) == list(range(len(CHARTS)))
-    for chart in range(4):
+    assert sorted(out["row"][out["up"] == 1].tolist()) == [0, 1, 2, 2, 3]
+    back = out[out["row"] == CHARTS.index("change")]
+    assert [time // SECOND // 50 for time in back["time_ns"][back["up"] == 1]] == [3, 4]
+    for chart in (0, 1, 3):
         up, down = out[out["row"] == chart]
         assert (up["up"], down["up"]) == (1, 0)
         assert 150 * SECOND <= up["time_ns"] < 160 * SECOND

@@ -56,6 +56,7 @@ TABLE = [
     (concern(kind="error", cause="model"), "untrusted"),
     (concern("model/m", "relations changed"), "untrusted"),
     (concern("model/m", "new operating region", "process"), "untrusted"),
+    (concern("model/m", "sudden change", "unknown"), "untrusted"),
     # out of trained range, a shift whose cause is pending or the process
     (concern(kind="out of trained range"), "caution"),
     (concern(kind="out of trained range", cause="process"), "caution"),

@@ -70,8 +70,10 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     add(joint.project, types.none, _REAL2, _REAL, _REAL, _REAL)
     add(joint.statistics, types.none, _REAL2, _REAL, _I8, _REAL2, _REAL2)
     add(joint.smooth, types.none, _REAL, _F8, _F8, _F8, _REAL)
-    add(joint.fold_joint, _I8, _a(joint.PARAMS), _REAL2, _REAL, _a(joint.STATE), _REAL2, _REAL2,
-        _LONG, _REAL2, _BYTE, _OUT, _REAL2)
+    joint_params, joint_state = _a(joint.PARAMS), _a(joint.STATE)
+    add(joint.changes, types.none, _REAL2, _REAL, _REAL2, joint_state, _REAL2, _REAL2)
+    add(joint.fold_joint, _I8, joint_params, _REAL2, _REAL, _REAL2, _REAL, _REAL2, _REAL,
+        joint_state, _REAL2, _REAL2, _REAL2, _LONG, _REAL2, _BYTE, _OUT, _REAL2)
     return found
 
 

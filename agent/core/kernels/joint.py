@@ -1,4 +1,4 @@
-"""The joint charts of a model's inputs: T2 and SPE of the scan vector, raw and smoothed.
+"""The joint charts of a model's inputs: T2, SPE and sudden change of the scan vector.
 
 The scan vector x (d inputs, and the `lags` scans before it) is projected on whitened principal
 directions of the training record: s_i = sum_j x_j loadings[j, i] - offset[i], each s_i of about
@@ -10,15 +10,24 @@ unit variance in training. Then
           is weighted by its own (ridge-regularised) variance, as in Hawkins' T_H^2 (1974): a
           relation that holds to 1 % is guarded at 1 %, where the plain sum of squares would drown
           it in the directions that are only noise;
-    smoothed: e += alpha * (min(statistic, cap) - e) (Lowry et al. 1992; the cap bounds the time
-          in which it clears).
+    smoothed SPE: e += alpha * (min(SPE, cap) - e): what varies more without moving;
+    change = the largest |f_j - g_j| weight_j of two exponentially weighted means of each a_j: f
+          of the last few scans, g of some more; a_j = sum_k x_k adjusted[k, j] - middle[j] is
+          input j regressed on all the others (Hawkins 1991), which shows a fault of one input
+          best. So an EWMA about a centre that follows (Montgomery & Mastrangelo 1991): operating
+          points that wander slowly leave nothing in it, and it sees shifts that stay small beside
+          one scan's noise. It comes back by itself when g has followed.
+
+One scan alone raises no smoothed chart: SPE is capped, and so is what a scan adds to f - g, see
+`ALONE`. That bounds the time to clear, too.
 
 Charts, in this order: `CHARTS`. Score = statistic / limit; a chart is raised above 1 and cleared
 below `CLEAR`. A scan that is not good moves nothing. With lags, the vectors before a gap are not
-used (the chart waits until `lags` scans in a row are there again).
+used (the chart waits until `lags` scans in a row are there again). f and g begin as plain means,
+again so after a gap longer than g remembers.
 
-Cost: p^2 multiply-adds a scan for p = d (lags + 1); 0.4 to 0.8 us at p = 50.
-State: `STATE` (one row a model) and float64[lags + 1, d] of scans.
+Cost: p (p + d) multiply-adds a scan for p = d (lags + 1); 0.6 to 0.9 us at p = d = 50.
+State: `STATE` (one row a model), float64[lags + 1, d] of scans, float64[2, d] of f and g.
 """
 
 from __future__ import annotations
@@ -27,17 +36,29 @@ import numpy as np
 
 from agent.core.kernels.base import kernel
 
-CHARTS = ("t2", "spe", "t2_smooth", "spe_smooth")
+CHARTS = ("t2", "spe", "change", "spe_smooth")
+SMOOTHED = frozenset({"change", "spe_smooth"})
+"""Charts that several scans must agree on before they are raised."""
+
 CLEAR = 0.95
 """A chart clears below this share of its limit, so that it does not chatter about it."""
+
+SLOWER = 4.0
+"""How many times longer g remembers than f: a step then shows to half its size."""
+
+ALONE = 0.5
+"""Share of its limit that one scan, however far, may take f - g of an input."""
+
+MOST = 1 << 40
 
 PARAMS = np.dtype(
     [
         ("components", np.int64),
         ("lags", np.int64),
         ("gap_ns", np.int64),  # more than this between good scans: the lagged scans are stale
-        ("alpha", np.float64, (2,)),  # smoothing of T2 and SPE
-        ("cap", np.float64, (2,)),
+        ("forget_ns", np.int64),  # more than this: f and g begin anew
+        ("alpha", np.float64),  # smoothing of SPE
+        ("cap", np.float64),
         ("limit", np.float64, (4,)),
     ]
 )
@@ -46,8 +67,9 @@ STATE = np.dtype(
     [
         ("score", np.float64, (4,)),
         ("active", np.uint8, (4,)),
-        ("smooth", np.float64, (2,)),
+        ("smooth", np.float64),
         ("filled", np.int64),
+        ("seen", np.int64),  # scans in f and g
         ("last_ns", np.int64),
     ]
 )
@@ -56,17 +78,17 @@ STATE = np.dtype(
 @kernel
 def project(loadings, offset, x, out):  # type: ignore[no-untyped-def]
     """out[i] = sum_j x[j] loadings[j, i] - offset[i]; four rows a pass, always in this order."""
-    p = offset.shape[0]
+    p, rows = offset.shape[0], x.shape[0]
     for i in range(p):
         out[i] = -offset[i]
     j = 0
-    while j + 4 <= p:
+    while j + 4 <= rows:
         a, b, c, d = x[j], x[j + 1], x[j + 2], x[j + 3]
         row_a, row_b, row_c, row_d = loadings[j], loadings[j + 1], loadings[j + 2], loadings[j + 3]
         for i in range(p):
             out[i] += (a * row_a[i] + b * row_b[i]) + (c * row_c[i] + d * row_d[i])
         j += 4
-    while j < p:
+    while j < rows:
         a = x[j]
         row_a = loadings[j]
         for i in range(p):
@@ -99,15 +121,53 @@ def smooth(values, alpha, start, cap, out):  # type: ignore[no-untyped-def]
         out[t] = level
 
 
+def paces(fast, weight):  # type: ignore[no-untyped-def]
+    """float64[3, d]: what `change` takes of each a: share of a scan in f, in g, and its reach."""
+    reach = ALONE / np.maximum(weight * fast * (1.0 - 1.0 / SLOWER), 1e-250)
+    return np.array([fast, fast / SLOWER, reach])
+
+
+@kernel
+def change(pace, weight, values, state, levels):  # type: ignore[no-untyped-def]
+    """Take one scan's a, float64[d], into f and g, the rows of `levels`; the statistic."""
+    seen = min(state[0]["seen"] + 1, MOST)
+    state[0]["seen"] = seen
+    start = 1.0 / np.float64(seen)
+    most = 0.0
+    for j in range(weight.shape[0]):
+        f, g = levels[0, j], levels[1, j]
+        if seen == 1:
+            f, g = 0.0, 0.0
+        if weight[j] > 0.0:
+            x = g + min(max(values[j] - g, -pace[2, j]), pace[2, j])
+            f += max(pace[0, j], start) * (x - f)
+            g += max(pace[1, j], start) * (x - g)
+        levels[0, j], levels[1, j] = f, g
+        most = max(most, abs(f - g) * weight[j])
+    return most
+
+
+@kernel
+def changes(pace, weight, values, state, levels, out):  # type: ignore[no-untyped-def]
+    """f - g, float64[m, d], of the a of m scans, float64[m, d]: the sums of `fold_joint`."""
+    for row in range(values.shape[0]):
+        change(pace, weight, values[row], state, levels)
+        for j in range(weight.shape[0]):
+            out[row, j] = levels[0, j] - levels[1, j]
+
+
 @kernel
 def fold_joint(  # type: ignore[no-untyped-def]
-    params, loadings, offset, state, ring, work, times, scans, good, out, scores
+    params, loadings, offset, adjusted, middle, pace, weight, state, ring, levels, work, times,
+    scans, good, out, scores
 ):
     """Fold m scans into the four charts of one model; returns the rows written to `out`.
 
-    - `params` `PARAMS`[1]; `loadings` float64[p, p], C order; `offset` float64[p].
-    - `state` `STATE`[1]; `ring` float64[lags + 1, d], row 0 is the latest good scan.
-    - `work` float64[2, p]: scratch, holds nothing between calls.
+    - `params` `PARAMS`[1]; `loadings` float64[p, p], `adjusted` float64[p, d], C order; `offset`
+      float64[p]; `middle`, `weight` float64[d]; `pace` of `paces`.
+    - `state` `STATE`[1]; `ring` float64[lags + 1, d], row 0 is the latest good scan; `levels`
+      float64[2, d].
+    - `work` float64[3, p]: scratch, holds nothing between calls.
     - `times` int64[m] ns; `scans` float64[m, d], C order; `good` uint8[m], bit 0 says good.
     - `out` `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`; `scores` float64[m, 4].
     """
@@ -124,6 +184,8 @@ def fold_joint(  # type: ignore[no-untyped-def]
         if good[t] & 1:
             if filled > 0 and times[t] - last_ns > params[0]["gap_ns"]:
                 filled = 0
+                if times[t] - last_ns > params[0]["forget_ns"]:
+                    state[0]["seen"] = 0
             last_ns = times[t]
             for lag in range(lags, 0, -1):
                 for j in range(d):
@@ -141,12 +203,12 @@ def fold_joint(  # type: ignore[no-untyped-def]
                     t2 += work[1, i] * work[1, i]
                 for i in range(components, p):
                     spe += work[1, i] * work[1, i]
-                level[0] += alpha[0] * (min(t2, cap[0]) - level[0])
-                level[1] += alpha[1] * (min(spe, cap[1]) - level[1])
+                level += alpha * (min(spe, cap) - level)
                 score[0] = t2 / limit[0]
                 score[1] = spe / limit[1]
-                score[2] = level[0] / limit[2]
-                score[3] = level[1] / limit[3]
+                project(adjusted, middle, work[0], work[2])
+                score[2] = change(pace, weight, work[2], state, levels) / limit[2]
+                score[3] = level / limit[3]
                 for chart in range(4):
                     up = score[chart] > 1.0
                     down = score[chart] < CLEAR
@@ -159,6 +221,7 @@ def fold_joint(  # type: ignore[no-untyped-def]
                         written += 1
         for chart in range(4):
             scores[t, chart] = score[chart]
+    state[0]["smooth"] = level
     state[0]["filled"] = filled
     state[0]["last_ns"] = last_ns
     return written
