@@ -212,7 +212,7 @@ class Judge:
             change(tag)
             if kind == "in_service":
                 self.conditions.release([f"tag/{tag}"], time_ns)
-            detail = {"change": kind, "by": data.get("by", "")}
+            detail = {"change": kind, "by": data.get("by", ""), "note": data.get("note", "")}
             return [Event("configuration", time_ns, f"tag/{tag}", detail)]
         return []
 

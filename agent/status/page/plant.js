@@ -145,10 +145,11 @@ function uplink(outbox, nowNs) {
 }
 
 function budget(b) {
-  const expected = Number.isFinite(b.expected_per_30_days) ? `; the thresholds in use give ${Number(b.expected_per_30_days.toPrecision(2))} per 30 days` : "";
-  const marked = b.acknowledged_false ? `, ${count(b.acknowledged_false)} of them marked false` : "";
-  const raised = Number.isFinite(b.raised_30_days) ? `; raised in the last 30 days: ${count(b.raised_30_days)}${marked}` : "";
-  return { name: "False alarms", text: `promised: at most ${b.false_alarms || "unknown"}${expected}${raised}` };
+  const raised = Number.isFinite(b.raised_30_days)
+    ? `; in the last 30 days ${plural(b.raised_30_days, "alarm", "alarms")}, ${count(b.acknowledged_false ?? 0)} acknowledged as false`
+    : "";
+  const text = `promised: at most ${b.false_alarms || "unknown"}${raised}${b.text ? `; ${b.text}` : ""}`;
+  return { name: "False alarms", state: b.exceeded ? "poor" : undefined, text };
 }
 
 function process(status, nowNs) {
