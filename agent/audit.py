@@ -96,7 +96,10 @@ def verdict(false: int, promised: float, unjudged: int, days: float) -> dict[str
 
 
 def _span(days: float) -> str:
-    return f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"
+    hours = days * 24
+    if hours < 1:
+        return "less than an hour"
+    return f"{days:.0f} days" if days >= 2 else f"{hours:.0f} hours"
 
 
 def at_least(count: int, expected: float) -> float:
