@@ -443,7 +443,11 @@ HASH = "ab" * 32
         ('[people.mara]\nrole = "engineer"', "people.mara", "nothing tells who this is"),
         ('[people.mara]\ntoken = "1234"', "people.mara.token", "a secret never stands here"),
         ('[people.mara]\ntoken_sha256 = "1234"', "people.mara.token_sha256", "64 hexadecimal"),
-        (f'[people.mara]\ntoken_sha256 = "{HASH}"\ntoken_env = "T"', "people.mara.token_env", "one"),
+        (
+            f'[people.mara]\ntoken_sha256 = "{HASH}"\ntoken_env = "T"',
+            "people.mara.token_env",
+            "one",
+        ),
         (
             '[people.mara]\nunix_user = "m"\n[people.jo]\nunix_user = "m"',
             "people.jo.unix_user",
@@ -481,8 +485,10 @@ def test_who_may_act_is_told_without_doubt(write, added, key, words):
     [
         f'[people."Mara Lind"]\nrole = "engineer"\nunix_user = "mara"\ntoken_sha256 = "{HASH}"',
         '[status]\nlisten = "0.0.0.0:8686"\n[people.mara]\nunix_user = "mara"',
-        ('[status]\nlisten = "0.0.0.0:1"\ncertificate = "c"\nprivate_key = "k"\n'
-        f'[people.mara]\ntoken_sha256 = "{HASH}"'),
+        (
+            '[status]\nlisten = "0.0.0.0:1"\ncertificate = "c"\nprivate_key = "k"\n'
+            f'[people.mara]\ntoken_sha256 = "{HASH}"'
+        ),
         f'[status]\nlisten = "[::1]:1"\n[people.mara]\ntoken_sha256 = "{HASH}"',
     ],
 )

@@ -90,6 +90,7 @@ class Routes:
             web.get("/api/v1/tags", self._tags_page),
             web.get("/api/v1/conditions", self._conditions),
             web.get("/api/v1/events", self._events_page),
+            web.get("/api/v1/person", self._person),
             web.post("/api/v1/commands/{kind}", self._commands),
         ]
 
@@ -184,21 +185,14 @@ class Routes:
         return json_response({"served_ns": self._now_ns(), "events": rows})
 
     # --- commands --------------------------------------------------------------------------
+    async def _person(self, request: web.Request) -> web.Response:
+        person = self._asker(request)
+        return json_response({"person": person}) if isinstance(person, str) else person
+
     async def _commands(self, request: web.Request) -> web.Response:
-        uid = peer_uid(request.get_extra_info("socket"))
-        if (
-            self._command is None
-            or self._people is None
-            or (uid is None and not self._confidential)
-        ):
-            return problem(
-                403,
-                "this server takes no commands",
-                "use the fieldwarden command on the gateway itself",
-            )
-        person = _identified(request, uid, self._people())
-        if isinstance(person, web.Response):
-            return person
+        person = self._asker(request)
+        if isinstance(person, web.Response) or self._command is None:
+            return person if isinstance(person, web.Response) else _no_commands()
         kind = request.match_info["kind"]
         if kind not in COMMANDS:
             return problem(404, "no such command", f"commands: {', '.join(COMMANDS)}")
@@ -207,6 +201,21 @@ class Routes:
             return problem(400, "the body is no JSON object")
         data = command_data(kind, body)
         return json_response(await self._command(kind, {**data, "by": person}))
+
+    def _asker(self, request: web.Request) -> str | web.Response:
+        """The person who asks, or why nobody may act here."""
+        uid = peer_uid(request.get_extra_info("socket"))
+        if self._people is None or (uid is None and not self._confidential):
+            return _no_commands()
+        return _identified(request, uid, self._people())
+
+
+def _no_commands() -> web.Response:
+    return problem(
+        403,
+        "this server takes no commands",
+        "use the fieldwarden command on the gateway itself",
+    )
 
 
 def _identified(request: web.Request, uid: int | None, people: People) -> str | web.Response:

@@ -258,3 +258,13 @@ async def test_what_can_not_be_carried_out_is_refused_with_a_reason(path, body, 
     got, answer = await post(path, data=body, headers=KNOWN)
     assert got == status
     assert answer["detail"]
+
+
+async def test_who_asks_is_told_who_that_is(place):
+    """The page asks before it shows its buttons: 200 with the name, 401 or 403 as a command."""
+    async with with_socket(place, people()) as served:
+        assert await served.json("/api/v1/person", headers=KNOWN) == (200, {"person": "Mara Lind"})
+        status, _ = await served.json("/api/v1/person", headers={"Authorization": "Bearer x"})
+        assert status == 401
+    async with serving("0.0.0.0:0", carry_out, people=people) as served:
+        assert (await served.json("/api/v1/person", headers=KNOWN))[0] == 403

@@ -8,8 +8,9 @@ const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
 const SOURCE_SYMBOL = { live: "on", connecting: "wait", stale: "medium", failed: "off" };
 
 export class Conditions {
-  constructor(showTag) {
+  constructor(showTag, acting) {
     this.showTag = showTag;
+    this.acting = acting;
     this.open = new Keyed(byId("conditions"), (condition) => this.create(condition));
     this.cleared = new Keyed(byId("cleared"), (condition) => this.create(condition));
   }
@@ -43,7 +44,7 @@ export class Conditions {
     if (condition.tag) part.subject.addEventListener("click", () => this.showTag(condition.tag));
     part.root = el("li", { class: "condition" },
       el("div", { class: "mark" }, part.symbol, part.severity),
-      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta)));
+      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta), this.acting.buttons(condition)));
     return part;
   }
 
