@@ -144,6 +144,8 @@ class Agent:
         self.intake.command("boot", {"boot": self.store.boot})
         self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts)
         self.view = View(self)
+        # A month of events is read before anybody waits for the loop; later only what is new.
+        self.view.audit.report(configuration.gateway, self.engine.time_ns)
         self.orders = Orders(self)
         self.people = People(configuration.people)
 

@@ -102,6 +102,18 @@ class Gateway:
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
 
+    def complete(self, command: str, begun: str) -> list[str]:
+        """What a shell would offer for the word after the configuration."""
+        words = f"fieldwarden {command} {self.config} {begun}"
+        environment = {"COMP_WORDS": words, "COMP_CWORD": "3",
+                       "_FIELDWARDEN_COMPLETE": "bash_complete"}  # fmt: skip
+        code = "from agent.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, check=False,
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
     def post(self, kind: str, body, token: str | None = TOKEN, headers=()):
         """(status, answer) of a command over HTTP."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -187,6 +199,8 @@ def test_every_command_does_what_it_says(gateway):
     """Shelve and unshelve, out of service and in; a mistyped name gets the nearest."""
     gateway.start()
     gateway.wait_for_loss()
+    assert gateway.complete("acknowledge", "sou") == [LOST]
+    assert gateway.complete("out-of-service", "") == ["flow"]
     gateway.run("shelve", LOST, "--for", "8h", "--note", "until the day shift")
     assert gateway.told("shelved")[-1]["data"]["note"] == "until the day shift"
     gateway.run("unshelve", "utilities")
