@@ -30,13 +30,16 @@ from agent.config_load import load
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
 from agent.core.summary import merge
+from agent.credentials import server_context
 from agent.errors import FieldwardenError, StoreError
 from agent.feeds import Feeds
 from agent.intake import Intake
 from agent.load import LoadMeter
+from agent.orders import Orders
 from agent.outgoing import Outgoing
 from agent.service import Progress, ServiceManager
 from agent.status.api import StatusServer
+from agent.status.people import People
 from agent.store import Batch, Reader, Store
 from agent.types import Block, Entry, Event
 from agent.uplink import CentralLink
@@ -141,6 +144,10 @@ class Agent:
         self.intake.command("boot", {"boot": self.store.boot})
         self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts)
         self.view = View(self)
+        # A month of events is read before anybody waits for the loop; later only what is new.
+        self.view.audit.report(configuration.gateway, self.engine.time_ns)
+        self.orders = Orders(self)
+        self.people = People(configuration.people)
 
     async def _catch_up(self) -> None:
         """Resume from the snapshot and fold again what was journaled after it."""
@@ -187,9 +194,11 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        served = self.configuration.status
         status = StatusServer(
-            self.configuration.status.listen, self.view.document, self.view.events,
-            self.view.command, now_ns=self.clock.now_ns,
+            served.listen, self.view.document, self.view.events, self.orders.carry_out,
+            people=lambda: self.people, now_ns=self.clock.now_ns, tls=server_context(served),
+            local=(self.configuration.socket_path, served.socket_group),
         )
         await status.start()
         try:
@@ -289,6 +298,7 @@ class Agent:
             logger.info("warming up: %s", event.data["part"])
         self.feeds.want(configuration, ids)
         self.engine, self.configuration = engine, configuration
+        self.people = People(configuration.people)
         self.outgoing.configuration = configuration
         # What was journaled so far was judged by the old one: no start is to judge it by the new.
         self._snapshot_ns = 0

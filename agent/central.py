@@ -188,7 +188,8 @@ class Central:
     def _event(self, view: GatewayView, document: Any, data: Any, _now: int | None) -> None:
         if str(document["type"]).rpartition(".")[2] != "condition":
             return
-        if data["change"] == "cleared":
+        # What has cleared may be acknowledged later, and does not open again by that.
+        if "cleared" in (data["change"], data.get("state")):
             view.open_conditions.pop(data["id"], None)
         else:
             view.open_conditions[data["id"]] = data

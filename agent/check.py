@@ -12,7 +12,6 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,6 +20,8 @@ from agent import clock, credentials
 from agent.assemble import check_baseline
 from agent.baseline_file import read_baseline
 from agent.certificates import check_pair, read_certificate
+from agent.check_item import Item, fault_of
+from agent.check_people import people
 from agent.config import Configuration, Login, ModbusSource, OpcUaSource, Source, Tls
 from agent.decode import modbus
 from agent.errors import FieldwardenError
@@ -29,16 +30,6 @@ from agent.uplink_size import bytes_per_day
 
 _SOON_DAYS = 30.0
 _OPCUA_PORT = 4840
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line of the report."""
-
-    level: Literal["ok", "warning", "fault"]
-    subject: str
-    text: str
-    hint: str = ""
 
 
 async def check(configuration: Configuration, *, offline: bool, timeout_s: float) -> list[Item]:
@@ -54,15 +45,12 @@ async def check(configuration: Configuration, *, offline: bool, timeout_s: float
         items += _source_on_paper(configuration, name, source)
     items += [_baseline(configuration, name) for name in configuration.models]
     items += _upstream_on_paper(configuration)
+    items += people(configuration)
     if not offline:
         asked = [_ask(configuration, name, timeout_s) for name in configuration.sources]
         answers = await asyncio.gather(*asked, _ask_upstream(configuration, timeout_s))
         items += [item for answer in answers for item in answer]
     return items
-
-
-def _fault(subject: str, error: FieldwardenError) -> Item:
-    return Item("fault", subject, f"{error.operation} {error.subject}: {error.cause}", error.hint)
 
 
 def _summary(configuration: Configuration) -> Item:
@@ -137,7 +125,7 @@ def _certificate(subject: str, certificate: str, private_key: str) -> Iterator[I
         if private_key:
             check_pair(Path(certificate), Path(private_key))
     except FieldwardenError as error:
-        yield _fault(subject, error)
+        yield fault_of(subject, error)
         return
     now_ns = clock.wall_ns()
     days = found.days_left(now_ns)
@@ -165,7 +153,7 @@ def _tls(subject: str, settings: Tls) -> Iterator[Item]:
     try:
         credentials.tls_context(settings)
     except FieldwardenError as error:
-        yield _fault(subject, error)
+        yield fault_of(subject, error)
         return
     if settings.tls and settings.certificate:
         yield from _certificate(subject, settings.certificate, settings.private_key)
@@ -182,7 +170,7 @@ def _baseline(configuration: Configuration, name: str) -> Item:
         baseline = read_baseline(path)
         check_baseline(name, model, baseline)
     except FieldwardenError as error:
-        return _fault(subject, error)
+        return fault_of(subject, error)
     text = f"baseline {baseline.digest[:12]} for version {baseline.model_version}"
     if baseline.provisional:
         return Item("warning", subject, f"{text}; {baseline.provisional_text}", "fit more data")
@@ -223,7 +211,7 @@ async def _ask(configuration: Configuration, name: str, timeout_s: float) -> lis
     try:
         lines = await SOURCES[source.protocol].probe(name, source, tags, timeout_s)
     except FieldwardenError as error:
-        return [_fault(subject, error)]
+        return [fault_of(subject, error)]
     if isinstance(source, ModbusSource):
         return [Item("ok", subject, f"{host}:{port} answered all requests")]  # they are above
     return [Item("ok", subject, line) for line in lines]

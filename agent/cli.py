@@ -25,12 +25,19 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "drill": "what would be noticed and what not, before going live",
         "replay": "put recorded data through the same engine",
         "status": "what the agent knows, also when it is dead",
+        "acknowledge": "say that an alarm was seen, or that it was false",
+        "shelve": "put an open condition aside for a time",
+        "unshelve": "bring a shelved condition back",
+        "out-of-service": "take a tag out of service",
+        "in-service": "put a tag back into service",
+        "token": "make a token for somebody who acts over HTTP",
         "central": "the reference subscriber for central ops",
         "demo": "a simulated plant with scripted faults, the agent and central ops",
         "completion": "print the tab completion for a shell",
     }
 )
-"""Sub-command -> one line of help; `agent.commands.<name>.command` is the click command."""
+"""Sub-command -> one line of help; its click command is `agent.commands.<name>.command`, with "_"
+for "-"."""
 
 
 class _Failure(click.ClickException):
@@ -49,7 +56,7 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"agent.commands.{cmd_name}").command
+        command = importlib.import_module(f"agent.commands.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(

@@ -10,6 +10,7 @@ Secrets are never values here: `Login` and `Tls` name where they are, `agent.cre
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,6 +61,14 @@ def budget_per_ns(text: str) -> float:
     if count <= 0 or span_ns <= 0:
         raise ValueError(f"{text!r} must be more than nothing, or nothing could ever be found")
     return count / span_ns
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening host can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _duration_field(value: Any, info: ValidationInfo) -> int:
@@ -255,10 +264,35 @@ class Upstream(Login, Tls):
         return self.port if self.port is not None else 8883 if self.tls else 1883
 
 
+class Person(Section):
+    """`[people."<name>"]`: somebody who may acknowledge, shelve and take out of service.
+
+    Known by the Unix user on the agent's socket, by a token over HTTP, or by both. The token
+    itself never stands in the file: its hash does, or one of three places where it is.
+    """
+
+    role: str = ""
+    unix_user: str = ""
+    token_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    token_file: FilePath = ""  # a file that holds the token and nothing else
+    token_env: str = ""  # the environment variable that holds it
+    token_credential: str = ""  # the systemd credential (LoadCredential=) that holds it
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token is one of the ways to be known."""
+        places = (self.token_sha256, self.token_file, self.token_env, self.token_credential)
+        return any(places)
+
+
 class Status(Section):
-    """`[status]`: the local page, API and metrics."""
+    """`[status]`: the local page, API and metrics; the socket that the command acts through."""
 
     listen: Annotated[str, AfterValidator(_listen_field)] = "127.0.0.1:8686"
+    certificate: FilePath = ""  # PEM; with it the page is served over TLS
+    private_key: FilePath = ""  # PEM
+    socket: FilePath = ""  # default: agent.sock in the state directory
+    socket_group: str = ""  # Unix group whose members may connect; default: the agent's own
 
     @property
     def address(self) -> tuple[str, int]:
@@ -280,6 +314,7 @@ class Configuration(Section):
     models: dict[str, Model] = Field(default={}, max_length=256)
     upstream: Upstream | None = None
     status: Status = Status()
+    people: dict[str, Person] = Field(default={}, max_length=256)  # who may act, by name
 
     _file: Path | None = PrivateAttr(default=None)
 
@@ -296,6 +331,12 @@ class Configuration(Section):
     def store_path(self) -> Path:
         """The agent's store, where `load` found the state directory."""
         return Path(self.gateway.state_directory or "state") / "fieldwarden.db"
+
+    @property
+    def socket_path(self) -> Path:
+        """The Unix socket that people act through."""
+        chosen = self.status.socket
+        return Path(chosen) if chosen else self.store_path.with_name("agent.sock")
 
     def role(self, tag: str) -> Literal["input", "output", "label"]:
         """What a tag is for: a label or output of any model, else an input."""

@@ -183,7 +183,7 @@ def _explain(draft: _Draft, details: ErrorDetails) -> None:
     key = str(path[-1]) if path else ""
     match kind:
         case "extra_forbidden":
-            draft.fault(path, "unknown key", nearest(key, valid))
+            draft.fault(path, "unknown key", _FOREIGN.get(key) or nearest(key, valid))
         case "missing":
             draft.fault(path, "is required", _HINTS.get(key, ""))
         case "literal_error" | "union_tag_invalid":
@@ -209,9 +209,17 @@ _HINTS: Mapping[str, str] = {
     "owner": 'owner = { team = "process data", contact = "who@plant.example" }: no owner, no start',
     "baseline": "a path, relative to this file; `fieldwarden fit` writes it",
     "endpoint": "write it like opc.tcp://127.0.0.1:4840/plant",
+    "token_sha256": "64 hexadecimal digits, lower case; `fieldwarden token` prints them",
     "physical": "write it like physical = [-40, 250]",
 }
 
+
+_FOREIGN: Mapping[str, str] = {
+    "password": "a secret never stands here: name its password_file, password_env, "
+    "password_credential",
+    "token": "a secret never stands here: write its token_sha256 (make one: fieldwarden token)",
+}
+"""Keys that people look for -> what there is instead."""
 
 _KINDS: Mapping[str, str] = {
     "string_type": "text in quotes",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from agent.config import is_loopback
 from agent.decode import modbus, mqtt, opcua
 from agent.errors import SourceError
 
@@ -48,6 +49,7 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
         logins.append((("upstream",), upstream))  # type: ignore[arg-type]
     for path, table in logins:
         yield from _login_faults(path, table)
+    yield from _people_faults(raw)
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
@@ -67,9 +69,11 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Fault]:
         for name in _tables(raw, kind):
             if not name or _UNSAFE.search(name):
                 yield (kind, name), "no blank, '/', '+', '#' or '$' in this name", ""
-    for name in _tables(raw, "tags"):
-        if not name or len(name) > 200 or _CONTROL.search(name):
-            yield ("tags", name), "a tag's name has 1 to 200 characters, none of them control", ""
+    for kind, whose in (("tags", "a tag's"), ("people", "a person's")):
+        for name in _tables(raw, kind):
+            if not name.strip() or len(name) > 200 or _CONTROL.search(name):
+                cause = f"{whose} name has 1 to 200 characters, none of them control"
+                yield (kind, name), cause, ""
 
 
 def _tag_faults(
@@ -173,3 +177,48 @@ def _login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
     over_tcp = table.get("protocol") != "opcua"  # OPC UA brings its own encryption
     if over_tcp and (table.get("ca") or table.get("certificate")) and not table.get("tls"):
         yield (*path, "tls"), "certificates are given but TLS is off", "add tls = true"
+
+
+# --- people -----------------------------------------------------------------------------------
+
+_TOKEN_PLACES = ("token_sha256", "token_file", "token_env", "token_credential")
+
+
+def _people_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    people = _tables(raw, "people")
+    seen: dict[tuple[str, object], str] = {}
+    for name, person in people.items():
+        path = ("people", name)
+        places = [key for key in _TOKEN_PLACES if person.get(key)]
+        if len(places) > 1:
+            yield (*path, places[1]), f"the token has {len(places)} places", "keep one of them"
+        if not places and not person.get("unix_user") and "token" not in person:
+            hint = 'add unix_user = "...", or token_sha256 = "..." (make one: fieldwarden token)'
+            yield path, "nothing tells who this is", hint
+        for key in ("unix_user", *_TOKEN_PLACES):
+            place = (key, value) if isinstance(value := person.get(key), str) and value else None
+            if place in seen:
+                cause = f"it is already that of {seen[place]!r}"
+                yield (*path, key), cause, "one identity belongs to one person"
+            elif place is not None:
+                seen[place] = name
+    yield from _status_faults(raw, [n for n, p in people.items() if any(map(p.get, _TOKEN_PLACES))])
+
+
+def _status_faults(raw: Mapping[str, Any], with_token: list[str]) -> Iterator[Fault]:
+    status = raw.get("status")
+    if not isinstance(status, Mapping):
+        return
+    if bool(status.get("certificate")) != bool(status.get("private_key")):
+        missing = "certificate" if status.get("private_key") else "private_key"
+        yield ("status", missing), "TLS needs both certificate and private_key", f"add `{missing}`"
+    listen = status.get("listen")
+    if not with_token or not isinstance(listen, str) or status.get("certificate"):
+        return
+    if not is_loopback(listen.rpartition(":")[0].strip("[]")):
+        cause = f"{listen} can be reached from elsewhere: without TLS a token is read on the way"
+        hint = (
+            "listen on 127.0.0.1, or give certificate and private_key, or remove the token of "
+            + ", ".join(map(repr, with_token[:3]))
+        )
+        yield ("status", "listen"), cause, hint

@@ -174,6 +174,9 @@ def test_conditions_open_and_clear():
     assert central.document(NOW)["gateways"][0]["open_conditions"] == 1
     central.take(sent(event(2, "condition", **{**raised, "change": "cleared"}), 2), NOW)
     assert central.document(NOW)["gateways"][0]["open_conditions"] == 0
+    late = {**raised, "change": "acknowledged", "state": "cleared"}
+    central.take(sent(event(3, "condition", **late), 3), NOW)
+    assert central.document(NOW)["gateways"][0]["open_conditions"] == 0
 
 
 @given(

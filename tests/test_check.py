@@ -409,3 +409,62 @@ def test_a_skipped_test_fails_the_session_in_ci_only(tmp_path, ci, code):
     )
     assert result.returncode == code, result.stdout
     assert ("counts as failed" in result.stdout) is (code == 1)
+
+
+# --- people --------------------------------------------------------------------------------------
+
+
+DEVICE = MODBUS.format(port=1)
+
+
+async def test_it_says_who_may_act_and_through_what(write, tmp_path):
+    """Root and the agent's own user always; others by name, role and way."""
+    assert "nobody else may" in said(await report(write(DEVICE)), "ok", "people")[0]
+    people = """
+[status]
+socket_group = "root"
+[people."Mara Lind"]
+role = "process engineer"
+unix_user = "root"
+token_sha256 = "%s"
+""" % ("ab" * 32)
+    items = await report(write(DEVICE, people))
+    assert str(tmp_path / "state" / "agent.sock") in said(items, "ok", "people")[0]
+    assert said(items, "ok", "person Mara Lind") == [
+        ("Mara Lind (process engineer) may act as Unix user root on the socket and by token at "
+        "http://127.0.0.1:8686 ")
+    ]
+    assert not said(items, "fault")
+
+
+async def test_what_keeps_a_person_from_acting_is_told(write, tmp_path):
+    """No such user, not in the socket's group, no such group, a token that can not be had."""
+    people = """
+[status]
+socket_group = "no-such-group"
+[people.gone]
+unix_user = "no-such-user"
+[people.far]
+unix_user = "daemon"
+[people.tokenless]
+token_file = "none"
+[people.inside]
+token_credential = "x"
+"""
+    items = await report(write(DEVICE, people))
+    assert "groupadd" in said(items, "fault", "people")[0]
+    assert "no Unix user no-such-user" in said(items, "warning", "person gone")[0]
+    assert any("No such file" in text for text in said(items, "fault", "person tokenless"))
+    assert any("LoadCredential" in text for text in said(items, "warning", "person inside"))
+    grouped = people.replace("no-such-group", "root")
+    assert "usermod" in said(await report(write(DEVICE, grouped)), "warning", "person far")[0]
+    alone = people.replace('socket_group = "no-such-group"', "")
+    assert "socket_group" in said(await report(write(DEVICE, alone)), "warning", "person far")[0]
+
+
+async def test_a_page_that_everybody_reads_and_a_certificate_that_is_not_there_are_told(write):
+    """Off loopback without TLS nobody can act there; TLS needs its files."""
+    open_page = await report(write(DEVICE, '[status]\nlisten = "0.0.0.0:8686"\n'))
+    assert "can read the page" in said(open_page, "warning", "status page")[0]
+    tls = '[status]\nlisten = "0.0.0.0:8686"\ncertificate = "c.pem"\nprivate_key = "k.pem"\n'
+    assert "c.pem" in said(await report(write(DEVICE, tls)), "fault", "status page")[0]

@@ -429,3 +429,77 @@ def test_password_rules_are_part_of_the_check(write):
     assert any("2 places" in fault for fault in found)
     assert any("needs a username" in fault for fault in found)
     assert any("TLS is off" in fault for fault in found)
+
+
+# --- people --------------------------------------------------------------------------------------
+
+HASH = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("added", "key", "words"),
+    [
+        ("[people.mara]", "people.mara", "fieldwarden token"),
+        ('[people.mara]\nrole = "engineer"', "people.mara", "nothing tells who this is"),
+        ('[people.mara]\ntoken = "1234"', "people.mara.token", "a secret never stands here"),
+        ('[people.mara]\ntoken_sha256 = "1234"', "people.mara.token_sha256", "64 hexadecimal"),
+        (
+            f'[people.mara]\ntoken_sha256 = "{HASH}"\ntoken_env = "T"',
+            "people.mara.token_env",
+            "one",
+        ),
+        (
+            '[people.mara]\nunix_user = "m"\n[people.jo]\nunix_user = "m"',
+            "people.jo.unix_user",
+            "already that of 'mara'",
+        ),
+        (
+            f'[people.mara]\ntoken_sha256 = "{HASH}"\n[people.jo]\ntoken_sha256 = "{HASH}"',
+            "people.jo.token_sha256",
+            "one identity belongs to one person",
+        ),
+        ('[people." "]\nunix_user = "m"', 'people." "', "1 to 200 characters"),
+        ('[people.mara]\nunix_usr = "m"', "people.mara.unix_usr", "'unix_user'?"),
+        ('[status]\ncertificate = "c.pem"', "status.private_key", "TLS needs both"),
+        (
+            f'[status]\nlisten = "0.0.0.0:8686"\n[people.mara]\ntoken_sha256 = "{HASH}"',
+            "status.listen",
+            "without TLS",
+        ),
+        (
+            '[status]\nlisten = "[::]:8686"\n[people.mara]\ntoken_env = "T"',
+            "status.listen",
+            "the token of 'mara'",
+        ),
+    ],
+)
+def test_who_may_act_is_told_without_doubt(write, added, key, words):
+    """Nobody without an identity, none with two owners, no secret in the file or on the way."""
+    found = faults(write(GOOD + added + "\n"))
+    told = [fault for fault in found if fault.subject == key]
+    assert told and words in str(told[0]), [str(fault) for fault in found]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        f'[people."Mara Lind"]\nrole = "engineer"\nunix_user = "mara"\ntoken_sha256 = "{HASH}"',
+        '[status]\nlisten = "0.0.0.0:8686"\n[people.mara]\nunix_user = "mara"',
+        (
+            '[status]\nlisten = "0.0.0.0:1"\ncertificate = "c"\nprivate_key = "k"\n'
+            f'[people.mara]\ntoken_sha256 = "{HASH}"'
+        ),
+        f'[status]\nlisten = "[::1]:1"\n[people.mara]\ntoken_sha256 = "{HASH}"',
+    ],
+)
+def test_people_who_are_known_safely_are_accepted(write, added):
+    """A Unix user needs no TLS; a token does off loopback only."""
+    assert load(write(GOOD + added + "\n")).people
+
+
+def test_the_socket_is_beside_the_store_unless_said(write, tmp_path):
+    """A path of the file's own is taken from its folder, like all paths."""
+    here = load(write(GOOD))
+    assert here.socket_path == here.store_path.with_name("agent.sock")
+    own = load(write(GOOD + '[status]\nsocket = "run/a.sock"\n'))
+    assert own.socket_path == tmp_path / "run" / "a.sock"

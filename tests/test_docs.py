@@ -98,6 +98,7 @@ def documented() -> dict[str, set[str]]:
         "Gateway": set(raw["gateway"]),
         "Status": set(raw["status"]),
     }
+    found["Person"] = {key for person in raw["people"].values() for key in person}
     found["Upstream"] = set(raw["upstream"])
     for source in raw["sources"].values():
         name = {"opcua": "OpcUaSource", "modbus": "ModbusSource", "mqtt": "MqttSource"}
@@ -134,7 +135,7 @@ def test_the_defaults_that_the_reference_states_are_true():
     stated = {}
     table = ""
     for line in REFERENCE.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"\[([a-z]+)(?:\.(\S+))?\]", line):
+        if match := re.match(r"\[([a-z]+)(?:\.(\S+|\".+\"))?\]", line):
             table = match[0]
         if match := re.match(r"(\w+) = .*# default: (\S+?|\"[^\"]*\")(?:;|$)", line):
             stated[table, match[1]] = match[2]
@@ -148,6 +149,10 @@ def test_the_defaults_that_the_reference_states_are_true():
         "[models.yield]": config.Model,
         "[upstream]": config.Upstream,
         "[status]": config.Status,
+        '[people."Mara Lind"]': config.Person,
+        "[people.shift]": config.Person,
+        "[people.historian]": config.Person,
+        '[people."control room"]': config.Person,
         '[tags."reactor.temperature"]': config.Tag,
     }
     for (name, key), text in stated.items():

@@ -161,3 +161,14 @@ def test_the_unit_promises_what_the_design_asks_for():
         "NoNewPrivileges=yes",
     ):
         assert line in lines
+
+
+def test_the_unit_lets_people_reach_the_socket_and_be_known():
+    """A folder that all may enter, users as the kernel knows them, and the call that gives the
+    socket to a group: each of them forbidden, nobody but root could act.
+    """
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    assert {"RuntimeDirectory=fieldwarden", "RuntimeDirectoryMode=0755"} <= set(lines)
+    assert "PrivateUsers=yes" not in lines
+    filters = [line for line in lines if line.startswith("SystemCallFilter=")]
+    assert filters.index("SystemCallFilter=@chown") > filters.index("SystemCallFilter=~@privileged")

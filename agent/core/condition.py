@@ -176,15 +176,22 @@ class Conditions:
         return self._timers[0][0] if self._timers else 1 << 62
 
     def command(self, kind: str, subject: str, time_ns: int, data: dict[str, Any]) -> list[Event]:
-        """``acknowledge``, ``shelve`` and ``unshelve`` by a named person."""
+        """``acknowledge``, ``shelve`` and ``unshelve`` by a named person.
+
+        What has cleared is not known here any more: to acknowledge it, the command brings the facts
+        of that ``occurrence``, as its last event told them.
+        """
+        by = {"by": data.get("by", ""), "note": data.get("note", "")}
+        judged = by | {"false": bool(data.get("false", False))}
+        if kind == "acknowledge" and isinstance(past := data.get("occurrence"), dict):
+            facts = past | {"change": "acknowledged", "state": "cleared"}
+            return [Event("condition", time_ns, subject, facts | judged)]
         condition = self.active.get(subject)
         if condition is None or not condition.raised:
             return []
-        by = {"by": data.get("by", ""), "note": data.get("note", "")}
         if kind == "acknowledge":
             condition.state = "acknowledged"
-            return [self._event(condition, "acknowledged", time_ns,
-                                by | {"false": bool(data.get("false", False))})]
+            return [self._event(condition, "acknowledged", time_ns, judged)]
         if kind == "shelve":
             condition.state = "shelved"
             condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))

@@ -216,6 +216,8 @@ class Judge:
             if kind == "in_service":
                 self.conditions.release([f"tag/{tag}"], time_ns)
             detail = {"change": kind, "by": data.get("by", "")}
+            if data.get("note"):
+                detail["note"] = data["note"]
             return [Event("configuration", time_ns, f"tag/{tag}", detail)]
         return []
 

@@ -1,5 +1,8 @@
 """The status server: page, JSON API, metrics and health over HTTP, loopback unless configured.
 
+The same API answers on a Unix socket, where the kernel says who asks. It has connections of its
+own, so that a crowd at the page keeps nobody from acknowledging.
+
 Invariants:
 - it only reads the status document; a slow or hostile client costs the agent at most the limits
   in `agent.status.connections.Limits`, never acquisition.
@@ -12,17 +15,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from agent import clock
+from agent.config import is_loopback
 from agent.errors import FieldwardenError
-from agent.status.connections import Connections, Limits
-from agent.status.gate import Gate, Handler, HostCheck, is_loopback, problem
+from agent.status.connections import Connections, Guard, Limits
+from agent.status.gate import Gate, Handler, HostCheck, problem
+from agent.status.local_socket import LocalSocket
 from agent.status.metrics import Metrics
-from agent.status.routes import CommandHandler, Events, Identify, NoDocument, Routes
+from agent.status.people import People
+from agent.status.routes import CommandHandler, Events, NoDocument, Routes
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,10 +45,12 @@ class StatusServer:
             rather than change it.
         events: gives up to `limit` events of a kind (None: all), newest first; may be async.
         command: carries out and commits a command (kind, data with `by`); None: no commands.
-        identify: gives the person that a token belongs to; without it there are no commands.
+        people: gives who may act, as configured now; without it there are no commands.
         now_ns: engine time now (`EngineClock.now_ns`), against which verdicts expire.
         hosts: names, besides its own, under which people reach this machine.
         limits: see `Limits`.
+        tls: with it the page is served over TLS.
+        local: path of the Unix socket, and the group that may connect to it; None: no socket.
     """
 
     def __init__(
@@ -50,29 +60,31 @@ class StatusServer:
         events: Events,
         command: CommandHandler | None = None,
         *,
-        identify: Identify | None = None,
+        people: Callable[[], People] | None = None,
         now_ns: Callable[[], int] = clock.wall_ns,
         hosts: Iterable[str] = (),
         limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        local: tuple[Path, str] | None = None,
     ) -> None:
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
+        self._tls, self._local = tls, local
         self._limits = limits or Limits()
         self.connections = Connections(self._limits)
+        self.local_connections = Connections(self._limits)
         metrics = Metrics(document, now_ns)
         loopback = is_loopback(self._host)
         self.routes = Routes(
             document=document,
             events=events,
             command=command,
-            identify=identify,
+            people=people,
             now_ns=now_ns,
             metrics=metrics,
-            loopback=loopback,
+            confidential=loopback or tls is not None,
         )
-        gate = Gate(
-            self.connections, self._limits, HostCheck(self._host, hosts), metrics.count_request
-        )
+        gate = Gate(self._guard, self._limits, HostCheck(self._host, hosts), metrics.count_request)
         self._app = web.Application(
             client_max_size=self._limits.body_bytes, middlewares=[gate.middleware(), _starting]
         )
@@ -81,7 +93,12 @@ class StatusServer:
             _LOG.warning("the status page on %s can be read by everyone who reaches it", listen)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._sweep: asyncio.Task[None] | None = None
+        self._local_server: asyncio.Server | None = None
+        self._socket: LocalSocket | None = None
+        self._sweeps: list[asyncio.Task[None]] = []
+
+    def _guard(self, transport: asyncio.BaseTransport | None) -> Guard | None:
+        return self.connections.find(transport) or self.local_connections.find(transport)
 
     @property
     def port(self) -> int:
@@ -92,7 +109,8 @@ class StatusServer:
     def url(self) -> str:
         """Where a browser on this machine finds the page."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}/"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}/"
 
     async def start(self) -> None:
         """Listen.
@@ -115,32 +133,51 @@ class StatusServer:
         inner = self._runner.server
         assert inner is not None  # noqa: S101 - setup() has just made it
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self.connections.factory(inner), self._host, self._port, backlog=64
+            await self._listen(inner)
+        except BaseException:
+            await self.stop()
+            raise
+        self._sweeps = [
+            asyncio.create_task(self.connections.run(), name="status-sweep"),
+            asyncio.create_task(self.local_connections.run(), name="status-local-sweep"),
+        ]
+
+    async def _listen(self, inner: Callable[[], asyncio.Protocol]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self.connections.factory(inner), self._host, self._port, backlog=64, ssl=self._tls
             )
         except OSError as error:
-            await self._runner.cleanup()
             raise FieldwardenError(
                 "opening the status page",
                 f"{self._host}:{self._port}",
                 error.strerror or str(error),
                 "another process may listen there: change `listen` under [status]",
             ) from error
-        self._sweep = asyncio.create_task(self.connections.run(), name="status-sweep")
+        if self._local is not None:
+            self._socket = LocalSocket(*self._local)
+            self._local_server = await loop.create_unix_server(
+                self.local_connections.factory(inner), sock=self._socket.socket
+            )
 
     async def stop(self) -> None:
         """Close everything; may be called at any time, more than once."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in (self._server, self._local_server):
+            if server is not None:
+                server.close()
+        self._server = self._local_server = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for sweep in self._sweeps:
+            sweep.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._sweep
-            self._sweep = None
+                await sweep
+        self._sweeps = []
 
 
 @web.middleware

@@ -5,6 +5,7 @@ Errors are RFC 9457 problem documents with the cause and a hint, for machines an
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import socket
@@ -15,9 +16,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent.errors import FieldwardenError
+from agent.config import is_loopback
+from agent.errors import FieldwardenError, StoreError
 from agent.status import encode
-from agent.status.connections import Connections, Limits
+from agent.status.connections import Guard, Limits
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,14 +54,6 @@ def problem(status: int, detail: str, hint: str = "") -> web.Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "1"
     return response
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening host can only be reached from this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class HostCheck:
@@ -100,7 +94,7 @@ class Gate:
     """The outermost middleware.
 
     Args:
-        connections: gets told when a request begins and ends.
+        find: gives a transport's guard, which gets told when a request begins and ends.
         limits: of body size.
         hosts: the check of the `Host` header.
         count: called with a route's template and the status code of each answer.
@@ -108,12 +102,12 @@ class Gate:
 
     def __init__(
         self,
-        connections: Connections,
+        find: Callable[[asyncio.BaseTransport | None], Guard | None],
         limits: Limits,
         hosts: HostCheck,
         count: Callable[[str, int], None],
     ) -> None:
-        self._connections, self._limits = connections, limits
+        self._find, self._limits = find, limits
         self._hosts, self._count = hosts, count
 
     def middleware(self) -> Any:
@@ -121,7 +115,7 @@ class Gate:
 
         @web.middleware
         async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-            guard = self._connections.find(request.transport)
+            guard = self._find(request.transport)
             if guard is not None:
                 guard.begin()
             try:
@@ -166,6 +160,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     except web.HTTPException as error:
         return problem(error.status, error.text or error.reason)
+    except StoreError as error:
+        return problem(503, f"{error.operation} {error.subject}: {error.cause}", error.hint)
     except FieldwardenError as error:
         return problem(422, f"{error.operation} {error.subject}: {error.cause}", error.hint)
     except Exception:  # noqa: BLE001 - see below

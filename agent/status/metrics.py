@@ -193,15 +193,31 @@ def _plant(document: Document) -> Iterator[Metric]:
     budget = document.get("budget") or {}
     yield from _gauge(
         "false_alarms_expected_per_30_days",
-        "False alarms to expect of the present thresholds in 30 days.",
+        "False alarms promised at most in 30 days.",
         budget.get("expected_per_30_days"),
+    )
+    yield from _gauge(
+        "false_alarms_promised",
+        "False alarms promised at most in the watched part of the last 30 days.",
+        budget.get("promised"),
+    )
+    exceeded = budget.get("exceeded")
+    yield from _gauge(
+        "false_alarm_budget_exceeded",
+        "1 when more alarms were acknowledged as false than promised, at 95 % (Poisson).",
+        None if exceeded is None else float(exceeded),
     )
     yield from _gauge(
         "alarms_raised_30_days", "Alarms raised in 30 days.", budget.get("raised_30_days")
     )
     yield from _gauge(
+        "alarms_acknowledged_30_days",
+        "Of these, acknowledged by people.",
+        budget.get("acknowledged_30_days"),
+    )
+    yield from _gauge(
         "alarms_acknowledged_false_30_days",
-        "Of these, marked as false by people.",
+        "Of these, acknowledged as false by people.",
         budget.get("acknowledged_false"),
     )
 

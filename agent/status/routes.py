@@ -1,7 +1,7 @@
 """The routes of the status server: what each answers. `openapi.json` describes every one of them.
 
-Reading needs no identity; the page holds nothing secret. Commands do (invariant 7): a token that
-`identify` maps to a person, and only over loopback, because this server has no TLS.
+Reading needs no identity; the page holds nothing secret. Commands do (invariant 7): a Unix user on
+the agent's socket, or a token over loopback or TLS, that `People` maps to a person.
 """
 
 from __future__ import annotations
@@ -15,23 +15,17 @@ from typing import Any, Final
 from aiohttp import web
 
 from agent.status import encode, view
+from agent.status.commands import COMMANDS, command_data
 from agent.status.gate import json_response, problem
 from agent.status.metrics import Metrics
+from agent.status.people import People, overflow_uid, peer_uid, user_name
 from agent.status.view import Document
 
 Events = Callable[[int, str | None], list[Mapping[str, Any]] | Awaitable[list[Mapping[str, Any]]]]
 CommandHandler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-Identify = Callable[[str], str | None]
 
 EVENTS_DEFAULT: Final = 100
 EVENTS_MAX: Final = 1000
-COMMANDS: Final = (
-    "acknowledge",
-    "shelve",
-    "unshelve",
-    "out_of_service",
-    "in_service",
-)
 _TYPES: Final = {
     "html": "text/html",
     "css": "text/css",
@@ -52,10 +46,10 @@ class Routes:
         document: gives the newest status document, an empty one before the first commit.
         events: gives up to `limit` events of a kind (None: all), newest first; may be async.
         command: carries out and commits a command, gives its result; None: no commands.
-        identify: gives the person of a token, None for an unknown one; None: no commands.
+        people: gives who may act, as configured now; None: no commands.
         now_ns: engine time now.
         metrics: the metrics page.
-        loopback: whether only this machine can reach the server.
+        confidential: whether nobody can read a token on its way here: loopback or TLS.
     """
 
     def __init__(
@@ -64,13 +58,13 @@ class Routes:
         document: Callable[[], Document],
         events: Events,
         command: CommandHandler | None,
-        identify: Identify | None,
+        people: Callable[[], People] | None,
         now_ns: Callable[[], int],
         metrics: Metrics,
-        loopback: bool,
+        confidential: bool,
     ) -> None:
         self._document, self._events, self._now_ns = document, events, now_ns
-        self._command, self._identify, self._loopback = command, identify, loopback
+        self._command, self._people, self._confidential = command, people, confidential
         self._metrics = metrics
         self._tags = encode.TagsEncoder()
         folder = resources.files("agent.status")
@@ -96,6 +90,7 @@ class Routes:
             web.get("/api/v1/tags", self._tags_page),
             web.get("/api/v1/conditions", self._conditions),
             web.get("/api/v1/events", self._events_page),
+            web.get("/api/v1/person", self._person),
             web.post("/api/v1/commands/{kind}", self._commands),
         ]
 
@@ -190,26 +185,63 @@ class Routes:
         return json_response({"served_ns": self._now_ns(), "events": rows})
 
     # --- commands --------------------------------------------------------------------------
+    async def _person(self, request: web.Request) -> web.Response:
+        person = self._asker(request)
+        return json_response({"person": person}) if isinstance(person, str) else person
+
     async def _commands(self, request: web.Request) -> web.Response:
-        if self._command is None or self._identify is None or not self._loopback:
-            return problem(
-                403,
-                "this server takes no commands",
-                "use the fieldwarden command on the gateway itself",
-            )
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        person = self._identify(token.strip()) if scheme.lower() == "bearer" else None
-        if person is None:
-            response = problem(401, "commands need a token of a named person")
-            response.headers["WWW-Authenticate"] = "Bearer"
-            return response
+        person = self._asker(request)
+        if isinstance(person, web.Response) or self._command is None:
+            return person if isinstance(person, web.Response) else _no_commands()
         kind = request.match_info["kind"]
         if kind not in COMMANDS:
             return problem(404, "no such command", f"commands: {', '.join(COMMANDS)}")
-        data = await _json_object(request)
-        if data is None:
+        body = await _json_object(request)
+        if body is None:
             return problem(400, "the body is no JSON object")
+        data = command_data(kind, body)
         return json_response(await self._command(kind, {**data, "by": person}))
+
+    def _asker(self, request: web.Request) -> str | web.Response:
+        """The person who asks, or why nobody may act here."""
+        uid = peer_uid(request.get_extra_info("socket"))
+        if self._people is None or (uid is None and not self._confidential):
+            return _no_commands()
+        return _identified(request, uid, self._people())
+
+
+def _no_commands() -> web.Response:
+    return problem(
+        403,
+        "this server takes no commands",
+        "use the fieldwarden command on the gateway itself",
+    )
+
+
+def _identified(request: web.Request, uid: int | None, people: People) -> str | web.Response:
+    """Who asks, or why nobody is known. A token that is shown counts, also on the socket."""
+    shown = request.headers.getall("Authorization", [])
+    if uid is not None and not shown:
+        person = people.by_uid(uid)
+        if person is not None:
+            return person
+        user = user_name(uid)
+        if uid == overflow_uid():
+            hint = "the agent does not see who you are: its unit has PrivateUsers=yes; or use sudo"
+        else:
+            hint = (
+                f'add [people."Your Name"] with unix_user = "{user}" to the configuration and '
+                "reload it (systemctl reload fieldwarden); or use sudo"
+            )
+        return problem(403, f"you are {user} (user {uid}), who may not act here", hint)
+    scheme, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+    person = people.by_token(token.strip()) if scheme.lower() == "bearer" else None
+    if person is not None:
+        return person
+    hint = "" if people.has_tokens else "nobody has a token yet: see [people] of the configuration"
+    response = problem(401, "commands need a token of a named person", hint)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 def _stamp(document: Document, now_ns: int) -> dict[str, Any]:

@@ -215,14 +215,10 @@ def _agent(document: Document, now_ns: int) -> Iterable[Text]:
         ("\nUplink: ", "bold"), plain(_uplink(document.get("outbox") or {}, now_ns))
     )
     budget = document.get("budget") or {}
-    text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"
-    if budget.get("expected_per_30_days") is not None:
-        text += f"; the thresholds in use give {budget['expected_per_30_days']:.2g} per 30 days"
-    if budget.get("raised_30_days") is not None:
-        text += f"; raised in the last 30 days: {budget['raised_30_days']}"
-    if budget.get("acknowledged_false"):
-        text += f", marked false: {budget['acknowledged_false']}"
-    yield Text.assemble(("False alarms: ", "bold"), plain(text))
+    yield Text.assemble(
+        ("False alarms: ", "bold"),
+        (plain(view.audited(budget)), "bold red" if budget.get("exceeded") else ""),
+    )
     started = document.get("started_ns")
     up = view.duration((now_ns - started) / _NS) if started else "-"
     facts = (

@@ -102,6 +102,17 @@ def open_conditions(document: Document) -> list[Mapping[str, Any]]:
     )
 
 
+def audited(budget: Mapping[str, Any]) -> str:
+    """The promise on false alarms, and how it was kept, in words; unknown parts are left out."""
+    text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"
+    if budget.get("raised_30_days") is not None:
+        text += f"; in the last 30 days {budget['raised_30_days']} alarms"
+        text += f", {budget.get('acknowledged_false') or 0} acknowledged as false"
+    if budget.get("text"):
+        text += f"; {budget['text']}"
+    return text
+
+
 def quality_class(tag: Mapping[str, Any]) -> str:
     """``good``, ``uncertain`` or ``bad`` for a tag's quality bits; ``none``: nothing came yet."""
     if tag.get("arrival_ns") is None:

@@ -21,6 +21,7 @@ from agent.store.codec import decode
 from agent.types import Entry
 
 ENTRIES_AT_ONCE = 200
+CONDITIONS_SEARCHED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,56 @@ class Reader:
         )
         names = ("sequence", "position", "kind", "time_ns", "subject", "data")
         return [dict(zip(names, (*row[:5], json.loads(row[5])), strict=True)) for row in rows]
+
+    def condition_marks(self, since_ns: int, after: tuple[int, int]) -> list[dict[str, Any]]:
+        """Alarms raised, and what people said of them, in order, after (sequence, position).
+
+        Returns:
+            Dicts with sequence, position, time_ns, id, change (``raised`` or ``acknowledged``) and
+            false (0 or 1, None where nobody said).
+        """
+        rows = self._all(
+            "SELECT sequence, position, time_ns, json_extract(data, '$.id'), "
+            "json_extract(data, '$.change') AS change, json_extract(data, '$.false') FROM event "
+            "WHERE kind = 'condition' AND (sequence, position) > (?, ?) AND time_ns >= ? "
+            "AND change IN ('raised', 'acknowledged') ORDER BY sequence, position",
+            *after,
+            since_ns,
+        )
+        names = ("sequence", "position", "time_ns", "id", "change", "false")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def last_occurrence(self, *names: str) -> dict[str, Any] | None:
+        """The data of a condition's newest event, by its subject or the id of one occurrence.
+
+        Looks through the newest `CONDITIONS_SEARCHED` events of conditions only.
+        """
+        row = self._one(
+            "WITH name AS (SELECT value FROM json_each(?)), "
+            "newest AS (SELECT subject, data FROM event WHERE kind = 'condition' "
+            "ORDER BY sequence DESC, position DESC LIMIT ?) "
+            "SELECT data FROM newest WHERE subject IN name OR json_extract(data, '$.id') IN name "
+            "LIMIT 1",
+            json.dumps(names),
+            CONDITIONS_SEARCHED,
+        )
+        return json.loads(row[0]) if row else None
+
+    def watched_ns(self, since_ns: int, now_ns: int) -> int:
+        """For how long after `since_ns` the agent ran, as far back as its events reach, in ns."""
+        first = self._one("SELECT time_ns FROM event ORDER BY rowid LIMIT 1")
+        if first is None:
+            return 0
+        start = max(since_ns, int(first[0]))
+        away = self._all(
+            "SELECT began.sealed_ns, ended.sealed_ns FROM boot "
+            "JOIN journal AS began ON began.sequence = boot.first_sequence - 1 "
+            "JOIN journal AS ended ON ended.sequence = boot.first_sequence "
+            "WHERE ended.sealed_ns > ?",
+            start,
+        )
+        off = sum(int(ended) - max(int(began), start) for began, ended in away)
+        return max(0, now_ns - start - off)
 
     def summaries(
         self, limit: int = 1000, model: str | None = None, tag: str | None = None, since_ns: int = 0

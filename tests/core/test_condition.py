@@ -537,3 +537,19 @@ def test_findings_of_the_same_instant_make_one_verdict():
     events = events_of(Engine(spec()), [block(values)])
     times = [event.time_ns for event in events if event.kind == "verdict"]
     assert len(times) == len(set(times))
+
+
+def test_what_has_cleared_is_acknowledged_with_the_facts_that_the_command_brings():
+    """The fold keeps nothing of the past; it tells the word on that occurrence, and no more."""
+    desk = Desk()
+    past = {"id": f"{SUBJECT}@7", "text": "level shift", "change": "cleared", "by": "nobody"}
+    desk.say(1, "acknowledge", by="ann", false=True, occurrence=past)
+    (event,) = desk.told
+    assert event.data == {
+        "id": f"{SUBJECT}@7", "text": "level shift", "change": "acknowledged", "state": "cleared",
+        "by": "ann", "note": "", "false": True,
+    }  # fmt: skip
+    assert not desk.conditions.active
+    desk.say(2, "shelve", by="ann", for_ns=SECOND, occurrence=past)
+    desk.say(2, "acknowledge", by="ann", occurrence="no facts")
+    assert len(desk.told) == 1

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
 
+from agent.config import Person
 from agent.status.api import StatusServer
+from agent.status.people import People
 from tests.status.fake_status import T0, document, events
+
+TOKEN = "one-token-of-maras"
+MARA = People({"Mara Lind": Person(token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest())})
+KNOWN = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def people():
+    """Who may act: root and the own user on a socket, Mara by her token."""
+    return MARA
 
 
 @dataclass

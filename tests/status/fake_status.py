@@ -208,8 +208,14 @@ def document(tags=30, *, now_ns=T0, seed=1):
         "budget": {
             "false_alarms": "1 per 30 days",
             "expected_per_30_days": 0.83,
-            "raised_30_days": 3,
-            "acknowledged_false": 1,
+            "raised_30_days": 6,
+            "acknowledged_30_days": 5,
+            "acknowledged_false": 4,
+            "watched_days": 30.0,
+            "promised": 1.0,
+            "chance": 0.019,
+            "exceeded": True,
+            "text": "exceeded: 4 false in 30 days, 1 promised; 1 not judged by anybody",
         },
         "process": {"loop_lag_p99_ms": 4.2, "rss_mb": 143.0, "cpu_percent": 3.1},
     }

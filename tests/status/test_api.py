@@ -30,6 +30,7 @@ JSON_PATHS = [
     "/api/v1/events?limit=7&kind=verdict",
     "/api/v1/events?limit=many",
     "/api/v1/openapi.json",
+    "/api/v1/person",
     "/healthz",
 ]
 

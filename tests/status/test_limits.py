@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from agent.status.connections import Limits
-from tests.status.conftest import serving
+from tests.status.conftest import KNOWN, TOKEN, people, serving
 from tests.status.fake_status import document
 
 QUICK = Limits(header_s=0.4, request_s=0.4, keepalive_s=20)
@@ -101,12 +101,12 @@ async def test_a_body_that_does_not_come_is_given_up():
         raise AssertionError("a half body must not be carried out")
 
     async with (
-        serving(command=never, identify=lambda _: "mara", limits=QUICK) as served,
+        serving(command=never, people=people, limits=QUICK) as served,
         connection(served) as (reader, writer),
     ):
         writer.write(
             b"POST /api/v1/commands/shelve HTTP/1.1\r\nHost: localhost\r\n"
-            b"Authorization: Bearer x\r\nContent-Length: 100\r\n\r\n{"
+            b"Authorization: Bearer " + TOKEN.encode() + b"\r\nContent-Length: 100\r\n\r\n{"
         )
         assert await closed(reader) == b""
 
@@ -133,11 +133,11 @@ async def test_a_chunked_body_beyond_the_limit_is_413():
         for _ in range(70):
             yield b" " * 1024
 
-    async with serving(command=never, identify=lambda _: "mara") as served:
+    async with serving(command=never, people=people) as served:
         async with served.session.post(
             served.server.url + "api/v1/commands/shelve",
             data=chunks(),
-            headers={"Authorization": "Bearer x"},
+            headers=KNOWN,
         ) as refused:
             assert refused.status == 413
 
@@ -148,11 +148,11 @@ async def test_a_compressed_body_is_not_unpacked():
     async def never(kind, data):
         raise AssertionError("must not be carried out")
 
-    async with serving(command=never, identify=lambda _: "mara") as served:
+    async with serving(command=never, people=people) as served:
         async with served.session.post(
             served.server.url + "api/v1/commands/shelve",
             data=b" " * 1_000_000 + b"{}",
-            headers={"Authorization": "Bearer x"},
+            headers=KNOWN,
             compress="gzip",
         ) as refused:
             assert refused.status == 400

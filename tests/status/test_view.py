@@ -137,3 +137,17 @@ def test_durations_are_worded_for_people(seconds, expected):
 def test_no_time_makes_the_wording_fail(time_ns):
     """A damaged time is `unknown`, not an exception in the middle of a page."""
     assert view.utc(time_ns) == "unknown" or view.utc(time_ns).endswith("Z")
+
+
+def test_the_audit_is_told_with_what_is_known_of_it():
+    """Promise, alarms, those called false, kept or not; an older document has less."""
+    budget = {
+        "false_alarms": "1 per 30 days", "raised_30_days": 6, "acknowledged_false": 4,
+        "text": "exceeded: 4 false in 30 days, 1 promised",
+    }  # fmt: skip
+    assert view.audited(budget) == (
+        "promised: at most 1 per 30 days; in the last 30 days 6 alarms, 4 acknowledged as false; "
+        "exceeded: 4 false in 30 days, 1 promised"
+    )
+    assert view.audited({"false_alarms": "1 per 30 days"}) == "promised: at most 1 per 30 days"
+    assert view.audited({}) == "promised: at most unknown"

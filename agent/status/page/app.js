@@ -1,6 +1,7 @@
 // Polls the agent and paints. One fetch at a time; when the agent does not answer, the page says so
 // at once, greys out what it knew, and lets verdicts run out by the page's own monotonic clock.
 
+import { Acting } from "./acting.js";
 import { byId, el, setText } from "./dom.js";
 import { Models } from "./models.js";
 import { Agent, Conditions, Sources } from "./plant.js";
@@ -17,7 +18,7 @@ const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and chan
 const tags = new Tags();
 const showTag = (name) => tags.find(name);
 const models = new Models(showTag);
-const conditions = new Conditions(showTag);
+const conditions = new Conditions(showTag, new Acting());
 const sources = new Sources();
 const agent = new Agent();
 

@@ -8,8 +8,9 @@ const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
 const SOURCE_SYMBOL = { live: "on", connecting: "wait", stale: "medium", failed: "off" };
 
 export class Conditions {
-  constructor(showTag) {
+  constructor(showTag, acting) {
     this.showTag = showTag;
+    this.acting = acting;
     this.open = new Keyed(byId("conditions"), (condition) => this.create(condition));
     this.cleared = new Keyed(byId("cleared"), (condition) => this.create(condition));
   }
@@ -43,7 +44,7 @@ export class Conditions {
     if (condition.tag) part.subject.addEventListener("click", () => this.showTag(condition.tag));
     part.root = el("li", { class: "condition" },
       el("div", { class: "mark" }, part.symbol, part.severity),
-      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta)));
+      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta), this.acting.buttons(condition)));
     return part;
   }
 
@@ -145,10 +146,11 @@ function uplink(outbox, nowNs) {
 }
 
 function budget(b) {
-  const expected = Number.isFinite(b.expected_per_30_days) ? `; the thresholds in use give ${Number(b.expected_per_30_days.toPrecision(2))} per 30 days` : "";
-  const marked = b.acknowledged_false ? `, ${count(b.acknowledged_false)} of them marked false` : "";
-  const raised = Number.isFinite(b.raised_30_days) ? `; raised in the last 30 days: ${count(b.raised_30_days)}${marked}` : "";
-  return { name: "False alarms", text: `promised: at most ${b.false_alarms || "unknown"}${expected}${raised}` };
+  const raised = Number.isFinite(b.raised_30_days)
+    ? `; in the last 30 days ${plural(b.raised_30_days, "alarm", "alarms")}, ${count(b.acknowledged_false ?? 0)} acknowledged as false`
+    : "";
+  const text = `promised: at most ${b.false_alarms || "unknown"}${raised}${b.text ? `; ${b.text}` : ""}`;
+  return { name: "False alarms", state: b.exceeded ? "poor" : undefined, text };
 }
 
 function process(status, nowNs) {

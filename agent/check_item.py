@@ -1,0 +1,23 @@
+"""One line of the report of `fieldwarden check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.errors import FieldwardenError
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the report."""
+
+    level: Literal["ok", "warning", "fault"]
+    subject: str
+    text: str
+    hint: str = ""
+
+
+def fault_of(subject: str, error: FieldwardenError) -> Item:
+    """An error as a fault of the report."""
+    return Item("fault", subject, f"{error.operation} {error.subject}: {error.cause}", error.hint)

@@ -1,0 +1,86 @@
+"""What the commands that act on a running agent share: arguments, completion, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COMPLETION_S = 1.0
+
+
+def subject_argument(function: F) -> F:
+    """The positional SUBJECT, completed from the open conditions."""
+    return click.argument("subject", metavar="SUBJECT", shell_complete=_complete_subject)(function)
+
+
+def tag_argument(function: F) -> F:
+    """The positional TAG, completed from the agent's tags."""
+    return click.argument("tag", metavar="TAG", shell_complete=_complete_tag)(function)
+
+
+def note_option(function: F) -> F:
+    """`--note TEXT`, kept with the event."""
+    return click.option("--note", default="", metavar="TEXT", help="Why; kept with the event.")(
+        function
+    )
+
+
+def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Have the agent of a configuration carry out a command; the event that came of it."""
+    from agent.client import tell
+    from agent.config_load import load
+
+    return tell(load(config), kind, data)
+
+
+def say(event: Mapping[str, Any], what: str) -> None:
+    """One line: what was done to which condition, in whose name."""
+    from agent.status.terminal import plain
+
+    told = event["data"]
+    text = f": {told['text']}" if told.get("text") else ""
+    over = " (it has cleared)" if told.get("state") == "cleared" else ""
+    click.echo(plain(f"{what} {event['subject']}{text}{over}, by {told.get('by')}"))
+
+
+def _complete_subject(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    del param
+    return [
+        CompletionItem(row["subject"], help=str(row.get("kind", "")))
+        for row in _asked(ctx, "conditions")
+        if str(row.get("subject", "")).startswith(incomplete)
+    ]
+
+
+def _complete_tag(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    del param
+    rows = _asked(ctx, "tags?history=false")
+    return [CompletionItem(row["name"]) for row in rows if row["name"].startswith(incomplete)]
+
+
+def _asked(ctx: click.Context, what: str) -> list[Mapping[str, Any]]:
+    """A list of the running agent; empty on any trouble, for completion has nobody to tell."""
+    from agent.client import request
+    from agent.config_load import load
+    from agent.errors import FieldwardenError
+
+    config = ctx.params.get("config")
+    if not config:
+        return []
+    try:
+        path = load(config).socket_path
+        answer = request(path, "GET", f"/api/v1/{what}", timeout_s=_COMPLETION_S)
+    except FieldwardenError:
+        return []
+    rows = answer.get(what.partition("?")[0], [])
+    return rows if isinstance(rows, list) else []

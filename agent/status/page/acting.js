@@ -1,0 +1,91 @@
+// Acting on conditions in a person's name. The token is entered once and kept in this tab's session
+// storage only: it goes to this agent in a header, and nowhere else.
+
+import { byId, el, setText } from "./dom.js";
+
+const KEY = "fieldwarden.token";
+const TIMEOUT_MS = 15000; // a command is answered once it is committed
+const SHELVE_NS = 8 * 3600 * 1e9;
+const ACTS = [
+  ["acknowledge", "Acknowledge", {}, "acknowledged"],
+  ["acknowledge", "False alarm", { false: true }, "acknowledged as false"],
+  ["shelve", "Shelve for 8 h", { for_ns: SHELVE_NS }, "shelved for 8 h"],
+];
+
+export class Acting {
+  constructor() {
+    this.token = sessionStorage.getItem(KEY) ?? "";
+    byId("sign-in").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.signIn(byId("token").value.trim());
+      byId("token").value = "";
+    });
+    byId("sign-out").addEventListener("click", () => this.signOut("Signed out."));
+    if (this.token) this.signIn(this.token);
+  }
+
+  async signIn(token) {
+    if (!/^[\x21-\x7e]+$/.test(token)) {
+      this.say("A token has letters, digits and signs only.");
+      return;
+    }
+    this.token = token;
+    const { status, person, problem } = await this.ask("GET", "/api/v1/person");
+    if (person) {
+      sessionStorage.setItem(KEY, token);
+      setText(byId("person"), `You act as ${person}.`);
+      this.show(true);
+      this.say("");
+    } else if (status) this.signOut(problem);
+    else this.say(problem);
+  }
+
+  signOut(why) {
+    this.token = "";
+    sessionStorage.removeItem(KEY);
+    this.show(false);
+    this.say(why);
+  }
+
+  show(known) {
+    document.body.classList.toggle("acting", known);
+    byId("sign-in").hidden = known;
+    byId("signed-in").hidden = !known;
+  }
+
+  // The buttons of one condition; the page's style shows them while somebody is signed in.
+  buttons(condition) {
+    const buttons = ACTS.map(([kind, label, more, done]) => {
+      const button = el("button", { type: "button", "aria-label": `${label}: ${condition.subject}` }, label);
+      button.addEventListener("click", () => this.act(buttons, kind, { subject: condition.id, ...more }, `${condition.subject} ${done}`));
+      return button;
+    });
+    return el("p", { class: "acts" }, ...buttons);
+  }
+
+  async act(buttons, kind, data, done) {
+    for (const button of buttons) button.disabled = true;
+    this.say("One moment …");
+    const { status, problem } = await this.ask("POST", `/api/v1/commands/${kind}`, data);
+    for (const button of buttons) button.disabled = false;
+    if (status === 401) this.signOut(problem);
+    else this.say(problem ?? `${done}.`);
+  }
+
+  async ask(method, path, data) {
+    const options = { method, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), headers: { Authorization: `Bearer ${this.token}` } };
+    if (data) options.body = JSON.stringify(data);
+    try {
+      const answer = await fetch(path, options);
+      const body = await answer.json();
+      if (answer.ok) return { status: answer.status, ...body };
+      return { status: answer.status, problem: body.hint ? `${body.detail} (${body.hint})` : body.detail };
+    } catch {
+      return { status: 0, problem: "The agent did not answer. Look again before you repeat it." };
+    }
+  }
+
+  say(text) {
+    setText(byId("act-said"), text);
+  }
+}
