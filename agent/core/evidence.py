@@ -123,29 +123,36 @@ class EvidenceRoom:
                 return other
         return ""
 
-    def shares(self, model: int, chart: str, now: int) -> dict[str, float]:
-        """Each input's share of a joint statistic, from the mean of the latest scans."""
-        scans = self._charts.scans[model]
-        recent = scans.recent(now)
+    def shares(self, model: int, chart: str, now: int, *, scans: int = 0) -> dict[str, float]:
+        """Each input's share of a joint statistic, from the mean of the latest `scans` (0: all)."""
+        charts = self._charts.scans[model]
+        recent = charts.recent(now)[-scans:]
         names = self._spec.models[model].inputs
-        values = scans.joint.shares(recent, chart)
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, charts.joint.shares(recent, chart), strict=True))
 
     def joint_home(
         self, model: int, chart: str, now: int, active: Mapping[str, Condition]
     ) -> str:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
-        A tag whose condition is open already takes the flag (one fault is one alarm); otherwise
-        one tag that dominates the residual and that the others predict.
+        A tag whose condition is open already takes the flag (one fault is one alarm) where it
+        contributes most of all inputs, or dominates as they may that move with it; otherwise one
+        tag that dominates the residual and that the others predict. What an open tag has no part
+        in is the model's own: another fault must not hide behind it.
         """
         shares = self.shares(model, chart, now)
+        if not any(shares.values()):  # one scan that stood off between calm ones
+            shares = self.shares(model, chart, now, scans=1)
         names = self._spec.models[model].inputs
-        open_tags = [name for name in names if f"tag/{name}" in active]
-        if open_tags:
-            return "tag/" + max(open_tags, key=lambda name: (shares[name], name))
+        best = max(names, key=lambda name: (shares[name], name))
+        explain = [
+            name for name in names
+            if f"tag/{name}" in active and shares[name] > 0.0
+            and (name == best or shares[name] >= DOMINANT)
+        ]
+        if explain:
+            return "tag/" + max(explain, key=lambda name: (shares[name], name))
         if chart.startswith("spe"):
-            best = max(names, key=lambda name: (shares[name], name))
             row = next(r for r in self._rows[best] if self._charts.rows[r].model == model)
             if shares[best] >= DOMINANT and self._charts.input_baseline(row).r2 >= 0.5:
                 return f"tag/{best}"
