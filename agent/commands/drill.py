@@ -125,6 +125,10 @@ def _record(facts: object, name: str) -> Path:
     return Path(record)
 
 
+_WIDEST = 34
+"""Characters up to which an input's name is not broken: the rest fits in a terminal of 80."""
+
+
 def _table(rows: list[Row], seconds: float) -> RichTable:
     """The inputs under each fault; what was not always found stands out."""
     from rich import box
@@ -132,7 +136,8 @@ def _table(rows: list[Row], seconds: float) -> RichTable:
     from rich.text import Text
 
     table = RichTable(box=box.SIMPLE_HEAD)
-    table.add_column("fault\n  input", overflow="fold")
+    longest = max((len(row.tag) + 2 for row in rows), default=0)
+    table.add_column("fault\n  input", overflow="fold", min_width=min(longest, _WIDEST))
     for heading in ("found", "median\ndelay", "named\nright"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("named")
