@@ -16,35 +16,45 @@ from rich.table import Table
 from agent.central import Accepted, Central, line_of, run_central
 from agent.clock import wall_ns
 
-STYLES = {
+_STYLES = {
     "trusted": "green",
     "caution": "yellow",
     "untrusted": "red",
     "unassessable": "magenta",
+    "online": "green",
+    "offline": "red",
 }
 LINES_KEPT = 8
 
 
+_WIDEST = 30
+"""Characters up to which a name is not broken; in a terminal of 80 that leaves enough to `why`."""
+
+
 def table_of(document: Mapping[str, Any], trouble: str = "") -> Table:
-    """Every gateway with its models, from `Central.document`."""
+    """Every gateway, its models under it, from `Central.document`; whole names at 80 columns."""
     table = Table(title="central ops", caption=escape(_caption(document, trouble)))
-    for column in ("gateway", "state", "model", "verdict", "why", "open", "lost"):
-        table.add_column(column, overflow="fold")
-    for gateway in document["gateways"]:
-        who = f"{gateway['site']}/{gateway['gateway']}"
-        for model in gateway["models"] or [{"model": "", "verdict": "", "reasons": ()}]:
-            verdict = str(model["verdict"])
-            style = STYLES.get(verdict, "")
-            table.add_row(
-                escape(who),
-                _state(gateway),
-                escape(str(model["model"])),
-                f"[{style}]{verdict}[/{style}]" if style else verdict,
-                escape(_why(model)),
-                str(gateway["open_conditions"]),
-                escape(_lost(gateway)),
-            )
+    rows = [row for gateway in document["gateways"] for row in _rows(gateway)]
+    heading = "gateway\n  model"
+    longest = max((len(name) for name, _, _ in rows), default=len(heading))
+    table.add_column(heading, overflow="fold", min_width=min(longest, _WIDEST))
+    table.add_column("state\nverdict", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for name, state, why in rows:
+        style = _STYLES.get(state, "")
+        shown = f"[{style}]{state}[/{style}]" if style else escape(state)
+        table.add_row(escape(name), shown, escape(why))
     return table
+
+
+def _rows(gateway: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, state or verdict, why): one of the gateway itself, then one for each model."""
+    count, lost = gateway["open_conditions"], _lost(gateway)
+    told = [f"{count} open condition{'' if count == 1 else 's'}"] if count else []
+    told += [f"lost: {lost}"] if lost else []
+    own = (f"{gateway['site']}/{gateway['gateway']}", _state(gateway), "; ".join(told))
+    models = gateway["models"]
+    return [own, *((f"  {item['model']}", str(item["verdict"]), _why(item)) for item in models)]
 
 
 def _caption(document: Mapping[str, Any], trouble: str) -> str:
@@ -53,9 +63,7 @@ def _caption(document: Mapping[str, Any], trouble: str) -> str:
 
 
 def _state(gateway: Mapping[str, Any]) -> str:
-    return {True: "[green]online[/green]", False: "[red]offline[/red]", None: "?"}[
-        gateway["online"]
-    ]
+    return {True: "online", False: "offline", None: "?"}[gateway["online"]]
 
 
 def _why(model: Mapping[str, Any]) -> str:

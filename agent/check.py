@@ -2,8 +2,8 @@
 
 The file itself was validated when it was loaded. Here the rest of the world is asked: baselines,
 certificates, passwords, sources, the broker upstream. What is wrong is a fault; what only is not
-there now (a source that does not answer, a baseline not made yet) is a warning, because the agent
-copes with it.
+there now (a source that does not answer, a baseline not made yet), or still is as `init` left it,
+is a warning, because the agent copes with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from agent import clock, credentials
+from agent import clock, credentials, placeholders
 from agent.assemble import check_baseline
 from agent.baseline_file import read_baseline
 from agent.certificates import check_pair, read_certificate
@@ -41,6 +41,7 @@ async def check(configuration: Configuration, *, offline: bool, timeout_s: float
         timeout_s: for each source, and for the broker.
     """
     items = [_summary(configuration), *_state(configuration)]
+    items += [Item("warning", *found) for found in placeholders.left(configuration)]
     for name, source in configuration.sources.items():
         items += _source_on_paper(configuration, name, source)
     items += [_baseline(configuration, name) for name in configuration.models]

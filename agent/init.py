@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.csv_data import Table
 from agent.errors import FieldwardenError
+from agent.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
 from agent.types import Float64
 
 _BRACKETED_UNIT = re.compile(r"[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*$")
@@ -130,15 +131,15 @@ def _head(model: str, data: str) -> str:
 schema = 1
 
 [gateway]
-site = "plant"                      # EDIT: part of the MQTT topics upstream
-name = "gateway-1"                  # EDIT: one name for each agent of the site
+site = "{SITE}"                      # EDIT: part of the MQTT topics upstream
+name = "{GATEWAY}"                  # EDIT: one name for each agent of the site
 false_alarms = "1 per 30 days"      # the promise, for everything this gateway watches
 
-# EDIT: where the tags are served. Here: one JSON object a message on the topic plant/telemetry,
+# EDIT: where the tags are served. Here: one JSON object a message on the topic {TOPIC},
 # like {{"tag": 1.5, ...}}. For OPC UA and Modbus see configs/opcua.toml and configs/modbus.toml.
-[sources.plant]
+[sources.{SOURCE}]
 protocol = "mqtt"
-host = "127.0.0.1"
+host = "{HOST}"
 port = 1883
 
 # The tags are named as the columns are. `physical = [low, high]` is what a sensor can say at all
@@ -168,8 +169,8 @@ def _tag(name: str, key: str, values: Float64) -> str:
         seen += f", {missing:.1%} missing"
     lines = [
         f"[tags.{_text(name)}]  # in the data: {seen}",
-        'source = "plant"',
-        f"address = {_text('plant/telemetry /' + key)}",
+        f'source = "{SOURCE}"',
+        f"address = {_text(f'{TOPIC} /{key}')}",
     ]
     if unit:
         lines.append(f"unit = {_text(unit)}  # guessed from the name")
@@ -181,7 +182,7 @@ def _model(model: str, names: list[str], scan: str) -> str:
     return f"""\
 [models.{_text(model)}]
 version = "1"                       # EDIT: the version of the model that was trained on this data
-owner = {{ team = "to be named", contact = "to-be-named@plant.example" }}  # EDIT: who must act
+owner = {{ team = "{TEAM}", contact = "{CONTACT}" }}  # EDIT: who must act
 baseline = {_text(f"baselines/{model}.json")}  # written by: fieldwarden fit
 scan = "{scan}"  # the interval of the data
 inputs = [  # EDIT: what the model reads; take out its own output and lab values

@@ -11,9 +11,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from agent.central import Central, line_of
-from agent.central_view import show_central
+from agent.central_view import show_central, table_of
 from agent.core.summary import merge
 from agent.forward import Identity, event_message, summary_messages, verdict_message
 from agent.forward.json_payload import state_wire, wire
@@ -250,3 +251,31 @@ def test_a_line_for_every_stream_a_person_reads():
     old = sent(event(5, text="x"), 5, now=NOW + 100 * S)
     assert line_of(central.take(old, NOW)) == "north/gw engine gateway (late) 5 x"
     assert line_of(central.take(sent(summary_messages([window(0, 1)])[0], 1), NOW)) == ""
+
+
+def test_names_are_whole_at_80_columns():
+    """Gateway, model and verdict are each on one line; what was lost, and why, is all there."""
+    def gateway(name, models, **more):
+        return {
+            "site": "north", "gateway": name, "online": True, "models": models,
+            "open_conditions": 0, "missing": {}, "dropped": {},
+        } | more  # fmt: skip
+
+    why = "cooling_water.temperature is lost: no connection to source utilities"
+    model = {"model": "quality-soft-sensor", "verdict": "unassessable", "told": "unassessable",
+             "reasons": [{"text": why}]}  # fmt: skip
+    document = {"messages": 3, "duplicates": 0, "gateways": [
+        gateway("gateway-07", [model], online=False, open_conditions=2,
+                missing={"event": [(3, 14)]}, dropped={"limit: verdict": 3}),
+        gateway("packaging-1", []),
+    ]}  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=80).print(table_of(document))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    for whole in ("north/gateway-07", "north/packaging-1", "unassessable", "offline", "online"):
+        assert whole in text
+    assert sum("quality-soft-sensor" in line for line in text.splitlines()) == 1
+    told = " ".join(line.rsplit("│", 2)[1].strip() for line in text.splitlines() if "│" in line)
+    for said in (why, "2 open conditions", "12 event missing", "3 limit: verdict"):
+        assert said in told

@@ -37,7 +37,7 @@ def command(
     Examples:
       fieldwarden check config.toml
       fieldwarden check config.toml --offline
-      fieldwarden check config.toml --strict      # everything must be there and answer
+      fieldwarden check config.toml --strict      # all is there, answers, none a placeholder
     """
     import asyncio
 

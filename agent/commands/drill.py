@@ -46,8 +46,8 @@ def command(
 ) -> None:  # fmt: skip
     """Put faults into recorded normal data and show what the engine makes of them.
 
-    For each input and fault: the share found, how soon, under which name; and the false alarms on
-    the record as it is, at the promised budget.
+    For each input and fault: the share found, how soon, how often under a right name, and the
+    usual name; and the false alarms on the record as it is, at the promised budget.
 
     \b
     Examples:
@@ -60,7 +60,8 @@ def command(
     from agent.config_load import load
     from agent.csv_data import read_table
     from agent.drill import report
-    from agent.drill.trials import columns, quiet, trials
+    from agent.drill.faults import FAULTS
+    from agent.drill.trials import columns, left_out, quiet, trials
     from agent.replay import recorded_spec
 
     configuration = load(config)
@@ -83,6 +84,7 @@ def command(
             ),
         )
     rows = report.rows_of(done)
+    without = left_out(model_spec, FAULTS)
     span_ns = int(table.time_ns[-1] - table.time_ns[0])
     promised = configuration.gateway.false_alarms_per_ns * span_ns
     if picture is not None:
@@ -91,10 +93,12 @@ def command(
         )
         report.picture(rows, picture, title, table.interval_ns / 1e9)
     if as_json:
-        click.echo(json.dumps(report.document(rows, calm, promised), allow_nan=False))
+        click.echo(json.dumps(report.document(rows, calm, promised, without), allow_nan=False))
         return
     console = Console()
     console.print(_table(rows, table.interval_ns / 1e9))
+    for line in report.left_out_text(without):
+        console.print(line, markup=False, highlight=False)
     console.print(
         f"without faults: {calm.alarms} alarms in {span_ns / 3.6e12:.3g} h "
         f"(promised: {promised:.2g}), not trusted {calm.not_trusted:.2%} of the time",
@@ -121,6 +125,10 @@ def _record(facts: object, name: str) -> Path:
     return Path(record)
 
 
+_WIDEST = 34
+"""Characters up to which an input's name is not broken: the rest fits in a terminal of 80."""
+
+
 def _table(rows: list[Row], seconds: float) -> RichTable:
     """The inputs under each fault; what was not always found stands out."""
     from rich import box
@@ -128,8 +136,9 @@ def _table(rows: list[Row], seconds: float) -> RichTable:
     from rich.text import Text
 
     table = RichTable(box=box.SIMPLE_HEAD)
-    table.add_column("fault\n  input", overflow="fold")
-    for heading in ("found", "median\ndelay"):
+    longest = max((len(row.tag) + 2 for row in rows), default=0)
+    table.add_column("fault\n  input", overflow="fold", min_width=min(longest, _WIDEST))
+    for heading in ("found", "median\ndelay", "named\nright"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("named")
     last = ""
@@ -138,7 +147,8 @@ def _table(rows: list[Row], seconds: float) -> RichTable:
             table.add_row(Text(row.fault.text, "bold"))
         last = row.fault.text
         delay = "-" if row.delay is None else f"{row.delay * seconds:.3g} s"
-        style = "yellow" if row.found < 0.99 else ""
+        right = "-" if row.right is None else f"{row.right:.0%}"
+        style = "yellow" if row.found < 0.99 or (row.right or 0.0) < 0.95 else ""
         name = f"{row.name} ({row.cause})" if row.name else "-"
-        table.add_row(Text(f"  {row.tag}"), f"{row.found:.0%}", delay, name, style=style)
+        table.add_row(Text(f"  {row.tag}"), f"{row.found:.0%}", delay, right, name, style=style)
     return table

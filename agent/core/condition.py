@@ -11,7 +11,10 @@ Invariants:
 - a name is replaced by one of higher rank as soon as it is known, of equal rank only at the
   scheduled reviews; by a vaguer one only when what it named is over (data arrive again) and other
   findings remain.
-- a timer acts only on the occurrence it was set for, which the time of its first finding names.
+- a timer acts only on the occurrence it was set for, which the time of its first finding names;
+  but a shelving is the subject's, and outlasts occurrences: what clears and comes back meanwhile
+  comes back shelved, until its time is over or a person ends it (ISA-18.2: shelved
+  for a time, not for an occurrence).
 """
 
 from __future__ import annotations
@@ -94,6 +97,8 @@ class Conditions:
         self._name = name
         self._suppressed = suppressed
         self.active: dict[str, Condition] = {}
+        self.shelved: dict[str, int] = {}
+        """Subject -> engine ns at which its shelving ends."""
         self._timers: list[tuple[int, str, str, int]] = []
 
     # --- what happens -----------------------------------------------------------------------
@@ -132,10 +137,12 @@ class Conditions:
             return None
         due, subject, what, first_ns = heapq.heappop(self._timers)
         condition = self.active.get(subject)
+        if what == "unshelve":
+            models = condition.models if condition is not None else []
+            return due, models, self._unshelved(subject, due)
         if condition is None or condition.first_ns != first_ns:
             return due, [], []
-        action = {"on": self._settled, "off": self._faded, "review": self._reviewed,
-                  "unshelve": self._unshelved}[what]
+        action = {"on": self._settled, "off": self._faded, "review": self._reviewed}[what]
         return due, condition.models, action(condition, due)
 
     def pause(self, since_ns: int, until_ns: int) -> None:
@@ -187,20 +194,30 @@ class Conditions:
             facts = past | {"change": "acknowledged", "state": "cleared"}
             return [Event("condition", time_ns, subject, facts | judged)]
         condition = self.active.get(subject)
+        if kind == "unshelve":
+            return self._unshelve(subject, time_ns, by)
         if condition is None or not condition.raised:
             return []
         if kind == "acknowledge":
             condition.state = "acknowledged"
             return [self._event(condition, "acknowledged", time_ns, judged)]
-        if kind == "shelve":
-            condition.state = "shelved"
-            condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
-            self._at(condition.shelved_until_ns, condition, "unshelve")
-            return [self._event(condition, "shelved", time_ns, by)]
+        condition.state = "shelved"
+        condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
+        self.shelved[subject] = condition.shelved_until_ns
+        self._at(condition.shelved_until_ns, condition, "unshelve")
+        return [self._event(condition, "shelved", time_ns, by)]
+
+    def _unshelve(self, subject: str, now: int, by: dict[str, Any]) -> list[Event]:
+        """By a person or by time: what is raised is active again; what has cleared is only told."""
+        if self.shelved.pop(subject, None) is None:
+            return []
+        condition = self.active.get(subject)
+        if condition is None or not condition.raised:
+            return [Event("configuration", now, subject, {"change": "unshelved"} | by)]
         if condition.state != "shelved":
             return []
         condition.state = "active"
-        return [self._event(condition, "unshelved", time_ns, by)]
+        return [self._event(condition, "unshelved", now, by)]
 
     # --- timers -----------------------------------------------------------------------------
 
@@ -223,7 +240,8 @@ class Conditions:
         if condition.held_back:
             return []
         condition.raised_ns = now
-        condition.state = "active"
+        condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
+        condition.state = "shelved" if condition.subject in self.shelved else "active"
         self._take(condition, self._name(condition.subject, condition, now))
         for intervals in _REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, "review")
@@ -242,11 +260,9 @@ class Conditions:
     def _reviewed(self, condition: Condition, now: int) -> list[Event]:
         return self._rename(condition, now, review=True) if condition.raised else []
 
-    def _unshelved(self, condition: Condition, now: int) -> list[Event]:
-        if condition.state != "shelved" or condition.shelved_until_ns > now:
-            return []
-        condition.state = "active"
-        return [self._event(condition, "unshelved", now)]
+    def _unshelved(self, subject: str, now: int) -> list[Event]:
+        over = self.shelved.get(subject, now + 1) <= now
+        return self._unshelve(subject, now, {}) if over else []
 
     # --- names ------------------------------------------------------------------------------
 
@@ -290,12 +306,16 @@ class Conditions:
                 {name: getattr(condition, name) for name in Condition.__slots__}
                 for _, condition in sorted(self.active.items())
             ],
+            "shelved": dict(sorted(self.shelved.items())),
             "timers": sorted(list(timer) for timer in self._timers),
         }
 
     def from_json(self, document: dict[str, Any]) -> None:
         """Take state from `to_json`."""
         self.active = {item["subject"]: Condition(**item) for item in document["active"]}
+        known = {name: item.shelved_until_ns for name, item in self.active.items()
+                 if item.state == "shelved"}  # all that older snapshots say of it
+        self.shelved = {name: int(end) for name, end in document.get("shelved", known).items()}
         self._timers = [
             (int(due), subject, what, int(first_ns))
             for due, subject, what, first_ns in document["timers"]

@@ -40,13 +40,24 @@ def changes(unit: str) -> Iterator[tuple[tuple[str, str], float, float]]:
         yield ("", f"{factor:g}"), factor, 0.0
 
 
-def misfit(was: float, now: float, gain: float, offset: float, error: float) -> float:
+_ALIKE = 4.0  # times that scatter may differ from what the gain makes of it
+_PLAIN = 100.0  # gain from which the scatter alone shows it: no noise grows so much
+
+
+def misfit(
+    was: float, now: float, gain: float, offset: float, error: float, spread: float
+) -> float:
     """How far `now` is from gain * was + offset, in units of what may be; above 1: not this change.
 
     Allowed are the means' error and slow moves of 2 % of the step, both as they look after the
     change: a gain below 1 shrinks them, or else a value that falls to zero would fit any of those.
+    `spread` is the scatter after over that before: it grows with the gain and no more. A level so
+    near zero that its step says little is judged where the scatter shows a large gain.
     """
     expected = gain * was + offset
     step = abs(expected - was)
     allowed = 3.0 * error * abs(gain) + 0.02 * step * min(abs(gain), 1.0)
-    return abs(now - expected) / allowed if step > 4.0 * allowed > 0.0 else np.inf
+    shown = gain >= _PLAIN and _ALIKE * spread >= gain
+    if spread > _ALIKE * max(abs(gain), 1.0) or not (step > 4.0 * allowed > 0.0 or shown):
+        return np.inf
+    return abs(now - expected) / allowed

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agent.core import shape
 from agent.core.conversions import changes, misfit
 from agent.core.states import describe
 from agent.types import Float64
@@ -67,12 +68,11 @@ class Evidence:
     states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
 
 
-_NOISE_WINDOW = 40
-_LATEST = 8
 _ABSURD = 1e100  # no reading, and its square would overflow
 _AFTER = 6  # samples after a jump that a conversion must explain
-
-
+_BRIEF = frozenset(
+    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2", "t2_smooth"}
+)  # what single samples, if they stand off or scatter, may bring up
 _MOVES = frozenset({"level", "drift", "range", "outside", "rate", "step", "spike", "noise"})
 
 
@@ -159,30 +159,45 @@ def _integration(evidence: Evidence) -> Diagnosis | None:
 
 
 def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
-    """(from unit, to unit) or ("", factor) where the last jump is a linear change of units.
+    """(from unit, to unit) or ("", factor) where a recent jump is a linear change of units.
 
-    The step is the largest difference among the recent raw values; the mean after it must be the
-    conversion of the mean before it within what noise and 2 % of the step allow, and lie outside
+    The jump is the largest difference among the recent raw values, or the first beyond noise:
+    after a change of scale noise itself may jump further. The level after it must be the
+    conversion of the level before it within what noise and 2 % of the step allow, and lie outside
     what the noise explains.
     """
     raw = evidence.raw[np.abs(evidence.raw) < _ABSURD]
     if len(raw) < _AFTER + 4:
         return None
-    place = int(np.argmax(np.abs(np.diff(raw)))) + 1
+    steps = np.abs(np.diff(raw))
+    places = {int(np.argmax(steps)), int(np.argmax(steps > 8.0 * evidence.noise * evidence.scale))}
+    fits = [fit for place in sorted(places) for fit in _conversions(evidence, raw, place + 1)]
+    least, name = min(fits, key=lambda fit: fit[0], default=(np.inf, ("", "")))
+    return name if least <= 1.0 else None
+
+
+def _conversions(
+    evidence: Evidence, raw: Float64, place: int
+) -> list[tuple[float, tuple[str, str]]]:
+    """(misfit, name) of every change of units, were it made before the sample at `place`."""
     before, after = raw[max(0, place - 8) : place], raw[place : place + 16]
     if len(before) < 4 or len(after) < _AFTER:
-        return None
-    was, now = float(before.mean()), float(after.mean())
+        return []
     noise = evidence.noise * evidence.scale
-    if abs(now - was) < 8.0 * noise:
-        return None
-    error = noise * float(np.sqrt(1.0 / len(before) + 1.0 / len(after)))
-    fits = [
-        (misfit(was, now, gain, offset, error), name)
-        for name, gain, offset in changes(evidence.unit)
-    ]
-    least, name = min(fits, key=lambda fit: fit[0])
-    return name if least <= 1.0 else None
+    found = []
+    # The mean is the better estimate of a level that stays, the line's edge of one that wanders.
+    for level in (shape.mean, shape.edge):
+        was, before_error = level(before, end=True)
+        now, after_error = level(after, end=False)
+        if abs(now - was) < 8.0 * noise:
+            continue
+        error = noise * float(np.sqrt(before_error**2 + after_error**2))
+        spread = shape.scatter(after) / max(shape.scatter(before), noise, 1e-300)
+        found += [
+            (misfit(was, now, gain, offset, error, spread), name)
+            for name, gain, offset in changes(evidence.unit)
+        ]
+    return found
 
 
 def _sensor(evidence: Evidence) -> Diagnosis | None:
@@ -202,72 +217,72 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             ),
             "check wiring and range of the transmitter", 6,
         )
+    if _momentary(evidence):
+        return Diagnosis(
+            "spikes", "sensor", f"{tag} shows spikes that training never had",
+            "check wiring, shielding and grounding", 4,
+        )
+    if _noisier(evidence):
+        return Diagnosis(
+            "noise", "sensor", f"{tag} is noisier than in training",
+            "check wiring, shielding and grounding, and what vibrates", 5,
+        )
     alone = evidence.joint and evidence.share >= 0.5 and evidence.r2 >= 0.5
     if alone and not evidence.companions:
-        kind = "drift" if _is_ramp(evidence.means) else "bias"
+        kind = "drift" if _drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
         return Diagnosis(
             kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
-    away = evidence.found & {"level", "drift", "outside"} or (
-        "range" in evidence.found and not _came_back(evidence)
-    )
-    fast = "spike" in evidence.found or (
-        "rate" in evidence.found and len(evidence.recent) >= _LATEST
-    )
-    momentary = fast and not _stepped(evidence)
-    if momentary and not (away or _noisier(evidence)):
-        return Diagnosis(
-            "spikes", "sensor", f"{tag} shows spikes that training never had",
-            "check wiring, shielding and grounding", 4,
-        )
     return None
 
 
-def _came_back(evidence: Evidence) -> bool:
-    """Whether the latest samples lie in the trained range, so that leaving it was momentary."""
+def _momentary(evidence: Evidence) -> bool:
+    """Whether samples stood off for a moment, and neither the level nor the noise changed."""
+    recent, noise = evidence.recent, evidence.noise
+    return bool(
+        evidence.found & _BRIEF and shape.spiked(recent, noise)
+        and not (_away(evidence) or shape.stepped(recent, noise) or shape.noisier(recent, noise))
+    )
+
+
+def _away(evidence: Evidence) -> bool:
+    """Whether the level is not where it was trained."""
+    found = evidence.found
+    return bool(found & {"level", "drift"}) or bool(
+        found & {"range", "outside"} and not _inside(evidence)
+    )
+
+
+def _inside(evidence: Evidence) -> bool:
     low, high = ((edge - evidence.centre) / evidence.scale for edge in evidence.trained)
-    latest = evidence.recent[-_LATEST:]
-    inside = int(((latest >= low) & (latest <= high)).sum())
-    return len(latest) > 0 and 4 * inside >= 3 * len(latest)
+    return shape.inside(evidence.recent, low, high)
 
 
-def _stepped(evidence: Evidence) -> bool:
-    """Whether the largest recent step was one to a new level: the values did not come back."""
-    recent = evidence.recent
-    if len(recent) < _LATEST:
-        return False
-    steps = np.diff(recent)
-    place = int(np.argmax(np.abs(steps)))
-    step = abs(float(steps[place]))
-    before, after = recent[max(0, place - 7) : place + 1], recent[place + 1 :][-_LATEST:]
-    moved = abs(float(np.median(after)) - float(np.median(before)))
-    return len(after) >= 4 and step > 6.0 * evidence.noise and moved >= 0.5 * step
+def _drifting(evidence: Evidence) -> bool:
+    """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
+    return not evidence.found & {"spike", "rate", "step"} and shape.ramp(evidence.means)
+
+
+def _noisier(evidence: Evidence) -> bool:
+    """Whether the noise grew while the level stayed."""
+    return bool(
+        evidence.found & _BRIEF and shape.noisier(evidence.recent, evidence.noise)
+        and not _away(evidence)
+    )
 
 
 def _spread(evidence: Evidence) -> Diagnosis | None:
-    """The noise changed while the level did not."""
-    if evidence.found & {"level", "drift", "range", "outside"}:
+    """The noise changed, one can not see how: a filter was switched, or only a chart noticed."""
+    if "noise" not in evidence.found or evidence.found & {"level", "drift", "range", "outside"}:
         return None
-    if evidence.found & {"noise", "spike", "rate", "step"} and _noisier(evidence):
-        return Diagnosis(
-            "noise", "sensor", f"{evidence.tag} is noisier than in training",
-            "check wiring, shielding and grounding, and what vibrates", 5,
-        )
-    if "noise" not in evidence.found or _stepped(evidence):
+    if shape.stepped(evidence.recent, evidence.noise):
         return None
     return Diagnosis(
         "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
         "check filtering and damping of the transmitter, and its wiring", 3,
     )
-
-
-def _noisier(evidence: Evidence) -> bool:
-    """Whether most steps grew, not a few: the median step tells noise from spikes."""
-    steps = np.abs(np.diff(evidence.recent[-_NOISE_WINDOW:]))
-    usual = 0.6745 * np.sqrt(2.0) * evidence.noise
-    return len(steps) >= _NOISE_WINDOW // 2 and float(np.median(steps)) > 1.8 * usual
 
 
 def _moved(evidence: Evidence) -> Diagnosis | None:
@@ -276,20 +291,20 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     if not evidence.found & _MOVES:
         return None
     cause, blame = _who_moved(evidence)
-    if _is_ramp(evidence.means) and evidence.found & {"level", "drift"}:
+    if evidence.found & {"level", "drift"} and _drifting(evidence):
         return Diagnosis(
             "drift", cause, f"{tag} is drifting away from where it was trained{blame}",
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if evidence.found & {"range", "outside"} and _came_back(evidence):
+    if evidence.found & {"range", "outside"} and _inside(evidence):
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}"
             .replace("  ", " "),
             "look at what happened then; the model never saw this region", 3,
         )
-    if evidence.found & {"range", "outside"} and not _came_back(evidence):
+    if evidence.found & {"range", "outside"}:
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} reads {_number(evidence, -1)} {unit}, trained on {low:.4g} to {high:.4g}"
@@ -318,30 +333,6 @@ def _who_moved(evidence: Evidence) -> tuple[str, str]:
     if evidence.companions >= 1 and evidence.r2 >= 0.5:
         return "process", ", together with other inputs"
     return "unknown", " (sensor or process)"
-
-
-def _is_ramp(means: Float64) -> bool:
-    """Whether the recent means rise or fall along a line rather than in one step.
-
-    Compares the residual of the best straight ramp with that of the best single step over the
-    stretch since the means left the trained band of one standard deviation.
-    """
-    if len(means) < 6:
-        return False
-    level = np.abs(means)
-    inside = np.nonzero(level < 0.5)[0]
-    start = max(int(inside[-1]) - 1, 0) if len(inside) else 0
-    part = means[start:]
-    if len(part) < 5:
-        part = means[-6:]
-    x = np.arange(len(part), dtype=np.float64) - (len(part) - 1) / 2.0
-    slope = float((x * part).sum() / (x * x).sum())
-    ramp = float(((part - part.mean() - slope * x) ** 2).sum())
-    steps = [
-        float(((part[:k] - part[:k].mean()) ** 2).sum() + ((part[k:] - part[k:].mean()) ** 2).sum())
-        for k in range(1, len(part))
-    ]
-    return abs(slope) * len(part) > 1.0 and ramp < min(steps)
 
 
 def _number(evidence: Evidence, position: int) -> str:

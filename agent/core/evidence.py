@@ -10,14 +10,22 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from agent.core import shape
 from agent.core.charts import Charts
 from agent.core.condition import TRANSPORT, Condition
 from agent.core.diagnosis import Evidence
 from agent.core.spec import EngineSpec
 from agent.core.states import trained_states
+from agent.types import Float64
 
 DOMINANT = 0.5
 """Share of the joint residual from which one input is held to be the one that left."""
+
+LASTING = 3
+"""Scans that a tag must have been off before the latest ones for it to be more than a moment."""
+
+_APART, _CROSSED = 8.0, 0.25
+"""Two inputs traded places when they were so many noise apart, and met to this share of it."""
 
 _MOVED = frozenset({"level", "drift", "range", "outside", "rate", "step"})
 
@@ -55,7 +63,8 @@ class EvidenceRoom:
         row = rows[0]
         item = self._charts.input_baseline(row)
         recent, means = self._charts.recent(row, now)
-        share, joint, swapped = self._joint_share(name, row, now, joint_models)
+        share, joint, swapped = self._joint_share(row, now, joint_models)
+        swapped = swapped or self._traded(name, raw, row, now)
         return Evidence(
             name, tag.unit, tag.source, found, recent, means, raw, item.centre, item.scale,
             item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share,
@@ -75,44 +84,75 @@ class EvidenceRoom:
         )
 
     def _joint_share(
-        self, name: str, row: int, now: int, joint_models: Collection[str]
+        self, row: int, now: int, joint_models: Collection[str]
     ) -> tuple[float, bool, str]:
-        """(share of the joint residual, whether a joint chart is flagged, swapped with)."""
+        """(lasting share of the joint residual, whether a joint chart is flagged, swapped with).
+
+        Lasting is what the latest scans and those before them agree on: one spike is no bias.
+        """
         place = self._charts.rows[row]
         scans = self._charts.scans[place.model]
         if scans.model.name not in joint_models:
             return 0.0, False, ""
-        shares = self.shares(place.model, "spe", now)
-        swap = scans.joint.swapped(scans.recent(now))
-        partner = ""
-        if swap is not None and place.position in swap:
-            other = swap[0] if swap[1] == place.position else swap[1]
-            partner = self._spec.models[place.model].inputs[other]
-        return shares.get(name, 0.0), True, partner
-
-    def shares(self, model: int, chart: str, now: int) -> dict[str, float]:
-        """Each input's share of a joint statistic, from the mean of the latest scans."""
-        scans = self._charts.scans[model]
         recent = scans.recent(now)
+        views = (recent, recent[:-LASTING])
+        share = min(scans.joint.shares(view, "spe")[place.position] for view in views)
+        swaps = [scans.joint.swapped(view) for view in views]
+        partner = ""
+        if swaps[0] is not None and swaps[0] == swaps[1] and place.position in swaps[0]:
+            other = swaps[0][0] if swaps[0][1] == place.position else swaps[0][1]
+            partner = self._spec.models[place.model].inputs[other]
+        return share, True, partner
+
+    def _traded(self, name: str, raw: Float64, row: int, now: int) -> str:
+        """The input that jumped to where this one was when this one jumped to where it was; or ''.
+
+        Seen in the traces alone, so also of inputs that no joint chart relates.
+        """
+        model = self._spec.models[self._charts.rows[row].model]
+        mine = shape.jump(raw)
+        if mine is None:
+            return ""
+        for other in model.inputs:
+            theirs = shape.ends(self._charts.recent_raw(self._tag_row[other], now), mine.age)
+            if other == name or theirs is None:
+                continue
+            apart = abs(theirs.before - mine.before)
+            crossed = max(abs(theirs.after - mine.before), abs(mine.after - theirs.before))
+            if apart > _APART * max(mine.scatter, theirs.scatter) and crossed < _CROSSED * apart:
+                return other
+        return ""
+
+    def shares(self, model: int, chart: str, now: int, *, scans: int = 0) -> dict[str, float]:
+        """Each input's share of a joint statistic, from the mean of the latest `scans` (0: all)."""
+        charts = self._charts.scans[model]
+        recent = charts.recent(now)[-scans:]
         names = self._spec.models[model].inputs
-        values = scans.joint.shares(recent, chart)
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, charts.joint.shares(recent, chart), strict=True))
 
     def joint_home(
         self, model: int, chart: str, now: int, active: Mapping[str, Condition]
     ) -> str:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
-        A tag whose condition is open already takes the flag (one fault is one alarm); otherwise
-        one tag that dominates the residual and that the others predict.
+        A tag whose condition is open already takes the flag (one fault is one alarm) where it
+        contributes most of all inputs, or dominates as they may that move with it; otherwise one
+        tag that dominates the residual and that the others predict. What an open tag has no part
+        in is the model's own: another fault must not hide behind it.
         """
         shares = self.shares(model, chart, now)
+        if not any(shares.values()):  # one scan that stood off between calm ones
+            shares = self.shares(model, chart, now, scans=1)
         names = self._spec.models[model].inputs
-        open_tags = [name for name in names if f"tag/{name}" in active]
-        if open_tags:
-            return "tag/" + max(open_tags, key=lambda name: (shares[name], name))
+        best = max(names, key=lambda name: (shares[name], name))
+        explain = [
+            name for name in names
+            if f"tag/{name}" in active and shares[name] > 0.0
+            and (name == best or shares[name] >= DOMINANT)
+        ]
+        if explain:
+            return "tag/" + max(explain, key=lambda name: (shares[name], name))
         if not chart.startswith("t2"):
-            best = max(names, key=lambda name: (shares[name], name))
             row = next(r for r in self._rows[best] if self._charts.rows[r].model == model)
             if shares[best] >= DOMINANT and self._charts.input_baseline(row).r2 >= 0.5:
                 return f"tag/{best}"

@@ -22,6 +22,10 @@ from agent.types import Float64, Int64
 SWAP_REMOVES = 0.9
 """Share of SPE that exchanging two inputs must remove for them to be called swapped."""
 
+SWAP_BETTER = 2.0
+"""Times its limit that a statistic must stay at if one input alone is replaced, before two are held
+to be exchanged: the simpler explanation need not leave a scan that is all normal."""
+
 _FADES = 0.6
 """Weight of a scan beside the next one in what is shown to diagnosis: a fresh fault outweighs the
 normal scans before it (0.4 of the sum at once, 0.95 after six scans), and noise is halved."""
@@ -228,7 +232,8 @@ class _Group:
         """(share of SPE removed, the two inputs) of the best exchange; None where there is none.
 
         After it both must be where they were trained, and T2 and SPE within their limits: any
-        exchange takes most of SPE away when one input alone is far off.
+        exchange takes most of SPE away when one input alone is far off. And no input alone may
+        explain the scan: one that is off often reads what a neighbour of its range would.
         """
         d = len(self.columns)
         if d < 2:
@@ -238,6 +243,8 @@ class _Group:
         total = float(self._statistics(now)[1])
         limit = self.params[0]["limit"]
         if total <= _CALM * limit[1]:
+            return None
+        if self._one_explains(mean, now, summed, centre, scale, trained):
             return None
         first, second = np.triu_indices(d, 1)
         a, b = self.columns[first], self.columns[second]
@@ -253,6 +260,28 @@ class _Group:
             return None
         best = int(np.argmin(np.where(usual, spe, np.inf)))
         return 1.0 - float(spe[best]) / total, (int(a[best]), int(b[best]))
+
+    def _one_explains(
+        self, mean: Float64, now: Float64, summed: Float64, centre: Float64, scale: Float64,
+        trained: Float64,
+    ) -> bool:
+        """Whether one input's reconstruction alone leaves a normal scan, the others as trained.
+
+        The reconstruction minimises T2 and SPE together, each over its limit; `summed`
+        float64[d, p] is what one unit of each input adds to the scores `now` float64[p].
+        """
+        limit = self.params[0]["limit"]
+        weight = np.full(len(now), 1.0 / max(float(limit[1]), 1e-300))
+        weight[: int(self.params[0]["components"])] = 1.0 / max(float(limit[0]), 1e-300)
+        pull = summed @ (weight * now)
+        gram = (summed * summed) @ weight
+        left = now - (pull / np.maximum(gram, 1e-300))[:, None] * summed
+        t2, spe = self._statistics(left)
+        own = self.columns
+        strayed = ~_within(mean[own] * scale[own] + centre[own], trained[own])
+        others = strayed.sum() - strayed.astype(np.int64)
+        normal = (t2 <= SWAP_BETTER * limit[0]) & (spe <= SWAP_BETTER * limit[1])
+        return bool((normal & (others == 0)).any())
 
 
 def _within(value: Float64, span: Float64) -> np.ndarray[Any, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.core.baseline import InputBaseline
+from agent.core.states import trained_states
 from agent.types import Float64, Int64, Quality, UInt16
 
 SPIKE_SHARE = 0.05
@@ -62,6 +63,32 @@ class Fault:
     rows: int = 600
     hard: bool = False
 
+    @property
+    def right(self) -> frozenset[str]:
+        """The names that are right for it: what a person who reads one would look for."""
+        return RIGHT[self.kind]
+
+
+_MOVED = frozenset({"bias", "level shift", "out of trained range"})
+
+RIGHT: dict[str, frozenset[str]] = {
+    "stuck": frozenset({"stuck"}),
+    "spikes": frozenset({"spikes"}),
+    "bias": _MOVED,
+    "noise": frozenset({"noise"}),
+    "fahrenheit": frozenset({"unit change"}),
+    "scale": frozenset({"scale change"}),
+    "dropout": frozenset({"missing", "source lost"}),
+    "frozen_clock": frozenset({"frozen source clock"}),
+    "bad_quality": frozenset({"bad quality"}),
+    "swap": frozenset({"swapped tags"}),
+    "late": frozenset({"late data"}),
+    "jump": _MOVED,
+    "ramp": _MOVED | {"drift"},
+    "drift": _MOVED | {"drift"},
+    "unseen_state": frozenset({"unseen state"}),
+}
+"""The right names of each kind; a drift that has ended is at a new level, so both are right."""
 
 FAULTS: tuple[Fault, ...] = (
     Fault("stuck", 0.0, "stuck at its last value"),
@@ -74,6 +101,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("frozen_clock", 0.0, "source clock stands still"),
     Fault("bad_quality", 0.0, "marked bad by its source"),
     Fault("swap", 0.0, "swapped with a tag of another range"),
+    Fault("late", 300.0, "falls behind, up to 300 samples"),
+    Fault("unseen_state", 0.0, "a state that was never trained"),
+    Fault("jump", 0.0, "jump within the trained range", hard=True),
+    Fault("ramp", 30.0, "ramp within the trained range in 30 samples", hard=True),
     Fault("bias", 1.0, "bias of 1 sd", rows=3600, hard=True),
     Fault("drift", 3.0, "drift of 3 sd over 600 samples", rows=3600, hard=True),
 )
@@ -102,6 +133,40 @@ def _drift(x: Float64, case: Case) -> Float64:
     return moved
 
 
+def _jump(x: Float64, case: Case) -> Float64:
+    return _held(x + _across(x, case), case)
+
+
+def _ramp(x: Float64, case: Case) -> Float64:
+    share = np.minimum((np.arange(len(x)) + 1.0) / case.size, 1.0)
+    return _held(x + _across(x, case) * share, case)
+
+
+def _across(x: Float64, case: Case) -> float:
+    """The way to the further quarter of the trained range, from where the values begin."""
+    low, high = case.item.trained
+    ends = (low + 0.25 * (high - low), high - 0.25 * (high - low))
+    start = float(x[0])
+    return max((end - start for end in ends), key=abs)
+
+
+def _held(x: Float64, case: Case) -> Float64:
+    """Kept within the trained range: the values themselves are all usual.
+
+    Mirrored at its ends, because values cut off there would be stuck.
+    """
+    low, high = case.item.trained
+    width = max(high - low, 1e-300)
+    return high - np.abs((x - low) % (2.0 * width) - width)
+
+
+def _unseen_state(x: Float64, case: Case) -> Float64:
+    codes, _ = trained_states(
+        case.item.detectors.get("category"), case.item.centre, case.item.scale
+    )
+    return np.full_like(x, max(codes, default=0.0) + 1.0)
+
+
 def _noise(x: Float64, case: Case) -> Float64:
     # noise of sd n becomes size * n when independent noise of sqrt(size^2 - 1) n is added
     added = case.item.noise * float(np.sqrt(case.size**2 - 1.0))
@@ -118,8 +183,29 @@ def _scale(x: Float64, case: Case) -> Float64:
 
 _VALUES: dict[str, Inject] = {
     "stuck": _stuck, "spikes": _spikes, "bias": _bias, "drift": _drift, "noise": _noise,
-    "fahrenheit": _fahrenheit, "scale": _scale,
+    "fahrenheit": _fahrenheit, "scale": _scale, "jump": _jump, "ramp": _ramp,
+    "unseen_state": _unseen_state,
 }  # fmt: skip
+
+_OF_VALUES = frozenset(_VALUES) - {"unseen_state"} | {"swap"}
+"""Faults of measurements: a state may last for hours, and every change of it is a jump."""
+
+_OF_MOVEMENT = frozenset({"stuck", "spikes", "noise", "jump", "ramp"})
+"""Faults that only show on values that move."""
+
+
+def can_not(fault: Fault, item: InputBaseline) -> str:
+    """Why a fault can not be on this input; empty where it can."""
+    states = bool(trained_states(item.detectors.get("category"), item.centre, item.scale)[0])
+    if fault.kind == "unseen_state":
+        return "" if states else "no state tag"
+    if states and fault.kind in _OF_VALUES:
+        return "a state tag"
+    if fault.kind in _OF_MOVEMENT and not item.noise > 0.0:
+        return "constant in the record"
+    if fault.kind == "fahrenheit" and item.unit != "degC":
+        return "not in degC"
+    return ""
 
 
 def inject(
@@ -142,4 +228,9 @@ def inject(
         quality[at:, column] |= np.uint16(Quality.BAD)
     elif fault.kind == "frozen_clock":
         source[at:, column] = source[at, column]
+    elif fault.kind == "late":
+        # Two samples' time passes for one of the source's: the stamps go on, unlike frozen ones.
+        step = int(np.median(np.diff(normal.time_ns))) if len(normal.time_ns) > 1 else 0
+        lag = np.minimum(0.5 * np.arange(1, len(source) - at + 1), fault.size)
+        source[at:, column] -= (lag * step).astype(np.int64)
     return replace(normal, values=values, quality=quality, source_ns=source)

@@ -16,13 +16,17 @@ from agent.errors import FieldwardenError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault on one input: share found, median delay in samples (None: never), usual name."""
+    """One fault on one input: share found, median delay in samples (None: never), usual name.
+
+    `right` is the share of those found that got a right name (None: none was found).
+    """
 
     tag: str
     fault: Fault
     trials: int
     found: float
     delay: float | None
+    right: float | None
     name: str
     cause: str
 
@@ -38,25 +42,50 @@ def rows_of(trials: Sequence[Trial]) -> list[Row]:
         names = Counter((trial.name, trial.cause) for trial in hits).most_common(1)
         name, cause = names[0][0] if names else ("", "")
         delay = float(np.median([trial.delay for trial in hits])) if hits else None
-        made.append(Row(tag, fault, len(group), len(hits) / len(group), delay, name, cause))
+        right = sum(trial.right for trial in hits) / len(hits) if hits else None
+        made.append(Row(tag, fault, len(group), len(hits) / len(group), delay, right, name, cause))
     return made
 
 
-def document(rows: Sequence[Row], calm: Quiet, promised: float) -> dict[str, object]:
-    """JSON-ready: every row, and false alarms beside what was promised for the same length."""
+def document(
+    rows: Sequence[Row], calm: Quiet, promised: float,
+    without: Sequence[tuple[str, Fault, str]] = (),
+) -> dict[str, object]:  # fmt: skip
+    """JSON-ready: every row, and false alarms beside what was promised for the same length.
+
+    `without` is what `trials.left_out` says.
+    """
     return {
         "faults": [
             {
                 "input": row.tag, "fault": row.fault.text, "kind": row.fault.kind,
                 "size": row.fault.size, "hard": row.fault.hard, "trials": row.trials,
-                "found": row.found, "delay_samples": row.delay, "name": row.name,
-                "cause": row.cause,
+                "found": row.found, "delay_samples": row.delay, "named_right": row.right,
+                "name": row.name, "cause": row.cause,
             }
             for row in rows
+        ],
+        "left_out": [
+            {"input": tag, "fault": fault.text, "why": why} for tag, fault, why in without
         ],
         "false_alarms": calm.alarms, "false_alarms_promised": promised, "rows": calm.rows,
         "not_trusted": calm.not_trusted,
     }  # fmt: skip
+
+
+def left_out_text(without: Sequence[tuple[str, Fault, str]]) -> list[str]:
+    """A line for each reason: the faults that were not tried, and on how many inputs."""
+    grouped: dict[str, tuple[list[str], list[str]]] = {}
+    for tag, fault, why in without:
+        tags, faults = grouped.setdefault(why, ([], []))
+        tags.append(tag)
+        faults.append(fault.text)
+    lines = []
+    for why, (tags, faults) in grouped.items():
+        named = list(dict.fromkeys(tags))
+        shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        lines.append(f"not tried on {shown} ({why}): {', '.join(dict.fromkeys(faults))}")
+    return lines
 
 
 def picture(rows: Sequence[Row], path: Path, title: str, seconds: float) -> None:

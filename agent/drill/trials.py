@@ -11,7 +11,7 @@ from agent.core.baseline import InputBaseline, ModeBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec
 from agent.csv_data import Table
-from agent.drill.faults import FAULTS, Fault, Recording, inject, recording
+from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
 from agent.types import Block, Event, Float64
 
 LEAD = 400  # rows of normal operation before a fault, for the detectors to settle
@@ -32,6 +32,11 @@ class Trial:
     delay: int
     name: str
     cause: str
+
+    @property
+    def right(self) -> bool:
+        """Whether it was found under a name that is right for the fault."""
+        return self.found and self.name in self.fault.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,7 @@ def trials(
 ) -> list[Trial]:
     """Every fault on every input of a model, `repeats` times at random rows of the record.
 
-    A fault that an input can not have (degF of what is no degC, a swap with nothing unlike it) is
-    left out.
+    A fault that an input can not have is left out; `left_out` says which and why.
     """
     rng = np.random.default_rng(seed)
     names = list(columns(spec.models[model]))
@@ -113,7 +117,7 @@ def trials(
     inputs = spec.models[model].inputs
     plan = [
         (fault, column) for fault in faults for column in range(len(inputs))
-        if _can_have(fault, spec.models[model].baseline.modes[0].inputs, column)
+        if not _can_not(fault, spec.models[model].baseline.modes[0].inputs, column)
     ]
     for fault, column in plan:
         for _ in range(repeats):
@@ -123,10 +127,21 @@ def trials(
     return done
 
 
-def _can_have(fault: Fault, inputs: Sequence[InputBaseline], column: int) -> bool:
-    if fault.kind == "fahrenheit":
-        return inputs[column].unit == "degC"
-    return fault.kind != "swap" or _other(inputs, column) is not None
+def left_out(model: ModelSpec, faults: Sequence[Fault]) -> list[tuple[str, Fault, str]]:
+    """(input, fault, why) of what can not be: constant, a state tag, another unit ..."""
+    inputs = model.baseline.modes[0].inputs
+    return [
+        (name, fault, why) for fault in faults for column, name in enumerate(model.inputs)
+        if (why := _can_not(fault, inputs, column))
+    ]  # fmt: skip
+
+
+def _can_not(fault: Fault, inputs: Sequence[InputBaseline], column: int) -> str:
+    if why := can_not(fault, inputs[column]):
+        return why
+    if fault.kind == "swap" and _other(inputs, column) is None:
+        return "no other tag has another range"
+    return ""
 
 
 def _trial(

@@ -7,7 +7,8 @@ only). Each fault begins at random rows; found means a condition on that input, 
 model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as far as the record
 goes).
 "honesty": fitted on the first 60 % of the clean SKAB record, the rest leaves what was trained, and
-must be named so on the inputs that do.
+must be named so on the inputs that do. `named_right`: of what was found, the share under a name
+that is right for the fault (`agent.drill.faults.RIGHT`).
 
 `python benchmarks/detection/faults.py [--quick]` prints JSON lines.
 """
@@ -38,6 +39,9 @@ _LEFT = ("Thermocouple", "Accelerometer1RMS", "Accelerometer2RMS")
 _STAYED = ("Current", "Voltage", "Pressure")
 
 
+_BESIDE_TAU = [fault for fault in FAULTS if fault.kind in {"bias", "drift"} and fault.hard]
+
+
 def judge(
     data: str, train: Table, test: Table, faults: Sequence[Fault], repeats: int
 ) -> list[Row]:
@@ -47,6 +51,10 @@ def judge(
     done = rows_of(trials(guard.spec, 0, test, repeats=repeats, seed=23, faults=tuple(faults)))
     for fault in faults:
         own = [row for row in done if row.fault == fault]
+        if not own:  # no input can have it
+            continue
+        hits = sum(row.found * row.trials for row in own)
+        right = sum((row.right or 0.0) * row.found * row.trials for row in own)
         share = sum(row.found * row.trials for row in own) / sum(row.trials for row in own)
         names = Counter(f"{row.name} ({row.cause})" for row in own if row.name)
         delays = [row.delay for row in own if row.delay is not None]
@@ -55,11 +63,12 @@ def judge(
             trials=sum(row.trials for row in own), found=round(share, 4),
             median_delay_samples=float(np.median(delays)) if delays else None,
             named=dict(names.most_common(4)),
+            named_right=round(right / hits, 4) if hits else None,
             missed={row.tag: round(row.found, 2) for row in own if row.found < GOAL},
             goal=HARD_GOAL if fault.hard else GOAL,
             reached=share >= (HARD_GOAL if fault.hard else GOAL),
         )  # fmt: skip
-        if fault.hard:
+        if fault in _BESIDE_TAU:
             _beside_tau(data, guard, own)
     return done
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.core.baseline import Baseline
 from agent.core.conversions import CONVERSIONS
 from agent.core.diagnosis import (
     Diagnosis,
@@ -399,3 +402,31 @@ def test_a_slow_ramp_ends_as_a_drift():
     values = 80.0 + normal(600)
     values[100:, 0] += np.minimum(np.arange(500) / 40.0, 5.0)
     assert ("drift", "unknown") in names_of(values, 80.0, 1.0)
+
+
+# --- evidence that lasts, through the engine --------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tags_that_trade_places_are_swapped_and_one_that_jumps_there_is_not(seed):
+    """Where no joint chart relates them the traces show it: both must have jumped, and crossed."""
+    base = baseline()
+    a, *others = base.modes[0].inputs
+    far = replace(a, centre=300.0, trained=(296.0, 304.0))
+    trained = replace(base, modes=(replace(base.modes[0], inputs=(far, *others)),))
+    values = normal(300, seed)
+    values[:, 0] += 300.0
+    swapped, one = values.copy(), values.copy()
+    swapped[200:, [0, 1]] = values[200:, [1, 0]]
+    one[200:, 0] -= 300.0
+    names = last_names(swapped, trained)
+    assert {names["tag/a"], names["tag/b"]} == {"swapped tags"}
+    alone = last_names(one, trained)
+    assert alone["tag/a"] == "out of trained range"
+    assert "swapped tags" not in alone.values()
+
+
+def last_names(values: Float64, trained: Baseline) -> dict[str, str]:
+    """The last name of each condition, by its subject."""
+    events = Engine(spec(trained=trained)).step(block(values)).events
+    return {event.subject: event.data["kind"] for event in events if event.kind == "condition"}

@@ -16,15 +16,15 @@ from agent.config import Configuration
 from agent.core.spec import EngineSpec
 from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault
-from agent.drill.report import document, picture, rows_of
-from agent.drill.trials import Trial, quiet, trials
+from agent.drill.report import document, left_out_text, picture, rows_of
+from agent.drill.trials import Trial, left_out, quiet, trials
 from agent.fit.model import fit_model
 from agent.replay import recorded_spec
 from simulators.history import HistoryOrder, make_history, write_history
 from simulators.tags import TAGS
 
 INPUTS = ("feed.temperature", "reactor.temperature", "jacket.outlet_temperature", "coolant.flow")
-BY_KIND = {fault.kind: fault for fault in FAULTS if not fault.hard}
+BY_KIND = {fault.kind: fault for fault in reversed(FAULTS)}  # the promised size of each
 TOML = """
 schema = 1
 [gateway]
@@ -81,7 +81,7 @@ def spec(place: Path) -> EngineSpec:
 
 
 def drilled(spec: EngineSpec, record: Table, *kinds: str, repeats: int = 2) -> list[Trial]:
-    faults = tuple(replace(BY_KIND[kind], rows=200) for kind in kinds)
+    faults = tuple(replace(BY_KIND[kind], rows=400 if kind == "late" else 200) for kind in kinds)
     return trials(spec, 0, record, repeats=repeats, faults=faults)
 
 
@@ -110,6 +110,7 @@ def test_a_unit_change_is_found_and_named_on_every_temperature(spec, record):
         ("scale", "scale change", "integration"), ("dropout", "missing", "integration"),
         ("bad_quality", "bad quality", "sensor"),
         ("frozen_clock", "frozen source clock", "integration"),
+        ("late", "late data", "integration"),
     ],
 )  # fmt: skip
 def test_what_is_certain_is_found_under_its_name(spec, record, kind, name, cause):
@@ -189,7 +190,42 @@ def test_a_record_in_modes_is_drilled_in_its_modes(tmp_path):
     assert table.time_ns[0] == START
     write_baseline(path, fit_model(configuration, "m", table).baseline)
     done = drilled(recorded_spec(configuration, NAMES), table, "stuck", repeats=1)
-    assert [(trial.found, trial.name) for trial in done] == [(True, "stuck")] * 3
+    assert [(trial.found, trial.name, trial.right) for trial in done] == [(True, "stuck", True)] * 3
+
+
+def test_a_jump_and_a_ramp_that_stay_in_range_are_drilled(spec, record):
+    """What is found of them is named as having moved, and never as the integration's."""
+    done = drilled(spec, record, "jump", "ramp")
+    found = [trial for trial in done if trial.found]
+    assert len(found) >= 0.5 * len(done)
+    assert sum(trial.right for trial in found) >= 0.8 * len(found)
+    assert "integration" not in {trial.cause for trial in found}
+
+
+def test_a_state_that_was_never_trained_is_found_under_its_name(tmp_path):
+    """A valve between open and closed is a state tag; the flow beside it is none."""
+    rng = np.random.default_rng(9)
+    rows = 6000
+    valve = (np.arange(rows) // rng.integers(20, 40) % 2).astype(float)
+    values = np.column_stack([valve, 20.0 + rng.standard_normal(rows)])
+    table = Table(
+        1_700_000_000_000_000_000 + np.arange(rows) * 1_000_000_000, ("valve", "flow"),
+        np.asfortranarray(values), 1_000_000_000,
+    )  # fmt: skip
+    path = tmp_path / "m.json"
+    configuration = Configuration.model_validate({
+        "schema": 1, "gateway": {"site": "s", "name": "g"},
+        "sources": {"s": {"protocol": "mqtt", "host": "h"}},
+        "tags": {name: {"source": "s", "address": f"{name} /v"} for name in table.names},
+        "models": {"m": {
+            "version": "1", "owner": {"team": "t", "contact": "c"}, "baseline": str(path),
+            "scan": "1s", "inputs": list(table.names),
+        }},
+    })  # fmt: skip
+    write_baseline(path, fit_model(configuration, "m", table).baseline)
+    done = drilled(recorded_spec(configuration, table.names), table, "unseen_state", "stuck")
+    named = [(trial.tag, trial.name) for trial in done]
+    assert named == [("valve", "unseen state")] * 2 + [("flow", "stuck")] * 2
 
 
 # --- the report -------------------------------------------------------------------------------
@@ -211,6 +247,7 @@ def test_rows_put_trials_together():
     assert (first.tag, first.trials, first.found, first.delay, first.name) == (
         "a", 3, 1.0, 20.0, "stuck"
     )  # fmt: skip
+    assert (first.right, second.right, third.right) == (2 / 3, None, 1.0)
     assert (second.tag, second.found, second.delay, second.name) == ("b", 0.0, None, "")
     assert (third.fault, third.found, third.delay) == (NOISE, 0.5, 30.0)
 
@@ -220,7 +257,20 @@ def test_the_document_is_json(spec, record):
     told = document(rows_of(DONE), quiet(spec, record), 0.25)
     again = json.loads(json.dumps(told, allow_nan=False))
     assert [row["delay_samples"] for row in again["faults"]] == [20.0, None, 30.0]
+    assert [row["named_right"] for row in again["faults"]] == [2 / 3, None, 1.0]
     assert again["false_alarms_promised"] == 0.25
+
+
+def test_what_was_not_tried_is_said(spec):
+    """The flow can not become degF, no input has states: one line for each reason."""
+    without = left_out(spec.models[0], FAULTS)
+    unseen = BY_KIND["unseen_state"].text
+    said = {(tag, fault.kind) for tag, fault, _ in without}
+    assert said == {(INPUTS[3], "fahrenheit")} | {(tag, "unseen_state") for tag in INPUTS}
+    assert left_out_text(without) == [
+        "not tried on coolant.flow (not in degC): degC becomes degF",
+        f"not tried on {', '.join(INPUTS[:3])} and 1 more (no state tag): {unseen}",
+    ]
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG\r\n\x1a\n"), ("svg", b"<?xml")])
@@ -258,6 +308,9 @@ def test_the_command_prints_json_and_draws(place, tmp_path):
     assert found[INPUTS[1], "fahrenheit"]["name"] == "unit change"
     assert found[INPUTS[3], "stuck"]["found"] == 1.0
     assert (INPUTS[3], "fahrenheit") not in found
+    assert {"input": INPUTS[3], "fault": "degC becomes degF", "why": "not in degC"} in (
+        told["left_out"]
+    )
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
 

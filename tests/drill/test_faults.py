@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from agent.drill.faults import FAULTS, Fault, Recording, inject, recording
+from agent.core import diagnosis, states
+from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
 from agent.types import Quality
 from tests.core.small import SECOND, START, input_baseline
 
@@ -56,8 +60,69 @@ def test_the_list_has_each_kind_that_inject_knows():
     """Every row of `FAULTS` is injected under its own name; hard ones are marked."""
     kinds = {fault.kind for fault in FAULTS}
     assert kinds == {"stuck", "spikes", "bias", "noise", "drift", "fahrenheit", "scale", "dropout",
-                     "frozen_clock", "bad_quality", "swap"}
-    assert {f.kind for f in FAULTS if f.hard} == {"bias", "drift"}
+                     "frozen_clock", "bad_quality", "swap", "late", "unseen_state", "jump", "ramp"}
+    assert {f.kind for f in FAULTS if f.hard} == {"bias", "drift", "jump", "ramp"}
+
+
+def test_every_kind_says_which_names_are_right_for_it():
+    """And the names are ones that diagnosis gives: a misspelt one would never be right."""
+    sources = "".join(Path(module.__file__).read_text() for module in (diagnosis, states))
+    for fault in FAULTS:
+        assert fault.right
+        for name in fault.right:
+            assert f'"{name}"' in sources
+
+
+def test_a_jump_and_a_ramp_stay_within_the_trained_range():
+    """Every value is one that training had; only how it came there is new."""
+    low, high = ITEM.trained
+    for kind, first in (("jump", 1), ("ramp", 30)):
+        before, after = injected(kind, 30.0)
+        values = after.values[AT:, COLUMN]
+        assert values.min() >= low
+        assert values.max() <= high
+        moved = np.median(values[30:]) - np.median(before.values[:AT, COLUMN])
+        assert abs(moved) >= 0.2 * (high - low)
+        steps = np.abs((after.values - before.values)[AT : AT + 60, COLUMN])
+        assert int(np.argmax(steps >= 0.75 * steps[40])) <= first
+
+
+def test_late_data_are_stamped_older_and_older():
+    """Up to the lag; stamps never go back, which would be another fault."""
+    _, after = injected("late", 300.0)
+    stamps = after.source_ns[AT:, COLUMN]
+    assert (np.diff(stamps) > 0).all()
+    lag = (TIMES[AT:] - stamps) / SECOND
+    assert lag[0] == 0.5
+    assert np.allclose(lag[600:], 300.0)
+
+
+STATES = replace(
+    ITEM, detectors={"category": {"count": 2, "values": [-25.0, -24.5], "next": [3, 3]}}
+)  # 0 and 1
+
+
+def test_an_unseen_state_is_none_of_the_trained():
+    """The next code after the last trained one."""
+    before = normal()
+    after = inject(before, Fault("unseen_state", 0.0, ""), COLUMN, AT, STATES,
+                   np.random.default_rng(2))  # fmt: skip
+    assert set(after.values[AT:, COLUMN]) == {2.0}
+
+
+def test_what_an_input_can_not_have_says_why():
+    """A state tag has no noise, a measurement no states, a constant nothing to be stuck at."""
+    why = {fault.kind: can_not(fault, STATES) for fault in FAULTS}
+    possible = {kind for kind, text in why.items() if not text}
+    assert possible == {"dropout", "frozen_clock", "bad_quality", "late", "unseen_state"}
+    assert {text for text in why.values() if text} == {"a state tag"}
+    constant = {fault.kind: can_not(fault, replace(ITEM, noise=0.0)) for fault in FAULTS}
+    assert {kind for kind, text in constant.items() if text == "constant in the record"} == {
+        "stuck", "spikes", "noise", "jump", "ramp"
+    }  # fmt: skip
+    usual = {fault.kind: can_not(fault, ITEM) for fault in FAULTS}
+    assert {kind for kind, text in usual.items() if text} == {"unseen_state"}
+    assert can_not(Fault("fahrenheit", 0.0, ""), replace(ITEM, unit="bar")) == "not in degC"
 
 
 def test_stuck_repeats_the_value_at_the_onset():

@@ -43,6 +43,7 @@ class Gateway:
         )
         self.told = 0
         self._waiting: list = []
+        self._one_at_a_time = asyncio.Lock()  # as the application commits
 
     def tell(self, count=1, age_s=0):
         for _ in range(count):
@@ -56,17 +57,18 @@ class Gateway:
         self._waiting.append((None, message))
 
     async def commit(self):
-        waiting, self._waiting = self._waiting, []
-        delivered, rejected = self.sender.take_delivered()
-        batch = Batch(delivered=delivered, rejected=rejected)
-        for number, what in waiting:
-            if number is None:
-                batch.messages.append(what)
-            else:
-                batch.events.append((number, 0, what))
-                batch.messages.append(event_message(number, 0, what))
-        await self.store.commit(batch)
-        self.sender.notify()
+        async with self._one_at_a_time:
+            waiting, self._waiting = self._waiting, []
+            delivered, rejected = self.sender.take_delivered()
+            batch = Batch(delivered=delivered, rejected=rejected)
+            for number, what in waiting:
+                if number is None:
+                    batch.messages.append(what)
+                else:
+                    batch.events.append((number, 0, what))
+                    batch.messages.append(event_message(number, 0, what))
+            await self.store.commit(batch)
+            self.sender.notify()
 
     async def work(self):
         while True:
