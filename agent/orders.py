@@ -76,6 +76,10 @@ class Orders:
         for occurrence, subject in found.items():
             if occurrence == asked or subject in names:
                 return data | {"subject": subject}
+        if kind == "unshelve":  # also what cleared while it was shelved
+            for subject in self._agent.engine.judge.conditions.shelved:
+                if subject in names:
+                    return data | {"subject": subject}
         if kind == "acknowledge":
             past = self._agent.reader.last_occurrence(*names)
             if past is not None:

@@ -69,7 +69,7 @@ class Fault:
         return RIGHT[self.kind]
 
 
-_MOVED = frozenset({"bias", "level shift", "out of trained range"})
+_MOVED = frozenset({"bias", "level shift", "out of trained range", "sudden change"})
 
 RIGHT: dict[str, frozenset[str]] = {
     "stuck": frozenset({"stuck"}),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from agent.fit.record import Record
+from agent.fit.record import Dynamics, Record
 from agent.fit.tails import peaks_limit
 from agent.types import Float64
 
@@ -60,16 +60,16 @@ def _comparisons(z: Float64, joined: NDArray[np.bool_], block: int) -> Float64:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def fit_outside(record: Record, tau: float, *, provisional: bool) -> dict[str, float]:
+def fit_outside(record: Record, moves: Dynamics, *, provisional: bool) -> dict[str, float]:
     """Parameters of `outside`: for how long most samples must lie beyond the record's range.
 
     Its range is what all but `EDGE` of it lie within, on each side: one wild moment of the record
     is no range. An excursion of a stationary input beyond that is rare, and short beside tau (above
     2.6 sd an AR(1) process is drawn back within about 0.6 tau: Ricciardi & Sato 1988), so 12 tau of
-    it do not happen. A provisional record's range is no limit of the process; there it is said
+    it do not happen; tau is taken two standard errors longer than estimated. A provisional record's range is no limit of the process; there it is said
     soon, as a fact for people, whatever it may mean.
     """
-    limit = ceil(OUTSIDE_TAU * tau)
+    limit = ceil(OUTSIDE_TAU * moves.tau * (1.0 + 2.0 / np.sqrt(moves.freedom)))
     if provisional:
         limit = min(limit, SOON)
     step = record.resolution / record.scale

@@ -119,7 +119,7 @@ def fit_input(
         fitted["drift"] = _drift(record, moves, unseen, arl, rng)
         fitted["noise"] = _noise(differences, interval_ns, arl, rng)
         fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
-        fitted["outside"] = fit_outside(record, moves.tau, provisional=short)
+        fitted["outside"] = fit_outside(record, moves, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     # A state's limits come from its changes, not from how it moves: more data would not alter them.
     judged_by_tau = states is None and not record.constant
@@ -234,9 +234,11 @@ def _level(
 def _drift(
     record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
+    off = next(dict(d.disabled) for d in DETECTORS if d.name == "drift")
+    if unseen > DRIFT_SHIFT:  # what it looks for could not be told from what was not seen
+        return off
     means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
     chart = _Chart(means, deviation, known, block, rng)
-    off = next(dict(d.disabled) for d in DETECTORS if d.name == "drift")
     limits = chart.limits((DRIFT_SHIFT / 2 + unseen) / deviation, arl)
     return off | chart.scaling() | limits | {"clip": _level_clip(record)}
 
