@@ -66,8 +66,9 @@ def fit_outside(record: Record, moves: Dynamics, *, provisional: bool) -> dict[s
     Its range is what all but `EDGE` of it lie within, on each side: one wild moment of the record
     is no range. An excursion of a stationary input beyond that is rare, and short beside tau (above
     2.6 sd an AR(1) process is drawn back within about 0.6 tau: Ricciardi & Sato 1988), so 12 tau of
-    it do not happen; tau is taken two standard errors longer than estimated. A provisional record's range is no limit of the process; there it is said
-    soon, as a fact for people, whatever it may mean.
+    it do not happen; tau is taken two standard errors longer than estimated. A provisional record's
+    range is no limit of the process; there it is said soon, as a fact for people, whatever it may
+    mean.
     """
     limit = ceil(OUTSIDE_TAU * moves.tau * (1.0 + 2.0 / np.sqrt(moves.freedom)))
     if provisional:
