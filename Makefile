@@ -27,7 +27,6 @@ bench-detection: $(VENV)/.ready-bench  ## the seven tables of "What to expect", 
 	@for table in budget power faults; do \
 	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
 	@for table in tep skab nab speed robust; do \
-	  [ ! -f benchmarks/detection/$$table.py ] || \
 	  $(BIN)/python benchmarks/detection/$$table.py || exit 1; done
 
 kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler

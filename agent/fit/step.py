@@ -18,6 +18,7 @@ BLOCKS = (4, 8, 16, 32)
 HOLD = 30  # samples without a step after which the flag clears
 OUTSIDE_TAU = 12.0
 SOON = 300  # samples outside after which a short record is said to have been left
+SEEN = 1.5  # times what the record shows beyond its edges
 EDGE = 0.005  # share of the record beyond each end of what counts as its range
 _FEWEST = 20  # independent comparisons that a limit needs
 
@@ -68,11 +69,19 @@ def fit_outside(record: Record, moves: Dynamics, *, provisional: bool) -> dict[s
     2.6 sd an AR(1) process is drawn back within about 0.6 tau: Ricciardi & Sato 1988), so 12 tau of
     it do not happen; tau is taken two standard errors longer than estimated. A provisional record's
     range is no limit of the process; there it is said soon, as a fact for people, whatever it may
-    mean.
+    mean. What the record itself shows beyond its edges is normal in any case.
     """
     limit = ceil(OUTSIDE_TAU * moves.tau * (1.0 + 2.0 / np.sqrt(moves.freedom)))
     if provisional:
         limit = min(limit, SOON)
     step = record.resolution / record.scale
-    low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE])
-    return {"low": low - step, "high": high + step, "limit": max(limit, HOLD)}
+    low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE]) + np.array([-step, step])
+    seen = _longest_outside((record.z < low) | (record.z > high))
+    return {"low": low, "high": high, "limit": max(limit, HOLD, ceil(SEEN * seen))}
+
+
+def _longest_outside(outside: NDArray[np.bool_]) -> int:
+    """The largest value that the statistic of `outside` takes over the record."""
+    walk = np.cumsum(np.where(outside, 1, -1))
+    lowest = np.minimum(np.minimum.accumulate(walk), 0)
+    return int((walk - lowest).max())

@@ -110,6 +110,18 @@ def test_one_wild_moment_is_no_trained_range():
     assert not raised(fit, ar1(0.5, 200_000, 6))["outside"]
 
 
+def test_what_the_record_shows_beyond_its_edges_is_normal():
+    """A valve that opens for some minutes once in a long record may do so again."""
+    values = ar1(0.0, 100_000, 7)
+    values[40_000:40_400] += 30.0
+    stream = ar1(0.0, 3000, 8)
+    stream[500:900] += 30.0
+    fit = fitted(values, 1e8)
+    assert not raised(fit, stream)["outside"]
+    stream[500:2500] = 30.0
+    assert raised(fit, stream)["outside"]
+
+
 def test_every_detector_has_its_parameters():
     """Complete, finite and as the kernels name them, whatever the record."""
     for values in (ar1(0.9, 5000, 1), ar1(0.0, 40, 2), np.zeros(100), np.round(ar1(0.5, 900, 3))):
