@@ -114,7 +114,7 @@ def fit_input(
         fitted["range"] = _range(record, moves, arl)
         fitted["stuck"] = _stuck(record, arl)
         fitted |= _neighbours(record, interval_ns, arl)
-        unseen = UNSEEN_SD * exp(-n * interval_ns / UNSEEN_NS)
+        unseen = unseen_sd(n * interval_ns)
         fitted["level"] = _level(record, moves, unseen, arl, rng)
         fitted["drift"] = _drift(record, moves, unseen, arl, rng)
         fitted["noise"] = _noise(differences, interval_ns, arl, rng)
@@ -142,6 +142,11 @@ def fit_input(
         thresholds=_thresholds(fitted, record) if states is None else {"category": text},
         notes=record.notes if states is None else (*record.notes, note),
     )
+
+
+def unseen_sd(length_ns: int) -> float:
+    """How far, in sd of the record, its level may move by what a record so long can not show."""
+    return UNSEEN_SD * exp(-length_ns / UNSEEN_NS)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ def data_folder(name: str, about: str) -> Path:
 def say(**row: object) -> None:
     """Print a row of the table."""
     print(json.dumps(row, allow_nan=False), flush=True)
+
+
+def note(text: str) -> None:
+    """Tell whoever waits how far the work is; the table itself goes to stdout."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def absent(table: str, folder: Path) -> None:

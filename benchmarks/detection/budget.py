@@ -23,7 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from _recorded import SECOND, Guard, say, table_of
+from _recorded import SECOND, Guard, note, say, table_of
 from _streams import ar1, tau_of
 from scipy.stats import poisson
 
@@ -165,6 +165,7 @@ def streams(trained_tau: int, least: int, share: float, factor: float, workers: 
     by_phi: dict[str, int] = {}
     with ProcessPoolExecutor(workers) as pool:
         for phi in PHIS:
+            note(f"budget: AR(1), phi {phi:g}, {trained_tau} tau of training ...")
             trained = max(least, int(np.ceil(trained_tau * tau_of(phi))))
             jobs = [
                 (phi, trained, rows, arl, 10_000 + 1000 * int(100 * phi) + i)
@@ -193,6 +194,7 @@ def streams(trained_tau: int, least: int, share: float, factor: float, workers: 
 
 def year(share: float) -> None:
     """The plant for a simulated year, one row a second."""
+    note("budget: a year of the plant ...")
     began = time.monotonic()
     settings = PlantSettings(seed=2025, interval_s=1.0, speed=4.0)
     columns = [NAMES.index(name) for name in MODEL_INPUTS]

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from _recorded import DATA, SECOND, Guard, absent, say, table_of
+from _recorded import DATA, SECOND, Guard, absent, note, say, table_of
 
 from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault
@@ -46,6 +46,7 @@ def judge(
     data: str, train: Table, test: Table, faults: Sequence[Fault], repeats: int
 ) -> list[Row]:
     """Say a row for each fault over all inputs, and list the inputs on which it was missed."""
+    note(f"faults: {data}, {len(train.names)} inputs, {len(faults)} faults ...")
     # degC everywhere, so that the change to degF is tried on every input
     guard = Guard(train, BUDGET, unit="degC")
     done = rows_of(trials(guard.spec, 0, test, repeats=repeats, seed=23, faults=tuple(faults)))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from _recorded import say
+from _recorded import note, say
 from _streams import SECOND, ar1, first_flags, tau_of
 
 from agent.fit.budget import ModelLoad, divide
@@ -66,6 +66,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     baselines, columns = (3, 40) if quick else (12, 200)
     for phi, reference in REFERENCE.items():
+        note(f"power: phi {phi:g} ...")
         row = delays(phi, ARL, ("level",), baselines, columns)
         exact = [d / r for d, r in zip(row["delay"], reference, strict=True)]
         ratio = [round(one, 3) for one in exact]
