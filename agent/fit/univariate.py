@@ -35,7 +35,7 @@ DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 10.0
 UNSEEN_NS = 3_600_000_000_000  # many tags move with a correlation time of an hour and more
 UNSEEN_SD = 1.0  # sd; how far, where the record is too short to show it
-NOISE_RATIO = 1.8  # of the noise; what the chart is tuned to: half of it is nobody's concern
+NOISE_RATIO = 1.6  # of the noise; what the chart is tuned to: a quarter more is nobody's concern
 _LEAST_K = 0.5
 _MIN_BLOCK = 8
 NOISE_BLOCK = 32  # differences; slow swings of the noise's size are in the bootstrap
@@ -103,7 +103,7 @@ def fit_input(
     differences = np.diff(record.z)[record.joined[1:]]
     noise = float(np.sqrt(np.mean(differences**2) / 2)) if len(differences) else 0.0
     fitted = {d.name: dict(d.disabled) for d in DETECTORS}
-    short = n < TAU_ERROR * ENOUGH_TAU * moves.tau
+    short = n < TAU_ERROR * ENOUGH_TAU * max(moves.tau, 1.0)
     states = read_states(record)
     if states is not None:
         fitted["category"], text, note = fit_category(states, record, interval_ns)
@@ -136,7 +136,7 @@ def fit_input(
         edges=_edges(record),
         longest_gap=record.longest_gap,
         provisional=provisional,
-        needed=max(0, ceil(ENOUGH_TAU * moves.tau) - n) if provisional else 0,
+        needed=max(0, ceil(ENOUGH_TAU * max(moves.tau, 1.0)) - n) if provisional else 0,
         constant=record.constant,
         detectors=fitted,
         thresholds=_thresholds(fitted, record) if states is None else {"category": text},
