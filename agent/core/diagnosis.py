@@ -71,7 +71,7 @@ class Evidence:
 _ABSURD = 1e100  # no reading, and its square would overflow
 _AFTER = 6  # samples after a jump that a conversion must explain
 _BRIEF = frozenset(
-    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2", "t2_smooth"}
+    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2"}
 )  # what single samples, if they stand off or scatter, may bring up
 _MOVES = frozenset({"level", "drift", "range", "outside", "rate", "step", "spike", "noise"})
 
