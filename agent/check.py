@@ -80,7 +80,7 @@ def _state(configuration: Configuration) -> Iterator[Item]:
     } | {model.mode.tag for model in configuration.models.values() if model.mode}
     if idle := [name for name in configuration.tags if name not in used]:
         shown = ", ".join(idle[:5]) + (" ..." if len(idle) > 5 else "")
-        yield Item("ok", "tags", f"{len(idle)} belong to no model and are only shown: {shown}")
+        yield Item("ok", "tags", f"{len(idle)} in no model, only shown: {shown}")
 
 
 # --- on paper -------------------------------------------------------------------------------
@@ -95,7 +95,10 @@ def _source_on_paper(configuration: Configuration, name: str, source: Source) ->
         for every in sorted({tag.interval or source.every for tag in tags}):
             due = [tag for tag in tags if (tag.interval or source.every) == every]
             requests = modbus.plan([modbus.parse_address(t.address) for t in due], source.max_gap)
-            text = f"{len(due)} tags in {len(requests)} requests every {every / 1e9:g} s: "
+            text = (
+                f"{len(due)} tag{'s' * (len(due) != 1)} in {len(requests)} "
+                f"request{'s' * (len(requests) != 1)} every {every / 1e9:g} s: "
+            )
             yield Item("ok", subject, text + ", ".join(map(str, requests)))
     if isinstance(source, OpcUaSource):
         yield from _opcua_security(subject, source)

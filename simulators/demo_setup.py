@@ -163,7 +163,7 @@ def _summary(report: Mapping[str, Any]) -> str:
     text = (
         f"{len(inputs)} inputs, slowest tau {max(row['tau_s'] for row in inputs):.1f} s, "
         f"at least {least:.0f} independent samples each, "
-        f"{report['gateway_false_alarms_per_month']:.2g} false alarms a month expected"
+        f"false alarms expected: {report['gateway_false_alarms_per_month']:.2g} a month"
     )
     return f"{text}; {report['provisional_text']}" if report["provisional"] else text
 

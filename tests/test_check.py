@@ -123,8 +123,8 @@ async def test_the_request_plan_is_printed_without_connecting(write):
     """Tags are joined into few reads, by interval; tags of no model are named."""
     items = await report(write(MODBUS.format(port=1), MODEL))
     assert said(items, "ok", "source utilities") == [
-        "2 tags in 1 requests every 1 s: holding 100..104 (5 registers) ",
-        "1 tags in 1 requests every 10 s: holding 300..300 (1 registers) ",
+        "2 tags in 1 request every 1 s: holding 100..104 (5 registers) ",
+        "1 tag in 1 request every 10 s: holding 300..300 (1 registers) ",
     ]
     assert any("slow" in text for text in said(items, "ok", "tags"))
 

@@ -225,4 +225,7 @@ async def probe(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    return [f"{topic}: {heard[topic] or 'no'} messages heard" for topic in topics]
+    return [
+        f"{topic}: {heard[topic] or 'no'} message{'s' * (heard[topic] != 1)} heard"
+        for topic in topics
+    ]

@@ -225,7 +225,7 @@ async def test_probe_tells_what_it_heard(harness, free_port, tmp_path):
     async with broker(free_port, tmp_path), publisher(free_port) as out:
         await out.publish("t", b'{"v": 1}', retain=True)
         lines = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 0.5)
-    assert lines == ["t: 1 messages heard", "quiet: no messages heard"]
+    assert lines == ["t: 1 message heard", "quiet: no messages heard"]
 
 
 async def test_probe_of_an_absent_broker(harness, free_port):
