@@ -153,6 +153,8 @@ def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) ->
         since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
         if not wide:
             since = _ago(condition.get("raised_ns"), now_ns)
+            if condition.get("state") != "active":  # what somebody did, also where it is narrow
+                since += f"\n{plain(condition.get('state'))}"
         cells = [
             Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
             _text(condition.get("text")),

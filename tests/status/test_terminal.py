@@ -96,6 +96,20 @@ def test_many_poor_tags_are_cut_with_the_number_of_the_rest():
     assert len(text.splitlines()) < 120
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_somebody_did_to_a_condition_is_shown_at_every_width(width):
+    """A shelved or acknowledged condition must not look as if nobody had seen it."""
+    whole = document()
+    for condition in whole["conditions"]:
+        condition["state"] = "active"
+    before = shown(whole, width=width)
+    whole["conditions"][0]["state"] = "shelved"
+    whole["conditions"][1]["state"] = "acknowledged"
+    after = shown(whole, width=width)
+    for state in ("shelved", "acknowledged"):
+        assert after.count(state) == before.count(state) + 1
+
+
 def test_good_tags_are_one_line_and_nothing_to_do_is_said():
     """Silence is worded, so that it can not be mistaken for missing data."""
     whole = document(0)
