@@ -74,7 +74,10 @@ def judge(concerns: Sequence[Concern], waiting: str, *, assessed: bool) -> Verdi
     """The verdict over all concerns; `waiting` says why there is no assessment yet."""
     graded = sorted(
         ((grade(concern), concern) for concern in concerns),
-        key=lambda pair: (-ORDER.index(pair[0]), pair[1].subject),
+        # of equal weight, what is known stands before what is not
+        key=lambda pair: (
+            -ORDER.index(pair[0]), pair[1].cause == "unknown", pair[1].subject
+        ),
     )
     worst = graded[0][0] if graded else "trusted"
     if not assessed and worst != "unassessable":
