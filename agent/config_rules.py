@@ -36,6 +36,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"there is: {', '.join(sorted(names)[:12])}" if names else ""
 
 
+def is_usable_name(name: str) -> bool:
+    """Whether a tag or a person can be called so: something to see, 200 characters, no control."""
+    return bool(name.strip()) and len(name) <= 200 and not _CONTROL.search(name)
+
+
 def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     """Every fault between the parts of a configuration, in no particular order."""
     sources, tags = _tables(raw, "sources"), _tables(raw, "tags")
@@ -71,7 +76,7 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Fault]:
                 yield (kind, name), "no blank, '/', '+', '#' or '$' in this name", ""
     for kind, whose in (("tags", "a tag's"), ("people", "a person's")):
         for name in _tables(raw, kind):
-            if not name.strip() or len(name) > 200 or _CONTROL.search(name):
+            if not is_usable_name(name):
                 cause = f"{whose} name has 1 to 200 characters, none of them control"
                 yield (kind, name), cause, ""
 

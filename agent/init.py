@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.config_rules import is_usable_name
 from agent.csv_data import Table
 from agent.errors import FieldwardenError
 from agent.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
@@ -72,7 +73,7 @@ def draft(
     for name in table.names:
         if name in exclude:
             continue
-        if re.search(r"[\x00-\x1f\x7f]", name) or len(name) > 200:
+        if not is_usable_name(name):
             notes.append(f"left out: column {name[:40]!r} has no usable name")
         elif not np.isfinite(table.column(name)).any():
             notes.append(f"left out: column {name!r} holds no value at all")

@@ -30,7 +30,9 @@ def table(columns, interval_ns=1_000_000_000):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(
-        st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20),
+        st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(
+            str.strip
+        ),
         min_size=1,
         max_size=5,
         unique=True,
@@ -45,6 +47,16 @@ def test_whatever_the_columns_are_called_the_configuration_loads(tmp_path, names
     assert list(configuration.tags) == names
     assert configuration.models["yield"].inputs == names
     assert configuration.models["yield"].baseline == str(tmp_path / "baselines" / "yield.json")
+
+
+@pytest.mark.parametrize("name", [" ", "\u3000", "a\x00b", "x" * 201])
+def test_a_column_whose_name_no_tag_can_have_is_left_out_and_said(tmp_path, name):
+    """What `init` writes always loads; the column that would prevent it is named."""
+    result = draft(table({name: [1.0, 2.0], "flow": [1.0, 2.0]}), "m")
+    path = tmp_path / "config.toml"
+    write(result, path)
+    assert list(load(path).tags) == ["flow"]
+    assert result.notes == (f"left out: column {name[:40]!r} has no usable name",)
 
 
 def test_scan_and_inputs_follow_from_the_data(tmp_path):
