@@ -17,6 +17,7 @@ from agent.core.kernels import DETECTORS
 from agent.fit import bootstrap
 from agent.fit.category import fit_category, read_states
 from agent.fit.record import Dynamics, Record, dynamics, read_record
+from agent.fit.spike import fit_spike
 from agent.fit.step import fit_outside, fit_step
 from agent.fit.tails import extrapolate, peaks_limit
 from agent.types import Float64
@@ -215,10 +216,11 @@ def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[
     z, joined = record.z, record.joined
     first = np.abs(np.diff(z))[joined[1:]]
     second = np.abs(z[1:-1] - (z[2:] + z[:-2]) / 2)[joined[1:-1] & joined[2:]]
-    for name, statistic in (("rate", first), ("spike", second)):
-        if len(statistic) >= _MIN_BLOCK and statistic.max() > 0:
-            limit = peaks_limit(statistic, arl=arl, apart=HOLD) + step
-            fitted[name] = {"limit": limit, "hold": HOLD, "gap_ns": gap}
+    if len(first) >= _MIN_BLOCK and first.max() > 0:
+        limit = peaks_limit(first, arl=arl, apart=HOLD) + step
+        fitted["rate"] = {"limit": limit, "hold": HOLD, "gap_ns": gap}
+    if len(second) >= _MIN_BLOCK and second.max() > 0:
+        fitted["spike"] = fit_spike(second, step, arl) | {"gap_ns": gap}
     return fitted
 
 

@@ -1,10 +1,14 @@
-"""Spike: one sample that stands off from both its neighbours, unlike anything in the record.
+"""Spike: samples that stand off from both their neighbours, one far or small ones too often.
 
-Flag: |v[t-1] - (v[t] + v[t-2]) / 2| >= limit; never across a gap (a step of more than 1.5
-intervals of the sample clock). It clears after `hold` samples in a row without one. Score: the
-statistic over its limit. A slow move, however large, cancels. Cost about 0.3 ns a sample; state 56
-bytes. Reference: the limit is by peaks over threshold, Siffer et al. 2017; second difference as in
-Argo and QARTOD spike tests.
+    d = |v[t-1] - (v[t] + v[t-2]) / 2|, never across a gap (over 1.5 intervals of the sample clock)
+    s = min(most, s + weight) where d >= minor, else max(0, s - 1)
+
+Flag: d >= limit (one spike unlike anything in the record), or s >= most (lesser ones, far more
+often than there; minor <= limit); it clears when s is back at 0, `weight` samples after a single
+one. Score: the larger of d / limit and s / most. A slow move, however large, cancels. Cost about 0.3 ns a sample;
+state 56 bytes. Reference: second difference as in Argo and QARTOD spike tests; the limits are by
+peaks over threshold, Siffer et al. 2017; s is a CUSUM of a Bernoulli stream, Reynolds & Stoumbos
+1999.
 """
 
 from __future__ import annotations
@@ -14,14 +18,22 @@ import numpy as np
 from agent.core.kernels.base import NEVER, kernel, tell
 
 NAME = "spike"
-PARAMS = np.dtype([("limit", np.float64), ("hold", np.int64), ("gap_ns", np.int64)])
-DEFAULTS = {"limit": NEVER, "hold": 1, "gap_ns": 0}
+PARAMS = np.dtype(
+    [
+        ("limit", np.float64),
+        ("minor", np.float64),
+        ("weight", np.int64),
+        ("most", np.int64),
+        ("gap_ns", np.int64),
+    ]
+)
+DEFAULTS = {"limit": NEVER, "minor": NEVER, "weight": 1, "most": 1, "gap_ns": 0}
 _RUN = 32  # samples looked at together while no flag is up
 STATE = np.dtype(
     [
         ("score", np.float64),
         ("active", np.int64),
-        ("quiet", np.int64),
+        ("sum", np.int64),
         ("seen", np.int64),
         ("last", np.float64),
         ("before", np.float64),
@@ -40,10 +52,12 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         if start == stop:
             continue
         limit = params[row]["limit"]
-        hold = params[row]["hold"]
+        minor = params[row]["minor"]
+        weight = params[row]["weight"]
+        most = params[row]["most"]
         gap = params[row]["gap_ns"]
         active = state[row]["active"]
-        quiet = state[row]["quiet"]
+        total = state[row]["sum"]
         seen = state[row]["seen"]  # samples in a row without a gap, counted up to 2
         last = state[row]["last"]
         before = state[row]["before"]
@@ -57,10 +71,11 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 part = value[j - 2 : j + _RUN]
                 found = 0
                 for i in range(_RUN):
-                    found += abs(part[i + 1] - (part[i + 2] + part[i]) * 0.5) >= limit
+                    found += abs(part[i + 1] - (part[i + 2] + part[i]) * 0.5) >= minor
                 look = j + _RUN
                 if found == 0:
                     j = look
+                    total = max(total - _RUN, 0)
                     last_ns = source[j - 1]
                     apart = last_ns - source[j - 2] > gap
                     seen = 1 if apart else 2
@@ -78,24 +93,20 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             last = value[j]
             last_ns = source[j]
             j += 1
-            if size >= limit:
-                quiet = 0
-                if active == 1:
+            total = min(total + weight, most) if size >= minor else max(total - 1, 0)
+            if active == 0:
+                if size < limit and total < most:
                     continue
-                active = 1
-            elif active == 1:
-                quiet += 1
-                if quiet < hold:
-                    continue
-                active = 0
-            else:
+            elif total > 0:
                 continue
-            written = tell(out, written, row, active, arrival[j - 1], size / limit)
+            active = 1 - active
+            score = max(size / limit, total / most)
+            written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
-        state[row]["quiet"] = quiet
+        state[row]["sum"] = total
         state[row]["seen"] = seen
         state[row]["last"] = last
         state[row]["before"] = before
         state[row]["last_ns"] = last_ns
-        state[row]["score"] = size / limit
+        state[row]["score"] = max(size / limit, total / most)
     return written

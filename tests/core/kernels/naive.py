@@ -71,8 +71,14 @@ class Spike(Naive):
         last, before = s.get("last", 0.0), s.get("before", 0.0)
         size = abs(last - (value + before) * 0.5) if seen == 2 else 0.0
         s.update(seen=min(seen + 1, 2), last=value, before=last)
-        self.latch(size >= self.params["limit"])
-        return size / self.params["limit"]
+        p, total = self.params, s.get("sum", 0)
+        total = min(total + p["weight"], p["most"]) if size >= p["minor"] else max(total - 1, 0)
+        s["sum"] = total
+        if self.raised:
+            self.raised = int(total > 0)
+        else:
+            self.raised = int(size >= p["limit"] or total >= p["most"])
+        return max(size / p["limit"], total / p["most"])
 
 
 class Rate(Naive):

@@ -26,7 +26,7 @@ GAP = 3 * SECOND // 2
 ARMED: dict[str, dict[str, Any]] = {
     "range": {"middle": 0.0, "half": 4.0, "hold": 5},
     "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3},
-    "spike": {"limit": 5.0, "hold": 5, "gap_ns": GAP},
+    "spike": {"limit": 5.0, "minor": 4.0, "weight": 5, "most": 14, "gap_ns": GAP},
     "rate": {"limit": 6.0, "hold": 5, "gap_ns": GAP},
     "level": {"block": 5, "clip": 10.0, "inverse_sd": 2.2, "k": 0.7, "h_up": 5.0, "h_down": 5.0},
     "drift": {"block": 20, "clip": 10.0, "inverse_sd": 4.4, "k": 0.7, "h_up": 5.0, "h_down": 5.0},

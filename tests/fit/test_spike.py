@@ -1,0 +1,68 @@
+"""Both rules of `spike` keep their share of false alarms, and find spikes in held signals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.fit.spike import WEIGHT, fit_spike
+from tests.core.kernels.folding import SECOND, detector, fold, params
+from tests.fit.streams import ar1
+
+
+def sizes(z):
+    """The statistic of `spike` over a series without gaps."""
+    return np.abs(z[1:-1] - (z[2:] + z[:-2]) / 2)
+
+
+def raised(fitted, z, **changed):
+    """The samples at which the kernel raises."""
+    one = detector("spike")
+    given = {**fitted, "gap_ns": 2 * SECOND, **changed}
+    return [at for at, up in fold(one, params(one, **given), z).flags if up]
+
+
+def held(n, every, seed):
+    """White noise that a slow analyser shows for `every` samples."""
+    return np.repeat(np.random.default_rng(seed).standard_normal(n // every + 1), every)[:n]
+
+
+@pytest.mark.parametrize("make", [
+    lambda n, seed: np.random.default_rng(seed).standard_normal(n),
+    lambda n, seed: ar1(0.9, n, seed),
+    lambda n, seed: held(n, 5, seed),
+], ids=["white", "phi 0.9", "held for 5"])  # fmt: skip
+@pytest.mark.parametrize("n", [500, 20_000])
+def test_lesser_spikes_keep_their_run_length(make, n):
+    """The tally alone, over 40 records: not above its half of the rate by more than chance."""
+    arl, length, alarms = 20_000.0, 100_000, 0
+    for seed in range(40):
+        fitted = fit_spike(sizes(make(n, seed)), 0.0, arl)
+        alarms += len(raised(fitted, make(length, 1000 + seed), limit=1e300))
+    expected = 40 * length / (2 * arl)
+    assert alarms <= expected + 2 * np.sqrt(expected)
+
+
+def test_spikes_too_small_to_stand_out_are_found_by_their_number():
+    """8 noise on an analyser that is held for five samples: none passes the limit of one."""
+    z = held(500, 5, 1)
+    fitted = fit_spike(sizes(z), 0.0, 1e8)
+    spike = 8 * float(np.std(np.diff(z)) / np.sqrt(2))
+    assert spike < fitted["limit"]
+    faulty = held(600, 5, 2)
+    faulty[10::20] += spike
+    assert raised(fitted, faulty)
+
+
+def test_bursts_that_the_record_shows_are_normal():
+    """Noise that swells for a while every now and then raises nothing new."""
+    def bursts(seed):
+        rng = np.random.default_rng(seed)
+        swell = np.where(np.arange(50_000) % 2000 < 40, 4.0, 1.0)
+        return swell * rng.standard_normal(50_000)
+
+    fitted = fit_spike(sizes(bursts(1)), 0.0, 1e7)
+    assert not any(raised(fitted, bursts(seed)) for seed in range(2, 8))
+    steady = fit_spike(sizes(np.random.default_rng(1).standard_normal(50_000)), 0.0, 1e7)
+    assert fitted["most"] > 1.2 * steady["most"]
+    assert fitted["most"] >= 3 * WEIGHT
