@@ -71,14 +71,14 @@ class Evidence:
 _ABSURD = 1e100  # no reading, and its square would overflow
 _AFTER = 6  # samples after a jump that a conversion must explain
 _BRIEF = frozenset(
-    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2"}
+    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2", "change"}
 )  # what single samples, if they stand off or scatter, may bring up
 _MOVES = frozenset({"level", "drift", "range", "outside", "rate", "step", "spike", "noise"})
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The most specific name that the evidence supports."""
-    for attempt in (_transport, _states, _integration, _sensor, _spread, _moved, _pace):
+    for attempt in (_transport, _states, _integration, _sensor, _spread, _moved, _pace, _changed):
         diagnosis = attempt(evidence)
         if diagnosis is not None:
             return diagnosis
@@ -262,7 +262,7 @@ def _inside(evidence: Evidence) -> bool:
 
 def _drifting(evidence: Evidence) -> bool:
     """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
-    return not evidence.found & {"spike", "rate", "step"} and shape.ramp(evidence.means)
+    return not evidence.found & {"spike", "rate", "step", "change"} and shape.ramp(evidence.means)
 
 
 def _noisier(evidence: Evidence) -> bool:
@@ -329,6 +329,17 @@ def _pace(evidence: Evidence) -> Diagnosis | None:
     )
 
 
+def _changed(evidence: Evidence) -> Diagnosis | None:
+    """It suddenly left its relation to the other inputs; nothing tells yet how."""
+    if "change" not in evidence.found:
+        return None
+    return Diagnosis(
+        "sudden change", "unknown",
+        f"{evidence.tag} changed suddenly, and the other inputs do not explain it",
+        "look at what happened just before; compare with a second instrument", 2,
+    )
+
+
 def _who_moved(evidence: Evidence) -> tuple[str, str]:
     if evidence.companions >= 1 and evidence.r2 >= 0.5:
         return "process", ", together with other inputs"
@@ -351,8 +362,8 @@ def group_text(source: str, reason: str, tags: int) -> Diagnosis:
 
 def joint_diagnosis(kind: str, shares: Mapping[str, float]) -> Diagnosis:
     """The diagnosis of a model whose inputs left their trained relations or region together."""
-    most = sorted(shares, key=lambda tag: -shares[tag])[:3]
-    named = ", ".join(most)
+    most = sorted((tag for tag in shares if shares[tag] > 0.0), key=lambda tag: -shares[tag])[:3]
+    named = ", ".join(most) or "no single input"
     if kind.startswith("spe"):
         return Diagnosis(
             "relations changed", "unknown",

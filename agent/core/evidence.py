@@ -14,6 +14,7 @@ from agent.core import shape
 from agent.core.charts import Charts
 from agent.core.condition import TRANSPORT, Condition
 from agent.core.diagnosis import Evidence
+from agent.core.flag import Flag
 from agent.core.spec import EngineSpec
 from agent.core.states import trained_states
 from agent.types import Float64
@@ -130,16 +131,18 @@ class EvidenceRoom:
         names = self._spec.models[model].inputs
         return dict(zip(names, charts.joint.shares(recent, chart), strict=True))
 
-    def joint_home(
-        self, model: int, chart: str, now: int, active: Mapping[str, Condition]
-    ) -> str:
+    def joint_home(self, flag: Flag, active: Mapping[str, Condition]) -> str:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
-        A tag whose condition is open already takes the flag (one fault is one alarm) where it
-        contributes most of all inputs, or dominates as they may that move with it; otherwise one
-        tag that dominates the residual and that the others predict. What an open tag has no part
-        in is the model's own: another fault must not hide behind it.
+        What the chart itself says of one input stands. Else a tag whose condition is open already
+        takes the flag (one fault is one alarm) where it contributes most of all inputs, or
+        dominates as they may that move with it; otherwise one tag that dominates the residual and
+        that the others predict. What an open tag has no part in is the model's own: another fault
+        must not hide behind it.
         """
+        model, chart, now = flag.row, flag.detector, flag.time_ns
+        if flag.about >= 0:
+            return f"tag/{self._spec.models[model].inputs[flag.about]}"
         shares = self.shares(model, chart, now)
         if not any(shares.values()):  # one scan that stood off between calm ones
             shares = self.shares(model, chart, now, scans=1)

@@ -34,6 +34,13 @@ _CALM = (1.0 - _FADES) / (1.0 + _FADES)
 """Share of its limit that a statistic of that mean must pass for there to be anything to attribute:
 the variance that is left of noise between scans, so that normal scans hardly ever do."""
 
+ALONE = 0.6
+"""Share of a sudden change that a step of one input must explain for it to be that input's."""
+
+CLEARER = 1.25
+"""Times as much as that must stay unexplained by a step of any other input: of two that nearly
+mirror each other, one can not tell which it was."""
+
 _RANK = 20
 
 
@@ -54,21 +61,22 @@ class JointCharts:
         if not self._groups:
             return []
         usable = (good >> 1) & np.uint8(1)
-        changes: list[tuple[int, int, int, float]] = []
+        changes: list[tuple[int, int, int, float, int]] = []
         before = self._active()
         for number, group in enumerate(self._groups):
+            told, apart = group.fold(times, z, usable)
             changes += [
                 (int(o["time_ns"]), int(o["row"]), number if o["up"] else ~number,
-                 float(o["score"]))
-                for o in group.fold(times, z, usable)
+                 float(o["score"]), group.moved_alone(o, times, apart))
+                for o in told
             ]
         return self._worst_of_groups(sorted(changes), before)
 
     def _worst_of_groups(
-        self, changes: list[tuple[int, int, int, float]], up: list[set[int]]
+        self, changes: list[tuple[int, int, int, float, int]], up: list[set[int]]
     ) -> list[Flag]:
         flags = []
-        for time_ns, chart, who, score in changes:
+        for time_ns, chart, who, score, about in changes:
             was = bool(up[chart])
             if who >= 0:
                 up[chart].add(who)
@@ -76,7 +84,7 @@ class JointCharts:
                 up[chart].discard(~who)
             if bool(up[chart]) != was:
                 flags.append(Flag(time_ns, _RANK + chart, self._index, not was, score,
-                                  kernel.CHARTS[chart], "joint"))
+                                  kernel.CHARTS[chart], "joint", about))
         return flags
 
     def _active(self) -> list[set[int]]:
@@ -100,7 +108,7 @@ class JointCharts:
     def shares(self, recent: Float64, chart: str) -> list[float]:
         """Per input, the share of a statistic that replacing it by its reconstruction removes.
 
-        T2 or SPE; for ``change`` their sum, as it says nothing of the direction.
+        T2 or SPE; for ``change`` their sum, as it is asked long after f and g have met again.
 
         Reconstruction-based contributions (Alcala & Qin 2009) of the fading mean of the last scans:
         they name the faulty input where plain contributions smear over its neighbours. All 0
@@ -189,15 +197,33 @@ class _Group:
 
     def fold(
         self, times: Int64, z: Float64, good: np.ndarray[Any, Any]
-    ) -> np.ndarray[Any, Any]:
+    ) -> tuple[np.ndarray[Any, Any], Float64]:
+        """(`TRANSITION`, float64[m, d]: how far each input's two means are apart) of m scans."""
         out = np.zeros(4 * len(times), TRANSITION)
-        scores = np.zeros((len(times), 4))
+        scores, apart = np.zeros((len(times), 4)), np.zeros((len(times), len(self.columns)))
         written = kernel.fold_joint(
             self.params, self.loadings, self.offset, self.adjusted, self.middle, self.pace,
             self.weight, self.state, self.ring, self.levels, self.work, times,
-            np.ascontiguousarray(z[:, self.columns]), good, out, scores,
+            np.ascontiguousarray(z[:, self.columns]), good, out, scores, apart,
         )
-        return out[:written]
+        return out[:written], apart
+
+    def moved_alone(self, told: Any, times: Int64, apart: Float64) -> int:
+        """The input whose step alone explains most of a sudden change as it is raised, else -1.
+
+        A step of input j moves the a of every input by row j of `adjusted` (all lags of it, when it
+        has lasted): the one whose row comes nearest to what is seen, in units of the limits.
+        """
+        if not told["up"] or kernel.CHARTS[int(told["row"])] != "change":
+            return -1
+        seen = apart[int(np.searchsorted(times, told["time_ns"]))]
+        steps = self.adjusted.reshape(len(self.ring), len(seen), -1).sum(axis=0) * self.weight
+        size = np.maximum((steps * steps).sum(axis=1), 1e-300)
+        explained = (steps @ seen) ** 2 / size / max(float(seen @ seen), 1e-300)
+        best = int(np.argmax(explained))
+        left = 1.0 - explained
+        clear = float(np.delete(left, best).min(initial=1.0)) >= CLEARER * left[best]
+        return int(self.columns[best]) if clear and explained[best] >= ALONE else -1
 
     def _statistics(self, scores: Float64) -> tuple[Float64, Float64]:
         """T2 and SPE of scores float64[..., p]."""

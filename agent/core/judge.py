@@ -146,14 +146,12 @@ class Judge:
         key = f"{flag.detector}@{model.name}"
         if flag.up:
             self._joint_up.add(key)
-            self._joint_home[key] = self._room.joint_home(
-                flag.row, flag.detector, flag.time_ns, self.conditions.active
-            )
+            self._joint_home[key] = self._room.joint_home(flag, self.conditions.active)
         else:
             self._joint_up.discard(key)
         subject = self._joint_home.get(key, f"model/{model.name}")
         events = [_finding(flag, f"model/{model.name}", model.name)]
-        agreed = flag.detector in SMOOTHED and subject.startswith("model/")
+        agreed = flag.detector in SMOOTHED and (flag.about >= 0 or subject.startswith("model/"))
         events += self.conditions.finding(
             subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up,
             settle=AGREED if agreed else None,

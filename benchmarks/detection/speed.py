@@ -142,6 +142,7 @@ def t2_spe() -> float:
     out = np.zeros(4 * m, TRANSITION)
     times, good = np.arange(m, dtype=np.int64) * SECOND, np.ones(m, np.uint8)
     scans, scores = np.ascontiguousarray(train[:m, group.columns]), np.zeros((m, 4))
+    apart = np.zeros((m, d))
     loadings, offset = np.ascontiguousarray(group.loadings), np.ascontiguousarray(group.offset)
     change = group.change
     pace = joint.paces(change.fast, change.weight)
@@ -149,7 +150,7 @@ def t2_spe() -> float:
     def work() -> None:
         joint.fold_joint(params, loadings, offset, change.adjusted, change.middle, pace,
                          change.weight, state, ring, levels, work_space, times, scans, good, out,
-                         scores)  # fmt: skip
+                         scores, apart)  # fmt: skip
 
     return timed(work) / m * 1e6
 

@@ -54,6 +54,7 @@ class Joint:
         self.ring = np.zeros((lags + 1, D))
         self.levels = np.zeros((2, D))
         self.work = np.zeros((3, p))
+        self.apart = np.zeros((1 << 12, D))
 
     def fold(
         self, scans: np.ndarray, good: np.ndarray | None = None, times: np.ndarray | None = None
@@ -66,7 +67,7 @@ class Joint:
             self.work,
             np.arange(m) * SECOND if times is None else times,
             np.ascontiguousarray(scans), np.ones(m, np.uint8) if good is None else good,
-            out, scores,
+            out, scores, self.apart[:m],
         )  # fmt: skip
         return out[:written], scores
 

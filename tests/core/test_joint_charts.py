@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,46 @@ def test_one_chart_of_two_groups_is_one_flag(trained: dict[str, Any]) -> None:
     assert [up for up, _ in smooth] == [True, False]
     assert 100 <= smooth[0][1] < 110
     assert 140 <= smooth[1][1] < 200
+
+
+def sudden(charts: JointCharts, raw: np.ndarray, cuts: tuple[int, ...] = ()) -> int:
+    """What the first sudden change is said to be about, judged in blocks that end at `cuts`."""
+    times, flags = START + np.arange(len(raw)) * SECOND, []
+    for a, b in itertools.pairwise([0, *cuts, len(raw)]):
+        flags += charts.fold(times[a:b], standard(raw)[a:b], np.full(b - a, 3, np.uint8))
+    return next(flag.about for flag in flags if flag.detector == "change" and flag.up)
+
+
+@pytest.mark.parametrize("cuts", [(), (151, 152, 153, 154, 155, 156, 157, 158, 159, 160)])
+def test_a_step_of_one_input_is_about_that_input(trained: dict[str, Any], cuts) -> None:
+    """Whatever else moves along the relations, and however the scans are cut into blocks."""
+    for j in range(D):
+        raw = plant(300, 30 + j)
+        raw[150:, j] += 1.5 * SCALE[j]
+        assert sudden(JointCharts(0, spec(trained)), raw, cuts) == j
+
+
+def test_a_step_of_all_inputs_is_about_none(trained: dict[str, Any]) -> None:
+    """It is the process that moved, or something that they have in common."""
+    raw = plant(300, 5)
+    raw[150:] += np.array([2.0, -2.0] * (D // 2)) * SCALE
+    assert sudden(JointCharts(0, spec(trained)), raw) == -1
+
+
+def test_of_two_inputs_that_mirror_each_other_none_is_blamed() -> None:
+    """Two that only each other predict: a step of one looks like the opposite step of the other."""
+    def pair(n: int, seed: int) -> np.ndarray:
+        raw = plant(n, seed)
+        common = np.random.default_rng(500 + seed).standard_normal(n)
+        for j in (2, 6):
+            own = 0.1 * np.random.default_rng(600 + seed + j).standard_normal(n)
+            raw[:, j] = (common + own) * SCALE[j] + CENTRE[j]
+        return raw
+
+    for j in (2, 6):
+        raw = pair(300, 8)
+        raw[150:, j] += 1.5 * SCALE[j]
+        assert sudden(charts_of(pair(4000, 0)), raw) == -1
 
 
 def test_a_model_without_joint_structure_never_flags() -> None:

@@ -53,6 +53,7 @@ def judged(group: GroupFit, matrix: np.ndarray) -> np.ndarray:
         params, group.loadings, group.offset, change.adjusted, change.middle,
         paces(change.fast, change.weight), change.weight, state, ring, levels, work,
         np.arange(len(scans)), scans, np.ones(len(scans), np.uint8), out, scores,
+        np.zeros(scans.shape),
     )  # fmt: skip
     return scores
 

@@ -73,7 +73,7 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     joint_params, joint_state = _a(joint.PARAMS), _a(joint.STATE)
     add(joint.changes, types.none, _REAL2, _REAL, _REAL2, joint_state, _REAL2, _REAL2)
     add(joint.fold_joint, _I8, joint_params, _REAL2, _REAL, _REAL2, _REAL, _REAL2, _REAL,
-        joint_state, _REAL2, _REAL2, _REAL2, _LONG, _REAL2, _BYTE, _OUT, _REAL2)
+        joint_state, _REAL2, _REAL2, _REAL2, _LONG, _REAL2, _BYTE, _OUT, _REAL2, _REAL2)
     return found
 
 

@@ -128,8 +128,11 @@ def paces(fast, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def change(pace, weight, values, state, levels):  # type: ignore[no-untyped-def]
-    """Take one scan's a, float64[d], into f and g, the rows of `levels`; the statistic."""
+def change(pace, weight, values, state, levels, apart):  # type: ignore[no-untyped-def]
+    """Take one scan's a, float64[d], into f and g, the rows of `levels`; the statistic.
+
+    `apart` float64[d] becomes (f - g) weight, of which the statistic is the largest.
+    """
     seen = min(state[0]["seen"] + 1, MOST)
     state[0]["seen"] = seen
     start = 1.0 / np.float64(seen)
@@ -143,7 +146,8 @@ def change(pace, weight, values, state, levels):  # type: ignore[no-untyped-def]
             f += max(pace[0, j], start) * (x - f)
             g += max(pace[1, j], start) * (x - g)
         levels[0, j], levels[1, j] = f, g
-        most = max(most, abs(f - g) * weight[j])
+        apart[j] = (f - g) * weight[j]
+        most = max(most, abs(apart[j]))
     return most
 
 
@@ -151,7 +155,7 @@ def change(pace, weight, values, state, levels):  # type: ignore[no-untyped-def]
 def changes(pace, weight, values, state, levels, out):  # type: ignore[no-untyped-def]
     """f - g, float64[m, d], of the a of m scans, float64[m, d]: the sums of `fold_joint`."""
     for row in range(values.shape[0]):
-        change(pace, weight, values[row], state, levels)
+        change(pace, weight, values[row], state, levels, out[row])
         for j in range(weight.shape[0]):
             out[row, j] = levels[0, j] - levels[1, j]
 
@@ -159,7 +163,7 @@ def changes(pace, weight, values, state, levels, out):  # type: ignore[no-untype
 @kernel
 def fold_joint(  # type: ignore[no-untyped-def]
     params, loadings, offset, adjusted, middle, pace, weight, state, ring, levels, work, times,
-    scans, good, out, scores
+    scans, good, out, scores, apart
 ):
     """Fold m scans into the four charts of one model; returns the rows written to `out`.
 
@@ -169,7 +173,8 @@ def fold_joint(  # type: ignore[no-untyped-def]
       float64[2, d].
     - `work` float64[3, p]: scratch, holds nothing between calls.
     - `times` int64[m] ns; `scans` float64[m, d], C order; `good` uint8[m], bit 0 says good.
-    - `out` `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`; `scores` float64[m, 4].
+    - `out` `TRANSITION`[>= 4 m], `row` is the index in `CHARTS`; `scores` float64[m, 4]; `apart`
+      float64[m, d]: (f - g) weight of each input, whose largest is the score of change.
     """
     components = params[0]["components"]
     lags = params[0]["lags"]
@@ -207,7 +212,8 @@ def fold_joint(  # type: ignore[no-untyped-def]
                 score[0] = t2 / limit[0]
                 score[1] = spe / limit[1]
                 project(adjusted, middle, work[0], work[2])
-                score[2] = change(pace, weight, work[2], state, levels) / limit[2]
+                largest = change(pace, weight, work[2], state, levels, apart[t])
+                score[2] = largest / limit[2]
                 score[3] = level / limit[3]
                 for chart in range(4):
                     up = score[chart] > 1.0
