@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 from agent.core.kernels import DETECTORS
 
-JOINT_CHARTS = 4  # T2, SPE and their EWMAs
+JOINT_CHARTS = 4  # T2, SPE, sudden change and smoothed SPE
+
+JOINT_SHARE = 0.2
+"""Share of a model's false alarms that its joint charts may raise: each of them watches all inputs
+at once, so by their number alone they would get the less the more inputs there are to watch."""
 
 ALARM_SCANS = 96
 """Scans for which one alarm keeps its model from "trusted": settling, flag and off-delay."""
@@ -32,15 +36,22 @@ class ModelLoad:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Average run lengths in samples: per chart of each input, and per joint chart in scans."""
+    """Average run lengths in samples: per chart of each input, and per joint chart in scans.
+
+    `joint` is for `joint_charts` of them, which may be none; `charts` counts all.
+    """
 
     inputs: tuple[float, ...]
     joint: float
+    joint_charts: int
     charts: int
 
 
 def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
-    """Each chart's average run length; all charts get the same rate, but where `MOST_TIME` binds.
+    """Each chart's average run length.
+
+    A model gets its part of the rate by how many charts it has, or what `MOST_TIME` leaves of it;
+    its joint charts share `JOINT_SHARE` of that, the charts of its inputs all the rest, alike.
 
     Args:
         rate_per_ns: false alarms per nanosecond that the person allows the whole gateway.
@@ -51,12 +62,14 @@ def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
     each = rate_per_ns / max(sum(counts.values()), 1)
     shares = {}
     for m in models:
-        charts = counts[m.name]
         # Binds only where a person allows many alarms beside the scan.
-        own = min(each, MOST_TIME / (ALARM_SCANS * m.scan_ns * max(charts, 1)))
+        own = min(each * counts[m.name], MOST_TIME / (ALARM_SCANS * m.scan_ns))
+        joint = JOINT_SHARE * own if m.joint_charts else 0.0
+        alone = max(len(m.intervals_ns) * per_input, 1) / (own - joint)
         shares[m.name] = Share(
-            inputs=tuple(1.0 / (own * interval) for interval in m.intervals_ns),
-            joint=1.0 / (own * m.scan_ns),
-            charts=charts,
+            inputs=tuple(alone / interval for interval in m.intervals_ns),
+            joint=max(m.joint_charts, 1) / (JOINT_SHARE * own * m.scan_ns),
+            joint_charts=m.joint_charts,
+            charts=counts[m.name],
         )
     return shares

@@ -180,15 +180,14 @@ def _report(
         },
     )
     per_month = configuration.gateway.false_alarms_per_ns * _MONTH_NS
-    charts = sum(s.charts for s in shares(configuration, table.interval_ns).values())
-    each = per_month / charts
+    samples = _MONTH_NS / table.interval_ns  # of one input a month
     rows = tuple(
         _row(f"{item.tag} [{one.mode.name}]" if one.mode.name else item.tag, item, fit,
-             each * len(fit.detectors))
+             samples / arl * len(fit.detectors))
         for one in fitted
-        for item, fit in zip(one.mode.inputs, one.inputs, strict=True)
+        for item, fit, arl in zip(one.mode.inputs, one.inputs, share.inputs, strict=True)
     )
-    joint_charts = share.charts - sum(len(fit.detectors) for fit in fitted[0].inputs)
+    joint = share.joint_charts * _MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
     if unseen_sd(length_ns) > DRIFT_SHIFT:
@@ -198,7 +197,7 @@ def _report(
         )
     if mask:
         notes.append(f"changes of mode are masked for {mask * table.interval_ns / 1e9:.3g} s")
-    return FitReport(baseline, rows, each * joint_charts, per_month, tuple(notes))
+    return FitReport(baseline, rows, joint, per_month, tuple(notes))
 
 
 def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitRow:

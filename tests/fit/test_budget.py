@@ -36,10 +36,26 @@ def test_rates_add_up_to_the_budget(loads):
 
 
 def test_charts_of_one_model():
-    """Each input brings every detector, each model its joint charts."""
+    """Each input brings every detector, each model its joint charts, which get their share."""
     share = divide(1.0 / MONTH, [ModelLoad("m", (SECOND,) * 15, SECOND)])["m"]
     assert share.charts == 15 * len(DETECTORS) + JOINT_CHARTS
-    assert share.inputs == (pytest.approx(30 * 86_400 * share.charts),) * 15
+    assert share.inputs == (pytest.approx(30 * 86_400 * 15 * len(DETECTORS) / 0.8),) * 15
+    assert share.joint == pytest.approx(30 * 86_400 * JOINT_CHARTS / 0.2)
+
+
+def test_joint_charts_get_as_much_however_many_inputs_they_watch():
+    """A thousand inputs beside four joint charts do not starve them."""
+    few, many = (
+        divide(1.0 / MONTH, [ModelLoad("m", (SECOND,) * d, SECOND)])["m"] for d in (5, 1000)
+    )
+    assert many.joint == pytest.approx(few.joint)
+
+
+def test_a_model_of_one_input_spends_nothing_on_joint_charts():
+    """All of it goes to the charts of its input."""
+    share = divide(1.0 / MONTH, [ModelLoad("m", (SECOND,), SECOND, joint_charts=0)])["m"]
+    assert share.inputs == (pytest.approx(30 * 86_400 * len(DETECTORS)),)
+    assert share.joint_charts == 0
 
 
 def test_a_slower_input_has_a_shorter_run_length_in_samples():
