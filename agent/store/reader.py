@@ -184,9 +184,11 @@ class Reader:
             return 0
         start = max(since_ns, int(first[0]))
         away = self._all(
-            "SELECT began.sealed_ns, ended.sealed_ns FROM boot "
-            "JOIN journal AS began ON began.sequence = boot.first_sequence - 1 "
-            "JOIN journal AS ended ON ended.sequence = boot.first_sequence "
+            # A start that ended before its first commit has the same first entry as the next one.
+            "SELECT began.sealed_ns, ended.sealed_ns "
+            "FROM (SELECT DISTINCT first_sequence AS first FROM boot) "
+            "JOIN journal AS began ON began.sequence = first - 1 "
+            "JOIN journal AS ended ON ended.sequence = first "
             "WHERE ended.sealed_ns > ?",
             start,
         )

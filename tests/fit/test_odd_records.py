@@ -45,12 +45,11 @@ def test_any_column_has_finite_thresholds_or_a_reason_why_not(kind, n, seed, rou
     values = np.where(rng.random(n) < gaps, np.nan, values * factor)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        try:
-            fitted = fit_input(values, interval_ns=SECOND, arl=1e7, name="t")
-        except BaselineError as error:
-            assert error.subject == "t" and error.hint
-            assert not np.isfinite(values).any()
+        if not np.isfinite(values).any():
+            with pytest.raises(BaselineError, match="no usable value"):
+                fit_input(values, interval_ns=SECOND, arl=1e7, name="t")
             return
+        fitted = fit_input(values, interval_ns=SECOND, arl=1e7, name="t")
     numbers = [
         number for parameters in fitted.detectors.values() for value in parameters.values()
         for number in (value if isinstance(value, list) else [value])

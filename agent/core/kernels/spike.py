@@ -5,10 +5,10 @@
 
 Flag: d >= limit (one spike unlike anything in the record), or s >= most (lesser ones, far more
 often than there; minor <= limit); it clears when s is back at 0, `weight` samples after a single
-one. Score: the larger of d / limit and s / most. A slow move, however large, cancels. Cost about 0.3 ns a sample;
-state 56 bytes. Reference: second difference as in Argo and QARTOD spike tests; the limits are by
-peaks over threshold, Siffer et al. 2017; s is a CUSUM of a Bernoulli stream, Reynolds & Stoumbos
-1999.
+one. Score: the larger of d / limit and s / most. A slow move, however large, cancels. Cost about
+0.3 ns a sample; state 56 bytes. Reference: second difference as in Argo and QARTOD spike tests; the
+limits are by peaks over threshold, Siffer et al. 2017; s is a CUSUM of a Bernoulli stream, Reynolds
+& Stoumbos 1999.
 """
 
 from __future__ import annotations
