@@ -234,6 +234,12 @@ def test_a_body_that_says_something_else_is_refused(kind, body):
         command_data(kind, body)
 
 
+@pytest.mark.parametrize("name", ["tag/Druck\u00a0Kessel", "tag/a  b", "tag/\u200bx", "model/\xe4"])
+def test_names_are_taken_as_they_are(name):
+    """A tag list out of a spreadsheet has no-break spaces in its names, and they are names."""
+    assert command_data("acknowledge", {"subject": name})["subject"] == name
+
+
 def test_control_characters_do_not_get_into_the_journal():
     """A note is shown in terminals and at central; lone surrogates fit in no UTF-8."""
     data = command_data("acknowledge", {**ANY, "note": "a\x1b[31m\nb\ud800"})
