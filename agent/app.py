@@ -7,7 +7,7 @@ Invariants:
 - what was folded is committed before the next batch is folded; a commit that fails is tried again
   with the same batch, and nothing is acknowledged meanwhile.
 - a start resumes from the snapshot and folds the journal's tail again: events have the identity of
-  their entry, so nothing is told twice.
+  their entry, so nothing is told twice, and what is judged otherwise now is told, see `refold`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from agent.intake import Intake
 from agent.load import LoadMeter
 from agent.orders import Orders
 from agent.outgoing import Outgoing
+from agent.refold import placed
 from agent.service import Progress, ServiceManager
 from agent.status.api import StatusServer
 from agent.status.people import People
@@ -163,9 +164,9 @@ class Agent:
         for entry in self.reader.journal(self.engine.sequence + 1):
             tail.append(entry)
             if len(tail) >= _REFOLD_AT_ONCE:
-                await self.store.commit(self._fold(tail))
+                await self.store.commit(self._fold(tail, again=True))
                 tail = []
-        await self.store.commit(self._fold(tail))
+        await self.store.commit(self._fold(tail, again=True))
 
     async def close(self) -> None:
         """Commit what is still pending, with a snapshot, and close the store."""
@@ -247,7 +248,7 @@ class Agent:
             else:
                 return
 
-    def _fold(self, entries: list[Entry]) -> Batch:
+    def _fold(self, entries: list[Entry], *, again: bool = False) -> Batch:
         """Fold entries; the batch holds what they brought about, but not yet the entries."""
         events: list[tuple[int, int, Event]] = []
         summaries: list[Mapping[str, Any]] = []
@@ -255,6 +256,11 @@ class Agent:
             outcome = self.engine.step(entry)
             events += [(entry.sequence, i, event) for i, event in enumerate(outcome.events)]
             summaries += outcome.summaries
+        if again and events:
+            told = self.reader.events_of(entries[0].sequence, entries[-1].sequence)
+            events, fresh = placed(events, told)
+            if fresh:
+                logger.warning("judged otherwise than before the start: %d events more", fresh)
         changed = {event.subject[6:] for _, _, event in events if event.kind == "verdict"}
         messages = self.outgoing.messages(events, summaries)
         messages += self.outgoing.verdicts(self.engine, changed)

@@ -57,10 +57,12 @@ def request(
         raise _unanswered(path, error) from error
     finally:
         connection.close()
+    if not isinstance(document, dict):
+        raise _unanswered(path, ValueError("what answers there is no agent"))
     if status != http.client.OK:
         detail, hint = (str(document.get(key, "")) for key in ("detail", "hint"))
         raise FieldwardenError("the agent", "refused", detail, hint)
-    return dict(document)
+    return document
 
 
 def _unanswered(path: Path, error: Exception) -> FieldwardenError:

@@ -73,9 +73,13 @@ class Orders:
         active = self._agent.engine.judge.conditions.active
         found = {c.id: c.subject for c in active.values() if c.raised}
         names = [asked, *(f"{place}/{asked}" for place in ("tag", "source", "model"))]
-        for occurrence, subject in found.items():
-            if occurrence == asked or subject in names:
-                return data | {"subject": subject}
+        meant = [pair for pair in found.items() if asked in pair]
+        meant = meant or [pair for pair in found.items() if pair[1] in names]
+        if len(meant) > 1:
+            hint = f"say which: {', '.join(sorted(subject for _, subject in meant))}"
+            raise _unknown(kind, asked, "several open conditions are called so", hint)
+        for occurrence, subject in meant:
+            return data | {"subject": subject, "id": occurrence}
         if kind == "unshelve":  # also what cleared while it was shelved
             for subject in self._agent.engine.judge.conditions.shelved:
                 if subject in names:
@@ -93,9 +97,9 @@ class Orders:
 def _is_of(event: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> bool:
     """Whether an event is what this command brought about."""
     subject = data.get("subject") or f"tag/{data['tag']}"
-    told = event["data"]
-    facts = (event["subject"], told.get("change"), told.get("by"))
-    return facts == (subject, _CHANGES.get(kind, kind), data["by"])
+    told, occurrence = event["data"], data.get("occurrence", data).get("id")
+    facts = (event["subject"], told.get("change"), told.get("by"), told.get("id"))
+    return facts == (subject, _CHANGES.get(kind, kind), data["by"], occurrence or told.get("id"))
 
 
 def _unknown(kind: str, subject: str, cause: str, hint: str) -> FieldwardenError:

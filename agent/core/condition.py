@@ -185,6 +185,8 @@ class Conditions:
     def command(self, kind: str, subject: str, time_ns: int, data: dict[str, Any]) -> list[Event]:
         """``acknowledge``, ``shelve`` and ``unshelve`` by a named person.
 
+        The command may name the occurrence it is about, by its ``id``: another one of the same
+        subject, which that person has not seen, it leaves alone.
         What has cleared is not known here any more: to acknowledge it, the command brings the facts
         of that ``occurrence``, as its last event told them.
         """
@@ -197,6 +199,8 @@ class Conditions:
         if kind == "unshelve":
             return self._unshelve(subject, time_ns, by)
         if condition is None or not condition.raised:
+            return []
+        if data.get("id", condition.id) != condition.id:
             return []
         if kind == "acknowledge":
             condition.state = "acknowledged"
@@ -214,9 +218,8 @@ class Conditions:
         condition = self.active.get(subject)
         if condition is None or not condition.raised:
             return [Event("configuration", now, subject, {"change": "unshelved"} | by)]
-        if condition.state != "shelved":
-            return []
-        condition.state = "active"
+        if condition.state == "shelved":
+            condition.state = "active"
         return [self._event(condition, "unshelved", now, by)]
 
     # --- timers -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ _OVERSHOOT = 1.166  # of a normal random walk over a level
 _CORRELATED = 1.65  # more of it where neighbouring blocks go along (measured on AR(1))
 _SCATTER = 0.12  # relative, of thresholds from one record (measured on AR(1))
 _MOST_OPEN = 2.0  # beyond it the factor would leave no chart: 3.2 times ln ARL
+_APART = 1e-6  # relative; peaks that lie closer together are one peak
 _LAGS = 4  # blocks over which neighbours are still correlated
 
 
@@ -121,7 +122,7 @@ def _threshold(series: Float64, k: float, log_arl: float) -> float:
     used = (count >= 20) & (log_rate < -7.0)
     if used.sum() < 20:
         used = count <= max(20, len(peaks) // 4)
-    if used.sum() < 5 or not np.ptp(peaks[used]) > 0:
+    if used.sum() < 5 or not np.ptp(peaks[used]) > _APART * peaks[0]:
         return (float(peaks[0]) if len(peaks) else 0.0) + 0.5 * log_arl
     slope, intercept = np.polyfit(peaks[used], log_rate[used], 1, w=np.sqrt(count[used]))
     slope = min(slope, -1e-3)

@@ -120,7 +120,10 @@ def _fit_mode(
         steps.step(f"{tag} {mode}".strip())
         column = np.ascontiguousarray(values[:, position])
         fits.append(
-            fit_input(column, interval_ns=interval_ns, arl=share.inputs[position], name=tag)
+            fit_input(
+                column, interval_ns=interval_ns, arl=share.inputs[position],
+                name=f"{tag} in mode {mode}" if mode else tag,
+            )
         )
     steps.step("relations between inputs")
     joint = fit_joint(

@@ -89,6 +89,7 @@ def _mask_rows(stays: list[tuple[int, int]], held: Float64, values: Float64) -> 
         part = values[start:stop]
         if len(part) < 2 * _WINDOW or np.isnan(held[start]):
             continue
+        part = part[:, ~np.isnan(part[len(part) // 2 :]).all(axis=0)]
         late = part[len(part) // 2 :]
         centre, spread = np.nanmedian(late, axis=0), np.nanstd(late, axis=0)
         away = (np.abs(part - centre) > _SETTLED_SD * np.maximum(spread, 1e-12)).any(axis=1)

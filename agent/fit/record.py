@@ -22,6 +22,7 @@ QUICK = 0.3  # share from which a block shows the faster half of the movement: 0
 _AGREES = 0.02  # probability that a true model of the dynamics is taken to fail at one length
 _FEWEST_MEANS = 12  # blocks of the longest length looked at
 _FREEDOM = 0.65  # degrees of freedom of a component's variance per 4 of its tau (measured on AR(1))
+_LEAST_SHARE = 0.01  # of what independent samples show; what alternates exactly shows nothing
 _TINY = 1e-280  # smaller variation than this can not be scaled in float64
 
 
@@ -154,7 +155,7 @@ def dynamics(z: Float64) -> Dynamics:
     lengths = _lengths(n)
     sums = np.concatenate([[0.0], np.cumsum(z - z.mean())])
     observed = np.array([np.mean(np.square((sums[b:] - sums[:-b]) / b)) for b in lengths])
-    observed /= variance
+    observed = np.maximum(observed / variance, _LEAST_SHARE / lengths)
     times = np.concatenate([[0.0], np.geomspace(0.7, n / 10.0, 24)])
     model = np.column_stack([_mean_variance(lengths, t) - _mean_variance(n, t) for t in times])
     weights = np.zeros(len(times))

@@ -17,6 +17,7 @@ _APART = 30  # samples between two clusters of peaks
 _LEAST_GROWTH = 1.5
 _OFTEN = 0.98  # quantile beyond which there are enough to tell how many come together
 _TOGETHER = 5  # samples
+_FULLEST = 0.9  # share of its decay that lesser spikes may feed the tally, for it to have a bound
 
 
 def fit_spike(sizes: Float64, resolution: float, arl: float) -> dict[str, float]:
@@ -26,6 +27,8 @@ def fit_spike(sizes: Float64, resolution: float, arl: float) -> dict[str, float]
     `RARE` samples, the tally of them reaches `most` once in exp(x * (most - W) / W) clusters, with
     W = c * WEIGHT and x the root of exp(x) = 1 + x * RARE / W (Lundberg's bound). Where the record
     shows more, its largest tally is extrapolated: its growth is linear in the logarithm of time.
+    There is no bound from W = `RARE` on, as where all that is large lies in one rough hour of the
+    record: W then counts as a little less, and the tally has to grow very large.
 
     Args:
         sizes: float64[n] of the statistic over the record, not all 0.
@@ -34,7 +37,7 @@ def fit_spike(sizes: Float64, resolution: float, arl: float) -> dict[str, float]
     """
     limit = peaks_limit(sizes, arl=2 * arl, apart=_APART) + resolution
     minor = min(peaks_limit(sizes, arl=RARE, apart=_APART) + resolution, limit)
-    weight = WEIGHT * _cluster(sizes)
+    weight = min(WEIGHT * _cluster(sizes), _FULLEST * RARE)
     alone = weight * (1.0 + log(max(2 * arl / RARE, 1.0)) / _decay(RARE / weight))
     growth = max(log(2 * arl) / log(max(len(sizes), 2)), _LEAST_GROWTH)
     shown = growth * _largest_tally(sizes >= minor)

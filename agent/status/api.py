@@ -144,10 +144,13 @@ class StatusServer:
 
     async def _listen(self, inner: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
+        longest_s = self._limits.header_s if self._tls else None  # asyncio's own is a minute
         try:
             self._server = await loop.create_server(
-                self.connections.factory(inner), self._host, self._port, backlog=64, ssl=self._tls
-            )
+                self.connections.factory(inner, tls=self._tls is not None), self._host, self._port,
+                backlog=64, ssl=self._tls, ssl_handshake_timeout=longest_s,
+                ssl_shutdown_timeout=longest_s,
+            )  # fmt: skip
         except OSError as error:
             raise FieldwardenError(
                 "opening the status page",

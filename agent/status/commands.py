@@ -6,6 +6,7 @@ further, texts have a limit, and a duration has one too (ISA-18.2: shelving is f
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ COMMANDS: Final = ("acknowledge", "shelve", "unshelve", "out_of_service", "in_se
 LONGEST_NOTE: Final = 500  # characters
 LONGEST_SHELVING_NS: Final = 30 * 86_400 * 1_000_000_000
 _LONGEST_NAME: Final = 400
+_NEVER_IN_NAMES: Final = frozenset({"Cc", "Cs"})  # control characters, halves of surrogate pairs
 
 
 def command_data(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,10 +32,14 @@ def command_data(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         FieldwardenError: a key is missing or of the wrong kind.
     """
     key = "tag" if kind in {"out_of_service", "in_service"} else "subject"
-    data: dict[str, Any] = {key: _text(kind, key, body.get(key), _LONGEST_NAME)}
-    if not data[key]:
+    # Not changed, as a note is: names may have what is not printable, such as a no-break space.
+    name = _text(kind, key, body.get(key), _LONGEST_NAME).strip(" ")
+    if not name or any(unicodedata.category(c) in _NEVER_IN_NAMES for c in name):
         raise _error(kind, key, "it is required", "name a tag, or the subject of a condition")
-    data["note"] = _text(kind, "note", body.get("note", ""), LONGEST_NOTE)
+    data: dict[str, Any] = {key: name}
+    note = _text(kind, "note", body.get("note", ""), LONGEST_NOTE)
+    # Control characters, and what UTF-8 can not hold, would reach terminals and central.
+    data["note"] = "".join(c if c.isprintable() else " " for c in note).strip()
     if kind == "acknowledge":
         false = body.get("false", False)
         if not isinstance(false, bool):
@@ -54,8 +60,7 @@ def _text(kind: str, key: str, value: Any, longest: int) -> str:
         raise _error(kind, key, cause, f"give {key!r} as text")
     if len(value) > longest:
         raise _error(kind, key, f"it is longer than {longest} characters", "")
-    # Control characters, and what UTF-8 can not hold, would reach terminals and central.
-    return "".join(c if c.isprintable() else " " for c in value).strip()
+    return value
 
 
 def _error(kind: str, key: str, cause: str, hint: str) -> FieldwardenError:

@@ -6,7 +6,8 @@ ends what takes too long. Counting and ending happen here, so nothing above has 
 
 Invariant: every connection is in one of three phases: idle between requests (ended by aiohttp's
 keep-alive timeout), sending its headers (at most `header_s`), or being answered (at most
-`request_s`); and no answer lies unread for longer than `request_s`.
+`request_s`); and no answer lies unread for longer than `request_s`. With TLS there is one before,
+the handshake, in which as many more may be; asyncio ends it.
 """
 
 from __future__ import annotations
@@ -140,18 +141,36 @@ class Connections:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._open: dict[asyncio.BaseTransport, Guard] = {}
+        self._shaking: dict[Guard, int] = {}  # since when, monotonic ns
         self.refused = 0  # beyond the limit of open connections
         self.ended = 0  # too slow
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def factory(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], Guard]:
+    def factory(
+        self, make: Callable[[], asyncio.Protocol], *, tls: bool = False
+    ) -> Callable[[], Guard]:
         """A protocol factory for `loop.create_server`, around aiohttp's own."""
-        return lambda: Guard(self, make())
+        return lambda: self._shaken(make) if tls else Guard(self, make())
+
+    def _shaken(self, make: Callable[[], asyncio.Protocol]) -> Guard:
+        """A guard for a connection whose handshake begins; asyncio drops it where this raises.
+
+        Nobody is told of a handshake that fails, so each counts until its time is over.
+        """
+        now_ns, longest_ns = clock.monotonic_ns(), self.limits.header_s * 1e9
+        self._shaking = {g: at for g, at in self._shaking.items() if now_ns - at < longest_ns}
+        if len(self._shaking) >= self.limits.connections:
+            self.refused += 1
+            raise ConnectionAbortedError("too many TLS handshakes at the same time")
+        guard = Guard(self, make())
+        self._shaking[guard] = now_ns
+        return guard
 
     def add(self, guard: Guard) -> bool:
         """Count a connection in; False where the limit is reached."""
+        self._shaking.pop(guard, None)
         if len(self._open) >= self.limits.connections or guard.transport is None:
             self.refused += 1
             return False

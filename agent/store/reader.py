@@ -140,8 +140,17 @@ class Reader:
             *values,
             limit,
         )
-        names = ("sequence", "position", "kind", "time_ns", "subject", "data")
-        return [dict(zip(names, (*row[:5], json.loads(row[5])), strict=True)) for row in rows]
+        return [_event(row) for row in rows]
+
+    def events_of(self, first: int, last: int) -> list[dict[str, Any]]:
+        """The events of entries `first` to `last`, both included, in order, as `events` gives."""
+        rows = self._all(
+            "SELECT sequence, position, kind, time_ns, subject, data FROM event "
+            "WHERE sequence BETWEEN ? AND ? ORDER BY sequence, position",
+            first,
+            last,
+        )
+        return [_event(row) for row in rows]
 
     def condition_marks(self, since_ns: int, after: tuple[int, int]) -> list[dict[str, Any]]:
         """Alarms raised, and what people said of them, in order, after (sequence, position).
@@ -184,9 +193,11 @@ class Reader:
             return 0
         start = max(since_ns, int(first[0]))
         away = self._all(
-            "SELECT began.sealed_ns, ended.sealed_ns FROM boot "
-            "JOIN journal AS began ON began.sequence = boot.first_sequence - 1 "
-            "JOIN journal AS ended ON ended.sequence = boot.first_sequence "
+            # A start that ended before its first commit has the same first entry as the next one.
+            "SELECT began.sealed_ns, ended.sealed_ns "
+            "FROM (SELECT DISTINCT first_sequence AS first FROM boot) "
+            "JOIN journal AS began ON began.sequence = first - 1 "
+            "JOIN journal AS ended ON ended.sequence = first "
             "WHERE ended.sealed_ns > ?",
             start,
         )
@@ -271,6 +282,11 @@ class Reader:
             limit,
         )
         return [_outbox_row(row) for row in rows]
+
+
+def _event(row: tuple[Any, ...]) -> dict[str, Any]:
+    names = ("sequence", "position", "kind", "time_ns", "subject", "data")
+    return dict(zip(names, (*row[:5], json.loads(row[5])), strict=True))
 
 
 def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:

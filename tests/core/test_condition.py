@@ -407,6 +407,39 @@ def test_a_person_can_end_a_shelving_of_what_has_cleared():
     assert desk.told[-1].data["state"] == "active"
 
 
+@pytest.mark.parametrize("ended", [{"by": "bob"}, {}])
+def test_the_end_of_a_shelving_is_told_of_what_was_acknowledged_meanwhile(ended):
+    """It stays acknowledged; without the event nobody would know that it would alarm again."""
+    desk = Desk()
+    desk.at(10, "level", up=True)
+    desk.until(20)
+    desk.say(20, "shelve", for_ns=300 * SECOND, by="ann")
+    desk.say(30, "acknowledge", by="ann")
+    if ended:
+        desk.say(100, "unshelve", **ended)
+    desk.until(1000)
+    assert desk.changes()[-1] == (100 if ended else 320, "unshelved")
+    assert desk.told[-1].data["state"] == "acknowledged"
+    assert desk.conditions.shelved == {}
+
+
+@pytest.mark.parametrize("kind", ["acknowledge", "shelve"])
+def test_a_command_about_one_occurrence_leaves_the_next_one_alone(kind):
+    """Between a person's look and the command that one cleared, and another was raised."""
+    desk = Desk()
+    desk.at(10, "level", up=True)
+    desk.until(20)
+    seen = desk.conditions.active[SUBJECT].id
+    desk.at(30, "level", up=False)
+    desk.at(100, "level", up=True)
+    desk.until(110)
+    desk.say(110, kind, id=seen, by="ann", for_ns=SECOND)
+    assert desk.changes()[-1][1] == "raised"
+    assert desk.conditions.active[SUBJECT].state == "active"
+    desk.say(111, kind, id=desk.conditions.active[SUBJECT].id, by="ann", for_ns=SECOND)
+    assert desk.conditions.active[SUBJECT].state == f"{kind}d"
+
+
 def test_a_shelving_outlasts_a_snapshot_and_time_away():
     """Taken while all is well: it comes back shelved, and ends at the time that was said."""
     desk = come_and_gone()

@@ -56,6 +56,14 @@ def test_short_series_have_dynamics(n):
     assert one.freedom > 0
 
 
+@pytest.mark.parametrize("period", [2, 3, 4, 60])
+def test_what_repeats_exactly_has_dynamics(period):
+    """Means of whole periods do not vary at all; that is no memory, and no error."""
+    one = dynamics(np.arange(3000.0) % period)
+    assert np.isfinite([one.block, one.long_run, one.quick, one.freedom]).all()
+    assert 0 < one.long_run <= 1.2
+
+
 def test_missing_samples_break_neighbourhood():
     """NaN and infinities are left out; what follows one is not joined to what came before."""
     record = read_record(np.array([1.0, 2.0, np.nan, 3.0, np.inf, np.nan, 4.0, 5.0]), "t")

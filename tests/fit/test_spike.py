@@ -66,3 +66,16 @@ def test_bursts_that_the_record_shows_are_normal():
     steady = fit_spike(sizes(np.random.default_rng(1).standard_normal(50_000)), 0.0, 1e7)
     assert fitted["most"] > 1.2 * steady["most"]
     assert fitted["most"] >= 3 * WEIGHT
+
+
+@pytest.mark.parametrize(("at", "length"), [(453, 44), (1265, 58), (875, 30)])
+def test_one_rough_stretch_of_the_record_is_no_error(at, length):
+    """All that is large lies in it: a tally has no bound then, and is left to one that is huge."""
+    rng = np.random.default_rng(at)
+    z = rng.standard_normal(1500)
+    z[at : at + length] += 100.0 * rng.standard_normal(length)
+    fitted = fit_spike(sizes(z), 0.0, 4e7)
+    assert np.isfinite(list(fitted.values())).all()
+    calm = fit_spike(sizes(rng.standard_normal(1500)), 0.0, 4e7)
+    assert fitted["most"] > 10 * calm["most"]
+    assert not raised(fitted, np.random.default_rng(1).standard_normal(100_000))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
+import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,17 @@ KNOWN = {"Authorization": f"Bearer {TOKEN}"}
 def people():
     """Who may act: root and the own user on a socket, Mara by her token."""
     return MARA
+
+
+def tls_of(folder):
+    """A server's context with a certificate that nobody vouches for."""
+    certificate, key = folder / "c.pem", folder / "k.pem"
+    words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gateway"]
+    command = ["openssl", "req", *words, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 @dataclass

@@ -7,8 +7,6 @@ import contextlib
 import http.client
 import json
 import os
-import ssl
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from agent.errors import FieldwardenError, StoreError
 from agent.status.commands import LONGEST_NOTE, LONGEST_SHELVING_NS, command_data
 from agent.status.local_socket import connected
 from agent.status.people import People, user_name
-from tests.status.conftest import KNOWN, TOKEN, people, serving
+from tests.status.conftest import KNOWN, TOKEN, people, serving, tls_of
 
 ANY = {"subject": "tag/a"}
 STRANGER = 54321  # a Unix user that no configuration names
@@ -86,22 +84,11 @@ async def test_without_people_or_off_loopback_there_are_no_commands(case):
     assert "on the gateway itself" in answer["hint"]
 
 
-def own_certificate(folder):
-    """PEM files of a certificate that nobody vouches for, and of its key."""
-    certificate, key = folder / "c.pem", folder / "k.pem"
-    words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gateway"]
-    command = ["openssl", "req", *words, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
-
-
 async def test_with_tls_a_token_counts_off_loopback_too(tmp_path):
     """The same address as in the test above, over TLS."""
-    certificate, key = own_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    options = {"tls": tls_of(tmp_path)}
     status, answer = await post(
-        json=ANY, headers=KNOWN, listen="0.0.0.0:0", options={"tls": context}, ssl=False
+        json=ANY, headers=KNOWN, listen="0.0.0.0:0", options=options, ssl=False
     )
     assert (status, answer["event"]["by"]) == (200, "Mara Lind")
 
@@ -232,6 +219,12 @@ def test_a_body_that_says_something_else_is_refused(kind, body):
     """Missing, of the wrong kind, too long, without an end."""
     with pytest.raises(FieldwardenError):
         command_data(kind, body)
+
+
+@pytest.mark.parametrize("name", ["tag/Druck\u00a0Kessel", "tag/a  b", "tag/\u200bx", "model/\xe4"])
+def test_names_are_taken_as_they_are(name):
+    """A tag list out of a spreadsheet has no-break spaces in its names, and they are names."""
+    assert command_data("acknowledge", {"subject": name})["subject"] == name
 
 
 def test_control_characters_do_not_get_into_the_journal():

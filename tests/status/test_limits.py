@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from agent.status.connections import Limits
-from tests.status.conftest import KNOWN, TOKEN, people, serving
+from tests.status.conftest import KNOWN, TOKEN, people, serving, tls_of
 from tests.status.fake_status import document
 
 QUICK = Limits(header_s=0.4, request_s=0.4, keepalive_s=20)
@@ -59,6 +59,22 @@ async def test_a_client_that_does_not_finish_its_headers_is_dropped(sent):
         writer.write(sent)
         assert await closed(reader) == b""
         assert served.server.connections.ended == 1
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # asyncio drops what is refused
+async def test_clients_that_never_shake_hands_are_few_and_are_dropped(tmp_path):
+    """Over TLS aiohttp and the limit on connections hear of a client only after its handshake."""
+    limits = replace(QUICK, connections=4)
+    async with (
+        serving(limits=limits, tls=tls_of(tmp_path)) as served, contextlib.AsyncExitStack() as stack
+    ):
+        silent = [(await stack.enter_async_context(connection(served)))[0] for _ in range(40)]
+        ends = [asyncio.create_task(closed(reader)) for reader in silent]
+        await until(lambda: sum(end.done() for end in ends) >= 36)
+        assert served.server.connections.refused >= 36
+        assert not any(await asyncio.gather(*ends))
+        assert len(served.server.connections) == 0
+        assert (await served.get("/healthz", ssl=False))[0] == 200
 
 
 async def test_a_client_that_trickles_its_headers_is_dropped():

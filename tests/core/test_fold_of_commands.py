@@ -1,0 +1,166 @@
+"""What people say, at any place among samples of any kind, is judged the same whatever the cuts.
+
+Commands, joint charts, source states and operating modes together; an engine that is made anew
+from a snapshot between any two entries goes on as the one that never stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.core.engine import Engine
+from agent.core.spec import EngineSpec, TagSpec
+from agent.types import Block, Command
+from tests.core.small import SECOND, START, TAGS, baseline, eventful, samples, spec, tell
+
+EVENTFUL = eventful()
+MODE = TagSpec(9, "mode", "one", "", interval_ns=SECOND, max_silence_ns=1 << 60, by_exception=True)
+SUBJECTS = ("tag/a", "tag/b", "tag/c", "source/one", "source/two", "model/m")
+
+
+def moded() -> EngineSpec:
+    """The small model with joint charts in two operating modes, the second off by one."""
+    one, two = baseline(joint=True), baseline(joint=True, centre=1.0)
+    modes = (
+        replace(one.modes[0], name="low", code=0.0), replace(two.modes[0], name="high", code=1.0)
+    )  # fmt: skip
+    small = spec(trained=replace(one, modes=modes, mask_ns=7 * SECOND))
+    model = replace(small.models[0], mode_tag="mode")
+    return replace(small, tags=(*small.tags, MODE), models=(model,))
+
+
+SPECS = {
+    "plain": spec(), "joint": spec(trained=baseline(joint=True)),
+    "held": spec(by_exception=True, trained=baseline(joint=True)), "modes": moded(),
+}  # fmt: skip
+
+
+@st.composite
+def commands(draw):
+    """(ns after the start, kind, data), in order of time."""
+    said = []
+    for at in sorted(draw(st.lists(st.integers(0, 420 * 4), max_size=14, unique=True))):
+        kind = draw(st.sampled_from(
+            ["acknowledge", "shelve", "shelve", "unshelve", "out_of_service", "in_service",
+             "source_state"]
+        ))  # fmt: skip
+        data = {"by": "ann", "note": ""}
+        if kind == "source_state":
+            data = {"source": draw(st.sampled_from(["one", "two"])), "reason": "",
+                    "state": draw(st.sampled_from(["live", "failed", "stale"]))}  # fmt: skip
+        elif kind in {"out_of_service", "in_service"}:
+            data["tag"] = draw(st.sampled_from(TAGS))
+        else:
+            data["subject"] = draw(st.sampled_from(SUBJECTS))
+            data["false"] = draw(st.booleans())
+            data["for_ns"] = draw(st.sampled_from([1, 5 * SECOND, 30 * SECOND, 400 * SECOND]))
+        said.append((START + at * SECOND // 4 + 1, kind, data))
+    return said
+
+
+def entries(whole, said, ends):
+    """The samples cut at every command and at `ends`, and the commands between them."""
+    places = sorted({*(end for end in ends if end < whole.sealed_ns), whole.sealed_ns,
+                     *(at for at, _, _ in said)})  # fmt: skip
+    made, start = [], 0
+    for end in places:
+        stop = int(np.searchsorted(whole.arrival_ns, end))
+        part = slice(start, stop)
+        columns = (whole.tag, whole.source_ns, whole.arrival_ns, whole.value, whole.quality)
+        made.append(Block(len(made) + 1, end, *(column[part] for column in columns)))
+        for at, kind, data in said:
+            if at == end:
+                made.append(Command(len(made) + 1, at, kind, data))
+        start = stop
+    return made
+
+
+def with_modes(whole, changes):
+    """The samples with the mode tag's own among them, at seconds after the start."""
+    at = np.array([START + second * SECOND for second in sorted(set(changes))], np.int64)
+    code = np.arange(len(at)) % 3.0  # 2 was never trained
+    place = np.searchsorted(whole.arrival_ns, at)
+    return Block(
+        1, max(whole.sealed_ns, int(at.max(initial=0)) + 1),
+        np.insert(whole.tag, place, 9).astype(np.int32), np.insert(whole.source_ns, place, at),
+        np.insert(whole.arrival_ns, place, at), np.insert(whole.value, place, code),
+        np.insert(whole.quality, place, 0).astype(np.uint16),
+    )
+
+
+def pieced(one, parts, stops):
+    """All that is told where the engine is made anew from its snapshot before some entries."""
+    engine, events, summaries, told = Engine(one), [], [], None
+    for number, part in enumerate(parts):
+        if number in stops:
+            state, engine = engine.snapshot(), Engine(one)
+            assert engine.resume(state) == []
+            assert engine.snapshot() == state
+        told = tell(engine, [part])
+        events += told.events
+        summaries += told.summaries
+    return events, summaries, told.state
+
+
+instants = st.integers(START, EVENTFUL.sealed_ns)
+ALL = [
+    (START + 80 * SECOND + 1, "shelve", {"subject": "tag/a", "by": "x", "for_ns": 400 * SECOND}),
+    (START + 90 * SECOND + 1, "acknowledge", {"subject": "tag/a", "by": "x", "false": True}),
+    (START + 150 * SECOND + 1, "shelve", {"subject": "tag/b", "by": "x", "for_ns": SECOND}),
+    (START + 151 * SECOND + 1, "out_of_service", {"tag": "c", "by": "x"}),
+    (START + 300 * SECOND + 1, "in_service", {"tag": "c", "by": "x"}),
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    which=st.sampled_from(list(SPECS)), said=commands(), ends=st.lists(instants, max_size=8),
+    stops=st.sets(st.integers(0, 30)), changes=st.lists(st.integers(0, 400), max_size=4),
+)  # fmt: skip
+@example("joint", ALL, [], set(range(30)), [])
+@example("modes", ALL, [START + 95 * SECOND, START + 203 * SECOND], set(range(30)), [0, 95, 210])
+@example("held", ALL, [START + 95 * SECOND], set(range(30)), [])
+def test_commands_fold_the_same_whatever_the_cuts_and_restarts(which, said, ends, stops, changes):
+    """The same events, summaries and state bytes."""
+    one = SPECS[which]
+    whole = with_modes(EVENTFUL, [0, *changes]) if which == "modes" else EVENTFUL
+    told = tell(Engine(one), entries(whole, said, []))
+    assert pieced(one, entries(whole, said, ends), stops) == (
+        told.events, told.summaries, told.state
+    )  # fmt: skip
+
+
+values = st.sampled_from([0.0, 0.0, 1.0, -1.5, 9.0, -30.0, 2000.0, np.nan, np.inf])
+rows = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from(TAGS), values, st.sampled_from([0, 0, 0, 1, 2])),
+    min_size=1, max_size=150,
+)  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(which=st.sampled_from(["plain", "joint", "held"]), rows=rows, said=commands(),
+       ends=st.lists(instants, max_size=6), stops=st.sets(st.integers(0, 30)))  # fmt: skip
+def test_commands_among_any_samples_fold_the_same(which, rows, said, ends, stops):
+    """Any mix of tags, values, qualities and silences, several at one arrival time."""
+    second, placed = 0.0, []
+    for step, tag, value, mark in rows:
+        second += {0: 0.0, 8: 0.1, 9: 20.0}.get(step, 1.0)
+        placed.append((second, tag, value, mark))
+    whole = samples(placed, sealed=max(second, 420.0) + 200)
+    told = tell(Engine(SPECS[which]), entries(whole, said, []))
+    assert pieced(SPECS[which], entries(whole, said, ends), stops) == (
+        told.events, told.summaries, told.state
+    )  # fmt: skip
+
+
+def test_the_recording_with_commands_tells_of_them():
+    """Else the properties above would hold of nothing."""
+    for which in ("joint", "modes"):
+        whole = with_modes(EVENTFUL, [0, 95, 210]) if which == "modes" else EVENTFUL
+        told = "".join(tell(Engine(SPECS[which]), entries(whole, ALL, [])).events)
+        for change in ("shelved", "unshelved", "acknowledged", "out_of_service", "in_service"):
+            assert f'"change": "{change}"' in told
