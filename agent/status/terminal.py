@@ -192,9 +192,9 @@ def _sources(sources: list[Mapping[str, Any]], now_ns: int, width: int) -> Rende
 def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
     poor = [tag for tag in tags if view.quality_class(tag) != "good"]
     if not poor:
-        return Text(f"\nTags: {len(tags):,}, all good", style="bold")
+        return Text(f"\nTags: {len(tags):,}, all of good quality", style="bold")
     wide = width >= _NARROW
-    title = f"Tags that are not good ({len(poor):,} of {len(tags):,})"
+    title = f"Tags not of good quality ({len(poor):,} of {len(tags):,})"
     table = _table(title, "tag", "value", "age", "quality", *(("source",) if wide else ()))
     for tag in poor[:_MAX_TAGS]:
         quality = ", ".join(tag.get("quality_names") or ()).replace("_", " ")

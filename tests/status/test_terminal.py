@@ -116,7 +116,7 @@ def test_good_tags_are_one_line_and_nothing_to_do_is_said():
     whole.update(conditions=[], models=[], sources=[], outbox={"configured": False})
     text = shown(whole)
     assert "Open conditions: none" in text
-    assert "all good" in text
+    assert "all of good quality" in text
     assert "no models are configured" in text
     assert "Sources: none are configured" in text
     assert "Uplink: none is configured" in text

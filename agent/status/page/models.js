@@ -99,7 +99,7 @@ export class Models {
   fillInputs(part, model) {
     const inputs = model.inputs ?? [];
     const poor = inputs.filter((input) => input.state !== "good").length;
-    setText(part.inputsTitle, `${plural(inputs.length, "input", "inputs")}${poor ? `, ${count(poor)} not good` : ", all good"}`);
+    setText(part.inputsTitle, `${plural(inputs.length, "input", "inputs")}, ${poor ? count(poor) : "none"} with an open condition`);
     if (!part.inputs.open) return;
     part.rows.replaceChildren(...inputs.map((input) => this.inputRow(input)));
   }
@@ -111,7 +111,7 @@ export class Models {
     const trained = input.trained ? `trained ${value(input.trained[0])} to ${value(input.trained[1])}` : "no trained range";
     const good = input.state === "good";
     return el("li", { class: good ? "" : "poor" },
-      el("p", { class: "line" }, el("span", {}, input.tag, input.required ? "" : " (optional)"), el("b", {}, good ? "good" : `✕ ${input.state}`)),
+      el("p", { class: "line" }, el("span", {}, input.tag, input.required ? "" : " (optional)"), el("b", {}, good ? "no condition" : `✕ ${input.state}`)),
       el("p", { class: "line" }, el("span", {}, `${value(tag?.value)} ${tag?.unit ?? ""}`), rangeBar(tag?.value, input.trained)),
       el("p", { class: "quiet" }, [trained, checked].filter(Boolean).join(" · ")));
   }
