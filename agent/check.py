@@ -24,7 +24,7 @@ from agent.check_item import Item, fault_of
 from agent.check_people import people
 from agent.config import Configuration, Login, ModbusSource, OpcUaSource, Source, Tls
 from agent.decode import modbus
-from agent.errors import FieldwardenError
+from agent.errors import FieldwardenError, cause_of
 from agent.sources import SOURCES, TagBinding
 from agent.uplink_size import bytes_per_day
 
@@ -238,7 +238,7 @@ async def _unreachable(
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except OSError as error:
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        return cause_of(error)
     writer.close()
     return ""
 
