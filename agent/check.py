@@ -80,7 +80,7 @@ def _state(configuration: Configuration) -> Iterator[Item]:
     } | {model.mode.tag for model in configuration.models.values() if model.mode}
     if idle := [name for name in configuration.tags if name not in used]:
         shown = ", ".join(idle[:5]) + (" ..." if len(idle) > 5 else "")
-        yield Item("ok", "tags", f"{len(idle)} in no model, only shown: {shown}")
+        yield Item("ok", "tags", f"{len(idle)} in no model, watched for what arrives only: {shown}")
 
 
 # --- on paper -------------------------------------------------------------------------------

@@ -45,6 +45,17 @@ class _Failure(click.ClickException):
 
     exit_code = 1
 
+    def format_message(self) -> str:
+        """Line by line, broken between words; what click prints before the first is "Error: "."""
+        from agent.commands.lines import hanging  # here, for the sake of a fast `--help`
+
+        first, *others = self.message.split("\n")
+        lines = [hanging(first, len("Error: "), err=True)]
+        for line in others:
+            indent = len(line) - len(line.lstrip())
+            lines.append(" " * indent + hanging(line.lstrip(), indent, err=True))
+        return "\n".join(lines)
+
 
 class _LazyGroup(click.Group):
     """Imports a sub-command when it is called, so that `--help` and completion are fast."""

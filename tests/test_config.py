@@ -105,6 +105,8 @@ def test_a_tag_that_no_model_has_has_no_role(write):
     """It is read and watched all the same."""
     one = changed('inputs = ["line.speed", "line.flow"]', 'inputs = ["line.speed"]')
     assert load(write(one)).role("line.flow") == "none"
+    two = one.replace("outputs =", 'mode = { tag = "line.flow" }\noutputs =')
+    assert load(write(two)).role("line.flow") == "mode"
 
 
 def test_the_state_directory_of_systemd_is_the_default(write, monkeypatch):
