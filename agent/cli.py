@@ -52,8 +52,9 @@ class _Failure(click.ClickException):
         first, *others = self.message.split("\n")
         lines = [hanging(first, len("Error: "), err=True)]
         for line in others:
-            indent = len(line) - len(line.lstrip())
-            lines.append(" " * indent + hanging(line.lstrip(), indent, err=True))
+            text = line.lstrip()
+            begin = line[: len(line) - len(text)] + "hint: " * text.startswith("hint: ")
+            lines.append(begin + hanging(line[len(begin) :], len(begin), err=True))
         return "\n".join(lines)
 
 

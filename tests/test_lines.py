@@ -64,7 +64,7 @@ def test_errors_are_broken_below_their_own_begin(terminal):
     assert lines[0] == "Error: reading the file: there is no such file,"
     assert lines[1] == "       and never was"
     assert lines[2].startswith("  hint: source utilities:")
-    assert lines[3].startswith("  ")
+    assert lines[3].startswith("        ")
     assert all(len(line) <= 50 for line in lines)
 
 
