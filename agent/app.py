@@ -40,9 +40,10 @@ from agent.outgoing import Outgoing
 from agent.refold import placed
 from agent.service import Progress, ServiceManager
 from agent.status.api import StatusServer
+from agent.status.commands import COMMANDS
 from agent.status.people import People
 from agent.store import Batch, Reader, Store
-from agent.types import Block, Entry, Event
+from agent.types import Block, Command, Entry, Event
 from agent.uplink import CentralLink
 from agent.view import View
 
@@ -173,6 +174,7 @@ class Agent:
         batch = self.intake.seal(self.engine.sequence + 1)
         last = self._fold(list(batch.entries))
         last.entries = list(batch.entries)
+        self.view.audit.heed(event for _, _, event in last.events)
         last.snapshot = (self.engine.sequence, self.engine.snapshot())
         last.documents["status"] = self.view.document(history=False)
         last.delivered, last.rejected = self.uplink.take_results()
@@ -230,6 +232,7 @@ class Agent:
             batch = self._fold(list(sealed.entries))
             self.progress.moved("engine")
             batch.entries = list(sealed.entries)
+            self.view.audit.heed(event for _, _, event in batch.events)
             self._add_state(batch)
             batch.delivered, batch.rejected = self.uplink.take_results()
             # A commit under way is seen to its end even if the agent is told to stop meanwhile.
@@ -268,7 +271,9 @@ class Agent:
 
     def _add_state(self, batch: Batch) -> None:
         now = self.engine.time_ns
-        if now - self._document_ns >= DOCUMENT_NS:
+        # Whoever acted looks next at what came of it, and may do so as soon as it is committed.
+        acted = any(isinstance(e, Command) and e.kind in COMMANDS for e in batch.entries)
+        if acted or now - self._document_ns >= DOCUMENT_NS:
             self._document_ns = now
             batch.documents["status"] = self.view.document(history=False)
         if now - self._snapshot_ns >= SNAPSHOT_NS:

@@ -24,7 +24,7 @@ from agent.check_item import Item, fault_of
 from agent.check_people import people
 from agent.config import Configuration, Login, ModbusSource, OpcUaSource, Source, Tls
 from agent.decode import modbus
-from agent.errors import FieldwardenError
+from agent.errors import FieldwardenError, cause_of
 from agent.sources import SOURCES, TagBinding
 from agent.uplink_size import bytes_per_day
 
@@ -80,7 +80,7 @@ def _state(configuration: Configuration) -> Iterator[Item]:
     } | {model.mode.tag for model in configuration.models.values() if model.mode}
     if idle := [name for name in configuration.tags if name not in used]:
         shown = ", ".join(idle[:5]) + (" ..." if len(idle) > 5 else "")
-        yield Item("ok", "tags", f"{len(idle)} in no model, only shown: {shown}")
+        yield Item("ok", "tags", f"{len(idle)} in no model, watched for what arrives only: {shown}")
 
 
 # --- on paper -------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ async def _unreachable(
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except OSError as error:
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        return cause_of(error)
     writer.close()
     return ""
 

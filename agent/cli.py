@@ -45,6 +45,18 @@ class _Failure(click.ClickException):
 
     exit_code = 1
 
+    def format_message(self) -> str:
+        """Line by line, broken between words; what click prints before the first is "Error: "."""
+        from agent.commands.lines import hanging  # here, for the sake of a fast `--help`
+
+        first, *others = self.message.split("\n")
+        lines = [hanging(first, len("Error: "), err=True)]
+        for line in others:
+            text = line.lstrip()
+            begin = line[: len(line) - len(text)] + "hint: " * text.startswith("hint: ")
+            lines.append(begin + hanging(line[len(begin) :], len(begin), err=True))
+        return "\n".join(lines)
+
 
 class _LazyGroup(click.Group):
     """Imports a sub-command when it is called, so that `--help` and completion are fast."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.config import Configuration
-from agent.errors import FieldwardenError
+from agent.errors import FieldwardenError, cause_of
 from agent.status.local_socket import connected
 
 _PATIENCE_S: Final = 20.0  # a commit on a slow disk takes its time
@@ -77,5 +77,5 @@ def _unanswered(path: Path, error: Exception) -> FieldwardenError:
             cause = "it does not answer"
             hint = "see its log: journalctl -u fieldwarden"
         case _:
-            cause, hint = str(error) or type(error).__name__, ""
+            cause, hint = cause_of(error), ""
     return FieldwardenError("asking the agent at", str(path), cause, hint)

@@ -338,10 +338,13 @@ class Configuration(Section):
         chosen = self.status.socket
         return Path(chosen) if chosen else self.store_path.with_name("agent.sock")
 
-    def role(self, tag: str) -> Literal["input", "output", "label"]:
-        """What a tag is for: a label or output of any model, else an input."""
+    def role(self, tag: str) -> Literal["input", "output", "label", "mode", "none"]:
+        """What a tag is for: a model's label, else output, input or mode; none of these."""
         if any(label.tag == tag for model in self.models.values() for label in model.labels):
             return "label"
         if any(tag in model.outputs for model in self.models.values()):
             return "output"
-        return "input"
+        if any(tag in model.inputs for model in self.models.values()):
+            return "input"
+        modes = [model.mode.tag for model in self.models.values() if model.mode]
+        return "mode" if tag in modes else "none"

@@ -100,14 +100,22 @@ def _inputs(
     made = []
     for row, name in enumerate(spec.inputs, first):
         detector, score = worst[row]
-        condition = engine.judge.conditions.active.get(f"tag/{name}")
-        state = "good" if condition is None or not condition.raised else condition.kind
         made.append({
-            "tag": name, "required": name in spec.required, "state": state,
+            "tag": name, "required": name in spec.required, "state": _state(engine, name),
             "worst": {"detector": detector, "score": _finite(score)},
             "trained": list(engine.charts.input_baseline(row).trained),
         })
     return made
+
+
+def _state(engine: Engine, tag: str) -> str:
+    """The kind of the condition that is open on a tag, or that its source is lost; else good."""
+    active = engine.judge.conditions.active
+    own = active.get(f"tag/{tag}")
+    if own is not None and own.raised:
+        return own.kind
+    source = active.get(f"source/{engine.spec.tag_of[tag].source}")
+    return source.kind if source is not None and source.raised and source.findings else "good"
 
 
 def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ prints or logs it, once.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 
 
@@ -29,6 +31,19 @@ class FieldwardenError(Exception):
     def __str__(self) -> str:
         text = f"{self.operation} {self.subject}: {self.cause}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+def cause_of(error: BaseException) -> str:
+    """What an exception says, in the system's words where it is the system's, without numbers.
+
+    asyncio words a refused connection its own way, once for each address of a name; ssl gives its
+    errors numbers that are not the system's.
+    """
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        if "[SSL" not in str(error.strerror):
+            return os.strerror(error.errno)
+        return str(error.strerror)
+    return re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 class ConfigurationError(FieldwardenError):

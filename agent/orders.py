@@ -52,7 +52,6 @@ class Orders:
             cause = f"it was not committed within {_COMMIT_LIMIT_S:g} s, and may be yet"
             raise _busy(kind, cause, "see `fieldwarden status`, and the agent's log") from None
         # Only the fold says what came of it.
-        agent.view.audit.forget()
         for event in agent.reader.events(after=(before, -1), limit=10_000):
             if _is_of(event, kind, data):
                 return {"accepted": kind, "event": event}

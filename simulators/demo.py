@@ -23,16 +23,17 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.central_view import table_of as central_table
-from agent.clock import monotonic_ns
+from agent.client import request
+from agent.clock import monotonic_ns, wall_ns
+from agent.config_load import load
 from agent.errors import FieldwardenError, StoreError
 from agent.store import Reader
 from simulators.broker import BrokerProcess
 from simulators.children import Children
 from simulators.demo_central import CentralView
+from simulators.demo_log import DemoLog
 from simulators.demo_report import Outage, Row, Told, faults_of, rows_of, table_of, unexpected
 from simulators.demo_setup import (
     HISTORY_ROWS,
@@ -144,6 +145,8 @@ class Demo:
 
     def __init__(self, options: DemoOptions, place: Place, console: Console) -> None:
         self._options, self._place, self._console = options, place, console
+        self._log = DemoLog(console)
+        self._socket = load(place.config).socket_path
         self._children = Children(place.folder / "log")
         self._plant_broker = BrokerProcess(place.ports["the plant's broker"])
         self._uplink = BrokerProcess(place.ports["the broker of central ops"])
@@ -178,7 +181,6 @@ class Demo:
         self._wait("the plant", lambda: "plant runs" in self._children.tail("plant"))
         agent = [python, "-m", "agent.cli", "run", str(place.config)]
         self._children.start("agent", agent, environment())
-        self._began = monotonic_ns()
         speed = place.settings.speed
         self._console.print(
             f"status page: http://127.0.0.1:{place.ports['the status page']}/", style="bold"
@@ -190,7 +192,8 @@ class Demo:
         self._wait("the agent to trust the model", self._trusted)
         os.kill(plant_pid, signal.SIGUSR1)
         self._began = monotonic_ns()
-        self._say("plant", "the script of faults begins")
+        self._log.began_ns = wall_ns()
+        self._log.say(self._log.began_ns, "plant", "the script of faults begins")
 
     def _trusted(self) -> bool:
         self._look()
@@ -215,6 +218,7 @@ class Demo:
             with contextlib.suppress(FieldwardenError):
                 self._look()
         finally:
+            self._log.flush()
             self._children.stop_all()
             if self._central is not None:
                 self._central.close()
@@ -238,18 +242,7 @@ class Demo:
         self._read_agent()
         self._read_central()
         self._read_uplink()
-
-    def _say(self, who: str, text: str, style: str = "") -> None:
-        second = (monotonic_ns() - self._began) / 1e9
-        head = f"{second:6.1f} s  {who:<8}"
-        if not self._console.is_terminal:  # what reads a pipe gets one line an event
-            self._console.print(f"{head}{text}", markup=False)
-            return
-        hanging = Table.grid()
-        hanging.add_column(no_wrap=True)
-        hanging.add_column()
-        hanging.add_row(head, Text(text, style))
-        self._console.print(hanging, soft_wrap=False)
+        self._log.flush(wall_ns())
 
     def _read_truth(self) -> None:
         try:
@@ -267,8 +260,10 @@ class Demo:
             self._truth.append(record)
             if not self._start_ns:
                 self._start_ns = record["start_ns"] - round(record["start_s"] * 1e9)
+                self._log.began_ns = self._start_ns
             done = "injected" if record["phase"] == "start" else "taken back"
-            self._say("plant", f"fault {done}: {record['title']} ({record['subject']})", "bold")
+            text = f"fault {done}: {record['title']} ({record['subject']})"
+            self._log.say(record["at_ns"], "plant", text, "bold")
             if record["kind"] == "uplink_lost":
                 self._cut_uplink(lost=record["phase"] == "start")
 
@@ -298,11 +293,13 @@ class Demo:
     def _tell(self, told: Told) -> None:
         name = told.subject.partition("/")[2]
         if told.kind == "verdict":
-            self._tell_verdict(name, told.data)
+            self._tell_verdict(name, told)
         elif told.kind == "condition" and told.data.get("change") == "cleared":
-            self._say("agent", f"cleared: {told.data.get('kind')} {name}", "dim")
+            text = f"cleared: {told.data.get('kind')} {name}"
+            self._log.say(told.time_ns, "agent", text, "dim")
 
-    def _tell_verdict(self, name: str, data: Mapping[str, Any]) -> None:
+    def _tell_verdict(self, name: str, told: Told) -> None:
+        data = told.data
         verdict, was = str(data["verdict"]), str(data.get("was") or "nothing")
         reasons = [str(reason["text"]) for reason in data.get("reasons", ())]
         new = [text for text in reasons if text not in self._reasons] or reasons[:1]
@@ -312,7 +309,7 @@ class Demo:
         if verdict != was or new:
             change = f"still {verdict}" if verdict == was else f"{was} -> {verdict}"
             text = f"model {name}: {change}" + (f": {'; '.join(new)}" if new else "")
-            self._say("agent", text, _STYLE.get(verdict, ""))
+            self._log.say(told.time_ns, "agent", text, _STYLE.get(verdict, ""))
 
     def _read_central(self) -> None:
         if self._central is None:
@@ -320,23 +317,29 @@ class Demo:
         for told, historical in self._central.fresh():
             if told.kind == "condition" and told.data.get("change") in {"raised", "updated"}:
                 late = " (historical)" if historical else ""
-                self._say("central", f"received{late}: {told.data.get('text')}", "cyan")
+                text = f"received{late}: {told.data.get('text')}"
+                self._log.say(self._central.arrived[told.key], "central", text, "cyan")
 
     def _read_uplink(self) -> None:
         """Follow an outage by the agent's own status document."""
-        if not self._outages or self._outages[-1].back_ns or self._reader is None:
+        if not self._outages or self._outages[-1].back_ns:
             return
-        document = self._reader.document("status") or {}
-        outbox, outage = document.get("outbox", {}), self._outages[-1]
+        try:
+            document = request(self._socket, "GET", "/api/v1/status?history=false", timeout_s=2.0)
+        except FieldwardenError:  # it ends, or is busy: looked at again
+            return
+        outbox, outage, now_ns = document["outbox"], self._outages[-1], document["served_ns"]
         connected = bool(outbox.get("connected"))
         if outage.lost_ns is None and not connected:
             outage = replace(
-                outage, lost_ns=document["time_ns"], reason=str(outbox.get("reason") or "lost")
+                outage, lost_ns=now_ns, reason=str(outbox.get("reason") or "lost")
             )
-            self._say("agent", f"uplink lost: {outage.reason}; messages wait in the outbox")
+            text = f"uplink lost: {outage.reason}; messages wait in the outbox"
+            self._log.say(now_ns, "agent", text)
         elif outage.lost_ns is not None and connected and not self._uplink_down:
-            outage = replace(outage, back_ns=document["time_ns"])
-            self._say("agent", f"uplink back; {outage.waiting} messages had waited")
+            outage = replace(outage, back_ns=now_ns)
+            text = f"uplink back; {outage.waiting} messages had waited"
+            self._log.say(now_ns, "agent", text)
         elif outage.lost_ns is not None:
             outage = replace(outage, waiting=max(outage.waiting, int(outbox.get("pending", 0))))
         self._outages[-1] = outage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -32,10 +33,12 @@ class Plant:
         )
 
     async def tell(self, days_ago, occurrence, change, **data):
+        """Commit an event of a condition, as the agent does; the event."""
         self.sequence += 1
         told = {"id": occurrence, "change": change, **data}
         event = Event("condition", round(NOW - days_ago * DAY), "tag/a", told)
         await self.store.commit(Batch(events=[(self.sequence, 0, event)]))
+        return event
 
     def report(self, now=NOW, gateway=GATEWAY):
         reader = Reader(self.path)
@@ -92,14 +95,15 @@ async def test_the_count_is_the_same_after_a_restart_and_moves_on_with_time(plan
     await plant.tell(25, "a", "raised")
     await plant.tell(24, "a", "acknowledged", false=True)
     assert living.report(GATEWAY, NOW)["acknowledged_false"] == 1
-    await plant.tell(20, "b", "raised")
-    assert living.report(GATEWAY, NOW)["raised_30_days"] == 1  # the store is asked once a minute
-    living.forget()
+    living.heed([await plant.tell(20, "b", "raised"), await plant.tell(19, "b", "cleared")])
+    assert living.report(GATEWAY, NOW)["raised_30_days"] == 2  # at once
+    living.heed([await plant.tell(18, "b", "acknowledged", false=True)])
+    assert living.report(GATEWAY, NOW)["acknowledged_false"] == 2
     assert living.report(GATEWAY, NOW) == plant.report()
     await plant.store.close()
     plant.open()
     assert living.report(GATEWAY, NOW + 6 * DAY) == plant.report(NOW + 6 * DAY)
-    assert plant.report(NOW + 6 * DAY)["acknowledged_false"] == 0
+    assert plant.report(NOW + 6 * DAY)["acknowledged_false"] == 1
     reader.close()
 
 
@@ -156,9 +160,38 @@ def test_the_chance_is_that_of_poisson(expected):
 
 def test_the_words_say_kept_or_exceeded_with_the_figures():
     """Short times in hours; what nobody judged is said, for silence is no praise."""
-    assert verdict(0, 1.0, 0, 30.0)["text"] == "kept: 0 false in 30 days, 1 promised"
-    short = verdict(1, 0.001, 2, 0.5)
+    assert verdict(0, 1.0, 0, 30.0, 1.0)["text"] == "kept: 0 false in 30 days, 1 promised"
+    assert verdict(9, 4.0, 0, 2.0, 60.0)["text"] == "exceeded: 9 false in 2 days, 4 promised"
+    short = verdict(1, 0.01, 2, 0.3, 1.0)
     assert short["text"] == (
-        "exceeded: 1 false in 12 hours, less than 0.01 promised; 2 not judged by anybody"
+        "kept: 1 false in 7 hours, 1 promised in 30 days; 2 not judged by anybody"
     )
     assert WINDOW_NS == 30 * DAY
+
+
+@pytest.mark.parametrize(
+    ("in_window", "words"),
+    [(1.0, "1 promised in 30 days"), (60.0, "1 promised in 12 hours"),
+     (0.25, "0.25 promised in 30 days")],
+)  # fmt: skip
+def test_one_early_false_alarm_breaks_no_promise_but_many_do(in_window, words):
+    """In a minute's watch a bare rate would be exceeded by any alarm; that is one in one case."""
+    early = in_window / 30 / 1440
+    assert stats.poisson.sf(0, early) < 0.05
+    one = verdict(1, early, 0, 1 / 1440, in_window)
+    assert not one["exceeded"]
+    assert words in one["text"]
+    assert verdict(4, early, 0, 1 / 1440, in_window)["exceeded"]
+
+
+def test_looking_all_the_time_says_exceeded_by_chance_in_less_than_5_percent_of_first_months():
+    """The promise just kept, looked at after every false alarm of the first 30 days."""
+    random = np.random.default_rng(3)
+    said = 0
+    for _ in range(2_000):
+        at = np.cumsum(random.exponential(30.0, 20))
+        at = at[at < 30.0]
+        said += any(
+            verdict(count, day / 30, 0, day, 1.0)["exceeded"] for count, day in enumerate(at, 1)
+        )
+    assert 0.005 < said / 2_000 < 0.05

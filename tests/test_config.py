@@ -101,6 +101,14 @@ def test_a_good_file_is_read_with_paths_made_absolute(write, tmp_path, monkeypat
     assert configuration.status.address == ("127.0.0.1", 8686)
 
 
+def test_a_tag_that_no_model_has_has_no_role(write):
+    """It is read and watched all the same."""
+    one = changed('inputs = ["line.speed", "line.flow"]', 'inputs = ["line.speed"]')
+    assert load(write(one)).role("line.flow") == "none"
+    two = one.replace("outputs =", 'mode = { tag = "line.flow" }\noutputs =')
+    assert load(write(two)).role("line.flow") == "mode"
+
+
 def test_the_state_directory_of_systemd_is_the_default(write, monkeypatch):
     """STATE_DIRECTORY may name several; the first is used, unless the file names one itself."""
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/fieldwarden:/var/lib/other")

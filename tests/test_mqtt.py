@@ -86,7 +86,13 @@ async def test_link_survives_kill_of_the_broker(tmp_path):
     broker.start()
     got: list[Message] = []
     states: list[bool] = []
-    here = link(broker, "here", on_state=lambda connected, _: states.append(connected))
+    reasons: list[str] = []
+
+    def told(connected, reason):
+        states.append(connected)
+        reasons.append(reason)
+
+    here = link(broker, "here", on_state=told)
     there = link(broker, "there", on_message=got.append)
     there.subscribe([("#", 1)])
     try:
@@ -106,6 +112,7 @@ async def test_link_survives_kill_of_the_broker(tmp_path):
         broker.stop()
     assert states[0] is True
     assert states.count(True) == 2
+    assert reasons[1] in {"the broker closed the connection", "Connection reset by peer"}
     assert "lost" not in [m.topic for m in got]
 
 

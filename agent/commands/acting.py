@@ -41,12 +41,14 @@ def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def say(event: Mapping[str, Any], what: str) -> None:
     """One line: what was done to which condition, in whose name."""
+    from agent.commands.lines import hanging
     from agent.status.terminal import plain
 
     told = event["data"]
     text = f": {told['text']}" if told.get("text") else ""
     over = " (it has cleared)" if told.get("state") == "cleared" else ""
-    click.echo(plain(f"{what} {event['subject']}{text}{over}, by {told.get('by')}"))
+    line = plain(f"{what} {event['subject']}{text}{over}, by {told.get('by')}")
+    click.echo(hanging(line, 2, begun=False))
 
 
 def _complete_subject(

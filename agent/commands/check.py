@@ -44,6 +44,7 @@ def command(
     from rich.console import Console
 
     from agent.check import check
+    from agent.commands.lines import hanging
     from agent.config_load import load
 
     console = Console(highlight=False, soft_wrap=True)
@@ -67,7 +68,7 @@ def command(
             continue
         style, sign = _SIGNS[item.level]
         console.print(f"[{style}]{sign:>7}[/{style}]  ", end="")
-        console.print(f"{item.subject}: {item.text}", markup=False)
+        console.print(hanging(f"{item.subject}: {item.text}", 9), markup=False)
         if item.hint:
-            console.print(f"{'':9}hint: {item.hint}", markup=False)
+            console.print(f"{'':9}hint: {hanging(item.hint, 15)}", markup=False)
     ctx.exit(1 if worst == "fault" or (strict and worst == "warning") else 0)

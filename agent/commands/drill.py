@@ -61,6 +61,7 @@ def command(
     from agent.csv_data import read_table
     from agent.drill import report
     from agent.drill.faults import FAULTS
+    from agent.drill.picture import picture as draw
     from agent.drill.trials import columns, left_out, quiet, trials
     from agent.replay import recorded_spec
 
@@ -91,7 +92,7 @@ def command(
         title = (
             f"model {name}: faults found within the promise of {configuration.gateway.false_alarms}"
         )
-        report.picture(rows, picture, title, table.interval_ns / 1e9)
+        draw(rows, picture, title, table.interval_ns / 1e9)
     if as_json:
         click.echo(json.dumps(report.document(rows, calm, promised, without), allow_nan=False))
         return

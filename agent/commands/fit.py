@@ -140,6 +140,8 @@ def _table(report: FitReport) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from agent.status.view import duration
+
     title = f"model {report.baseline.model}, version {report.baseline.model_version}"
     table = RichTable(
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
@@ -156,6 +158,6 @@ def _table(report: FitReport) -> RichTable:
             f"{row.n_eff:.0f}",
             f"{row.r2:.2f}",
             f"{row.false_alarms_per_month:.2g}",
-            f"{row.needed_s / 3600:.3g} h more" if row.provisional else "no",
+            f"{duration(row.needed_s)} more" if row.provisional else "no",
         )
     return table

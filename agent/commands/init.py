@@ -40,6 +40,7 @@ def command(data: Path, model: str, out: Path, exclude: tuple[str, ...], *, forc
       fieldwarden init --from-csv train.csv --model yield
       fieldwarden init --from-csv train.csv --model yield --out yield/config.toml --exclude anomaly
     """
+    from agent.commands.lines import hanging
     from agent.csv_data import read_table
     from agent.init import draft, duration_text, write
 
@@ -47,7 +48,7 @@ def command(data: Path, model: str, out: Path, exclude: tuple[str, ...], *, forc
     result = draft(table, model, data=data.name, exclude=exclude)
     write(result, out, overwrite=force)
     for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {hanging(note, 6, err=True)}", err=True)
     every = duration_text(table.interval_ns)
     click.echo(f"{out}: model {model}, {len(result.inputs)} inputs, a scan every {every}")
     click.echo(f"next: fieldwarden fit {out} --model {model} --data {data}")

@@ -38,13 +38,19 @@ def command(config: Path, data: Path, events: Path | None, scans: Path | None) -
       fieldwarden replay config.toml --data week.csv --events events.jsonl --scans scans.csv
       fieldwarden replay config.toml --data state/fieldwarden.db --events events.jsonl
     """
+    from agent.commands.lines import counted
     from agent.config_load import load
     from agent.replay import replay
 
     if events is None and scans is None:
         raise click.UsageError("nothing to write: give --events, --scans or both")
     result = replay(load(config), data, events, scans)
-    click.echo(
-        f"{result.entries} entries, {result.scans} scans, {result.events} events, "
-        f"{result.raised} conditions raised"
-    )
+    counts = {
+        "entry": result.entries, "scan": result.scans, "event": result.events,
+        "condition": result.raised,
+    }  # fmt: skip
+    text = ", ".join(counted(number, word) for word, number in counts.items())
+    click.echo(f"{text} raised")
+    for written in (events, scans):
+        if written is not None:
+            click.echo(f"written: {written}")

@@ -3,7 +3,9 @@
 One subject (a tag, a source, a model's joint statistic) has at most one condition, however many
 detectors see its fault: one fault is one alarm. A condition is *pending* from its first finding
 until its settling time (on-delay) is over; then it is *raised*, named and announced. It clears by
-itself once no finding has been active for the off-delay. Names get more specific as evidence comes.
+itself once no finding has been active for the off-delay: where what was found may only be the begin
+of what slower charts see later, for as long as these may take, unless it is seen to be over before.
+Names get more specific as evidence comes.
 
 Invariants:
 - time comes only from findings and due timers, which fire in time order, before anything else at
@@ -33,6 +35,10 @@ TRANSPORT = frozenset({"missing", "bad"})
 LATCHED = frozenset({"spike", "rate", "step"})
 """Detectors of momentary events: their flag counts for the settling time even when it has gone."""
 
+PASSING = frozenset({"change"})
+"""Detectors that come back by themselves, hundreds of scans after a move, the way back included:
+they hold no condition open that is seen to be over."""
+
 _REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
 _SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
 _SETTLE_DEFAULT = 6
@@ -49,6 +55,7 @@ _OVER_WITHOUT = {
 """A name that says what arrives -> the findings of which one must be active for it to be true."""
 
 Namer = Callable[[str, "Condition", int], Diagnosis]
+Over = Callable[["Condition", int], bool]
 
 
 @dataclass(slots=True)
@@ -91,11 +98,16 @@ class Condition:
 
 
 class Conditions:
-    """All conditions of one gateway; `name` looks at the evidence, `suppressed` groups tags."""
+    """All conditions of one gateway.
 
-    def __init__(self, name: Namer, suppressed: Callable[[Condition], bool]) -> None:
-        self._name = name
-        self._suppressed = suppressed
+    `name` looks at the evidence, `suppressed` groups tags, `over` says that nothing is left of what
+    a condition without findings was raised for.
+    """
+
+    def __init__(
+        self, name: Namer, suppressed: Callable[[Condition], bool], over: Over
+    ) -> None:
+        self._name, self._suppressed, self._over = name, suppressed, over
         self.active: dict[str, Condition] = {}
         self.shelved: dict[str, int] = {}
         """Subject -> engine ns at which its shelving ends."""
@@ -126,10 +138,9 @@ class Conditions:
         if condition is None or detector not in condition.findings:
             return []
         del condition.findings[detector]
-        if condition.findings:
-            return self._rename(condition, time_ns, review=False) if condition.raised else []
-        self._begin_to_clear(condition, time_ns)
-        return []
+        if not _held(condition):
+            self._begin_to_clear(condition, time_ns)
+        return self._rename(condition, time_ns, review=False) if condition.raised else []
 
     def fire(self, until_ns: int) -> tuple[int, list[str], list[Event]] | None:
         """The next timer due before `until_ns`: (its time, models concerned, events), or None."""
@@ -174,7 +185,7 @@ class Conditions:
             for key in keys:
                 condition.findings.pop(key, None)
                 condition.seen.pop(key)
-            if had and not condition.findings:
+            if had and not _held(condition):
                 self._begin_to_clear(condition, now)
 
     @property
@@ -229,7 +240,7 @@ class Conditions:
 
     def _begin_to_clear(self, condition: Condition, now: int) -> None:
         condition.cleared_from_ns = now
-        self._at(now + condition.linger * condition.interval_ns, condition, "off")
+        self._at(now + min(condition.linger, OFF_DELAY) * condition.interval_ns, condition, "off")
 
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
@@ -251,8 +262,14 @@ class Conditions:
         return [self._event(condition, "raised", now)]
 
     def _faded(self, condition: Condition, now: int) -> list[Event]:
-        gone = condition.cleared_from_ns
-        if condition.findings or now - gone < condition.linger * condition.interval_ns:
+        """Looked at after each off-delay without a finding, and when the last one must be over."""
+        away = now - condition.cleared_from_ns
+        last, step = (n * condition.interval_ns for n in (condition.linger, OFF_DELAY))
+        if _held(condition) or away not in {*range(step, last, step), last}:
+            return []  # it came again, which set or will set another timer
+        if (away < last or condition.findings) and not self._over(condition, now):
+            if away < last:
+                self._at(now + min(step, last - away), condition, "off")
             return []
         del self.active[condition.subject]
         if not condition.raised:
@@ -324,6 +341,11 @@ class Conditions:
             for due, subject, what, first_ns in document["timers"]
         ]
         heapq.heapify(self._timers)
+
+
+def _held(condition: Condition) -> bool:
+    """Whether a finding is active that must go before the condition may clear."""
+    return any(key.partition("@")[0] not in PASSING for key in condition.findings)
 
 
 def _whole(value: Any) -> int:

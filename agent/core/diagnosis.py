@@ -297,6 +297,13 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
+    if "outside" in evidence.found and "range" not in evidence.found and _inside(evidence):
+        return Diagnosis(
+            "out of trained range", cause,
+            f"{tag} stays at the edge of its trained range of {low:.4g} to {high:.4g} {unit}{blame}"
+            .replace("  ", " "),
+            "find out what holds it there; training was seldom there, and never for as long", 3,
+        )
     if evidence.found & {"range", "outside"} and _inside(evidence):
         return Diagnosis(
             "out of trained range", cause,

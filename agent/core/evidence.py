@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.core import shape
 from agent.core.charts import Charts
-from agent.core.condition import TRANSPORT, Condition
+from agent.core.condition import OFF_DELAY, TRANSPORT, Condition
 from agent.core.diagnosis import Evidence
 from agent.core.flag import Flag
 from agent.core.spec import EngineSpec
@@ -24,6 +24,9 @@ DOMINANT = 0.5
 
 LASTING = 3
 """Scans that a tag must have been off before the latest ones for it to be more than a moment."""
+
+AMID = 1.5
+"""Standard deviations from the centre within which the mean of an off-delay is nothing unusual."""
 
 _APART, _CROSSED = 8.0, 0.25
 """Two inputs traded places when they were so many noise apart, and met to this share of it."""
@@ -72,6 +75,18 @@ class EvidenceRoom:
             self._companions(name, condition, active), outside, lost, swapped,
             trained_states(item.detectors.get("category"), item.centre, item.scale),
         )
+
+    def is_over(self, condition: Condition, now: int) -> bool:
+        """Whether a tag that had left its trained range is back amid it, for an off-delay now.
+
+        A step within the range may have moved the level, as the charts on blocks will find or not;
+        after one out of it the way back is as plain as the way out was.
+        """
+        place, _, name = condition.subject.partition("/")
+        if place != "tag" or not any(key.partition("@")[0] == "range" for key in condition.seen):
+            return False
+        latest = [self._charts.recent(row, now)[0][-OFF_DELAY:] for row in self._rows[name]]
+        return all(len(v) == OFF_DELAY and abs(float(v.mean())) <= AMID for v in latest)
 
     def _companions(
         self, name: str, condition: Condition, active: Mapping[str, Condition]

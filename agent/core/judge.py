@@ -41,7 +41,7 @@ class Judge:
     def __init__(self, spec: EngineSpec, charts: Charts) -> None:
         self.spec, self._charts = spec, charts
         self._room = EvidenceRoom(spec, charts)
-        self.conditions = Conditions(self._name, self._suppressed)
+        self.conditions = Conditions(self._name, self._suppressed, self._room.is_over)
         self.source_states: dict[str, tuple[str, str, int]] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.since: dict[str, int] = {}

@@ -18,6 +18,7 @@ from agent.fit.budget import JOINT_CHARTS, ModelLoad, Share, divide
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.modes import split
 from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input, unseen_sd
+from agent.status.view import duration
 from agent.types import Float64
 
 Progress = Callable[[str, int, int], None]
@@ -215,8 +216,8 @@ def _provisional_text(short: list[tuple[str, InputFit]], interval_ns: int) -> st
     if not short:
         return ""
     tag, worst = max(short, key=lambda pair: pair[1].needed)
-    hours = worst.needed * interval_ns / 3.6e12
+    more = duration(worst.needed * interval_ns / 1e9)
     return (
         f"thresholds are provisional: {len(short)} of the inputs were trained on less than "
-        f"{ENOUGH_TAU} correlation times; {tag} needs {hours:.3g} h more of normal operation"
+        f"{ENOUGH_TAU} correlation times; {tag} needs {more} more of normal operation"
     )

@@ -42,8 +42,13 @@ class Client(paho.Client):
 
     def hang_up(self, error: OSError | None) -> MQTTErrorCode:
         """Tell paho that the stream has ended, by an error or by a goodbye of TCP."""
-        self._end = error or ConnectionResetError("closed by the broker")
+        self._end = error or ConnectionResetError("the broker closed the connection")
         return self.loop_read()
+
+    @property
+    def ended_by(self) -> OSError | None:
+        """How the stream ended, None where it did not: paho itself only says "unspecified"."""
+        return self._end
 
     def heard(self) -> MQTTErrorCode:
         """Tell paho that the peer is alive: PUBLISH, which it never saw, says so too."""

@@ -22,6 +22,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.errors import cause_of
 from agent.mqtt.client import FIVE, Client, connect, new_client
 from agent.mqtt.messages import LinkError, Message, RefusedError, Settings
 from agent.mqtt.packets import Packets, Publish, publish
@@ -268,8 +269,12 @@ class Connection:
     def _disconnected(
         self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _given: Any
     ) -> None:
-        who = "broker said" if flags.is_disconnect_packet_from_server else "lost"
-        self._end(f"{who}: {reason}")
+        if flags.is_disconnect_packet_from_server:
+            self._end(f"broker said: {reason}")
+        elif (error := self._client.ended_by) is not None:
+            self._end(cause_of(error))
+        else:
+            self._end(f"lost: {reason}")
 
     def _of_quality_two(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         """QoS 2, which nobody here asks for, takes paho's own way."""

@@ -22,6 +22,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from agent.errors import cause_of
 from agent.mqtt.client import FIVE, THREE, publish_properties
 from agent.mqtt.connection import Connection, failed
 from agent.mqtt.messages import LinkError, Message, Settings, Will
@@ -155,7 +156,7 @@ class MqttLink:
         try:
             await connection.open()
         except (OSError, ValueError) as error:
-            return str(error) or type(error).__name__
+            return cause_of(error)
         await asyncio.wait(
             {connection.accepted, connection.ended},
             timeout=CONNACK_TIMEOUT_S,

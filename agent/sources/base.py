@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -163,13 +162,6 @@ class Backoff:
         wait_s = self._next_s * random.uniform(0.5, 1.0)
         self._next_s = min(2 * self._next_s, self._longest_s)
         return wait_s
-
-
-def why(error: BaseException) -> str:
-    """What an exception says, in the system's words where it is the system's."""
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
 
 
 def tag_ids(tags: Mapping[str, TagBinding]) -> Int32:

@@ -33,7 +33,7 @@ from agent.config import ModbusSource
 from agent.decode import modbus as decode
 from agent.decode.columns import Dictionary
 from agent.decode.modbus import Address, Request
-from agent.errors import SourceError
+from agent.errors import SourceError, cause_of
 from agent.intake import Intake
 from agent.sources.base import (
     Backoff,
@@ -41,7 +41,6 @@ from agent.sources.base import (
     SourceReport,
     TagBinding,
     tag_ids,
-    why,
 )
 from agent.sources.modbus_plan import Poll, plan_polls
 from agent.types import SourceState
@@ -226,7 +225,7 @@ class Connection:
             except TimeoutError as error:
                 raise self._error(requests, unit, f"no answer within {timeout_s:g} s") from error
             except (ModbusException, OSError) as error:
-                raise self._error(requests, unit, why(error)) from error
+                raise self._error(requests, unit, cause_of(error)) from error
             finally:
                 if not answered:
                     self.close()

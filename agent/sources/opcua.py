@@ -37,7 +37,7 @@ from agent.credentials import password
 from agent.decode import opcua as decode
 from agent.decode.columns import Dictionary, Samples
 from agent.decode.opcua import Address, Decoder
-from agent.errors import FieldwardenError, SourceError
+from agent.errors import FieldwardenError, SourceError, cause_of
 from agent.intake import Intake
 from agent.sources.base import (
     Backoff,
@@ -46,7 +46,6 @@ from agent.sources.base import (
     TagBinding,
     parse_all,
     tag_ids,
-    why,
 )
 from agent.types import Quality, SourceState
 
@@ -253,7 +252,7 @@ class _Subscription:
                 self._give_up(f"the server ended the subscription: {data.Status.name}")
 
     async def _connection_lost(self, error: Exception) -> None:
-        self._give_up(why(error))
+        self._give_up(cause_of(error))
 
     def _give_up(self, reason: str) -> None:
         if not self._lost.done():
@@ -305,7 +304,7 @@ class OpcUaLink:
             except Exception as error:  # noqa: BLE001 - a strange server can make asyncua raise all
                 if self._health.state is not SourceState.FAILED:
                     backoff.reset()
-                self._health.failed(f"{self._config.endpoint}: {why(error)}")
+                self._health.failed(f"{self._config.endpoint}: {cause_of(error)}")
             await asyncio.sleep(backoff.next_s())
 
     def take(self, items: Sequence[Any]) -> None:
@@ -361,7 +360,7 @@ async def probe(
             read = [None if node is None else next(values) for node in nodes]
     except _FAILURES as error:
         hint = getattr(error, "hint", "") or "is the server running, and the endpoint right?"
-        raise SourceError("connecting to", subject, why(error), hint) from error
+        raise SourceError("connecting to", subject, cause_of(error), hint) from error
     unknown = []
     for (tag, binding), value in zip(tags.items(), read, strict=True):
         status = None if value is None else value.StatusCode or ua.StatusCode()

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from agent import clock
 from agent.config import is_loopback
-from agent.errors import FieldwardenError
+from agent.errors import FieldwardenError, cause_of
 from agent.status.connections import Connections, Guard, Limits
 from agent.status.gate import Gate, Handler, HostCheck, problem
 from agent.status.local_socket import LocalSocket
@@ -155,7 +155,7 @@ class StatusServer:
             raise FieldwardenError(
                 "opening the status page",
                 f"{self._host}:{self._port}",
-                error.strerror or str(error),
+                cause_of(error),
                 "another process may listen there: change `listen` under [status]",
             ) from error
         if self._local is not None:

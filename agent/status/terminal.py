@@ -52,7 +52,8 @@ def render(document: Document, *, width: int, age_s: float) -> RenderableType:
         return Text("no status has been written yet: the agent never ran with this state directory")
     now_ns = int(document.get("time_ns") or 0) + round(max(0.0, age_s) * _NS)
     parts: list[RenderableType] = [_title(document, age_s)]
-    if age_s * _NS > view.FRESH_NS:
+    dead = age_s * _NS > view.FRESH_NS
+    if dead:
         parts.append(_dead(document, age_s))
     models = [view.effective_model(model, now_ns) for model in view.items(document, "models")]
     parts += [_model(model, now_ns) for model in view.worst_first(models)]
@@ -60,9 +61,9 @@ def render(document: Document, *, width: int, age_s: float) -> RenderableType:
         parts.append(Text("no models are configured"))
     parts += [
         _conditions(view.open_conditions(document), now_ns, width),
-        _sources(view.items(document, "sources"), now_ns, width),
+        _sources(view.items(document, "sources"), now_ns, width, dead=dead),
         _tags(view.items(document, "tags"), now_ns, width),
-        *_agent(document, now_ns),
+        *_agent(document, now_ns, dead=dead),
     ]
     return Group(*parts)
 
@@ -167,7 +168,9 @@ def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) ->
     return table
 
 
-def _sources(sources: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
+def _sources(
+    sources: list[Mapping[str, Any]], now_ns: int, width: int, *, dead: bool
+) -> RenderableType:
     if not sources:
         return Text("\nSources: none are configured", style="bold")
     wide = width >= _NARROW
@@ -176,6 +179,8 @@ def _sources(sources: list[Mapping[str, Any]], now_ns: int, width: int) -> Rende
     for source in sources:
         state = str(source.get("state"))
         sign, style = _STATE_SIGNS.get(state, ("?", "bold"))
+        if dead:  # nobody knows what they are now
+            sign, style, state = "○", "dim", f"was {state}"
         cells = [
             Text(sign, style=style),
             _text(source.get("name")),
@@ -192,9 +197,9 @@ def _sources(sources: list[Mapping[str, Any]], now_ns: int, width: int) -> Rende
 def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
     poor = [tag for tag in tags if view.quality_class(tag) != "good"]
     if not poor:
-        return Text(f"\nTags: {len(tags):,}, all good", style="bold")
+        return Text(f"\nTags: {len(tags):,}, all of good quality", style="bold")
     wide = width >= _NARROW
-    title = f"Tags that are not good ({len(poor):,} of {len(tags):,})"
+    title = f"Tags not of good quality ({len(poor):,} of {len(tags):,})"
     table = _table(title, "tag", "value", "age", "quality", *(("source",) if wide else ()))
     for tag in poor[:_MAX_TAGS]:
         quality = ", ".join(tag.get("quality_names") or ()).replace("_", " ")
@@ -212,10 +217,9 @@ def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableT
     return table
 
 
-def _agent(document: Document, now_ns: int) -> Iterable[Text]:
-    yield Text.assemble(
-        ("\nUplink: ", "bold"), plain(_uplink(document.get("outbox") or {}, now_ns))
-    )
+def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
+    uplink = _uplink(document.get("outbox") or {}, now_ns, dead=dead)
+    yield Text.assemble(("\nUplink: ", "bold"), plain(uplink))
     budget = document.get("budget") or {}
     yield Text.assemble(
         ("False alarms: ", "bold"),
@@ -230,15 +234,15 @@ def _agent(document: Document, now_ns: int) -> Iterable[Text]:
     yield Text.assemble(("Agent: ", "bold"), plain(facts))
 
 
-def _uplink(outbox: Mapping[str, Any], now_ns: int) -> str:
+def _uplink(outbox: Mapping[str, Any], now_ns: int, *, dead: bool) -> str:
     if not outbox.get("configured"):
         return "none is configured"
     reason = outbox.get("reason")
-    text = "connected" if outbox.get("connected") else "not connected"
+    text = "was " * dead + ("connected" if outbox.get("connected") else "not connected")
     text += f" ({reason})" if reason and not outbox.get("connected") else ""
-    text += (
-        f"; {outbox.get('pending') or 0:,} messages wait ({(outbox.get('bytes') or 0) / 1e3:.1f} kB"
-    )
+    waiting = outbox.get("pending") or 0
+    text += f"; {waiting:,} message{' waits' if waiting == 1 else 's wait'}"
+    text += f" ({(outbox.get('bytes') or 0) / 1e3:.1f} kB"
     oldest = outbox.get("oldest_ns")
     text += f", the oldest for {view.duration((now_ns - oldest) / _NS)})" if oldest else ")"
     text += f"; {outbox.get('delivered') or 0:,} delivered"

@@ -105,8 +105,9 @@ def open_conditions(document: Document) -> list[Mapping[str, Any]]:
 def audited(budget: Mapping[str, Any]) -> str:
     """The promise on false alarms, and how it was kept, in words; unknown parts are left out."""
     text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"
-    if budget.get("raised_30_days") is not None:
-        text += f"; in the last 30 days {budget['raised_30_days']} alarms"
+    raised = budget.get("raised_30_days")
+    if raised is not None:
+        text += f"; in the last 30 days {raised} alarm{'' if raised == 1 else 's'}"
         text += f", {budget.get('acknowledged_false') or 0} acknowledged as false"
     if budget.get("text"):
         text += f"; {budget['text']}"

@@ -152,22 +152,21 @@ class Reader:
         )
         return [_event(row) for row in rows]
 
-    def condition_marks(self, since_ns: int, after: tuple[int, int]) -> list[dict[str, Any]]:
-        """Alarms raised, and what people said of them, in order, after (sequence, position).
+    def condition_marks(self, since_ns: int) -> list[dict[str, Any]]:
+        """Alarms raised from `since_ns` on, and what people said of alarms since then, in order.
 
         Returns:
-            Dicts with sequence, position, time_ns, id, change (``raised`` or ``acknowledged``) and
+            Dicts with time_ns, id, change (``raised`` or ``acknowledged``) and
             false (0 or 1, None where nobody said).
         """
         rows = self._all(
-            "SELECT sequence, position, time_ns, json_extract(data, '$.id'), "
+            "SELECT time_ns, json_extract(data, '$.id'), "
             "json_extract(data, '$.change') AS change, json_extract(data, '$.false') FROM event "
-            "WHERE kind = 'condition' AND (sequence, position) > (?, ?) AND time_ns >= ? "
+            "WHERE kind = 'condition' AND time_ns >= ? "
             "AND change IN ('raised', 'acknowledged') ORDER BY sequence, position",
-            *after,
             since_ns,
         )
-        names = ("sequence", "position", "time_ns", "id", "change", "false")
+        names = ("time_ns", "id", "change", "false")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def last_occurrence(self, *names: str) -> dict[str, Any] | None:

@@ -87,8 +87,8 @@ def configuration(
 class Judged:
     """What the engine said of every row of a table.
 
-    `verdicts`: of the model after each row's scan; `joint`: whether a chart of T2 or SPE was over
-    its limit then; `raised`: rows at which a condition was raised; `events`: everything.
+    `verdicts`: of the model after each row's scan; `joint`: whether any joint chart was over its
+    limit then; `raised`: rows at which a condition was raised; `events`: everything.
     """
 
     verdicts: list[str]

@@ -38,16 +38,20 @@ class Desk:
 
     name: Diagnosis = field(default_factory=lambda: named("level shift", 2))
     suppressed: bool = False
+    over: bool = False
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.conditions = Conditions(lambda *_: self.name, lambda _: self.suppressed)
+        self.conditions = Conditions(
+            lambda *_: self.name, lambda _: self.suppressed, lambda *_: self.over
+        )
 
     def at(self, second: float, detector: str, *, up: bool, subject: str = SUBJECT,
-           score: float = 1.0) -> None:
+           score: float = 1.0, linger: int = OFF) -> None:
         self.until(second)
         self.told += self.conditions.finding(
-            subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up
+            subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up,
+            linger=linger,
         )
 
     def until(self, second: float) -> None:
@@ -182,6 +186,45 @@ def test_a_finding_cleared_that_was_never_raised_is_nothing():
     desk.at(12, "range@m", up=False)
     desk.until(100)
     assert desk.changes() == [(17, "raised")]
+
+
+@pytest.mark.parametrize(
+    ("over_at", "cleared"), [(0, 80), (79, 80), (81, 140), (139, 140), (205, 220), (1000, 220)]
+)
+def test_what_may_come_back_is_waited_for_until_it_is_seen_to_be_over(over_at, cleared):
+    """A step lingers 200 intervals; at each off-delay it is looked at whether that is needed."""
+    desk = Desk()
+    desk.at(10, "step@m", up=True, linger=200)
+    desk.at(20, "step@m", up=False)
+    desk.until(over_at)
+    desk.over = True
+    desk.until(2_000)
+    assert desk.changes() == [(16, "raised"), (cleared, "cleared")]
+
+
+def test_a_finding_that_comes_again_starts_the_wait_anew():
+    """Timers of the wait before clear nothing, whatever they find."""
+    desk = Desk(over=True)
+    desk.at(10, "step@m", up=True, linger=200)
+    desk.at(20, "step@m", up=False)
+    desk.at(70, "level@m", up=True)
+    desk.at(75, "level@m", up=False)
+    desk.until(2_000)
+    assert desk.changes() == [(16, "raised"), (135, "cleared")]
+
+
+def test_sudden_change_holds_nothing_open_that_is_seen_to_be_over():
+    """It follows the way back for hundreds of scans; where nobody sees that, it counts."""
+    for over, first, cleared in ((True, "range@m", 90), (False, "range@m", 460),
+                                 (False, "change@m", 460)):  # fmt: skip
+        desk = Desk(over=over)
+        desk.at(10, first, up=True)
+        desk.at(12, "change@m", up=True)
+        if first != "change@m":
+            desk.at(30, first, up=False)
+        desk.at(400, "change@m", up=False)
+        desk.until(2_000)
+        assert desk.changes() == [(16, "raised"), (cleared, "cleared")]
 
 
 # --- one fault, one alarm ---------------------------------------------------------------------

@@ -270,6 +270,24 @@ def test_out_of_trained_range_says_value_and_range():
     assert "(sensor or process)" in named.text
 
 
+@pytest.mark.parametrize("others", [(), ("level",), ("level", "step")])
+def test_what_stays_at_the_edge_of_the_trained_range_has_not_left_it(others):
+    """`outside` looks at what all but the rarest samples of the record lie within."""
+    raw = 24.5 + 0.1 * np.sin(np.arange(64.0))
+    facts = {"raw": raw, "recent": (raw - 17.5) / 3.0, "centre": 17.5, "scale": 3.0, "noise": 0.03}
+    named = diagnose(
+        Evidence("t", "degC", "s", frozenset({"outside", *others}), trained=(10.0, 25.0), **facts)
+    )
+    assert named.kind == "out of trained range"
+    assert named.text == (
+        "t stays at the edge of its trained range of 10 to 25 degC (sensor or process)"
+    )
+    beyond = diagnose(
+        Evidence("t", "degC", "s", frozenset({"outside", *others}), trained=(10.0, 24.0), **facts)
+    )
+    assert "degC, trained on 10 to 24" in beyond.text
+
+
 def test_an_unknown_cause_names_its_candidates():
     """Where the evidence can not tell the sensor from the process it says so."""
     for found in ({"level"}, {"drift", "level"}, {"range"}, {"rate"}):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from agent.core.condition import OFF_DELAY
 from agent.core.engine import Engine
-from tests.core.small import baseline, block, normal, spec
+from tests.core.small import DETECTORS, SECOND, START, Baseline, baseline, block, cut, normal, spec
 
 
 def detectors_of(values: np.ndarray) -> dict[str, set[str]]:
@@ -39,3 +42,61 @@ def test_a_joint_flag_that_an_open_tag_explains_is_its_own(seed):
     seen = detectors_of(values)
     assert set(seen) == {"tag/c"}
     assert {"range@m", "spe@m"} <= seen["tag/c"]
+
+
+def slow() -> Baseline:
+    """Inputs on whose charts on blocks a step has to wait for 480 intervals; these see nothing."""
+    made = baseline()
+    (mode,) = made.modes
+    known = {name: DETECTORS[name] for name in ("range", "spike", "rate")}
+    inputs = tuple(replace(item, tau=30.0, detectors=known) for item in mode.inputs)
+    return replace(made, modes=(replace(mode, inputs=inputs),))
+
+
+def story(values: np.ndarray, cuts: int = 0) -> list[tuple[int, str]]:
+    """(row, what) of all that happened to input a; ``down``: a flag went."""
+    whole = block(values)
+    ends = [START + row * SECOND for row in range(cuts, len(values), cuts)] if cuts else []
+    engine = Engine(spec(trained=slow()))
+    return [
+        ((event.time_ns - START) // SECOND, event.data.get("change", "down"))
+        for part in cut(whole, ends)
+        for event in engine.step(part).events
+        if event.subject == "tag/a" and event.data.get("change") != "updated"
+        and not event.data.get("up")
+    ]
+
+
+def test_a_tag_that_comes_back_into_the_midst_of_its_range_is_over_soon():
+    """Out of the range and back: one alarm, cleared an off-delay after the last chart's flag."""
+    values = normal(1_200)
+    values[300:400, 0] = values[300:400, 0] * 1.8 + 32.0
+    told = story(values)
+    changes = [change for change in told if change[1] != "down"]
+    last = max(row for row, what in told if what == "down")
+    assert 400 <= last < 420
+    assert changes == [(306, "raised"), (last + OFF_DELAY, "cleared")]
+    assert story(values, cuts=7) == told
+
+
+def test_a_tag_that_comes_back_but_to_another_level_is_waited_for():
+    """It may be what charts on blocks find later: they have their time, and no second alarm."""
+    values = normal(1_200)
+    values[300:330, 0] += 32.0
+    values[330:, 0] = 2.0 + 0.3 * values[330:, 0]
+    told = story(values)
+    last = max(row for row, what in told if what == "down")
+    assert last < 350
+    assert [what for _, what in told if what != "down"] == ["raised", "cleared"]
+    assert told[-1] == (last + 480, "cleared")
+
+
+def test_a_step_within_the_range_is_waited_for_also_where_it_may_be_over():
+    """Nothing tells a new level within what was trained from a passing one before its time."""
+    values = normal(1_200)
+    values[300, 0] += 5.5
+    values[301, 0] -= 5.5
+    values[300:302, 0] = np.clip(values[300:302, 0], -5.9, 5.9)
+    told = story(values)
+    assert [what for _, what in told if what != "down"] == ["raised", "cleared"]
+    assert told[-1][0] > 300 + 480

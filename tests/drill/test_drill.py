@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from agent.config import Configuration
 from agent.core.spec import EngineSpec
 from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault
-from agent.drill.report import document, left_out_text, picture, rows_of
+from agent.drill.picture import picture, unit_of
+from agent.drill.report import document, left_out_text, rows_of
 from agent.drill.trials import Trial, left_out, quiet, trials
 from agent.fit.model import fit_model
 from agent.replay import recorded_spec
@@ -291,8 +293,26 @@ def test_the_picture_shows_each_input_and_delay(tmp_path):
     with mpl.rc_context({"svg.fonttype": "none"}):
         picture(rows_of(DONE), path, "model m", 1.0)
     text = path.read_text(encoding="utf-8")
-    for expected in ("20 s", "30 s", "50%", "not", "found", "model m", "stuck at"):
-        assert expected in text
+    words = set(re.findall(r">([^<>]+)</text>", text))
+    assert {"a", "b", "20", "50%", "30", "not", "found", "model m", "100%"} <= words
+    assert any(word.startswith("stuck at") for word in words)
+    assert any("in s;" in word for word in words)
+    assert any("not tried" in word for word in words)  # noise on b: a hole, with its key
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        picture(rows_of(DONE[:4]), path, "model m", 60.0)
+    text = path.read_text(encoding="utf-8")
+    assert "not tried" not in text
+    assert ">20</text>" in text and "in min;" in text
+
+
+@pytest.mark.parametrize(
+    ("delays", "unit"),
+    [([], "s"), ([0.5, 20.0, 350.0], "s"), ([30.0, 1_200.0, 3_000.0], "min"),
+     ([20_000.0, 90_000.0], "h")],
+)  # fmt: skip
+def test_all_delays_of_a_picture_have_one_unit(delays, unit):
+    """So that one can compare them at a glance: that of the usual delay."""
+    assert unit_of(delays)[0] == unit
 
 
 def test_the_command_prints_json_and_draws(place, tmp_path):

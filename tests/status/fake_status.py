@@ -135,7 +135,7 @@ def tag(i, now_ns, rng):
         "name": name,
         "source": source,
         "unit": UNITS[i % len(UNITS)],
-        "role": "output" if i == 5 else "label" if i == 6 else "input",
+        "role": "output" if i == 5 else "label" if i == 6 else "none" if i == 7 else "input",
         "value": None if i in {1, 12} else history[-1],
         "arrival_ns": arrival,
         "source_ns": arrival,

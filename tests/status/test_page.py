@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from agent.config import Configuration
 from agent.status import view
 from agent.types import NOT_USABLE, Quality
 
@@ -105,6 +108,11 @@ def test_the_page_uses_the_documents_words_and_limits():
     assert int(stalled) * 1_000_000_000 == view.FRESH_NS
     for cause in view.CAUSES:
         assert f"{cause}:" in words
+    roles = get_args(get_type_hints(Configuration.role)["return"])
+    described = json.loads((PAGE.parent / "openapi.json").read_text("utf-8"))
+    assert described["components"]["schemas"]["Tag"]["properties"]["role"]["enum"] == list(roles)
+    written = re.search(r"ROLE_WORDS = \{([^}]+)\}", words)[1]
+    assert re.findall(r"(\w+):", written) == list(roles)
 
 
 def test_each_state_has_its_own_shape():

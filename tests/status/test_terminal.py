@@ -46,6 +46,18 @@ def test_a_dead_agent_is_said_first_and_old_verdicts_are_not_shown_as_valid():
     assert "before that: untrusted" in text
 
 
+def test_of_a_dead_agent_nothing_is_said_to_be_live_or_connected():
+    """What its sources and its uplink do now nobody knows."""
+    whole = document()
+    whole["sources"] = [source | {"state": "live"} for source in whole["sources"]]
+    whole["outbox"] |= {"configured": True, "connected": True, "pending": 1}
+    dead, alive = shown(whole, age_s=600.0), shown(whole)
+    assert "was live" not in alive and "Uplink: connected; 1 message waits" in alive
+    assert dead.count("was live") == len(whole["sources"])
+    assert "●" in alive and "●" not in dead
+    assert "Uplink: was connected" in dead
+
+
 def test_a_quiet_agent_that_is_still_fresh_is_not_called_dead():
     """Up to ten seconds are the rhythm of commits and of the terminal."""
     assert "NOT RUNNING" not in shown(document(), age_s=9.9)
@@ -116,7 +128,7 @@ def test_good_tags_are_one_line_and_nothing_to_do_is_said():
     whole.update(conditions=[], models=[], sources=[], outbox={"configured": False})
     text = shown(whole)
     assert "Open conditions: none" in text
-    assert "all good" in text
+    assert "all of good quality" in text
     assert "no models are configured" in text
     assert "Sources: none are configured" in text
     assert "Uplink: none is configured" in text

@@ -13,7 +13,9 @@ const ACTS = [
 ];
 
 export class Acting {
-  constructor() {
+  // `changed` is called once something was done, so that the page shows it at once.
+  constructor(changed) {
+    this.changed = changed;
     this.token = sessionStorage.getItem(KEY) ?? "";
     byId("sign-in").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -70,6 +72,7 @@ export class Acting {
     for (const button of buttons) button.disabled = false;
     if (status === 401) this.signOut(problem);
     else this.say(problem ?? `${done}.`);
+    if (!problem) this.changed();
   }
 
   async ask(method, path, data) {

@@ -18,7 +18,7 @@ const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and chan
 const tags = new Tags();
 const showTag = (name) => tags.find(name);
 const models = new Models(showTag);
-const conditions = new Conditions(showTag, new Acting());
+const conditions = new Conditions(showTag, new Acting(() => poll()));
 const sources = new Sources();
 const agent = new Agent();
 
@@ -27,11 +27,16 @@ let servedNs = 0; // engine time of the newest answer,
 let heardAt = performance.now(); // and when it came, on this page's clock
 let trouble = "";
 let polls = 0;
+let polling = false;
+let timer = 0;
 
 // Engine time now. Taken from the agent, not from this computer, whose clock may be wrong.
 const nowNs = () => servedNs + (performance.now() - heardAt) * 1e6;
 
 async function poll() {
+  if (polling) return;
+  polling = true;
+  clearTimeout(timer);
   const history = !status || document.hidden || polls % HISTORY_EVERY === 0;
   polls += 1;
   try {
@@ -50,7 +55,8 @@ async function poll() {
     trouble = error instanceof TypeError || error.name === "TimeoutError" ? "the agent does not answer" : error.message;
     contact();
   }
-  setTimeout(poll, document.hidden ? HIDDEN_POLL_MS : POLL_MS);
+  polling = false;
+  timer = setTimeout(poll, document.hidden ? HIDDEN_POLL_MS : POLL_MS);
 }
 
 function paint() {

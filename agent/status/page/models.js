@@ -99,7 +99,7 @@ export class Models {
   fillInputs(part, model) {
     const inputs = model.inputs ?? [];
     const poor = inputs.filter((input) => input.state !== "good").length;
-    setText(part.inputsTitle, `${plural(inputs.length, "input", "inputs")}${poor ? `, ${count(poor)} not good` : ", all good"}`);
+    setText(part.inputsTitle, `${plural(inputs.length, "input", "inputs")}, ${poor ? count(poor) : "none"} with an open condition`);
     if (!part.inputs.open) return;
     part.rows.replaceChildren(...inputs.map((input) => this.inputRow(input)));
   }
@@ -111,7 +111,7 @@ export class Models {
     const trained = input.trained ? `trained ${value(input.trained[0])} to ${value(input.trained[1])}` : "no trained range";
     const good = input.state === "good";
     return el("li", { class: good ? "" : "poor" },
-      el("p", { class: "line" }, el("span", {}, input.tag, input.required ? "" : " (optional)"), el("b", {}, good ? "good" : `✕ ${input.state}`)),
+      el("p", { class: "line" }, el("span", {}, input.tag, input.required ? "" : " (optional)"), el("b", {}, good ? "no condition" : `✕ ${input.state}`)),
       el("p", { class: "line" }, el("span", {}, `${value(tag?.value)} ${tag?.unit ?? ""}`), rangeBar(tag?.value, input.trained)),
       el("p", { class: "quiet" }, [trained, checked].filter(Boolean).join(" · ")));
   }
@@ -132,6 +132,12 @@ function rangeBar(v, trained) {
     svg("rect", { class: "mark", x: place - 1.5, y: 0, width: 3, height: 10 }));
 }
 
+const ALONE = {
+  caution: "The model is to be used with caution",
+  untrusted: "The model can not be trusted",
+  unassessable: "The model can not be assessed",
+};
+
 function headline(models) {
   const tally = (verdict) => models.filter((model) => model.verdict === verdict).length;
   const poor = models.length - tally("trusted");
@@ -141,7 +147,7 @@ function headline(models) {
     return { text, title: "✓ trusted" };
   }
   const words = VERDICTS.filter((v) => v !== "trusted" && tally(v)).map((v) => `${tally(v)} ${VERDICT_WORDS[v].toLowerCase()}`);
-  const text = `${words.join(", ")} of ${plural(models.length, "model", "models")}`;
-  return { text: text.charAt(0).toUpperCase() + text.slice(1), title: `${tally("untrusted") + tally("unassessable") ? "✕" : "!"} ${words.join(", ")}` };
+  const text = models.length === 1 ? ALONE[models[0].verdict] : `${words.join(", ")} of ${count(models.length)} models`;
+  return { text, title: `${tally("untrusted") + tally("unassessable") ? "✕" : "!"} ${words.join(", ")}` };
 }
 

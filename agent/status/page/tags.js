@@ -2,7 +2,7 @@
 // repainted; the others wait until they are scrolled to.
 
 import { byId, el, setAttr, setText, svg } from "./dom.js";
-import { age, count, iso, plural, qualityRank, qualityText, value } from "./words.js";
+import { age, count, iso, plural, qualityRank, qualityText, ROLE_WORDS, value } from "./words.js";
 
 const COLUMNS = [
   { id: "name", title: "Tag", by: (a, b) => a.name.localeCompare(b.name) },
@@ -149,7 +149,7 @@ export class Tags {
       if (row.visible && fits) this.paint(row);
     }
     const shown = fitting === this.rows.size ? "" : `, ${count(fitting)} shown`;
-    setText(byId("tags-count"), `${plural(this.rows.size, "tag", "tags")}, ${poor ? `${count(poor)} not good` : "all good"}${shown}`);
+    setText(byId("tags-count"), `${plural(this.rows.size, "tag", "tags")}, ${poor ? `${count(poor)} not of good quality` : "all of good quality"}${shown}`);
     byId("tags-none").hidden = fitting > 0;
   }
 
@@ -190,7 +190,7 @@ function createRow(tag) {
     cell("age", row.age),
     cell("quality", row.quality),
     cell("source", tag.source),
-    cell("role", tag.role));
+    cell("role", ROLE_WORDS[tag.role] ?? tag.role));
   return row;
 }
 
