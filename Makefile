@@ -22,7 +22,7 @@ lint: $(VENV)/.ready-test
 bench: $(VENV)/.ready-bench  ## JSON lines on stdout
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
-# budget alone takes about an hour on two cores; QUICK=--quick runs a part of it
+# takes most of an hour on two cores; QUICK=--quick runs a part of it
 bench-detection: $(VENV)/.ready-bench  ## the seven tables of "What to expect", JSON lines on stdout
 	@for table in budget power faults; do \
 	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
