@@ -27,6 +27,7 @@ from rich.console import Console
 from agent.central_view import table_of as central_table
 from agent.client import request
 from agent.clock import monotonic_ns, wall_ns
+from agent.commands.lines import hanging
 from agent.config_load import load
 from agent.errors import FieldwardenError, StoreError
 from agent.store import Reader
@@ -86,7 +87,10 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
     with _folder(options.folder) as folder, _interrupts():
         place = Place(folder, ports, PlantSettings(seed=options.seed))
         console.print(f"preparing in {folder}", markup=False)
-        prepare(place, options.rows, lambda text: console.print(f"  {text}", markup=False))
+        prepare(
+            place, options.rows,
+            lambda text: console.print(f"  {hanging(text, 2)}", markup=False),
+        )  # fmt: skip
         demo = Demo(options, place, console)
         try:
             demo.start()
@@ -186,8 +190,10 @@ class Demo:
             f"status page: http://127.0.0.1:{place.ports['the status page']}/", style="bold"
         )
         self._console.print(
-            f"the plant runs {speed:g} times as fast as the clock: one second here is "
-            f"{speed:g} s of plant time"
+            hanging(
+                f"the plant runs {speed:g} times as fast as the clock: one second here is "
+                f"{speed:g} s of plant time"
+            )
         )
         self._wait("the agent to trust the model", self._trusted)
         os.kill(plant_pid, signal.SIGUSR1)

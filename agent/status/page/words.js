@@ -19,7 +19,7 @@ export const CAUSE_WORDS = {
   model: "Model",
   unknown: "Cause unknown",
 };
-export const ROLE_WORDS = { input: "input", output: "output", label: "label", mode: "mode", none: "no model's" };
+export const ROLE_WORDS = { input: "input", output: "output", label: "label", mode: "mode", none: "in no model" };
 const NOT_USABLE = 1 | 4 | 8 | 64 | 128 | 256 | 512;
 const UNCERTAIN = 2;
 
