@@ -16,6 +16,7 @@ from agent.types import Float64, Int64
 FINE = 64
 COARSE = 32
 PER_MEAN = 16
+_NAN = float("nan")
 
 STATE = np.dtype(
     [("fine_count", np.int64), ("coarse_count", np.int64), ("sum", np.float64), ("n", np.int64)]
@@ -36,6 +37,8 @@ def remember(state, fine, coarse, starts, limit_ns, arrival, value):  # type: ig
             fine[row, count % 64] = value[j]
             count += 1
             total += value[j]
+            if total != total:
+                total = _NAN  # one NaN: which sign and payload a sum has is the compiler's choice
             n += 1
             if n == 16:
                 coarse[row, means % 32] = total / 16.0
