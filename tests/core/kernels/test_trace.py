@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def remembered(remember, value, cuts):
     state = np.zeros(1, trace.STATE)
     fine, coarse = np.zeros((1, trace.FINE)), np.zeros((1, trace.COARSE))
     edges = [0, *sorted(cut for cut in set(cuts) if cut < len(value)), len(value)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         part = value[start:stop]
         with np.errstate(all="ignore"):
             remember(
