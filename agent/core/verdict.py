@@ -22,6 +22,8 @@ _CONFIRMED = frozenset({"integration", "sensor", "model"})
 LOST_KINDS = frozenset(
     {"source lost", "missing", "bad quality", "out of service", "out of physical range"}
 )
+_JOINT_KINDS = frozenset({"sudden change"})
+"""What a tag's condition is called while all that is known is that a joint limit is exceeded."""
 PROVISIONAL_KINDS = frozenset(
     {
         "out of trained range", "level shift", "drift", "bias", "noise", "spikes",
@@ -63,7 +65,7 @@ def grade(concern: Concern) -> str:
     if concern.lost or concern.kind in LOST_KINDS:
         return "unassessable" if concern.required else "caution"
     hard = concern.cause in _CONFIRMED and concern.required
-    if concern.subject.startswith("model/"):
+    if concern.subject.startswith("model/") or concern.kind in _JOINT_KINDS:
         hard = True
     if hard and concern.provisional and concern.kind in PROVISIONAL_KINDS:
         hard = False

@@ -57,6 +57,8 @@ TABLE = [
     (concern("model/m", "relations changed"), "untrusted"),
     (concern("model/m", "new operating region", "process"), "untrusted"),
     (concern("model/m", "sudden change", "unknown"), "untrusted"),
+    (concern(kind="sudden change"), "untrusted"),  # of the one input that explains it
+    (concern(kind="sudden change", required=False), "untrusted"),
     # out of trained range, a shift whose cause is pending or the process
     (concern(kind="out of trained range"), "caution"),
     (concern(kind="out of trained range", cause="process"), "caution"),
@@ -66,6 +68,7 @@ TABLE = [
     # provisional thresholds exceeded
     (concern(kind="bias", cause="sensor", provisional=True), "caution"),
     (concern("model/m", "relations changed", provisional=True), "caution"),
+    (concern(kind="sudden change", provisional=True), "caution"),
     # but not what needs no calibrated threshold
     (concern(kind="stuck", cause="sensor", provisional=True), "untrusted"),
     (concern(kind="unit change", cause="integration", provisional=True), "untrusted"),
