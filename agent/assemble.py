@@ -7,7 +7,9 @@ from pathlib import Path
 
 from agent.baseline_file import read_baseline
 from agent.config import Configuration, ModbusSource, Model, OpcUaSource
-from agent.core.baseline import Baseline
+from agent.core.baseline import Baseline, ModeBaseline
+from agent.core.joint_charts import NEEDED
+from agent.core.kernels import DETECTORS
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.errors import BaselineError
 
@@ -51,6 +53,23 @@ def check_baseline(name: str, model: Model, baseline: Baseline) -> None:
                 "matching baseline", f"model {name}",
                 f"its inputs differ{': without ' + ', '.join(missing) if missing else ''}", hint,
             )
+        if lacking := sorted(_lacking(mode)):
+            raise BaselineError(
+                "matching baseline", f"model {name}",
+                f"made by another version of this program: it has no {', '.join(lacking[:4])}",
+                hint,
+            )
+
+
+def _lacking(mode: ModeBaseline) -> set[str]:
+    """The parameters that this program's charts take and a mode's baseline does not have."""
+    lacking = {
+        f"{detector.name}.{name}"
+        for item in mode.inputs for detector in DETECTORS if detector.name in item.detectors
+        for name in set(detector.params.names or ()) - item.detectors[detector.name].keys()
+    }
+    groups = mode.joint.get("groups", ())
+    return lacking | {f"joint.{name}" for group in groups for name in NEEDED - group.keys()}
 
 
 def build_spec(

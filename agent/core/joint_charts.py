@@ -26,6 +26,12 @@ SWAP_BETTER = 2.0
 """Times its limit that a statistic must stay at if one input alone is replaced, before two are held
 to be exchanged: the simpler explanation need not leave a scan that is all normal."""
 
+NEEDED = frozenset({
+    "columns", "components", "lags", "loadings", "offset", "alpha", "cap", "adjusted", "middle",
+    "fast", "weight", "limit",
+})  # fmt: skip
+"""What a group of a baseline must have."""
+
 _FADES = 0.6
 """Weight of a scan beside the next one in what is shown to diagnosis: a fresh fault outweighs the
 normal scans before it (0.4 of the sum at once, 0.95 after six scans), and noise is halved."""
