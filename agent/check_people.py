@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from agent import credentials
@@ -55,8 +56,19 @@ def _person(
             level: Literal["warning", "fault"] = "warning" if person.token_credential else "fault"
             told = fault_of(subject, error)
             yield Item(level, subject, told.text, told.hint)
+        yield from _open_to_others(subject, person.token_file)
     role = f" ({person.role})" if person.role else ""
     yield Item("ok", subject, f"{name}{role} may act {' and '.join(ways)}")
+
+
+def _open_to_others(subject: str, file: str) -> Iterator[Item]:
+    try:
+        mode = Path(file).stat().st_mode if file else 0
+    except OSError:
+        return
+    if mode & 0o007:
+        text = f"every user of this machine can get at {file}, and act in that name"
+        yield Item("warning", subject, text, f"chmod o= {file}")
 
 
 def _unix_user(

@@ -468,3 +468,12 @@ async def test_a_page_that_everybody_reads_and_a_certificate_that_is_not_there_a
     assert "can read the page" in said(open_page, "warning", "status page")[0]
     tls = '[status]\nlisten = "0.0.0.0:8686"\ncertificate = "c.pem"\nprivate_key = "k.pem"\n'
     assert "c.pem" in said(await report(write(DEVICE, tls)), "fault", "status page")[0]
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o644, True), (0o602, True), (0o640, False)])
+async def test_a_token_that_every_user_can_get_at_is_told(write, tmp_path, mode, told):
+    """Who can read or write that file can act in the person's name."""
+    (tmp_path / "token").write_text("a token of enough length", encoding="utf-8")
+    (tmp_path / "token").chmod(mode)
+    items = await report(write(DEVICE, '[people.x]\ntoken_file = "token"\n'))
+    assert any("chmod o=" in text for text in said(items, "warning", "person x")) == told

@@ -19,6 +19,7 @@ _NOISE_WINDOW = 40
 _HALF = 3  # samples either side that a spike is compared with
 _STANDS_OFF = 5.0  # noise that a sample must be off its surroundings to be a spike
 _GROWN = 1.8  # times its usual size that the bulk of the steps must have for noise to have grown
+_ABSURD = 1e100  # no reading, and its square would overflow
 _BULK = 0.607  # rms of Gaussian values without the quarter that is the largest, in sd
 
 
@@ -143,7 +144,7 @@ class Ends:
 def ends(values: Float64, age: int) -> Ends | None:
     """The medians of up to 8 values on either side; None where too few are kept or usable."""
     before, after = values[:-age][-_LATEST:], values[len(values) - age :][:_LATEST]
-    if min(len(before), len(after)) < 4 or not np.isfinite([*before, *after]).all():
+    if min(len(before), len(after)) < 4 or not (np.abs([*before, *after]) < _ABSURD).all():
         return None
     return Ends(age, float(np.median(before)), float(np.median(after)), scatter(before))
 

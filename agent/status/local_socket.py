@@ -4,16 +4,19 @@ Invariants:
 - the file has mode 0600 until its group is set, then 0660; whoever connects writes to it.
 - what is there and is no socket, or is one that somebody serves, is left alone.
 - only the very file that was made is removed.
+- two that begin at the same time take turns, so that neither takes the other's for a stale one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import grp
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,6 +25,7 @@ from agent.errors import FieldwardenError
 
 _LONGEST: Final = 107  # bytes of a socket's path: unix(7)
 _PROBE_S: Final = 0.5
+_TRIES: Final = 40  # 2 s
 
 
 class LocalSocket:
@@ -38,9 +42,14 @@ class LocalSocket:
     def __init__(self, path: Path, group: str = "") -> None:
         self.path = path
         gid = _gid(group) if group else -1
-        self._remove_stale()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._identity: tuple[int, int] | None = None
+        with _turn(path.parent):
+            self._remove_stale()
+            self._make(group, gid)
+
+    def _make(self, group: str, gid: int) -> None:
+        path = self.path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             os.fchmod(self.socket.fileno(), 0o600)  # bind gives the file this mode
             with _address(path) as address:
@@ -89,6 +98,29 @@ class LocalSocket:
             if (found.st_dev, found.st_ino) == self._identity:
                 self.path.unlink()
         self._identity = None
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Keep other agents' sockets out of a folder; whoever else may hold its lock is not waited for
+    for ever.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield  # what is wrong with it, binding says
+        return
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_PROBE_S / 10)
+            else:
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Invariants:
   a token from its hash.
 - a token is compared with every hash that there is, each in constant time, so that the time of an
   answer tells nothing.
+- one identity is one person's: what two have alike is neither's, for nobody could say who acted.
 - root and the user that runs the agent may act on the socket without any configuration: both can
   write the store anyway.
 """
@@ -18,7 +19,7 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -76,26 +77,18 @@ class People:
         if own_uid != overflow_uid():
             self._uids[own_uid] = user_name(own_uid)
         self._digests: list[tuple[bytes, str]] = []
+        claims: dict[int | bytes, list[str]] = {}
         for name, person in people.items():
-            self._add(name, person, uid_of or _uid_of)
-
-    def _add(self, name: str, person: Person, uid_of: Callable[[str], int | None]) -> None:
-        if person.unix_user:
-            uid = uid_of(person.unix_user)
-            if uid is None:
-                _LOG.error("%s can not act: there is no Unix user %s", name, person.unix_user)
-            elif uid == overflow_uid():
-                # In a user namespace the kernel shows this number for everybody it does not map.
-                _LOG.error("%s can not act: %s stands for unknown users", name, person.unix_user)
+            for identity in _identities(name, person, uid_of or _uid_of):
+                claims.setdefault(identity, []).append(name)
+        for identity, names in claims.items():
+            what = "Unix user" if isinstance(identity, int) else "token"
+            if len(names) > 1:
+                _LOG.error("none of %s can act by their %s: it is the same", names, what)
+            elif isinstance(identity, int):
+                self._uids[identity] = names[0]
             else:
-                self._uids[uid] = name
-        try:
-            digest = token_digest(person)
-        except FieldwardenError as error:
-            _LOG.error("%s can not act by token: %s", name, error)
-            return
-        if digest is not None:
-            self._digests.append((digest, name))
+                self._digests.append((identity, names[0]))
 
     def by_uid(self, uid: int) -> str | None:
         """The person that a Unix user is; None for somebody who may not act."""
@@ -116,6 +109,30 @@ class People:
     def has_tokens(self) -> bool:
         """Whether anybody is known by a token."""
         return bool(self._digests)
+
+
+def _identities(
+    name: str, person: Person, uid_of: Callable[[str], int | None]
+) -> Iterator[int | bytes]:
+    """The number of a person's Unix user, and the digest of the token; what is not to be had is
+    logged.
+    """
+    if person.unix_user:
+        uid = uid_of(person.unix_user)
+        if uid is None:
+            _LOG.error("%s can not act: there is no Unix user %s", name, person.unix_user)
+        elif uid == overflow_uid():
+            # In a user namespace the kernel shows this number for everybody it does not map.
+            _LOG.error("%s can not act: %s stands for unknown users", name, person.unix_user)
+        else:
+            yield uid
+    try:
+        digest = token_digest(person)
+    except FieldwardenError as error:
+        _LOG.error("%s can not act by token: %s", name, error)
+    else:
+        if digest is not None:
+            yield digest
 
 
 def overflow_uid() -> int:

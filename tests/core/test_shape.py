@@ -87,8 +87,10 @@ def test_a_jump_has_its_ends_where_they_were():
     assert found.scatter == pytest.approx(0.1, rel=0.7)
     assert shape.ends(mine, 2) is None
     assert shape.jump(0.1 * rng.standard_normal(50)) is None
-    mine[45] = np.nan
-    assert shape.jump(mine) is None
+    for absurd in (np.nan, 1e300, -np.inf):
+        mine[45] = absurd
+        assert shape.jump(mine) is None
+        assert shape.ends(mine, 4) is None
 
 
 def test_scatter_tells_a_change_of_scale_where_the_level_is_zero():

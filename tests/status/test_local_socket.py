@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import socket
 import stat
+import threading
 
 import pytest
 
@@ -99,6 +101,43 @@ def test_only_the_own_file_is_removed(tmp_path):
     connected(path, 1).close()
     second.close()
     assert not path.exists()
+
+
+def test_two_that_begin_at_once_do_not_take_each_other_for_stale(tmp_path, monkeypatch):
+    """One is bound and does not listen yet when the other looks: that one waits its turn."""
+    path, second = tmp_path / "s", []
+    real = type(path).chmod
+
+    def other():
+        try:
+            second.append(LocalSocket(path))
+        except FieldwardenError as error:
+            second.append(error.cause)
+
+    thread = threading.Thread(target=other)
+
+    def chmod(self, mode, **more):
+        if not second and not thread.ident:
+            thread.start()
+            thread.join(0.7)
+        real(self, mode, **more)
+
+    monkeypatch.setattr(type(path), "chmod", chmod)
+    first = LocalSocket(path)
+    thread.join()
+    assert second == ["another process serves it"]
+    connected(path, 1).close()
+    first.close()
+
+
+def test_a_folder_that_somebody_keeps_locked_holds_nobody_up(tmp_path):
+    """Everybody who may read the folder can lock it."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        LocalSocket(tmp_path / "s").close()
+    finally:
+        os.close(handle)
 
 
 def test_a_long_path_works_too(tmp_path):

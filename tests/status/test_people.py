@@ -82,6 +82,23 @@ def test_a_token_that_can_not_be_had_or_can_be_guessed_is_nobodys(tmp_path, capl
     assert "can not act by token" in caplog.text
 
 
+def test_an_identity_of_two_persons_is_neithers(tmp_path, caplog):
+    """The file of one holds the token of the other; two names of one Unix user; root stays root."""
+    (tmp_path / "t").write_text(TOKEN, encoding="utf-8")
+    uids = {"mara": 4711, "ml": 4711, "root": 0, "toor": 0, "jo": 4712}
+    people = People({
+        "Mara": Person(unix_user="mara", token_sha256=digest(TOKEN)),
+        "Jo": Person(unix_user="ml", token_file=str(tmp_path / "t")),
+        "A": Person(unix_user="root"), "B": Person(unix_user="toor"),
+        "C": Person(unix_user="jo", token_sha256=digest("another token of C")),
+    }, own_uid=4713, uid_of=uids.get)  # fmt: skip
+    assert people.by_token(TOKEN) is None
+    assert people.by_uid(4711) is None
+    assert people.by_uid(0) == "root"
+    assert people.by_uid(4712) == people.by_token("another token of C") == "C"
+    assert "['Mara', 'Jo'] can act by their token" in caplog.text
+
+
 async def test_the_peer_of_a_unix_socket_is_told_by_the_kernel(tmp_path):
     """Over TCP there is none."""
     seen = []
