@@ -181,7 +181,7 @@ class Conditions:
         """Drop findings, by subject and key: their detectors start anew and never clear them."""
         for condition in self.active.values():
             keys = [key for key in condition.seen if gone(condition.subject, key)]
-            had = bool(condition.findings)
+            had = bool(keys and condition.findings)
             for key in keys:
                 condition.findings.pop(key, None)
                 condition.seen.pop(key)

@@ -33,9 +33,20 @@ def moded() -> EngineSpec:
     return replace(small, tags=(*small.tags, MODE), models=(model,))
 
 
+def changing() -> EngineSpec:
+    """The small model with nothing but the chart of sudden change: conditions of it alone."""
+    one = baseline(joint=True)
+    (mode,) = one.modes
+    (group,) = mode.joint["groups"]
+    items = tuple(replace(item, detectors={}) for item in mode.inputs)
+    joint = {"groups": [group | {"limit": [1e9, 1e9, 0.7, 1e9]}]}
+    return spec(trained=replace(one, modes=(replace(mode, inputs=items, joint=joint),)))
+
+
 SPECS = {
     "plain": spec(), "joint": spec(trained=baseline(joint=True)),
     "held": spec(by_exception=True, trained=baseline(joint=True)), "modes": moded(),
+    "changing": changing(),
 }  # fmt: skip
 
 
@@ -123,6 +134,7 @@ ALL = [
 )  # fmt: skip
 @example("joint", ALL, [], set(range(30)), [])
 @example("modes", ALL, [START + 95 * SECOND, START + 203 * SECOND], set(range(30)), [0, 95, 210])
+@example("changing", [], [START + at * SECOND for at in range(400)], set(range(400)), [])
 @example("held", ALL, [START + 95 * SECOND], set(range(30)), [])
 def test_commands_fold_the_same_whatever_the_cuts_and_restarts(which, said, ends, stops, changes):
     """The same events, summaries and state bytes."""
@@ -142,7 +154,7 @@ rows = st.lists(
 
 
 @settings(max_examples=30, deadline=None)
-@given(which=st.sampled_from(["plain", "joint", "held"]), rows=rows, said=commands(),
+@given(which=st.sampled_from(["plain", "joint", "held", "changing"]), rows=rows, said=commands(),
        ends=st.lists(instants, max_size=6), stops=st.sets(st.integers(0, 30)))  # fmt: skip
 def test_commands_among_any_samples_fold_the_same(which, rows, said, ends, stops):
     """Any mix of tags, values, qualities and silences, several at one arrival time."""
