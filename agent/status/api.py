@@ -84,7 +84,8 @@ class StatusServer:
             metrics=metrics,
             confidential=loopback or tls is not None,
         )
-        gate = Gate(self._guard, self._limits, HostCheck(self._host, hosts), metrics.count_request)
+        names = HostCheck(self._host, hosts, tls=tls is not None)
+        gate = Gate(self._guard, self._limits, names, metrics.count_request)
         self._app = web.Application(
             client_max_size=self._limits.body_bytes, middlewares=[gate.middleware(), _starting]
         )

@@ -62,13 +62,17 @@ class HostCheck:
     A page on the internet can let its own name resolve to this machine and would then read the
     plant's status as if it were its own. Such a request carries that name in `Host`, so names
     that nobody gave to this machine are refused. Addresses can not be rebound and are accepted.
+    Over TLS any name is: a browser goes on only where the certificate is of that name, and it is
+    the one place that says by which names this machine is known.
 
     Args:
         host: what the server listens on; on loopback only loopback names are accepted.
         names: further names under which people reach this machine.
+        tls: whether the page is served over TLS.
     """
 
-    def __init__(self, host: str, names: Iterable[str] = ()) -> None:
+    def __init__(self, host: str, names: Iterable[str] = (), *, tls: bool = False) -> None:
+        self._tls = tls
         self._loopback = is_loopback(host)
         self._names = {"localhost", *(name.lower() for name in names)}
         if not self._loopback:
@@ -81,7 +85,7 @@ class HostCheck:
             name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
         except ValueError:
             return False
-        if name in self._names:
+        if name in self._names or (self._tls and name):
             return True
         try:
             address = ipaddress.ip_address(name)

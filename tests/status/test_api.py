@@ -14,7 +14,7 @@ from agent.status import view
 from agent.status.api import StatusServer
 from agent.status.gate import HostCheck
 from agent.status.routes import paths
-from tests.status.conftest import serving
+from tests.status.conftest import serving, tls_of
 from tests.status.fake_status import HOSTILE, NS, T0, document, events
 
 JSON_PATHS = [
@@ -256,6 +256,16 @@ def test_off_loopback_addresses_own_and_given_names_are_accepted():
     assert check_.accepts("GW-07.plant.example:8686")
     assert not check_.accepts("gw-07.evil.example")
     assert not HostCheck("127.0.0.1").accepts("10.0.0.5")
+
+
+async def test_over_tls_the_certificate_says_which_names_are_ours(tmp_path):
+    """People open the page by the name that the certificate is of; the agent is told no other."""
+    host = {"Host": "gw-07.plant.example:8686"}
+    async with serving("0.0.0.0:0", tls=tls_of(tmp_path)) as served:
+        assert (await served.get("/healthz", headers=host, ssl=False))[0] == 200
+        assert (await served.get("/healthz", headers={"Host": "[::1"}, ssl=False))[0] in {400, 421}
+    async with serving("0.0.0.0:0") as served:
+        assert (await served.get("/healthz", headers=host))[0] == 421
 
 
 async def test_methods_and_paths_that_do_not_exist_are_problems(served):
