@@ -370,21 +370,21 @@ def group_text(source: str, reason: str, tags: int) -> Diagnosis:
 def joint_diagnosis(kind: str, shares: Mapping[str, float]) -> Diagnosis:
     """The diagnosis of a model whose inputs left their trained relations or region together."""
     most = sorted((tag for tag in shares if shares[tag] > 0.0), key=lambda tag: -shares[tag])[:3]
-    named = ", ".join(most) or "no single input"
+    named = f"; most of it lies in {', '.join(most)}" if most else ""
     if kind.startswith("spe"):
         return Diagnosis(
             "relations changed", "unknown",
-            f"the inputs no longer relate as in training; most of it lies in {named}",
+            f"the inputs no longer relate as in training{named}",
             "look at these inputs first: a sensor of them or the process changed", 3,
         )
     if kind.startswith("change"):
         return Diagnosis(
             "sudden change", "unknown",
-            f"the inputs moved faster together than they did in training; most in {named}",
+            f"the inputs moved faster together than they did in training{named}",
             "look at these inputs first: what happened just before?", 2,
         )
     return Diagnosis(
         "new operating region", "process",
-        f"the inputs moved together out of the trained region; most in {named}",
+        f"the inputs moved together out of the trained region{named}",
         "the plant did something the model did not see; decide whether it is a new normal", 3,
     )

@@ -149,15 +149,17 @@ class EvidenceRoom:
     def joint_home(self, flag: Flag, active: Mapping[str, Condition]) -> str:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
-        What the chart itself says of one input stands. Else a tag whose condition is open already
+        What the chart itself says of one input stands; of several that it may be, the one whose
+        condition is open. Else a tag whose condition is open already
         takes the flag (one fault is one alarm) where it contributes most of all inputs, or
         dominates as they may that move with it; otherwise one tag that dominates the residual and
         that the others predict. What an open tag has no part in is the model's own: another fault
         must not hide behind it.
         """
         model, chart, now = flag.row, flag.detector, flag.time_ns
-        if flag.about >= 0:
-            return f"tag/{self._spec.models[model].inputs[flag.about]}"
+        about = [f"tag/{self._spec.models[model].inputs[column]}" for column in flag.about]
+        if found := [subject for subject in about if len(about) == 1 or subject in active]:
+            return found[0]
         shares = self.shares(model, chart, now)
         if not any(shares.values()):  # one scan that stood off between calm ones
             shares = self.shares(model, chart, now, scans=1)

@@ -10,8 +10,8 @@ class Flag:
     """One detector's flag raised (`up`) or cleared, ordered by time, detector and row.
 
     `scope` says what `row` counts: ``tag`` (tags), ``input`` (chart rows: a model's input),
-    ``joint`` and ``scan`` (models). `about`: the model's input that alone explains a joint flag,
-    -1 where none does or the chart can not say.
+    ``joint`` and ``scan`` (models). `about`: the model's inputs any of which alone explains a
+    joint flag, the best first; none where none does or the chart can not say.
     """
 
     time_ns: int
@@ -21,4 +21,4 @@ class Flag:
     score: float
     detector: str
     scope: str
-    about: int = -1
+    about: tuple[int, ...] = ()

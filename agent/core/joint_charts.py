@@ -44,10 +44,13 @@ ALONE = 0.6
 """Share of a sudden change that a step of one input must explain for it to be that input's."""
 
 CLEARER = 1.25
-"""Times as much as that must stay unexplained by a step of any other input: of two that nearly
-mirror each other, one can not tell which it was."""
+"""Times as much as that must stay unexplained by a step of another input for it to be ruled out: of
+two that nearly mirror each other, one can not tell which it was."""
 
 _RANK = 20
+
+_Change = tuple[int, int, int, float, tuple[int, ...]]
+"""Time, chart, group (its complement where it clears), score, and what it is about."""
 
 
 class JointCharts:
@@ -67,7 +70,7 @@ class JointCharts:
         if not self._groups:
             return []
         usable = (good >> 1) & np.uint8(1)
-        changes: list[tuple[int, int, int, float, int]] = []
+        changes: list[_Change] = []
         before = self._active()
         for number, group in enumerate(self._groups):
             told, apart = group.fold(times, z, usable)
@@ -79,7 +82,7 @@ class JointCharts:
         return self._worst_of_groups(sorted(changes), before)
 
     def _worst_of_groups(
-        self, changes: list[tuple[int, int, int, float, int]], up: list[set[int]]
+        self, changes: list[_Change], up: list[set[int]]
     ) -> list[Flag]:
         flags = []
         for time_ns, chart, who, score, about in changes:
@@ -214,22 +217,24 @@ class _Group:
         )
         return out[:written], apart
 
-    def moved_alone(self, told: Any, times: Int64, apart: Float64) -> int:
-        """The input whose step alone explains most of a sudden change as it is raised, else -1.
+    def moved_alone(self, told: Any, times: Int64, apart: Float64) -> tuple[int, ...]:
+        """The inputs whose step alone may explain a sudden change as it is raised, best first.
 
         A step of input j moves the a of every input by row j of `adjusted` (all lags of it, when it
-        has lasted): the one whose row comes nearest to what is seen, in units of the limits.
+        has lasted): those whose rows come near to what is seen, in units of the limits.
         """
         if not told["up"] or kernel.CHARTS[int(told["row"])] != "change":
-            return -1
+            return ()
         seen = apart[int(np.searchsorted(times, told["time_ns"]))]
         steps = self.adjusted.reshape(len(self.ring), len(seen), -1).sum(axis=0) * self.weight
         size = np.maximum((steps * steps).sum(axis=1), 1e-300)
         explained = (steps @ seen) ** 2 / size / max(float(seen @ seen), 1e-300)
-        best = int(np.argmax(explained))
-        left = 1.0 - explained
-        clear = float(np.delete(left, best).min(initial=1.0)) >= CLEARER * left[best]
-        return int(self.columns[best]) if clear and explained[best] >= ALONE else -1
+        least = 1.0 - float(explained.max())
+        if least > 1.0 - ALONE:
+            return ()
+        near = np.flatnonzero(1.0 - explained <= CLEARER * least)
+        order = near[np.argsort(-explained[near], kind="stable")]
+        return tuple(int(column) for column in self.columns[order])
 
     def _statistics(self, scores: Float64) -> tuple[Float64, Float64]:
         """T2 and SPE of scores float64[..., p]."""

@@ -151,7 +151,7 @@ class Judge:
             self._joint_up.discard(key)
         subject = self._joint_home.get(key, f"model/{model.name}")
         events = [_finding(flag, f"model/{model.name}", model.name)]
-        agreed = flag.detector in SMOOTHED and (flag.about >= 0 or subject.startswith("model/"))
+        agreed = flag.detector in SMOOTHED and (subject.startswith("model/") or bool(flag.about))
         events += self.conditions.finding(
             subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up,
             settle=AGREED if agreed else None,

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.core.condition import OFF_DELAY
+from agent.core.charts import Charts
+from agent.core.condition import OFF_DELAY, Condition
 from agent.core.engine import Engine
+from agent.core.evidence import EvidenceRoom
+from agent.core.flag import Flag
 from tests.core.small import DETECTORS, SECOND, START, Baseline, baseline, block, cut, normal, spec
 
 
@@ -100,3 +103,20 @@ def test_a_step_within_the_range_is_waited_for_also_where_it_may_be_over():
     told = story(values)
     assert [what for _, what in told if what != "down"] == ["raised", "cleared"]
     assert told[-1][0] > 300 + 480
+
+
+@pytest.mark.parametrize(("about", "open_tag", "home"), [
+    ((0,), "", "tag/a"),  # one input explains it
+    ((0,), "b", "tag/a"),  # whatever else is open
+    ((0, 1), "b", "tag/b"),  # of two that may be it, the one that is known to be off
+    ((0, 1), "c", "model/m"),  # another fault must not hide behind it
+    ((0, 1), "", "model/m"),
+], ids=str)  # fmt: skip
+def test_whose_a_sudden_change_is(about, open_tag, home):
+    """What it is about, and where it may be several, the one with an open condition."""
+    made = spec(trained=baseline(joint=True))
+    room = EvidenceRoom(made, Charts(made))
+    flag = Flag(START, 22, 0, True, 1.1, "change", "joint", about)
+    subject = f"tag/{open_tag}"
+    active = {subject: Condition(subject, ["m"], SECOND, START)} if open_tag else {}
+    assert room.joint_home(flag, active) == home

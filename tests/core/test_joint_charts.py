@@ -166,7 +166,7 @@ def test_one_chart_of_two_groups_is_one_flag(trained: dict[str, Any]) -> None:
     assert 140 <= smooth[1][1] < 200
 
 
-def sudden(charts: JointCharts, raw: np.ndarray, cuts: tuple[int, ...] = ()) -> int:
+def sudden(charts: JointCharts, raw: np.ndarray, cuts: tuple[int, ...] = ()) -> tuple[int, ...]:
     """What the first sudden change is said to be about, judged in blocks that end at `cuts`."""
     times, flags = START + np.arange(len(raw)) * SECOND, []
     for a, b in itertools.pairwise([0, *cuts, len(raw)]):
@@ -180,17 +180,17 @@ def test_a_step_of_one_input_is_about_that_input(trained: dict[str, Any], cuts) 
     for j in range(D):
         raw = plant(300, 30 + j)
         raw[150:, j] += 1.5 * SCALE[j]
-        assert sudden(JointCharts(0, spec(trained)), raw, cuts) == j
+        assert sudden(JointCharts(0, spec(trained)), raw, cuts) == (j,)
 
 
 def test_a_step_of_all_inputs_is_about_none(trained: dict[str, Any]) -> None:
     """It is the process that moved, or something that they have in common."""
     raw = plant(300, 5)
     raw[150:] += np.array([2.0, -2.0] * (D // 2)) * SCALE
-    assert sudden(JointCharts(0, spec(trained)), raw) == -1
+    assert sudden(JointCharts(0, spec(trained)), raw) == ()
 
 
-def test_of_two_inputs_that_mirror_each_other_none_is_blamed() -> None:
+def test_of_two_inputs_that_mirror_each_other_it_may_be_either() -> None:
     """Two that only each other predict: a step of one looks like the opposite step of the other."""
     def pair(n: int, seed: int) -> np.ndarray:
         raw = plant(n, seed)
@@ -203,7 +203,7 @@ def test_of_two_inputs_that_mirror_each_other_none_is_blamed() -> None:
     for j in (2, 6):
         raw = pair(300, 8)
         raw[150:, j] += 1.5 * SCALE[j]
-        assert sudden(charts_of(pair(4000, 0)), raw) == -1
+        assert sorted(sudden(charts_of(pair(4000, 0)), raw)) == [2, 6]
 
 
 def test_a_model_without_joint_structure_never_flags() -> None:
