@@ -354,7 +354,10 @@ def _whole(value: Any) -> int:
 
 
 def severity(condition: Condition) -> str:
-    """``high`` for a confirmed cause on what a model needs, ``medium`` else, ``low`` for hints."""
+    """``high`` for a confirmed cause, ``low`` for hints that are vague yet, ``medium`` else.
+
+    A sudden change has a vague name, but is a joint limit exceeded: no model is trusted with it.
+    """
     if condition.cause in {"integration", "sensor", "model"}:
         return "high"
-    return "medium" if condition.rank >= 3 else "low"
+    return "medium" if condition.rank >= 3 or condition.kind == "sudden change" else "low"

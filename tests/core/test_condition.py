@@ -346,10 +346,12 @@ def test_severity_follows_the_cause_and_then_the_rank():
     made = {}
     for kind, rank, cause in (("stuck", 6, "sensor"), ("unit change", 8, "integration"),
                               ("error", 3, "model"), ("drift", 4, "unknown"),
-                              ("relations changed", 3, "process"), ("level shift", 2, "unknown")):
+                              ("relations changed", 3, "process"), ("level shift", 2, "unknown"),
+                              ("sudden change", 2, "unknown")):
         made[kind] = severity(Condition("tag/a", [], 1, 1, kind=kind, cause=cause, rank=rank))
     assert made == {"stuck": "high", "unit change": "high", "error": "high", "drift": "medium",
-                    "relations changed": "medium", "level shift": "low"}
+                    "relations changed": "medium", "level shift": "low",
+                    "sudden change": "medium"}
 
 
 # --- timers of another occurrence -------------------------------------------------------------
