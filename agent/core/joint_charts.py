@@ -40,10 +40,10 @@ _CALM = (1.0 - _FADES) / (1.0 + _FADES)
 """Share of its limit that a statistic of that mean must pass for there to be anything to attribute:
 the variance that is left of noise between scans, so that normal scans hardly ever do."""
 
-ALONE = 0.6
+ALONE = 0.5
 """Share of a sudden change that a step of one input must explain for it to be that input's."""
 
-CLEARER = 1.25
+CLEARER = 2.0
 """Times as much as that must stay unexplained by a step of another input for it to be ruled out: of
 two that nearly mirror each other, one can not tell which it was."""
 
@@ -232,7 +232,7 @@ class _Group:
         least = 1.0 - float(explained.max())
         if least > 1.0 - ALONE:
             return ()
-        near = np.flatnonzero(1.0 - explained <= CLEARER * least)
+        near = np.flatnonzero((1.0 - explained <= CLEARER * least) & (explained >= ALONE))
         order = near[np.argsort(-explained[near], kind="stable")]
         return tuple(int(column) for column in self.columns[order])
 
