@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from agent.core.kernels.joint import SLOWER, STATE, changes, paces
-from agent.fit.joint_limits import Limit, independent_values, limit_of
+from agent.fit.joint_limits import Limit, limit_of
+from agent.fit.tails import independent_values, summed_limit
 from agent.types import Float64, Int64
 
 FASTS = (0.05, 0.1, 0.2, 0.4)
@@ -28,11 +29,7 @@ MEMORIES = 20.0
 REFERENCE = 0.5
 """Share of what one scan alone would have to show, of an input, that is to be found soonest."""
 
-_SURPRISE = 0.01
-"""Chance at which the record's largest value is held to contradict a Gaussian tail."""
-
 _LONGEST = 100
-_FEWEST = 3.0
 
 Model = tuple[Float64, Float64]
 """Loadings float64[p, p] and offset float64[p] to whitened scores."""
@@ -117,15 +114,8 @@ def _limit(apart: Float64, white: float, arl: float) -> float:
     A sum of many scans is nearly Gaussian, so: Student's t with the values that told its spread.
     Where the largest value seen says otherwise, the tail is extrapolated as for the other charts.
     """
-    size = np.abs(apart)
-    values = max(min(independent_values(apart), independent_values(size * size)), _FEWEST)
-    spread = max(float(np.sqrt((size * size).mean())), 1e-300)
-    found = max(
-        spread * t.isf(0.5 / arl, values), white * t.isf(0.5 / arl, max(len(apart) - 1, _FEWEST))
-    )
-    if size.max() > max(spread, white) * t.isf(0.5 * _SURPRISE / values, values):
-        found = max(found, limit_of(size, arl).value)
-    return float(found)
+    found, surprised = summed_limit(apart, 1.0 / arl, white)
+    return max(found, limit_of(np.abs(apart), arl).value) if surprised else found
 
 
 def _white(fast: float) -> float:

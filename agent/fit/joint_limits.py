@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from agent.core.kernels.joint import smooth
+from agent.fit.tails import independent_values
 from agent.types import Float64
 
 ALPHAS = (0.05, 0.1, 0.2, 0.4)
@@ -64,22 +65,6 @@ def limit_of(values: Float64, arl: float) -> Limit:
 def at_least(limit: Limit, floor: float) -> Limit:
     """The limit, raised to a floor."""
     return replace(limit, value=max(limit.value, floor))
-
-
-def independent_values(values: Float64) -> float:
-    """Number of independent values in a series: n over its integrated autocorrelation time."""
-    n = len(values)
-    centred = values - values.mean()
-    size = 1 << (2 * n - 1).bit_length()
-    power = np.abs(np.fft.rfft(centred, size)) ** 2
-    correlation = np.fft.irfft(power, size)[: max(n // 3, 1)]
-    if correlation[0] <= 0.0:
-        return 4.0
-    correlation = correlation / correlation[0]
-    below = np.nonzero(correlation < 0.05)[0]
-    end = int(below[0]) if len(below) else len(correlation)
-    tau = 1.0 + 2.0 * float(correlation[1:end].sum())
-    return float(max(n / tau, 4.0))
 
 
 def gaussian_limit(tau: Float64, alpha: float, arl: float) -> float:

@@ -17,7 +17,8 @@ from agent.csv_data import Table
 from agent.fit.budget import JOINT_CHARTS, ModelLoad, Share, divide
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.modes import split
-from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input, unseen_sd
+from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input
+from agent.fit.unseen import unseen_share
 from agent.status.view import duration
 from agent.types import Float64
 
@@ -194,10 +195,10 @@ def _report(
     joint = share.joint_charts * _MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
-    if unseen_sd(length_ns) > DRIFT_SHIFT:
+    if unseen_share(length_ns) > DRIFT_SHIFT:
         notes.append(
             f"the record covers {length_ns / 6e10:.3g} min and can not show movement over hours: "
-            "the level charts are wider for it, the drift charts are off"
+            "ranges and level charts are wider for it, the drift charts are off"
         )
     if mask:
         notes.append(f"changes of mode are masked for {mask * table.interval_ns / 1e9:.3g} s")

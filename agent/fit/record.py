@@ -23,6 +23,8 @@ _AGREES = 0.02  # probability that a true model of the dynamics is taken to fail
 _FEWEST_MEANS = 12  # blocks of the longest length looked at
 _FREEDOM = 0.65  # degrees of freedom of a component's variance per 4 of its tau (measured on AR(1))
 _LEAST_SHARE = 0.01  # of what independent samples show; what alternates exactly shows nothing
+_FEWEST_ALIKE = 12  # changes of one size that are no chance
+_APART = 5.0  # times the spread of the largest changes, between them and all lesser ones
 _TINY = 1e-280  # smaller variation than this can not be scaled in float64
 
 
@@ -139,6 +141,28 @@ def _resolution(raw: Float64) -> float:
         return 0.0
     gaps = np.diff(distinct)
     return float(np.percentile(gaps, 10))
+
+
+def coarse_step(sizes: Float64) -> float:
+    """The step that sizes float64[n] >= 0 of changes come in; 0 where they come in all sizes.
+
+    An instrument may show whole units only, and a historian interpolate between two of them: the
+    values are then fine, their changes nearly alike or nearly none. What a change by one step more
+    would be, no tail of such a record can tell; no less is returned than that step.
+    """
+    if len(sizes) <= _FEWEST_ALIKE:
+        return 0.0
+    ordered = np.sort(sizes)
+    gaps = np.diff(ordered)
+    below = int(np.argmax(gaps))
+    gap = float(gaps[below])
+    alike = len(ordered) - 1 - below
+    width = float(ordered[-1] - ordered[below + 1])
+    if alike < _FEWEST_ALIKE or gap < _APART * width:
+        return 0.0
+    wide = np.flatnonzero(gaps[:below] > 0.5 * gap)
+    lesser = float(ordered[below] - ordered[wide[-1] + 1 if len(wide) else 0])
+    return gap + 2.0 * (width + lesser)
 
 
 def dynamics(z: Float64) -> Dynamics:

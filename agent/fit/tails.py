@@ -1,21 +1,27 @@
-"""Limits for statistics judged at every sample: peaks over threshold, extrapolated.
+"""Limits for statistics judged at every sample.
 
-Exceedances over a high quantile are declustered, and a generalised Pareto tail is fitted to the
-squares of the cluster peaks by probability-weighted moments, with its shape clamped to >= 0: the
-tail is taken to be Gaussian (whose square is exponential) or heavier, never lighter and never
-bounded (a free shape is exceeded thousands of times too often on autocorrelated data; an
-exponential tail of the value itself makes limits a third too wide for Gaussian noise). Reference:
-Siffer et al. 2017; Hosking and Wallis 1987; de Valk 2016 (tails of Weibull type).
+Peaks over threshold: exceedances over a high quantile are declustered, and a generalised Pareto
+tail is fitted to the squares of the cluster peaks by probability-weighted moments, with its shape
+clamped to >= 0: the tail is taken to be Gaussian (whose square is exponential) or heavier, never
+lighter and never bounded (a free shape is exceeded thousands of times too often on autocorrelated
+data; an exponential tail of the value itself makes limits a third too wide for Gaussian noise).
+Reference: Siffer et al. 2017; Hosking and Wallis 1987; de Valk 2016 (tails of Weibull type).
+
+What is a sum of many samples is nearly Gaussian, and its spread is known long before its tail is:
+Student's t with as many degrees of freedom as independent values told the spread.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import chi2
+from scipy.stats import t as student
 
 from agent.types import Float64
 
 _FEW = 12  # fewer peaks than this say nothing about a tail
+_FEWEST = 3.0  # degrees of freedom
+_SURPRISE = 0.01  # chance at which the largest value is held to contradict a Gaussian tail
 
 
 def peaks_limit(statistic: Float64, *, arl: float, apart: int) -> float:
@@ -72,3 +78,38 @@ def _shape(excess: Float64) -> float:
     b0 = float(ordered.mean())
     b1 = float(np.mean(ordered * (m - 1 - np.arange(m)) / (m - 1)))
     return 2.0 - b0 / (b0 - 2.0 * b1) if b0 > 2.0 * b1 else 0.5
+
+
+def summed_limit(statistic: Float64, chance: float, least: float = 0.0) -> tuple[float, bool]:
+    """(limit, whether its own largest value contradicts it) of a sum of many samples.
+
+    Args:
+        statistic: float64[n] about 0, in order of time; large is extreme, either way.
+        chance: that a value lies beyond the limit.
+        least: what independent samples would spread it to, known from all of them.
+    """
+    square = statistic * statistic
+    values = max(min(independent_values(statistic), independent_values(square)), _FEWEST)
+    spread = max(float(np.sqrt(square.mean())), 1e-300)
+    limit = max(
+        spread * student.isf(0.5 * chance, values),
+        least * student.isf(0.5 * chance, max(len(statistic) - 1, _FEWEST)),
+    )
+    likely = max(spread, least) * student.isf(0.5 * _SURPRISE / values, values)
+    return float(limit), bool(np.sqrt(square.max()) > likely)
+
+
+def independent_values(values: Float64) -> float:
+    """Number of independent values in a series: n over its integrated autocorrelation time."""
+    n = len(values)
+    centred = values - values.mean()
+    size = 1 << (2 * n - 1).bit_length()
+    power = np.abs(np.fft.rfft(centred, size)) ** 2
+    correlation = np.fft.irfft(power, size)[: max(n // 3, 1)]
+    if correlation[0] <= 0.0:
+        return 4.0
+    correlation = correlation / correlation[0]
+    below = np.nonzero(correlation < 0.05)[0]
+    end = int(below[0]) if len(below) else len(correlation)
+    tau = 1.0 + 2.0 * float(correlation[1:end].sum())
+    return float(max(n / tau, 4.0))

@@ -8,7 +8,7 @@ gateway's budget allows. Limits judged at every sample come from `tails`, charts
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil, exp
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ import numpy as np
 from agent.core.kernels import DETECTORS
 from agent.fit import bootstrap
 from agent.fit.category import fit_category, read_states
-from agent.fit.record import Dynamics, Record, dynamics, read_record
+from agent.fit.record import Dynamics, Record, coarse_step, dynamics, read_record
 from agent.fit.spike import fit_spike
 from agent.fit.step import fit_outside, fit_step
 from agent.fit.tails import extrapolate, peaks_limit
+from agent.fit.unseen import unseen_movement, unseen_share
 from agent.types import Float64
 
 ENOUGH_TAU = 500  # correlation times of training from which thresholds are no longer provisional
@@ -34,8 +35,6 @@ LARGE_SHARE = 0.2  # of the chart's false alarms, for that part
 LEVEL_BLOCK = 1.4  # of the quick time of the dynamics: 1.1 tau of AR(1)
 DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 10.0
-UNSEEN_NS = 3_600_000_000_000  # many tags move with a correlation time of an hour and more
-UNSEEN_SD = 1.0  # sd; how far, where the record is too short to show it
 NOISE_RATIO = 1.6  # of the noise; what the chart is tuned to: a quarter more is nobody's concern
 _LEAST_K = 0.5
 _MIN_BLOCK = 8
@@ -112,15 +111,16 @@ def fit_input(
         half = 1.0 if record.constant else 10.0
         fitted["range"] = {"middle": 0.0, "half": half, "hold": HOLD}
     else:
-        fitted["range"] = _range(record, moves, arl)
+        length_ns = n * interval_ns
+        beyond = unseen_movement(record.z, length_ns)
+        fitted["range"] = _range(record, moves, beyond, arl)
         fitted["stuck"] = _stuck(record, arl)
         fitted |= _neighbours(record, interval_ns, arl)
-        unseen = unseen_sd(n * interval_ns)
-        fitted["level"] = _level(record, moves, unseen, arl, rng)
-        fitted["drift"] = _drift(record, moves, unseen, arl, rng)
+        fitted["level"] = _level(record, moves, beyond, arl, rng)
+        fitted["drift"] = _drift(record, moves, unseen_share(length_ns), arl, rng)
         fitted["noise"] = _noise(differences, interval_ns, arl, rng)
         fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
-        fitted["outside"] = fit_outside(record, moves, provisional=short)
+        fitted["outside"] = fit_outside(record, moves, beyond, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     # A state's limits come from its changes, not from how it moves: more data would not alter them.
     judged_by_tau = states is None and not record.constant
@@ -145,11 +145,6 @@ def fit_input(
     )
 
 
-def unseen_sd(length_ns: int) -> float:
-    """How far, in sd of the record, its level may move by what a record so long can not show."""
-    return UNSEEN_SD * exp(-length_ns / UNSEEN_NS)
-
-
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Python numbers, for JSON; integers stay integers, and lists lists."""
     return {
@@ -164,9 +159,9 @@ def _edges(record: Record) -> tuple[float, ...]:
     return tuple(float(edge) for edge in np.unique(inner))
 
 
-def _range(record: Record, moves: Dynamics, arl: float) -> dict[str, float]:
+def _range(record: Record, moves: Dynamics, beyond: float, arl: float) -> dict[str, float]:
     hold = max(HOLD, ceil(2 * moves.tau))
-    step = record.resolution / record.scale
+    step = record.resolution / record.scale + beyond
     high = peaks_limit(record.z, arl=2 * arl, apart=hold) + step
     low = peaks_limit(-record.z, arl=2 * arl, apart=hold) + step
     return {"middle": (high - low) / 2, "half": (high + low) / 2, "hold": hold}
@@ -211,11 +206,11 @@ def _run_limit(runs: Float64, arl: float) -> int:
 
 def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[str, float]]:
     gap = int(GAP * interval_ns)
-    step = record.resolution / record.scale
     fitted: dict[str, dict[str, float]] = {}
     z, joined = record.z, record.joined
     first = np.abs(np.diff(z))[joined[1:]]
     second = np.abs(z[1:-1] - (z[2:] + z[:-2]) / 2)[joined[1:-1] & joined[2:]]
+    step = max(record.resolution / record.scale, coarse_step(first))
     if len(first) >= _MIN_BLOCK and first.max() > 0:
         limit = peaks_limit(first, arl=arl, apart=HOLD) + step
         fitted["rate"] = {"limit": limit, "hold": HOLD, "gap_ns": gap}
@@ -225,13 +220,13 @@ def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[
 
 
 def _level(
-    record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
+    record: Record, moves: Dynamics, beyond: float, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
     """Both parts of the level chart; their false alarms add up to the chart's share."""
     means, deviation, known, block = _block_means(record, moves, LEVEL_BLOCK)
     chart = _Chart(means, deviation, known, block, rng)
-    small = chart.limits((LEVEL_SHIFT / 2 + unseen) / deviation, arl / (1.0 - LARGE_SHARE))
-    large = chart.limits((LARGE_SHIFT / 2 + unseen) / deviation, arl / LARGE_SHARE)
+    small = chart.limits((LEVEL_SHIFT / 2 + beyond) / deviation, arl / (1.0 - LARGE_SHARE))
+    large = chart.limits((LARGE_SHIFT / 2 + beyond) / deviation, arl / LARGE_SHARE)
     return chart.scaling() | small | {
         "k_large": large["k"], "h_large_up": large["h_up"], "h_large_down": large["h_down"],
         "centre": 0.0, "clip": _level_clip(record),

@@ -13,8 +13,9 @@ from agent.core.kernels.base import TRANSITION
 from agent.core.kernels.joint import CHARTS, PARAMS, STATE, fold_joint, paces
 from agent.errors import FieldwardenError
 from agent.fit.joint import GroupFit, JointFit, fit_joint
-from agent.fit.joint_limits import gaussian_limit, independent_values, limit_of
+from agent.fit.joint_limits import gaussian_limit, limit_of
 from agent.fit.joint_moments import fold_bounds, moments_of
+from agent.fit.tails import independent_values
 
 ARL = 1000.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.errors import BaselineError
-from agent.fit.record import dynamics, read_record
+from agent.fit.record import coarse_step, dynamics, read_record
 from simulators.plant import Plant, PlantSettings
 from simulators.tags import NAMES
 from tests.fit.streams import ar1, tau_of
@@ -107,3 +107,22 @@ def test_what_the_mixture_can_not_explain_is_not_taken_for_slow_movement():
     plant = Plant(PlantSettings(seed=2025, interval_s=1.0, speed=4.0))
     values = plant.advance(250_000)[0][:, NAMES.index("agitator.power")]
     assert 5 < dynamics(values).tau < 100
+
+
+def test_changes_by_whole_units_have_a_step_also_when_interpolated():
+    """A meter that shows whole litres, read between two of its values: 32, 32.02, 32.98, 33."""
+    rng = np.random.default_rng(5)
+    shown = np.round(32.0 + 0.45 * rng.standard_normal(500))
+    between = 0.98 * shown[1:] + 0.02 * shown[:-1]
+    assert 1.0 <= coarse_step(np.abs(np.diff(between))) < 1.2
+
+
+def test_changes_of_all_sizes_have_no_step():
+    """Noise, noise with one wild change, no changes, and changes that are all the same."""
+    rng = np.random.default_rng(6)
+    assert coarse_step(np.abs(np.diff(rng.standard_normal(500)))) == 0.0
+    wild = np.abs(np.diff(rng.standard_normal(500)))
+    wild[7] = 80.0  # one wild change is no unit
+    assert coarse_step(wild) == 0.0
+    assert coarse_step(np.zeros(0)) == 0.0
+    assert coarse_step(np.ones(50)) == 0.0

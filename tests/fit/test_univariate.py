@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.core.kernels import DETECTORS
-from agent.fit.univariate import UNSEEN_NS, InputFit, fit_input
+from agent.fit.univariate import InputFit, fit_input
 from tests.fit.streams import SECOND, ar1, first_flags, raised, tau_of
 
 ARL = 2e5
@@ -88,17 +88,6 @@ def test_a_steady_climb_is_no_noise():
     assert not raised(fit, climbing)["noise"]
 
 
-def test_what_a_short_record_can_not_show_widens_the_level_chart():
-    """A record of minutes has not seen the hour's movement; one of days has."""
-    values = ar1(0.0, 400, 1)
-    minutes, days = fitted(values), fitted(values, interval_ns=UNSEEN_NS // 10)
-    assert minutes.detectors["level"]["k"] > 1.5 * days.detectors["level"]["k"]
-    stream = ar1(0.0, 1200, 2)
-    stream[300:] += 0.8
-    assert not raised(minutes, stream)["level"]
-    assert raised(days, stream)["level"]
-
-
 def test_one_wild_moment_is_no_trained_range():
     """A value that stays where the record was for a moment only has left what was trained."""
     values = ar1(0.5, 20_000, 4)
@@ -128,3 +117,16 @@ def test_every_detector_has_its_parameters():
         fit = fitted(values)
         for one in DETECTORS:
             assert set(fit.detectors[one.name]) == set(one.params.names or ())
+
+
+def test_whole_units_that_jump_by_two_are_no_spike():
+    """Fitted where whole units follow one another, two at once are within what may come."""
+    rng = np.random.default_rng(8)
+    for _ in range(10):
+        shown = 32.0 + (rng.random(400) < 0.3)
+        between = 0.98 * shown[1:] + 0.02 * shown[:-1]
+        fit = fitted(between, 1e6)
+        after = np.concatenate([between, [32.0, 32.98, 31.02, 32.98, 32.0, 32.0]])
+        flags = raised(fit, after)
+        assert not flags["rate"]
+        assert not flags["spike"]
