@@ -52,7 +52,7 @@ def _limit(apart: Float64, block: int, arl: float) -> float:
     Means of few samples have tails of their own; so have those that surprise.
     """
     tried = len(BLOCKS) if block in BLOCKS else len(BLOCKS + LONG_BLOCKS)
-    limit, surprised = summed_limit(apart, block / (tried * arl))
+    limit, surprised = summed_limit(apart, min(block / (tried * arl), 0.5))
     if block < _GAUSSIAN or surprised:
         limit = max(limit, peaks_limit(np.abs(apart), arl=arl, apart=max(HOLD, 2 * block)))
     return limit

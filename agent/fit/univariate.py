@@ -236,8 +236,9 @@ def _level(
 def _drift(
     record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
+    """Drift may be told from what was not seen once that is a small share, `unseen`, of the sd."""
     off = next(dict(d.disabled) for d in DETECTORS if d.name == "drift")
-    if unseen > DRIFT_SHIFT:  # what it looks for could not be told from what was not seen
+    if unseen > DRIFT_SHIFT:
         return off
     means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
     chart = _Chart(means, deviation, known, block, rng)

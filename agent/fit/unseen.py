@@ -1,9 +1,10 @@
 """What a short record can not show: how far a level may yet move.
 
 Many tags of a plant move with a correlation time of an hour and more. A record of minutes shows
-only how fast they set out. The level is taken for a random walk for up to `HORIZON_NS` and to stay
-where it then is: the means of the record's eighths tell its pace, and how far they lie apart by
-noise alone is told by the means of finer parts. The longer the record, the more of it is seen.
+only how fast they set out. The level is taken for a random walk that is drawn back within
+`HORIZON_NS` (an Ornstein-Uhlenbeck process): the means of the record's eighths tell its pace, and
+how far they lie apart by noise alone is told by the means of finer parts. The longer the record,
+the more of it is seen.
 """
 
 from __future__ import annotations
