@@ -110,6 +110,7 @@ class Agent:
         self.service = ServiceManager()
         self.progress = Progress("intake", "engine", "store")
         self.load = LoadMeter()
+        self.trouble: dict[str, str] = {}
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._snapshot_ns = self._document_ns = 0
@@ -247,8 +248,11 @@ class Agent:
                 await self.store.commit(batch)
             except StoreError as error:
                 logger.error("%s", error)
+                what = f"{error.operation} {error.subject}: {error.cause}"
+                self.trouble = {"text": what, "hint": error.hint}
                 await asyncio.sleep(_RETRY_S)
             else:
+                self.trouble = {}
                 return
 
     def _fold(self, entries: list[Entry], *, again: bool = False) -> Batch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Surroundings:
     outbox: Mapping[str, Any]
     budget: Mapping[str, Any]
     process: Mapping[str, Any]
+    trouble: Mapping[str, str] = field(default_factory=dict)
 
 
 def valid_until_ns(scan_ns: int, last_ns: int) -> int:
@@ -54,7 +55,7 @@ def status_document(
         "models": _models(configuration, engine), "sources": list(around.sources),
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
-        "process": dict(around.process),
+        "process": dict(around.process), "trouble": dict(around.trouble),
     }
 
 

@@ -17,16 +17,16 @@ class View:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._made: tuple[int, dict[str, Any]] = (-1, {})
+        self._made: tuple[tuple[int, str], dict[str, Any]] = ((-1, ""), {})
         self.audit = Audit(agent.reader)
 
     def document(self, *, history: bool = True) -> dict[str, Any]:
         """The status document as of the last fold; with each tag's latest values for the page."""
-        sequence = self._agent.engine.sequence
         if not history:
             return self._make(history=False)
-        if self._made[0] != sequence:
-            self._made = (sequence, self._make(history=True))
+        state = (self._agent.engine.sequence, self._agent.trouble.get("text", ""))
+        if self._made[0] != state:
+            self._made = (state, self._make(history=True))
         return self._made[1]
 
     def _make(self, *, history: bool) -> dict[str, Any]:
@@ -35,6 +35,7 @@ class View:
         around = Surroundings(
             boot=agent.store.boot, started_ns=agent.started_ns, sources=agent.feeds.reports(),
             outbox=agent.uplink.report(), budget=budget, process=agent.load.report(),
+            trouble=agent.trouble,
         )
         return status_document(agent.configuration, agent.engine, around, history=history)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from agent.commands import config_argument
+
+_PATIENCE_S = 3.0
 
 
 @click.command(name="status")
@@ -18,7 +21,8 @@ from agent.commands import config_argument
 def command(config: Path, *, as_json: bool, watch: bool) -> None:
     """Show what the agent knows: verdicts, reasons, sources, conditions, outbox.
 
-    It reads the store, so it works when the agent is dead too, and says that it is.
+    It reads the store, so it works when the agent is dead too, and says that it is. An agent that
+    runs but has stored nothing for some time, as on a full disk, is asked what keeps it.
 
     \b
     Examples:
@@ -33,49 +37,76 @@ def command(config: Path, *, as_json: bool, watch: bool) -> None:
 
     if as_json and watch:
         raise click.UsageError("--json and --watch do not go together")
-    reader = Reader(load(config).store_path)
+    configuration = load(config)
+    reader = Reader(configuration.store_path)
+
+    def read() -> Known:
+        return _read(reader, configuration.socket_path)
+
     try:
         if as_json:
-            click.echo(json.dumps(_effective(*_read(reader)), indent=2, allow_nan=False))
+            click.echo(json.dumps(_effective(read()), indent=2, allow_nan=False))
         elif watch:
-            _watch(reader, Console())
+            _watch(read, Console())
         else:
             console = Console()
-            console.print(_rendered(reader, console.width))
+            console.print(_rendered(read(), console.width))
     finally:
         reader.close()
 
 
-def _read(reader: Any) -> tuple[dict[str, Any], float]:
-    """The stored document and its age in seconds."""
+class Known(NamedTuple):
+    """A status document, its age in seconds, and whether the agent runs."""
+
+    document: dict[str, Any]
+    age_s: float
+    running: bool
+
+
+def _read(reader: Any, socket: Path) -> Known:
+    """What is stored; where that is old or nothing, what the agent itself answers."""
+    from agent.client import request
     from agent.clock import wall_ns
+    from agent.errors import FieldwardenError
+    from agent.status.view import FRESH_NS
 
     document = reader.document("status") or {}
-    return document, max(0.0, (wall_ns() - int(document.get("time_ns") or 0)) / 1e9)
+    age_s = _age_s(document, wall_ns())
+    if age_s * 1e9 <= FRESH_NS:
+        return Known(document, age_s, running=True)
+    try:
+        document = request(socket, "GET", "/api/v1/status?history=false", timeout_s=_PATIENCE_S)
+    except FieldwardenError:
+        return Known(document, age_s, running=False)
+    return Known(document, _age_s(document, wall_ns()), running=True)
 
 
-def _effective(document: dict[str, Any], age_s: float) -> dict[str, Any]:
+def _age_s(document: dict[str, Any], now_ns: int) -> float:
+    return max(0.0, (now_ns - int(document.get("time_ns") or 0)) / 1e9)
+
+
+def _effective(known: Known) -> dict[str, Any]:
     """The document as it may be believed now, with its age and whether the agent runs."""
-    from agent.status.view import FRESH_NS, effective_model, items
+    from agent.status.view import effective_model, items
 
+    document, age_s, running = known
     now_ns = int(document.get("time_ns") or 0) + round(age_s * 1e9)
     models = [effective_model(model, now_ns) for model in items(document, "models")]
-    known = bool(document)
     return document | {
         "models": models,
-        "age_s": round(age_s, 3) if known else None,
-        "running": known and age_s * 1e9 <= FRESH_NS,
+        "age_s": round(age_s, 3) if document else None,
+        "running": running,
     }
 
 
-def _rendered(reader: Any, width: int) -> Any:
+def _rendered(known: Known, width: int) -> Any:
     from agent.status.terminal import render
 
-    document, age_s = _read(reader)
-    return render(document, width=width, age_s=age_s)
+    document, age_s, running = known
+    return render(document, width=width, age_s=age_s, running=running)
 
 
-def _watch(reader: Any, console: Any) -> None:
+def _watch(read: Callable[[], Known], console: Any) -> None:
     import time
 
     from rich.live import Live
@@ -83,7 +114,7 @@ def _watch(reader: Any, console: Any) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         try:
             while True:
-                live.update(_rendered(reader, console.width), refresh=True)
+                live.update(_rendered(read(), console.width), refresh=True)
                 time.sleep(1.0)
         except KeyboardInterrupt:
             return

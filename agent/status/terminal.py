@@ -39,14 +39,17 @@ _MAX_TAGS: Final = 40  # tags that are not good; the page and the API have all o
 _NS: Final = 1_000_000_000
 
 
-def render(document: Document, *, width: int, age_s: float) -> RenderableType:
+def render(
+    document: Document, *, width: int, age_s: float, running: bool = False
+) -> RenderableType:
     """The whole status for a terminal.
 
     Args:
         document: the status document, from the store or the API.
         width: of the terminal, in columns.
-        age_s: seconds since the document's `time_ns`; beyond `view.FRESH_NS` the agent counts as
-            not running, and verdicts past their `valid_until_ns` show as not assessable.
+        age_s: seconds since the document's `time_ns`; beyond `view.FRESH_NS` the agent stands
+            still, and verdicts past their `valid_until_ns` show as not assessable.
+        running: the agent itself answered; else one that stands still is taken not to run.
     """
     if not document:
         return Text("no status has been written yet: the agent never ran with this state directory")
@@ -54,7 +57,7 @@ def render(document: Document, *, width: int, age_s: float) -> RenderableType:
     parts: list[RenderableType] = [_title(document, age_s)]
     dead = age_s * _NS > view.FRESH_NS
     if dead:
-        parts.append(_dead(document, age_s))
+        parts.append(_still(document, age_s) if running else _dead(document, age_s))
     models = [view.effective_model(model, now_ns) for model in view.items(document, "models")]
     parts += [_model(model, now_ns) for model in view.worst_first(models)]
     if not models:
@@ -92,6 +95,22 @@ def _dead(document: Document, age_s: float) -> Panel:
             "See: systemctl status fieldwarden, journalctl -u fieldwarden"
         ),
         title="AGENT NOT RUNNING",
+        border_style="bold red",
+        box=box.HEAVY,
+    )
+
+
+def _still(document: Document, age_s: float) -> Panel:
+    trouble = document.get("trouble") or {}
+    why = trouble.get("text") or "intake, engine or store makes no progress"
+    do = trouble.get("hint") or "see its log: journalctl -u fieldwarden"
+    return Panel(
+        Text(
+            f"The agent runs, but has stood still for {view.duration(age_s)}: {plain(why)}\n"
+            f"do: {plain(do)}\n"
+            "What follows is old; verdicts past their time are not assessable."
+        ),
+        title="AGENT STANDS STILL",
         border_style="bold red",
         box=box.HEAVY,
     )

@@ -49,8 +49,10 @@ def effective_model(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
     """A model as it may be shown at `now_ns`: past `valid_until_ns` it is unassessable.
 
     The result has everything of `model`, plus `last_known`: None, or what the verdict was
-    (`verdict`, `since_ns`, `reasons`) before it expired.
+    (`verdict`, `since_ns`, `reasons`) before it expired. One that has expired already stays so.
     """
+    if model.get("last_known"):
+        return dict(model)
     shown: dict[str, Any] = {**model, "last_known": None}
     verdict, until = model.get("verdict"), model.get("valid_until_ns")
     known = verdict in VERDICTS
@@ -128,8 +130,11 @@ def stalled(document: Document, now_ns: int, *, fresh_ns: int = FRESH_NS) -> str
     """Why the agent does not count as healthy; empty where intake, engine and store move on.
 
     The document itself is written by intake, engine and store in turn, so its age covers all
-    three; `progress` (`intake_ns`, `engine_ns`, `store_ns`, optional) names the one that stands.
+    three; `progress` (`intake_ns`, `engine_ns`, `store_ns`, optional) names the one that stands,
+    and `trouble` says what keeps the agent from going on.
     """
+    if text := (document.get("trouble") or {}).get("text"):
+        return f"the agent can not go on: {text}"
     age = age_ns(document, now_ns)
     if age is None:
         return "no status has been written yet"

@@ -13,12 +13,12 @@ from agent.status.view import VERDICTS
 from tests.status.fake_status import HOSTILE, document
 
 
-def shown(whole, width=120, age_s=1.0, *, color=False):
+def shown(whole, width=120, age_s=1.0, *, color=False, running=False):
     out = io.StringIO()
     console = Console(
         file=out, width=width, force_terminal=color, color_system="truecolor" if color else None
     )
-    console.print(render(whole, width=width, age_s=age_s))
+    console.print(render(whole, width=width, age_s=age_s, running=running))
     return out.getvalue()
 
 
@@ -44,6 +44,17 @@ def test_a_dead_agent_is_said_first_and_old_verdicts_are_not_shown_as_valid():
     assert text.count("◆ NOT ASSESSABLE") == 4
     assert "before that: trusted" in text
     assert "before that: untrusted" in text
+
+
+def test_an_agent_that_stands_still_is_not_called_dead_and_says_what_keeps_it():
+    """A full disk: it runs, the reason and what to do come first, nothing is trusted."""
+    trouble = {"text": "committing to s.db: database or disk is full", "hint": "free some space"}
+    text = shown(document() | {"trouble": trouble}, age_s=60, running=True)
+    assert text.index("STANDS STILL") < text.index("disk is full") < text.index("yield")
+    assert "do: free some space" in text
+    assert "NOT RUNNING" not in text
+    assert "✔" not in text
+    assert "no progress" in shown(document(), age_s=60, running=True)
 
 
 def test_of_a_dead_agent_nothing_is_said_to_be_live_or_connected():

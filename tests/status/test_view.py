@@ -107,6 +107,20 @@ def test_health_follows_the_age_of_the_document():
     assert view.stalled({}, T0) == "no status has been written yet"
 
 
+def test_health_says_what_keeps_the_agent_from_going_on():
+    """A full disk is told at once, not when the document is old."""
+    full = {"text": "committing to s.db: database or disk is full", "hint": "free space"}
+    assert "disk is full" in view.stalled({**document(1), "trouble": full}, T0)
+    assert view.stalled({**document(1), "trouble": {}}, T0) == ""
+
+
+def test_a_model_that_expired_once_keeps_what_it_was():
+    """The agent's answer may be shown by another reader: what was known is not forgotten."""
+    for one in document(1)["models"]:
+        once = view.effective_model(one, T0 + 3600 * NS)
+        assert view.effective_model(once, T0 + 7200 * NS) == once
+
+
 @pytest.mark.parametrize("part", ["intake", "engine", "store"])
 def test_health_names_the_part_that_stands_still(part):
     """Where the document carries progress, the reason says which part has none."""

@@ -101,8 +101,13 @@ function contact() {
   const alert = byId("alert");
   alert.hidden = !away && !stalled;
   if (away) say(alert, awayText(silentMs));
-  else if (stalled) say(alert, [`The agent has stood still for ${age(stalledS)}`, "Its web page answers, but intake, engine or store makes no progress. What follows is old. See its log: journalctl -u fieldwarden"]);
+  else if (stalled) say(alert, [`The agent has stood still for ${age(stalledS)}`, stalledText(status.trouble ?? {})]);
   setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : stalled ? "standing still" : status ? `live · ${moment(servedNs, servedNs)}` : "connecting");
+}
+
+function stalledText({ text, hint }) {
+  if (!text) return "Its web page answers, but intake, engine or store makes no progress. What follows is old. See its log: journalctl -u fieldwarden";
+  return `${text}. To do: ${hint || "see its log: journalctl -u fieldwarden"}. What follows is old.`;
 }
 
 function awayText(silentMs) {
