@@ -247,11 +247,14 @@ class Agent:
             try:
                 await self.store.commit(batch)
             except StoreError as error:
-                logger.error("%s", error)
                 what = f"{error.operation} {error.subject}: {error.cause}"
+                if self.trouble.get("text") != what:  # once, not every second
+                    logger.error("%s", error)
                 self.trouble = {"text": what, "hint": error.hint}
                 await asyncio.sleep(_RETRY_S)
             else:
+                if self.trouble:
+                    logger.warning("stored again after: %s", self.trouble["text"])
                 self.trouble = {}
                 return
 

@@ -33,6 +33,9 @@ def test_an_agent_that_can_not_store_says_so_and_goes_on_when_it_can(tmp_path, m
         holder.execute("ROLLBACK")
         gateway.wait("recovery", lambda: not gateway.status(live=True)["trouble"])
         gateway.wait("fresh status", lambda: "STANDS STILL" not in gateway.run("status"))
+        log = (tmp_path / "log").read_text(encoding="utf-8")
+        assert log.count("locked") == 2, log  # that it began, and that it is over
+        assert "stored again" in log
     finally:
         holder.close()
         gateway.end()

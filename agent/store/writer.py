@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -207,8 +208,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _disk_full(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+def _disk_full(error: sqlite3.Error | OSError) -> bool:
+    full = (getattr(error, "sqlite_errorcode", None), getattr(error, "errno", None))
+    return full[0] == sqlite3.SQLITE_FULL or full[1] == errno.ENOSPC
 
 
 def _json(value: Any) -> str:
@@ -272,7 +274,11 @@ class Store:
             ).result()
         except (sqlite3.Error, OSError) as error:
             executor.shutdown()
-            hint = "check the folder's owner and free space; if damaged, move the file aside"
+            hint = (
+                "free space on the disk, then start again: nothing that was stored is lost"
+                if _disk_full(error)
+                else "check the folder's owner and free space; if damaged, move the file aside"
+            )
             raise StoreError("opening the store", str(path), str(error), hint) from error
         except BaseException:
             executor.shutdown()

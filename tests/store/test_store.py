@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -368,3 +369,19 @@ async def test_a_full_disk_without_anything_to_give_up_refuses_and_loses_nothing
     await store.commit(batch)
     assert [entry.sequence for entry in Reader(path).journal()] == [1, 2]
     await store.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_store_that_can_not_be_opened_is_moved_aside_only_where_that_may_help(
+    path, monkeypatch, number
+):
+    """On a full disk nobody is told to move a healthy store aside."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("agent.store.writer._Writer", refuse)
+    with pytest.raises(StoreError) as refused:
+        open_store(path)
+    assert ("move the file aside" in refused.value.hint) is (number == errno.EACCES)
+    assert "free space" in refused.value.hint
