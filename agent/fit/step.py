@@ -14,17 +14,10 @@ from agent.types import Float64
 BLOCKS = (4, 8, 16, 32)
 """Lengths tried, in samples; the one whose limit is smallest sees the smallest step."""
 
-LONG_BLOCKS = (64, 96, 128, 192)
-"""Tried where with shorter ones a step of `SEEN` would be missed: short wild moments are normal
-there, and only what outlasts them tells a step.
-"""
-
-SEEN = 3.0  # sd
-
 HOLD = 30  # samples without a step after which the flag clears
 OUTSIDE_TAU = 12.0
 SOON = 300  # samples outside after which a short record is said to have been left
-SHOWN = 1.5  # times what the record shows beyond its edges
+SEEN = 1.5  # times what the record shows beyond its edges
 EDGE = 0.005  # share of the record beyond each end of what counts as its range
 _FEWEST = 5  # independent comparisons that a limit needs; how few they are widens it
 _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
@@ -33,9 +26,7 @@ _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
 def fit_step(record: Record, arl: float, gap_ns: int) -> dict[str, float] | None:
     """Parameters of `step`; None where the record is too short for any block length."""
     best: dict[str, float] | None = None
-    for block in BLOCKS + LONG_BLOCKS:
-        if block in LONG_BLOCKS and best is not None and best["limit"] <= SEEN:
-            break
+    for block in BLOCKS:
         apart = _comparisons(record.z, record.joined, block)
         if len(apart) < _FEWEST * 2 * block or not apart.any():
             continue
@@ -51,8 +42,7 @@ def _limit(apart: Float64, block: int, arl: float) -> float:
     The smallest of several limits is taken, so each is given as many times the run length.
     Means of few samples have tails of their own; so have those that surprise.
     """
-    tried = len(BLOCKS) if block in BLOCKS else len(BLOCKS + LONG_BLOCKS)
-    limit, surprised = summed_limit(apart, min(block / (tried * arl), 0.5))
+    limit, surprised = summed_limit(apart, min(block / (len(BLOCKS) * arl), 0.5))
     if block < _GAUSSIAN or surprised:
         limit = max(limit, peaks_limit(np.abs(apart), arl=arl, apart=max(HOLD, 2 * block)))
     return limit
@@ -90,7 +80,7 @@ def fit_outside(
     low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE]) + np.array([-step, step])
     seen = _longest_outside((record.z < low) | (record.z > high))
     return {
-        "low": low - beyond, "high": high + beyond, "limit": max(limit, HOLD, ceil(SHOWN * seen)),
+        "low": low - beyond, "high": high + beyond, "limit": max(limit, HOLD, ceil(SEEN * seen)),
     }  # fmt: skip
 
 
