@@ -22,7 +22,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,8 @@ class Conditions:
         self.active: dict[str, Condition] = {}
         self.shelved: dict[str, int] = {}
         """Subject -> engine ns at which its shelving ends."""
+        self.mended: dict[str, int] = {}
+        """Subject -> engine ns from which nothing was found of its last condition that cleared."""
         self._timers: list[tuple[int, str, str, int]] = []
 
     # --- what happens -----------------------------------------------------------------------
@@ -118,11 +120,18 @@ class Conditions:
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
         models: list[str], *, up: bool, linger: int = OFF_DELAY, settle: int | None = None,
+        back: int = 0,
     ) -> list[Event]:
-        """A detector's flag came or went; `settle` and `linger` are its delays in intervals."""
+        """A detector's flag came or went; `settle` and `linger` are its delays in intervals.
+
+        One that compares with `back` intervals before may have found but the end of a condition
+        that has cleared since: the way back opens none.
+        """
         condition = self.active.get(subject)
         if up:
             if condition is None:
+                if time_ns - self.mended.get(subject, -1 << 62) <= back * interval_ns:
+                    return []
                 condition = Condition(subject, sorted(models), interval_ns, time_ns)
                 self.active[subject] = condition
             if not condition.raised:
@@ -176,6 +185,11 @@ class Conditions:
             if condition is not None and not condition.raised:
                 condition.not_before_ns = now + _SETTLE_DEFAULT * condition.interval_ns
                 self._at(condition.not_before_ns, condition, "on")
+
+    def keep(self, subjects: Collection[str]) -> None:
+        """Drop what is known of any other subject; shelvings end by their timers."""
+        self.active = {key: item for key, item in self.active.items() if key in subjects}
+        self.mended = {key: since for key, since in self.mended.items() if key in subjects}
 
     def forget(self, gone: Callable[[str, str], bool], now: int) -> None:
         """Drop findings, by subject and key: their detectors start anew and never clear them."""
@@ -275,6 +289,7 @@ class Conditions:
         if not condition.raised:
             return []
         condition.state = "cleared"
+        self.mended[condition.subject] = condition.cleared_from_ns
         return [self._event(condition, "cleared", now)]
 
     def _reviewed(self, condition: Condition, now: int) -> list[Event]:
@@ -327,6 +342,7 @@ class Conditions:
                 for _, condition in sorted(self.active.items())
             ],
             "shelved": dict(sorted(self.shelved.items())),
+            "mended": dict(sorted(self.mended.items())),
             "timers": sorted(list(timer) for timer in self._timers),
         }
 
@@ -336,6 +352,7 @@ class Conditions:
         known = {name: item.shelved_until_ns for name, item in self.active.items()
                  if item.state == "shelved"}  # all that older snapshots say of it
         self.shelved = {name: int(end) for name, end in document.get("shelved", known).items()}
+        self.mended = {name: int(t) for name, t in document.get("mended", {}).items()}
         self._timers = [
             (int(due), subject, what, int(first_ns))
             for due, subject, what, first_ns in document["timers"]

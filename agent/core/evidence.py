@@ -76,6 +76,16 @@ class EvidenceRoom:
             trained_states(item.detectors.get("category"), item.centre, item.scale),
         )
 
+    def looks_back(self, flag: Flag) -> int:
+        """Samples before an input's flag of which it may tell; 0: of nothing that is over.
+
+        A step chart compares groups of block means, so it sees a mended fault's end long after it.
+        """
+        if flag.scope != "input" or flag.detector != "step":
+            return 0
+        chart = self._charts.input_baseline(flag.row).detectors.get("step", {})
+        return int((2 * chart.get("sides", 1) + 1) * chart.get("block", 0))
+
     def is_over(self, condition: Condition, now: int) -> bool:
         """Whether a tag that had left its trained range is back amid it, for an off-delay now.
 

@@ -135,7 +135,7 @@ class Judge:
         detector = flag.detector if not model else f"{flag.detector}@{model}"
         events += self.conditions.finding(
             subject, detector, flag.score, flag.time_ns, interval, models, up=flag.up,
-            linger=linger,
+            linger=linger, back=self._room.looks_back(flag),
         )
         if flag.detector in TRANSPORT:
             events += self._source_silence(tag.name, tag.source, flag.time_ns)
@@ -347,8 +347,7 @@ class Judge:
         subjects = {f"tag/{name}" for name in self._users}
         subjects |= {f"source/{name}" for name in self._tags_of}
         subjects |= {f"model/{name}" for name in models}
-        active = self.conditions.active
-        self.conditions.active = {key: active[key] for key in active if key in subjects}
+        self.conditions.keep(subjects)
         for condition in self.conditions.active.values():
             condition.models = [name for name in condition.models if name in models]
 

@@ -20,6 +20,7 @@ from scipy.stats import t as student
 from agent.types import Float64
 
 _FEW = 12  # fewer peaks than this say nothing about a tail
+_SHARES = (0.02, 0.05, 0.1, 0.2)  # of a statistic that may be tail; the first with enough peaks
 _FEWEST = 3.0  # degrees of freedom
 _SURPRISE = 0.01  # chance at which the largest value is held to contradict a Gaussian tail
 
@@ -40,15 +41,60 @@ def peaks_limit(statistic: Float64, *, arl: float, apart: int) -> float:
     if len(above):
         # Quantised values tie at the threshold; half way to the next none does.
         threshold = 0.5 * (threshold + float(above.min()))
-    at = np.flatnonzero(statistic > threshold)
-    if len(at) < _FEW or share > 0.2:
-        return _beyond(top, float(np.median(statistic)), n, arl)
-    first = np.flatnonzero(np.diff(at, prepend=-apart - 1) > apart)
     middle = float(np.median(statistic))
-    peaks = np.maximum.reduceat(statistic[at], first) - middle
-    base = (threshold - middle) ** 2
-    reached = extrapolate(peaks**2 - base, arl * len(peaks) / n)
-    return max(middle + float(np.sqrt(base + reached)), top * (1 + 1e-9))
+    peaks = _cluster_peaks(statistic, threshold, apart)
+    if np.count_nonzero(statistic > threshold) < _FEW or share > 0.2:
+        return _beyond(top, middle, n, arl)
+    return _reached(peaks, threshold, middle, top, len(peaks) * arl / n)
+
+
+def separation_limit(statistic: Float64, *, arl: float, apart: int, every: int) -> float:
+    """The same for how far two groups lie apart: most of the time they overlap, and it is negative.
+
+    The tail begins where there are enough clusters, and is measured from no separation at all, or
+    from what four fifths stay below: where groups hardly ever come apart, the few peaks above 0
+    say little about what would. The chart looks at one place in `every`, and groups come apart
+    where they are cut just so: peaks are those of each way to cut the record.
+
+    Args:
+        statistic: float64[n]; in order of time, negative where the groups overlap.
+        arl: average run length between two clusters of exceedances, in samples.
+        apart: samples below the threshold that separate two clusters.
+        every: samples from one look of the chart to the next.
+    """
+    looks = [statistic[first::every] for first in range(every)]
+    for share in _SHARES:
+        threshold = float(np.quantile(statistic, 1.0 - share))
+        peaks = np.concatenate([_cluster_peaks(one, threshold, apart // every) for one in looks])
+        if len(peaks) >= _FEW * every:
+            break
+    top = float(statistic.max())
+    origin = min(0.0, float(np.quantile(statistic, 1.0 - _SHARES[-1])))
+    if not len(peaks):
+        return max(2.0 * top, -top, 1e-9)  # ever the same overlap: as far apart
+    known = len(peaks) / every
+    period = known * arl / len(statistic)
+    # Groups that overlap by much as a rule, as of an oscillation, say little about coming apart.
+    return max(_reached(peaks, threshold, origin, top, period, known), -0.5 * origin, 1e-9)
+
+
+def _cluster_peaks(statistic: Float64, threshold: float, apart: int) -> Float64:
+    """The largest value of each cluster of exceedances."""
+    at = np.flatnonzero(statistic > threshold)
+    if not len(at):
+        return np.zeros(0)
+    first = np.flatnonzero(np.diff(at, prepend=-apart - 1) > apart)
+    peaks: Float64 = np.maximum.reduceat(statistic[at], first)
+    return peaks
+
+
+def _reached(
+    peaks: Float64, threshold: float, origin: float, top: float, period: float, known: float = 0.0
+) -> float:
+    """What one in `period` of the peaks reaches: the tail of their squares from `origin`."""
+    base = (threshold - origin) ** 2
+    reached = extrapolate((peaks - origin) ** 2 - base, period, known)
+    return max(origin + float(np.sqrt(base + reached)), top + 1e-9 * abs(top - origin))
 
 
 def _beyond(top: float, middle: float, n: int, arl: float) -> float:
@@ -57,9 +103,12 @@ def _beyond(top: float, middle: float, n: int, arl: float) -> float:
     return middle + max(1.25 * max(growth, 1.2) * (top - middle), 1e-9)
 
 
-def extrapolate(excess: Float64, period: float) -> float:
-    """The excess that one in `period` (> 1) peaks reaches; `excess` float64[m] > 0."""
-    m = len(excess)
+def extrapolate(excess: Float64, period: float, known: float = 0.0) -> float:
+    """The excess that one in `period` (> 1) peaks reaches; `excess` float64[m] > 0.
+
+    `known`: how many of them are independent; 0: all.
+    """
+    m = known or float(len(excess))
     mean = float(excess.mean())
     shape, scale = 0.0, mean
     if m >= 2 * _FEW:

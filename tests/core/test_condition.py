@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from agent.types import Event, Quality
 from tests.core.small import (
     SECOND,
     START,
+    baseline,
     block,
     command,
     conditions,
@@ -47,11 +48,11 @@ class Desk:
         )
 
     def at(self, second: float, detector: str, *, up: bool, subject: str = SUBJECT,
-           score: float = 1.0, linger: int = OFF) -> None:
+           score: float = 1.0, linger: int = OFF, back: int = 0) -> None:
         self.until(second)
         self.told += self.conditions.finding(
             subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up,
-            linger=linger,
+            linger=linger, back=back,
         )
 
     def until(self, second: float) -> None:
@@ -211,6 +212,76 @@ def test_a_finding_that_comes_again_starts_the_wait_anew():
     desk.at(75, "level@m", up=False)
     desk.until(2_000)
     assert desk.changes() == [(16, "raised"), (135, "cleared")]
+
+
+@pytest.mark.parametrize(("step_at", "raised_again"), [(250, False), (310, True)])
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_the_way_back_from_what_cleared_opens_nothing(step_at, raised_again, snapshot):
+    """A chart that compares with 200 s before sees, from 100 s on, a fault that ended then."""
+    desk = Desk()
+    desk.at(0, "range@m", up=True)
+    desk.at(100, "range@m", up=False)
+    desk.until(200)
+    assert [change for _, change in desk.changes()] == ["raised", "cleared"]
+    if snapshot:
+        kept = json.loads(json.dumps(desk.conditions.to_json()))
+        desk.conditions.from_json(kept)
+    desk.at(step_at, "step@m", up=True, back=200)
+    desk.at(step_at + 30, "step@m", up=False)
+    desk.until(1000)
+    later = [change for second, change in desk.changes() if second > 200]
+    assert later == (["raised", "cleared"] if raised_again else [])
+
+
+def test_the_way_back_counts_where_a_condition_is_open_or_was_of_another_subject():
+    """It prolongs what is open; what was mended elsewhere explains nothing here."""
+    desk = Desk()
+    desk.at(0, "range@m", up=True)
+    desk.at(100, "range@m", up=False)
+    desk.at(150, "step@m", up=True, back=200)
+    desk.at(400, "step@m", up=False)
+    desk.until(430)
+    assert SUBJECT in desk.conditions.active
+    desk.until(461)
+    assert SUBJECT not in desk.conditions.active
+    desk.at(470, "step@m", up=True, subject="tag/b", back=200)
+    assert "tag/b" in desk.conditions.active
+
+
+@pytest.mark.parametrize(("calm_s", "again"), [(120, []), (900, ["raised", "cleared"])])
+def test_a_mended_fault_does_not_come_back_in_a_chart_that_looks_far_back(calm_s, again):
+    """Eight blocks of 32 s see a fault's end after its condition has cleared; a step later counts.
+
+    The step that counts is one of 2, which the range does not see.
+    """
+    trained = baseline()
+    step = {"block": 32, "sides": 4, "limit": 1.2, "hold": 1, "gap_ns": 2 * SECOND}
+    mode = trained.modes[0]
+    charts = {"range": mode.inputs[0].detectors["range"], "step": step}
+    inputs = tuple(replace(item, detectors=charts) for item in mode.inputs)
+    engine = Engine(spec(trained=replace(trained, modes=(replace(mode, inputs=inputs),))))
+    values = normal(2800)
+    values[300:600, 0] += 12.0
+    if again:
+        values[600 + calm_s :, 0] += 2.0
+    told = engine.step(block(values)).events
+    steps = [e for e in told if e.kind == "finding" and e.data["detector"] == "step"]
+    cleared = next(
+        e.time_ns for e in told if e.kind == "condition" and e.data["change"] == "cleared"
+    )
+    assert any(e.data["up"] and cleared < e.time_ns < cleared + 300 * SECOND for e in steps)
+    changes = [change for change, subject, _ in conditions(told) if subject == "tag/a"]
+    assert [c for c in changes if c != "updated"] == ["raised", "cleared", *again]
+
+
+def test_a_fault_that_was_never_raised_hides_no_step():
+    """Nobody was told of it, so it was no condition that has ended."""
+    desk = Desk()
+    desk.at(0, "range@m", up=True)
+    desk.at(2, "range@m", up=False)
+    desk.at(150, "step@m", up=True, back=200)
+    desk.until(160)
+    assert [change for _, change in desk.changes()] == ["raised"]
 
 
 def test_sudden_change_holds_nothing_open_that_is_seen_to_be_over():

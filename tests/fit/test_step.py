@@ -7,8 +7,9 @@ import pytest
 
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.base import TRANSITION
+from agent.fit import step as fitting
 from agent.fit.record import read_record
-from agent.fit.step import fit_step
+from agent.fit.step import CHARTS, fit_step
 from tests.fit.streams import SECOND, ar1
 
 ARL = 1e5
@@ -63,3 +64,46 @@ def test_minutes_are_enough_to_see_a_step_of_two_and_a_half_deviations():
         stream[420:] += 2.5
         found += flags(params, stream) > 0
     assert found >= 0.8 * RECORDS
+
+
+def dips(n: int, seed: int) -> np.ndarray:
+    """AR(1) that falls by 8 for 20 samples about every 1,000."""
+    rng = np.random.default_rng(seed)
+    fallen = np.convolve(rng.random(n) < 0.001, np.ones(20))[:n] > 0
+    return ar1(0.9, n, seed) - 8.0 * fallen
+
+
+LONG = STREAMS | {"AR(1) 0.98": lambda n, seed: ar1(0.98, n, seed), "dips": dips}
+
+
+@pytest.mark.parametrize("chart", [chart for chart in CHARTS if chart[1] > 1])
+@pytest.mark.parametrize("kind", LONG)
+def test_groups_of_blocks_keep_the_run_length(kind, chart, monkeypatch):
+    """At most 3 times the rate that was promised, over records of an hour and more."""
+    monkeypatch.setattr(fitting, "CHARTS", (chart,))
+    length, raised = 60_000, 0
+    for seed in range(RECORDS):
+        record = read_record(LONG[kind](6000, seed), "x")
+        params = fit_step(record, ARL, GAP)
+        assert params is not None
+        assert (params["block"], params["sides"]) == chart
+        stream = LONG[kind](length, 1000 + seed)
+        raised += flags(params, (stream - record.centre) / record.scale)
+    assert raised <= 3 * RECORDS * length / ARL
+
+
+@pytest.mark.parametrize(("charts", "least", "most"), [(CHARTS, 0.75, 1.0), (CHARTS[:4], 0.0, 0.2)])
+def test_what_comes_and_goes_in_the_record_hides_no_step_that_lasts(
+    charts, least, most, monkeypatch
+):
+    """A step of 3 deviations after a record with dips: groups of blocks see it, single ones not."""
+    monkeypatch.setattr(fitting, "CHARTS", charts)
+    found = 0
+    for seed in range(RECORDS):
+        record = read_record(dips(6000, seed), "x")
+        params = fit_step(record, 1e6, GAP)
+        assert params is not None
+        stream = (dips(1000, 1000 + seed) - record.centre) / record.scale
+        stream[580:] += 3.0
+        found += flags(params, stream) > 0
+    assert least * RECORDS <= found <= most * RECORDS

@@ -9,7 +9,7 @@ of the sample clock), nor to or from an unseen state: what happened in between w
 `values` holds the `count` trained states, standardised; bit t of `next`[f] says that f -> t was
 trained, where all bits are set nothing is judged. `fit.category` says when a record is evidence
 enough. `count` 0: not a state tag, and the row costs nothing a sample. Cost about 1 ns a sample
-while the state stays; state 32 bytes. Reference: a Markov chain's support, as in Ye, "A Markov
+while the state stays; state 24 bytes. Reference: a Markov chain's support, as in Ye, "A Markov
 chain model of temporal behavior for anomaly detection", IEEE 2000; evidence by Good 1953.
 """
 
@@ -40,9 +40,9 @@ DEFAULTS = {"count": 0, "tolerance": 0.0, "hold": 1, "gap_ns": 0, "values": 0.0,
 STATE = np.dtype(
     [
         ("score", np.float64),
-        ("active", np.int64),
+        ("active", np.int16),
         ("quiet", np.int32),
-        ("place", np.int32),  # of the last state in `values`, from 1; 0: none, or unseen
+        ("place", np.int16),  # of the last state in `values`, from 1; 0: none, or unseen
         ("last_ns", np.int64),
     ]
 )

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 Params = dict[str, Any]
 
 
@@ -14,7 +16,7 @@ class Naive:
     """One chart; `state` has the fields of the kernel's STATE."""
 
     params: Params
-    state: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
     raised: int = 0
     started: bool = False
 
@@ -98,10 +100,18 @@ class Step(Naive):
         s["count"] += 1
         if s["count"] < p["block"]:
             return s.get("score", 0.0)
-        mean = s["sum"] / p["block"]
-        last, before = s.get("last", 0.0), s.get("before", 0.0)
-        score = abs(mean - before) / p["limit"] if s["known"] == 2 else 0.0
-        s.update(sum=0.0, count=0, known=min(s["known"] + 1, 2), last=mean, before=last)
+        sides = p.get("sides", 1)
+        # As the kernel keeps it: in single precision.
+        mean = float(np.float32(max(-1e30, min(1e30, s["sum"] / p["block"]))))
+        kept = s.get("kept", [0.0] * 8)
+        means = [mean, *kept]
+        before, after = means[sides + 1 : 2 * sides + 1], means[:sides]
+        score = 0.0
+        if s["known"] == 2 * sides:
+            up, down = min(after) - max(before), min(before) - max(after)
+            score = max(up, down, 0.0) / p["limit"]
+        kept = [*means[: 2 * sides], *kept[2 * sides :]]
+        s.update(sum=0.0, count=0, known=min(s["known"] + 1, 2 * sides), kept=kept)
         quiet = 0 if score >= 1.0 else s.get("quiet", 0) + 1
         s["quiet"] = quiet
         self.raised = 1 if score >= 1.0 else int(self.raised and quiet < p["hold"])

@@ -20,9 +20,13 @@ from tests.core.kernels.folding import SECOND, START, params
 from tests.core.kernels.naive import NAIVE
 from tests.core.kernels.test_every_detector import ARMED, plain
 
+CHARTS = [(one, ARMED[one.name]) for one in DETECTORS if one.name in NAIVE]
+CHARTS += [(one, {**armed, "sides": 4, "limit": 1.5}) for one, armed in CHARTS
+           if one.name == "step"]  # fmt: skip
 FAST = pytest.mark.parametrize(
-    "one", [one for one in DETECTORS if one.name in NAIVE], ids=lambda one: one.name
-)
+    ("one", "armed"), CHARTS,
+    ids=[one.name + str(armed.get("sides", "")) for one, armed in CHARTS],
+)  # fmt: skip
 
 
 def stream(seed: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,11 +47,11 @@ def stream(seed: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return value, START + np.arange(n, dtype=np.int64) * SECOND, START + np.cumsum(step)
 
 
-def naive(one, streams):
+def naive(one, armed, streams):
     """(row, up, time, score) of every flag and the state bytes, sample by sample."""
     told, state = [], np.zeros(len(streams), one.state)
     for row, (value, arrival, source) in enumerate(streams):
-        chart = NAIVE[one.name]({**one.disabled, "gap_ns": 0, **ARMED[one.name]})
+        chart = NAIVE[one.name]({**one.disabled, "gap_ns": 0, **armed})
         for v, at, ns in zip(value.tolist(), arrival.tolist(), source.tolist(), strict=True):
             score = chart.take(v, ns)
             if score is not None:
@@ -57,10 +61,10 @@ def naive(one, streams):
     return told, state.tobytes()
 
 
-def folded(one, fold, streams, cuts):
+def folded(one, armed, fold, streams, cuts):
     """The same by a kernel, in chunks that end at `cuts` in each row."""
     state, told = np.zeros(len(streams), one.state), []
-    parameters = params(one, len(streams), **ARMED[one.name])
+    parameters = params(one, len(streams), **armed)
     longest = max(len(value) for value, _, _ in streams)
     for a, b in pairwise([0, *sorted({cut for cut in cuts if 0 < cut < longest}), longest]):
         starts = np.cumsum([0] + [len(value[a:b]) for value, _, _ in streams]).astype(np.int64)
@@ -82,36 +86,36 @@ def folded(one, fold, streams, cuts):
     seed=st.integers(0, 10**6), lengths=st.lists(st.integers(1, 700), min_size=1, max_size=3),
     cuts=st.lists(st.integers(1, 700), max_size=9),
 )  # fmt: skip
-def test_as_sample_by_sample(one, seed, lengths, cuts):
+def test_as_sample_by_sample(one, armed, seed, lengths, cuts):
     """Any streams, any cuts: flags, scores and state bytes of the chart without a fast path."""
     streams = [stream(seed + row, n) for row, n in enumerate(lengths)]
-    assert folded(one, one.fold, streams, cuts) == naive(one, streams)
+    assert folded(one, armed, one.fold, streams, cuts) == naive(one, armed, streams)
 
 
 @FAST
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 66, 67, 130])
-def test_chunks_of_one_size(one, size):
+def test_chunks_of_one_size(one, armed, size):
     """Chunks just shorter and longer than what the kernels look at together, and single samples."""
     streams = [stream(seed, 400) for seed in range(40, 46)]
-    assert folded(one, one.fold, streams, range(size, 400, size)) == naive(one, streams)
+    cut = folded(one, armed, one.fold, streams, range(size, 400, size))
+    assert cut == naive(one, armed, streams)
 
 
 @FAST
-def test_plain_python_too(one, monkeypatch):
+def test_plain_python_too(one, armed, monkeypatch):
     """The fast paths' source, run as Python, gives the same bits."""
     fold = plain(one, monkeypatch).fold
     streams = [stream(seed, 300) for seed in range(70, 74)]
     with np.errstate(all="ignore"):
-        assert folded(one, fold, streams, [1, 2, 150, 281]) == naive(one, streams)
+        assert folded(one, armed, fold, streams, [1, 2, 150, 281]) == naive(one, armed, streams)
 
 
 def test_the_streams_reach_what_they_are_for():
     """Among the streams are calm charts, flags and clears of every detector."""
-    for one in DETECTORS:
-        if one.name in NAIVE:
-            flags = [naive(one, [stream(seed, 500)])[0] for seed in range(25)]
-            assert any(not told for told in flags) or one.blocked, one.name
-            assert {up for told in flags for _, up, _, _ in told} == {0, 1}, one.name
+    for one, armed in CHARTS:
+        flags = [naive(one, armed, [stream(seed, 500)])[0] for seed in range(25)]
+        assert any(not told for told in flags) or one.blocked, one.name
+        assert {up for told in flags for _, up, _, _ in told} == {0, 1}, one.name
 
 
 @given(
