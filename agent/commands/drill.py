@@ -46,8 +46,9 @@ def command(
 ) -> None:  # fmt: skip
     """Put faults into recorded normal data and show what the engine makes of them.
 
-    For each input and fault: the share found, how soon, how often under a right name, and the
-    usual name; and the false alarms on the record as it is, at the promised budget.
+    For each input and fault: the share found, how soon, how many alarms one fault raised, how often
+    under a right name, and the usual name; and the false alarms on the record as it is, at the
+    promised budget.
 
     \b
     Examples:
@@ -126,30 +127,36 @@ def _record(facts: object, name: str) -> Path:
     return Path(record)
 
 
-_WIDEST = 34
+_WIDEST = 28
 """Characters up to which an input's name is not broken: the rest fits in a terminal of 80."""
 
 
 def _table(rows: list[Row], seconds: float) -> RichTable:
     """The inputs under each fault; what was not always found stands out."""
+    from textwrap import fill
+
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = RichTable(box=box.SIMPLE_HEAD)
-    longest = max((len(row.tag) + 2 for row in rows), default=0)
-    table.add_column("fault\n  input", overflow="fold", min_width=min(longest, _WIDEST))
-    for heading in ("found", "median\ndelay", "named\nright"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("named")
+    from agent.status.view import duration
+
+    table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    wide = min(max((len(row.tag) + 2 for row in rows), default=0), _WIDEST)
+    for heading in ("fault\n  input", "found", "median\ndelay", "alarms\neach", "named\nright"):
+        first = heading.startswith("fault")
+        table.add_column(heading, justify="left" if first else "right", no_wrap=True)
+    table.add_column("named", overflow="fold")
     last = ""
     for row in rows:
         if row.fault.text != last:
-            table.add_row(Text(row.fault.text, "bold"))
+            table.add_row(Text(fill(row.fault.text, wide), "bold"))
         last = row.fault.text
-        delay = "-" if row.delay is None else f"{row.delay * seconds:.3g} s"
+        delay = duration(None if row.delay is None else row.delay * seconds)
         right = "-" if row.right is None else f"{row.right:.0%}"
+        alarms = "-" if row.alarms is None else f"{row.alarms:.1f}"
         style = "yellow" if row.found < 0.99 or (row.right or 0.0) < 0.95 else ""
         name = f"{row.name} ({row.cause})" if row.name else "-"
-        table.add_row(Text(f"  {row.tag}"), f"{row.found:.0%}", delay, right, name, style=style)
+        tag = fill(row.tag, wide, initial_indent="  ", subsequent_indent="  ")
+        table.add_row(Text(tag), f"{row.found:.0%}", delay, alarms, right, name, style=style)
     return table

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from agent.core.condition import TRANSPORT, Condition
+from agent.core.condition import Condition
+from agent.core.delays import TRANSPORT
 from agent.core.spec import EngineSpec, ModelSpec
 from agent.core.verdict import LOST_KINDS, Concern
 

@@ -15,8 +15,7 @@ Invariants:
   findings remain.
 - a timer acts only on the occurrence it was set for, which the time of its first finding names;
   but a shelving is the subject's, and outlasts occurrences: what clears and comes back meanwhile
-  comes back shelved, until its time is over or a person ends it (ISA-18.2: shelved
-  for a time, not for an occurrence).
+  comes back shelved, until its time is over or a person ends it (ISA-18.2).
 """
 
 from __future__ import annotations
@@ -26,36 +25,19 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.core import delays
 from agent.core.diagnosis import Diagnosis
 from agent.types import Event
 
-TRANSPORT = frozenset({"missing", "bad"})
-"""Detectors that see that nothing usable arrives; no model is part of their findings' keys."""
-
-LATCHED = frozenset({"spike", "rate", "step"})
-"""Detectors of momentary events: their flag counts for the settling time even when it has gone."""
-
-PASSING = frozenset({"change"})
-"""Detectors that come back by themselves, hundreds of scans after a move, the way back included:
-they hold no condition open that is seen to be over."""
-
-_REVIEWS = (6, 16, 48, 128, 384)  # intervals after raising at which the name is looked at again
-_SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
-_SETTLE_DEFAULT = 6
-AGREED = 1
-"""Scans before a smoothed joint chart raises its model's condition: several have agreed already,
-and no more specific name is to be waited for, as there is where one tag explains it."""
-
-OFF_DELAY = 60
-"""Intervals without any finding after which a condition clears."""
 _OVER_WITHOUT = {
-    "source lost": TRANSPORT, "missing": frozenset({"missing"}),
+    "source lost": delays.TRANSPORT, "missing": frozenset({"missing"}),
     "bad quality": frozenset({"bad"}), "out of physical range": frozenset({"bad"}),
 }
 """A name that says what arrives -> the findings of which one must be active for it to be true."""
 
 Namer = Callable[[str, "Condition", int], Diagnosis]
 Over = Callable[["Condition", int], bool]
+Owners = Callable[["Condition", int], dict[str, str]]
 
 
 @dataclass(slots=True)
@@ -72,7 +54,7 @@ class Condition:
     interval_ns: int
     first_ns: int
     raised_ns: int = 0
-    linger: int = OFF_DELAY
+    linger: int = delays.OFF_DELAY
     cleared_from_ns: int = 0
     state: str = "pending"
     shelved_until_ns: int = 0
@@ -101,25 +83,27 @@ class Conditions:
     """All conditions of one gateway.
 
     `name` looks at the evidence, `suppressed` groups tags, `over` says that nothing is left of what
-    a condition without findings was raised for.
+    a condition without findings was raised for, `owners` which of its findings are known by now to
+    be another subject's.
     """
 
     def __init__(
-        self, name: Namer, suppressed: Callable[[Condition], bool], over: Over
+        self, name: Namer, suppressed: Callable[[Condition], bool], over: Over, owners: Owners
     ) -> None:
-        self._name, self._suppressed, self._over = name, suppressed, over
+        self._name, self._suppressed, self._over, self._owners = name, suppressed, over, owners
         self.active: dict[str, Condition] = {}
         self.shelved: dict[str, int] = {}
         """Subject -> engine ns at which its shelving ends."""
-        self.mended: dict[str, int] = {}
-        """Subject -> engine ns from which nothing was found of its last condition that cleared."""
+        self.mended: dict[str, tuple[int, int]] = {}
+        """Subject -> (engine ns from which nothing was found of its last condition that cleared,
+        intervals that it waited then)."""
         self._timers: list[tuple[int, str, str, int]] = []
 
     # --- what happens -----------------------------------------------------------------------
 
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
-        models: list[str], *, up: bool, linger: int = OFF_DELAY, settle: int | None = None,
+        models: list[str], *, up: bool, linger: int = delays.OFF_DELAY, settle: int | None = None,
         back: int = 0,
     ) -> list[Event]:
         """A detector's flag came or went; `settle` and `linger` are its delays in intervals.
@@ -130,13 +114,16 @@ class Conditions:
         condition = self.active.get(subject)
         if up:
             if condition is None:
-                if time_ns - self.mended.get(subject, -1 << 62) <= back * interval_ns:
+                since, waited = self.mended.get(subject, (-1 << 62, delays.OFF_DELAY))
+                if time_ns - since <= back * interval_ns:
                     return []
                 condition = Condition(subject, sorted(models), interval_ns, time_ns)
+                if time_ns - since <= delays.CHATTERS * waited * interval_ns:
+                    condition.linger = min(2 * waited, delays.MOST_LINGER)
                 self.active[subject] = condition
             if not condition.raised:
                 if settle is None:
-                    settle = _SETTLE.get(detector, _SETTLE_DEFAULT)
+                    settle = delays.SETTLE.get(detector, delays.SETTLE_DEFAULT)
                 self._at(time_ns + settle * interval_ns, condition, "on")
             condition.linger = max(condition.linger, linger)
             condition.findings[detector] = score
@@ -183,13 +170,13 @@ class Conditions:
         for subject in subjects:
             condition = self.active.get(subject)
             if condition is not None and not condition.raised:
-                condition.not_before_ns = now + _SETTLE_DEFAULT * condition.interval_ns
+                condition.not_before_ns = now + delays.SETTLE_DEFAULT * condition.interval_ns
                 self._at(condition.not_before_ns, condition, "on")
 
     def keep(self, subjects: Collection[str]) -> None:
         """Drop what is known of any other subject; shelvings end by their timers."""
         self.active = {key: item for key, item in self.active.items() if key in subjects}
-        self.mended = {key: since for key, since in self.mended.items() if key in subjects}
+        self.mended = {key: last for key, last in self.mended.items() if key in subjects}
 
     def forget(self, gone: Callable[[str, str], bool], now: int) -> None:
         """Drop findings, by subject and key: their detectors start anew and never clear them."""
@@ -254,31 +241,52 @@ class Conditions:
 
     def _begin_to_clear(self, condition: Condition, now: int) -> None:
         condition.cleared_from_ns = now
-        self._at(now + min(condition.linger, OFF_DELAY) * condition.interval_ns, condition, "off")
+        first = min(condition.linger, delays.OFF_DELAY)
+        self._at(now + first * condition.interval_ns, condition, "off")
 
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
             return []
-        latched = any(key.partition("@")[0] in LATCHED for key in condition.seen)
-        if not condition.findings and not latched:
+        if not condition.findings and not _momentary(condition):
             return []
         if now < condition.not_before_ns:
             return []
         condition.held_back = self._suppressed(condition)
         if condition.held_back:
             return []
+        events = self._hand_over(condition, now)
+        if not condition.seen:
+            return events
         condition.raised_ns = now
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
         condition.state = "shelved" if condition.subject in self.shelved else "active"
         self._take(condition, self._name(condition.subject, condition, now))
-        for intervals in _REVIEWS:
+        for intervals in delays.REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, "review")
-        return [self._event(condition, "raised", now)]
+        return [*events, self._event(condition, "raised", now)]
+
+    def _hand_over(self, condition: Condition, now: int) -> list[Event]:
+        """Give findings to the subjects whose they are, and the condition up if none is left."""
+        events = []
+        for key, subject in self._owners(condition, now).items():
+            if key in condition.findings:
+                events += self.finding(
+                    subject, key, condition.findings.pop(key), now, condition.interval_ns,
+                    condition.models, up=True, settle=0,
+                )
+            elif subject in self.active:
+                self.active[subject].seen[key] = condition.seen[key]
+            else:
+                continue
+            del condition.seen[key]
+        if not condition.seen:
+            del self.active[condition.subject]
+        return events
 
     def _faded(self, condition: Condition, now: int) -> list[Event]:
         """Looked at after each off-delay without a finding, and when the last one must be over."""
         away = now - condition.cleared_from_ns
-        last, step = (n * condition.interval_ns for n in (condition.linger, OFF_DELAY))
+        last, step = (n * condition.interval_ns for n in (condition.linger, delays.OFF_DELAY))
         if _held(condition) or away not in {*range(step, last, step), last}:
             return []  # it came again, which set or will set another timer
         if (away < last or condition.findings) and not self._over(condition, now):
@@ -289,7 +297,7 @@ class Conditions:
         if not condition.raised:
             return []
         condition.state = "cleared"
-        self.mended[condition.subject] = condition.cleared_from_ns
+        self.mended[condition.subject] = condition.cleared_from_ns, condition.linger
         return [self._event(condition, "cleared", now)]
 
     def _reviewed(self, condition: Condition, now: int) -> list[Event]:
@@ -342,7 +350,7 @@ class Conditions:
                 for _, condition in sorted(self.active.items())
             ],
             "shelved": dict(sorted(self.shelved.items())),
-            "mended": dict(sorted(self.mended.items())),
+            "mended": {name: list(last) for name, last in sorted(self.mended.items())},
             "timers": sorted(list(timer) for timer in self._timers),
         }
 
@@ -352,7 +360,10 @@ class Conditions:
         known = {name: item.shelved_until_ns for name, item in self.active.items()
                  if item.state == "shelved"}  # all that older snapshots say of it
         self.shelved = {name: int(end) for name, end in document.get("shelved", known).items()}
-        self.mended = {name: int(t) for name, t in document.get("mended", {}).items()}
+        self.mended = {
+            name: (int(since), int(waited))
+            for name, (since, waited) in document.get("mended", {}).items()
+        }
         self._timers = [
             (int(due), subject, what, int(first_ns))
             for due, subject, what, first_ns in document["timers"]
@@ -360,9 +371,17 @@ class Conditions:
         heapq.heapify(self._timers)
 
 
+def _momentary(condition: Condition) -> bool:
+    """Whether what was found counts though it has gone: an event, or a change agreed on."""
+    seen = {key.partition("@")[0] for key in condition.seen}
+    lasted = condition.cleared_from_ns - condition.first_ns
+    agreed = lasted >= delays.AGREED * condition.interval_ns
+    return bool(seen & delays.LATCHED or (seen & delays.PASSING and agreed))
+
+
 def _held(condition: Condition) -> bool:
     """Whether a finding is active that must go before the condition may clear."""
-    return any(key.partition("@")[0] not in PASSING for key in condition.findings)
+    return any(key.partition("@")[0] not in delays.PASSING for key in condition.findings)
 
 
 def _whole(value: Any) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 
 from agent.core import shape
 from agent.core.charts import Charts
-from agent.core.condition import OFF_DELAY, TRANSPORT, Condition
+from agent.core.condition import Condition
+from agent.core.delays import LATCHED, MOST_LINGER, OFF_DELAY, STEP_LINGER_TAU, TRANSPORT
 from agent.core.diagnosis import Evidence
 from agent.core.flag import Flag
 from agent.core.spec import EngineSpec
@@ -21,6 +22,9 @@ from agent.types import Float64
 
 DOMINANT = 0.5
 """Share of the joint residual from which one input is held to be the one that left."""
+
+NEARLY = 0.8
+"""Times the largest share from which another input may as well be the one."""
 
 LASTING = 3
 """Scans that a tag must have been off before the latest ones for it to be more than a moment."""
@@ -75,6 +79,16 @@ class EvidenceRoom:
             self._companions(name, condition, active), outside, lost, swapped,
             trained_states(item.detectors.get("category"), item.centre, item.scale),
         )
+
+    def lingers(self, flag: Flag) -> int:
+        """Intervals without a finding after which what this flag of a tag or input began is over.
+
+        A step that stays is seen by the level chart some blocks later: one alarm.
+        """
+        if flag.scope != "input" or flag.detector not in LATCHED:
+            return OFF_DELAY
+        tau = self._charts.input_baseline(flag.row).tau
+        return int(min(max(STEP_LINGER_TAU * tau, OFF_DELAY), MOST_LINGER))
 
     def looks_back(self, flag: Flag) -> int:
         """Samples before an input's flag of which it may tell; 0: of nothing that is over.
@@ -149,41 +163,67 @@ class EvidenceRoom:
                 return other
         return ""
 
-    def shares(self, model: int, chart: str, now: int, *, scans: int = 0) -> dict[str, float]:
-        """Each input's share of a joint statistic, from the mean of the latest `scans` (0: all)."""
+    def shares(self, model: int, chart: str, now: int) -> dict[str, float]:
+        """Each input's share of a joint statistic: of what lasts, else of what scatters."""
+        lasting = self._shares(model, chart, now, each=False)
+        return lasting if any(lasting.values()) else self._shares(model, chart, now, each=True)
+
+    def _shares(self, model: int, chart: str, now: int, *, each: bool) -> dict[str, float]:
         charts = self._charts.scans[model]
-        recent = charts.recent(now)[-scans:]
-        names = self._spec.models[model].inputs
-        return dict(zip(names, charts.joint.shares(recent, chart), strict=True))
+        found = charts.joint.shares(charts.recent(now), chart, each=each)
+        return dict(zip(self._spec.models[model].inputs, found, strict=True))
 
     def joint_home(self, flag: Flag, active: Mapping[str, Condition]) -> str:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
         What the chart itself says of one input stands; of several that it may be, the one whose
         condition is open. Else a tag whose condition is open already
-        takes the flag (one fault is one alarm) where it contributes most of all inputs, or
+        takes the flag (one fault is one alarm) where it contributes as much as any other input, or
         dominates as they may that move with it; otherwise one tag that dominates the residual and
-        that the others predict. What an open tag has no part in is the model's own: another fault
-        must not hide behind it.
+        that the others predict; first to what lasts over the latest scans, then to what scatters in
+        them. What an open tag has no part in is the model's own: another fault must not hide behind
+        it.
         """
-        model, chart, now = flag.row, flag.detector, flag.time_ns
-        about = [f"tag/{self._spec.models[model].inputs[column]}" for column in flag.about]
+        about = [f"tag/{self._spec.models[flag.row].inputs[column]}" for column in flag.about]
         if found := [subject for subject in about if len(about) == 1 or subject in active]:
             return found[0]
-        shares = self.shares(model, chart, now)
-        if not any(shares.values()):  # one scan that stood off between calm ones
-            shares = self.shares(model, chart, now, scans=1)
-        names = self._spec.models[model].inputs
-        best = max(names, key=lambda name: (shares[name], name))
-        explain = [
-            name for name in names
-            if f"tag/{name}" in active and shares[name] > 0.0
-            and (name == best or shares[name] >= DOMINANT)
-        ]
-        if explain:
-            return "tag/" + max(explain, key=lambda name: (shares[name], name))
-        if not chart.startswith("t2"):
+        return self.home(flag.row, flag.detector, flag.time_ns, active)
+
+    def owners(
+        self, condition: Condition, now: int, active: Mapping[str, Condition]
+    ) -> dict[str, str]:
+        """A model's joint findings that one tag explains by now: key -> the tag's subject."""
+        place, _, name = condition.subject.partition("/")
+        if place != "model":
+            return {}
+        row = [model.name for model in self._spec.models].index(name)
+        homes = {key: self.home(row, key.partition("@")[0], now, active) for key in condition.seen}
+        return {key: home for key, home in homes.items() if home != condition.subject}
+
+    def home(self, model: int, chart: str, now: int, active: Mapping[str, Condition]) -> str:
+        """The same by the latest scans alone, as of `now`."""
+        for each in (False, True):
+            shares = self._shares(model, chart, now, each=each)
+            if explaining := _explains(shares, active):
+                return f"tag/{explaining}"
+            best = _most(shares)
+            if chart.startswith("t2") or shares[best] < DOMINANT:
+                continue
             row = next(r for r in self._rows[best] if self._charts.rows[r].model == model)
-            if shares[best] >= DOMINANT and self._charts.input_baseline(row).r2 >= 0.5:
+            if self._charts.input_baseline(row).r2 >= 0.5:
                 return f"tag/{best}"
         return f"model/{self._spec.models[model].name}"
+
+
+def _most(shares: Mapping[str, float]) -> str:
+    return max(shares, key=lambda name: (shares[name], name))
+
+
+def _explains(shares: Mapping[str, float], active: Mapping[str, Condition]) -> str:
+    """The input with an open condition that contributes as much as any, or dominates; or ''."""
+    enough = min(DOMINANT, NEARLY * max(shares.values()))
+    explain = {
+        name: share for name, share in shares.items()
+        if f"tag/{name}" in active and share >= enough > 0.0
+    }
+    return _most(explain) if explain else ""

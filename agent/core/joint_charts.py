@@ -114,7 +114,7 @@ class JointCharts:
             worst = np.maximum(worst, group.state[0]["score"])
         return (float(worst[0]), float(worst[1]), float(worst[2]), float(worst[3]))
 
-    def shares(self, recent: Float64, chart: str) -> list[float]:
+    def shares(self, recent: Float64, chart: str, *, each: bool = False) -> list[float]:
         """Per input, the share of a statistic that replacing it by its reconstruction removes.
 
         T2 or SPE; for ``change`` their sum, as it is asked long after f and g have met again.
@@ -123,12 +123,18 @@ class JointCharts:
         they name the faulty input where plain contributions smear over its neighbours. All 0
         where that mean is calm: inputs that move along their relations leave nothing in SPE. With
         several groups those of the worst one count in full, others as far as they come up to it.
+
+        `each`: of each of the last scans by itself, and added: what scatters about a mean that is
+        calm, noise and spikes.
         """
         shares = np.zeros(len(self._centre))
-        mean = _latest_mean(recent)
-        if mean is None:
+        if not len(recent):
             return [0.0] * len(shares)
-        found = [group.removed(mean, chart) for group in self._groups]
+        if each:
+            found = [group.removed(group.lagged(recent), chart, 0.0) for group in self._groups]
+        else:
+            mean = _latest_mean(recent)
+            found = [group.removed(group.lasting(mean), chart, _CALM) for group in self._groups]
         worst = max((score for _, score in found), default=0.0)
         for group, (own, score) in zip(self._groups, found, strict=True):
             if worst > 0.0:
@@ -137,9 +143,9 @@ class JointCharts:
 
     def swapped(self, recent: Float64) -> tuple[int, int] | None:
         """The two inputs whose exchange, in their units, removes SPE and leaves a normal scan."""
-        mean = _latest_mean(recent)
-        if mean is None:
+        if not len(recent):
             return None
+        mean = _latest_mean(recent)
         raw = mean * self._scale + self._centre
         best: tuple[float, tuple[int, int]] = (SWAP_REMOVES, (-1, -1))
         for group in self._groups:
@@ -158,10 +164,8 @@ class JointCharts:
         return kept
 
 
-def _latest_mean(recent: Float64) -> Float64 | None:
-    """The mean of the last scans, the latest weighing most; see `_FADES`."""
-    if not len(recent):
-        return None
+def _latest_mean(recent: Float64) -> Float64:
+    """The mean of the last scans, at least one, the latest weighing most; see `_FADES`."""
     weights = _FADES ** np.arange(len(recent) - 1, -1, -1.0)
     mean: Float64 = weights @ recent / weights.sum()
     return mean
@@ -242,8 +246,21 @@ class _Group:
         k = int(self.params[0]["components"])
         return square[..., :k].sum(axis=-1), square[..., k:].sum(axis=-1)
 
-    def removed(self, mean: Float64, chart: str) -> tuple[Float64, float]:
-        """(float64[d]: share of the statistic that each input's reconstruction removes, score)."""
+    def lasting(self, scan: Float64) -> Float64:
+        """float64[1, d (lags + 1)]: one scan of all inputs as if it had lasted for all lags."""
+        return np.tile(scan[None, self.columns], len(self.ring))
+
+    def lagged(self, scans: Float64) -> Float64:
+        """float64[m, d (lags + 1)]: each scan that has as many before it as there are lags."""
+        own, lags = scans[:, self.columns], len(self.ring) - 1
+        return np.hstack([own[lags - lag : len(own) - lag] for lag in range(lags + 1)])
+
+    def removed(self, vectors: Float64, chart: str, least: float) -> tuple[Float64, float]:
+        """(float64[d]: share of the statistic that each input's reconstruction removes, score).
+
+        Summed over `vectors` of `lasting` or `lagged`; zeros where their mean score is no more than
+        `least`.
+        """
         k = int(self.params[0]["components"])
         t2, spe = (float(value) for value in self.params[0]["limit"][:2])
         part, limit = {
@@ -251,17 +268,18 @@ class _Group:
         }.get(chart.partition("@")[0], (slice(k, None), spe))  # fmt: skip
         loadings = self.loadings[:, part]
         d = len(self.columns)
-        scores = np.tile(mean[self.columns], len(self.ring)) @ loadings - self.offset[part]
-        total = float(scores @ scores)
+        scores = vectors @ loadings - self.offset[part]
+        total = float((scores * scores).sum())
+        score = total / (max(len(vectors), 1) * limit)
         shares = np.zeros(d)
-        if total <= _CALM * limit or loadings.shape[1] == 0:
+        if score <= least or loadings.shape[1] == 0:
             return shares, 0.0
         for j in range(d):
             own = loadings[j::d]
-            pull = own @ scores
+            pull = own @ scores.T
             gram = own @ own.T + 1e-12 * np.eye(len(own))
-            shares[j] = float(pull @ np.linalg.solve(gram, pull)) / total
-        return np.clip(shares, 0.0, 1.0), total / limit
+            shares[j] = float((pull * np.linalg.solve(gram, pull)).sum()) / total
+        return np.clip(shares, 0.0, 1.0), score
 
     def best_swap(
         self, mean: Float64, raw: Float64, centre: Float64, scale: Float64, trained: Float64

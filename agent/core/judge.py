@@ -12,7 +12,8 @@ from typing import Any
 
 from agent.core.charts import Charts
 from agent.core.concerns import Concerns
-from agent.core.condition import AGREED, LATCHED, OFF_DELAY, TRANSPORT, Condition, Conditions
+from agent.core.condition import Condition, Conditions
+from agent.core.delays import AGREED, TRANSPORT, UNDECIDED
 from agent.core.diagnosis import Diagnosis, diagnose, group_text, joint_diagnosis
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
@@ -27,11 +28,6 @@ _WAITING = f"fewer than {ENOUGH} good scans in a row so far"
 MOST_SILENT = 0.75
 """Share of a source's tags from which their silence is the source's; slow tags may be late."""
 
-STEP_LINGER_TAU = 16.0
-"""Correlation times that a condition raised by a step waits for the charts on blocks to confirm."""
-
-MOST_LINGER = 600
-
 _LOST_STATES = frozenset({"failed", "stale"})
 
 
@@ -41,7 +37,9 @@ class Judge:
     def __init__(self, spec: EngineSpec, charts: Charts) -> None:
         self.spec, self._charts = spec, charts
         self._room = EvidenceRoom(spec, charts)
-        self.conditions = Conditions(self._name, self._suppressed, self._room.is_over)
+        self.conditions = Conditions(
+            self._name, self._suppressed, self._room.is_over, self._owners
+        )
         self.source_states: dict[str, tuple[str, str, int]] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.since: dict[str, int] = {}
@@ -116,7 +114,6 @@ class Judge:
             return [], [name]
         if flag.scope == "joint":
             return self._joint_flag(flag)
-        linger = OFF_DELAY
         if flag.scope == "tag":
             tag = self.spec.tags[flag.row]
             model, models, interval = "", self._users[tag.name], tag.interval_ns
@@ -125,17 +122,13 @@ class Judge:
             tag = self.spec.tags[place.tag]
             model = self.spec.models[place.model].name
             models = [model]
-            item = self._charts.input_baseline(flag.row)
-            interval = item.interval_ns
-            if flag.detector in LATCHED:
-                # A step that stays is seen by the level chart some blocks later: one alarm.
-                linger = int(min(max(STEP_LINGER_TAU * item.tau, OFF_DELAY), MOST_LINGER))
+            interval = self._charts.input_baseline(flag.row).interval_ns
         subject = f"tag/{tag.name}"
         events = [_finding(flag, subject, model)]
         detector = flag.detector if not model else f"{flag.detector}@{model}"
         events += self.conditions.finding(
             subject, detector, flag.score, flag.time_ns, interval, models, up=flag.up,
-            linger=linger, back=self._room.looks_back(flag),
+            linger=self._room.lingers(flag), back=self._room.looks_back(flag),
         )
         if flag.detector in TRANSPORT:
             events += self._source_silence(tag.name, tag.source, flag.time_ns)
@@ -151,12 +144,20 @@ class Judge:
             self._joint_up.discard(key)
         subject = self._joint_home.get(key, f"model/{model.name}")
         events = [_finding(flag, f"model/{model.name}", model.name)]
-        agreed = flag.detector in SMOOTHED and (subject.startswith("model/") or bool(flag.about))
+        whole = subject.startswith("model/")
+        settle = AGREED if flag.detector in SMOOTHED and (whole or flag.about) else None
+        if whole and len(flag.about) > 1:
+            settle = UNDECIDED
         events += self.conditions.finding(
             subject, key, flag.score, flag.time_ns, model.scan_ns, [model.name], up=flag.up,
-            settle=AGREED if agreed else None,
+            settle=settle,
         )
         return events, [model.name]
+
+    def _owners(self, condition: Condition, now: int) -> dict[str, str]:
+        owners = self._room.owners(condition, now, self.conditions.active)
+        self._joint_home |= owners
+        return owners
 
     def _source_silence(self, tag: str, source: str, time_ns: int) -> list[Event]:
         """Most tags of a source silent or bad at once is one fault of the source, not many."""

@@ -16,7 +16,8 @@ from agent.drill.trials import Quiet, Trial
 class Row:
     """One fault on one input: share found, median delay in samples (None: never), usual name.
 
-    `right` is the share of those found that got a right name (None: none was found).
+    `right` is the share of those found that got a right name, `alarms` how many conditions each of
+    them raised (None: none was found).
     """
 
     tag: str
@@ -27,6 +28,7 @@ class Row:
     right: float | None
     name: str
     cause: str
+    alarms: float | None
 
 
 def rows_of(trials: Sequence[Trial]) -> list[Row]:
@@ -41,7 +43,9 @@ def rows_of(trials: Sequence[Trial]) -> list[Row]:
         name, cause = names[0][0] if names else ("", "")
         delay = float(np.median([trial.delay for trial in hits])) if hits else None
         right = sum(trial.right for trial in hits) / len(hits) if hits else None
-        made.append(Row(tag, fault, len(group), len(hits) / len(group), delay, right, name, cause))
+        alarms = sum(trial.alarms for trial in hits) / len(hits) if hits else None
+        share = len(hits) / len(group)
+        made.append(Row(tag, fault, len(group), share, delay, right, name, cause, alarms))
     return made
 
 
@@ -59,7 +63,7 @@ def document(
                 "input": row.tag, "fault": row.fault.text, "kind": row.fault.kind,
                 "size": row.fault.size, "hard": row.fault.hard, "trials": row.trials,
                 "found": row.found, "delay_samples": row.delay, "named_right": row.right,
-                "name": row.name, "cause": row.cause,
+                "name": row.name, "cause": row.cause, "alarms": row.alarms,
             }
             for row in rows
         ],

@@ -23,7 +23,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fault on one input at one time: found after so many rows under which name, or not."""
+    """One fault on one input at one time: found after so many rows under which name, or not.
+
+    `alarms` counts all conditions raised from its onset on, of whatever subject.
+    """
 
     tag: str
     fault: Fault
@@ -32,6 +35,7 @@ class Trial:
     delay: int
     name: str
     cause: str
+    alarms: int
 
     @property
     def right(self) -> bool:
@@ -161,13 +165,18 @@ def _trial(
     other = _other(inputs, column) if fault.kind == "swap" else None
     faulty = inject(normal, fault, column, at, inputs[column], rng, other=other)
     onset = int(normal.time_ns[at])
-    found = _found(spec, names, faulty, names[column], onset)
+    events = [
+        event for event in events_of(spec, names, faulty)
+        if event.kind == "condition" and event.time_ns >= onset
+    ]
+    found = _found(spec, events, names[column])
     delay = -1
     if found is not None:
         delay = int(np.searchsorted(normal.time_ns, found[0], side="left")) - at
     return Trial(
         names[column], fault, start + at, found is not None, delay,
         found[1] if found else "", found[2] if found else "",
+        sum(event.data["change"] == "raised" for event in events),
     )
 
 
@@ -195,16 +204,14 @@ def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
     return shared / max(min(a[1] - a[0], b[1] - b[0]), 1e-300)
 
 
-def _found(
-    spec: EngineSpec, names: list[str], rows: Recording, tag: str, onset_ns: int
-) -> tuple[int, str, str] | None:
+def _found(spec: EngineSpec, events: list[Event], tag: str) -> tuple[int, str, str] | None:
     """(when first raised, last name, last cause) of the condition that the fault brought."""
     first: tuple[int, str] | None = None
     name = cause = ""
     source = spec.tag_of[tag].source
     wanted = {f"tag/{tag}", f"source/{source}", *(f"model/{m.name}" for m in spec.models)}
-    for event in events_of(spec, names, rows):
-        if event.kind != "condition" or event.subject not in wanted or event.time_ns < onset_ns:
+    for event in events:
+        if event.subject not in wanted:
             continue
         if event.data["change"] == "raised" and first is None:
             first = event.time_ns, event.subject

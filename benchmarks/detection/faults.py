@@ -8,7 +8,8 @@ model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as f
 goes).
 "honesty": fitted on the first 60 % of the clean SKAB record, the rest leaves what was trained, and
 must be named so on the inputs that do. `named_right`: of what was found, the share under a name
-that is right for the fault (`agent.drill.faults.RIGHT`).
+that is right for the fault (`agent.drill.faults.RIGHT`). `alarms_each`: conditions that one fault
+raised, of whatever subject: 1 is best, 2 where two tags are swapped.
 
 `python benchmarks/detection/faults.py [--quick]` prints JSON lines.
 """
@@ -59,12 +60,14 @@ def judge(
         share = sum(row.found * row.trials for row in own) / sum(row.trials for row in own)
         names = Counter(f"{row.name} ({row.cause})" for row in own if row.name)
         delays = [row.delay for row in own if row.delay is not None]
+        alarms = sum((row.alarms or 0.0) * row.found * row.trials for row in own)
         say(
             table="faults", data=data, fault=fault.text, hard=fault.hard, inputs=len(own),
             trials=sum(row.trials for row in own), found=round(share, 4),
             median_delay_samples=float(np.median(delays)) if delays else None,
             named=dict(names.most_common(4)),
             named_right=round(right / hits, 4) if hits else None,
+            alarms_each=round(alarms / hits, 2) if hits else None,
             missed={row.tag: round(row.found, 2) for row in own if row.found < GOAL},
             goal=HARD_GOAL if fault.hard else GOAL,
             reached=share >= (HARD_GOAL if fault.hard else GOAL),

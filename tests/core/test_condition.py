@@ -40,19 +40,25 @@ class Desk:
     name: Diagnosis = field(default_factory=lambda: named("level shift", 2))
     suppressed: bool = False
     over: bool = False
+    owners: dict[str, str] = field(default_factory=dict)
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.conditions = Conditions(
-            lambda *_: self.name, lambda _: self.suppressed, lambda *_: self.over
+            lambda *_: self.name, lambda _: self.suppressed, lambda *_: self.over,
+            lambda one, _: {
+                key: subject for key, subject in self.owners.items()
+                if key in one.seen and subject != one.subject
+            },
         )
 
     def at(self, second: float, detector: str, *, up: bool, subject: str = SUBJECT,
-           score: float = 1.0, linger: int = OFF, back: int = 0) -> None:
+           score: float = 1.0, linger: int = OFF, back: int = 0,
+           settle: int | None = None) -> None:
         self.until(second)
         self.told += self.conditions.finding(
             subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up,
-            linger=linger, back=back,
+            linger=linger, back=back, settle=settle,
         )
 
     def until(self, second: float) -> None:
@@ -102,6 +108,59 @@ def test_scans_that_agreed_already_raise_their_models_condition_at_once(detector
         told = [event for event in events if event.data.get("change") == "raised"]
         assert [(event.time_ns - START) // SECOND for event in told] == expected
         assert all(event.subject == "model/m" for event in told)
+
+
+@pytest.mark.parametrize(("lasts", "expected"), [(40, [15]), (5, [15]), (0.5, [])])
+def test_a_change_that_several_inputs_may_explain_waits_to_be_told_whose(lasts, expected):
+    """Nothing told: after 15 scans it is the model's, also where it has come back by then."""
+    engine = Engine(spec(trained=baseline(joint=True)))
+    flags = [
+        Flag(START, 22, 0, True, 1.1, "change", "joint", (0, 1)),
+        Flag(START + round(lasts * SECOND), 22, 0, False, 0.9, "change", "joint"),
+    ]
+    events = engine.judge.run(flags, START + 100 * SECOND)
+    told = [event for event in events if event.data.get("change") == "raised"]
+    assert [(event.time_ns - START) // SECOND for event in told] == expected
+    assert all(event.subject == "model/m" for event in told)
+
+
+def test_what_turns_out_to_be_of_an_open_tag_is_its_own_and_no_second_alarm():
+    """The model's finding joins the tag's condition, which a person reads with its name."""
+    desk = Desk()
+    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
+    desk.at(8, "spe@m", up=True)
+    desk.owners = {"change@m": SUBJECT}
+    desk.until(100)
+    assert [(e.subject, e.data["change"]) for e in desk.told] == [(SUBJECT, "raised")]
+    assert desk.conditions.active.keys() == {SUBJECT}
+    assert desk.conditions.active[SUBJECT].findings.keys() == {"change@m", "spe@m"}
+    desk.at(100, "change@m", up=False)
+    desk.at(110, "spe@m", up=False)
+    desk.until(171)
+    assert not desk.conditions.active
+
+
+def test_what_turns_out_to_be_of_an_open_tag_is_told_of_it_though_it_has_gone():
+    """A change that came back before it was known whose it was."""
+    desk = Desk()
+    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
+    desk.at(5, "change@m", up=False, subject="model/m")
+    desk.at(8, "spe@m", up=True)
+    desk.owners = {"change@m": SUBJECT}
+    desk.until(100)
+    assert desk.conditions.active[SUBJECT].seen.keys() == {"change@m", "spe@m"}
+    assert desk.conditions.active[SUBJECT].findings.keys() == {"spe@m"}
+
+
+def test_what_turns_out_to_be_of_one_tag_is_raised_as_its_own():
+    """Though that had no condition; what is left stays the model's."""
+    desk = Desk()
+    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
+    desk.at(1, "t2@m", up=True, subject="model/m", settle=15)
+    desk.owners = {"change@m": SUBJECT}
+    desk.until(100)
+    raised = [(e.subject, e.data["detectors"]) for e in desk.told]
+    assert sorted(raised) == [("model/m", ["t2@m"]), (SUBJECT, ["change@m"])]
 
 
 def test_bad_quality_settles_for_longer_than_one_bad_sample_takes_to_clear():
@@ -282,6 +341,35 @@ def test_a_fault_that_was_never_raised_hides_no_step():
     desk.at(150, "step@m", up=True, back=200)
     desk.until(160)
     assert [change for _, change in desk.changes()] == ["raised"]
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_what_chatters_is_waited_for_twice_as_long_each_time(snapshot):
+    """A fault at the limit of what is seen: its condition stays open longer, up to ten minutes."""
+    desk = Desk()
+    cleared = []
+    at = 0.0
+    for _ in range(6):
+        desk.at(at, "spe@m", up=True)
+        desk.at(at + 10, "spe@m", up=False)
+        desk.until(at + 700)
+        when, change = desk.changes()[-1]
+        assert change == "cleared"
+        cleared.append(when - at - 10)
+        if snapshot:
+            desk.conditions.from_json(json.loads(json.dumps(desk.conditions.to_json())))
+        at += 500 if len(cleared) == 1 else 1000
+    assert cleared == [60, 120, 240, 480, 600, 600]
+
+
+def test_what_comes_back_after_a_long_while_is_waited_for_as_at_first():
+    """More than ten times what it had waited."""
+    desk = Desk()
+    for at in (0, 681, 1362):
+        desk.at(at, "spe@m", up=True)
+        desk.at(at + 10, "spe@m", up=False)
+        desk.until(at + 680)
+    assert [second for second, change in desk.changes() if change == "cleared"] == [70, 751, 1432]
 
 
 def test_sudden_change_holds_nothing_open_that_is_seen_to_be_over():

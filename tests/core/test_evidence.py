@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from agent.core.charts import Charts
-from agent.core.condition import OFF_DELAY, Condition
+from agent.core.condition import Condition
+from agent.core.delays import OFF_DELAY
 from agent.core.engine import Engine
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
@@ -45,6 +46,17 @@ def test_a_joint_flag_that_an_open_tag_explains_is_its_own(seed):
     seen = detectors_of(values)
     assert set(seen) == {"tag/c"}
     assert {"range@m", "spe@m"} <= seen["tag/c"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_that_breaks_relations_is_the_noisy_tags_own(seed):
+    """Its mean is where it was, so that only single scans tell whose the joint flag is."""
+    values = normal(600, seed)
+    values[100:, 2] *= 4.0
+    values[100:103, 2] = 9.0, -9.0, 9.0  # its condition is open before relations break
+    seen = detectors_of(values)
+    assert set(seen) == {"tag/c"}
+    assert {"spe@m", "spe_smooth@m"} & seen["tag/c"]
 
 
 def slow() -> Baseline:

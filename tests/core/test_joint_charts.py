@@ -108,15 +108,43 @@ def test_a_process_move_along_the_relations_is_no_single_sensor(trained: dict[st
         assert charts.swapped(recent) is None
 
 
-def test_with_lags_the_input_is_named_too() -> None:
-    """Inputs that follow others one scan later: the vector holds lags, and names stay right."""
+def lagging() -> np.ndarray:
+    """float64[4000, D] in raw units: every other input follows its causes one scan later."""
     rng = np.random.default_rng(1)
     drive = rng.standard_normal((4001, 2))
     z = np.empty((4000, D))
     for j in range(D):
         late = j % 2
         z[:, j] = drive[1 - late : 4001 - late] @ MIXING[:, j]
-    raw = (z + 0.2 * rng.standard_normal(z.shape)) * SCALE + CENTRE
+    made: np.ndarray = (z + 0.2 * rng.standard_normal(z.shape)) * SCALE + CENTRE
+    return made
+
+
+@pytest.mark.parametrize("lags", [False, True])
+@pytest.mark.parametrize("kind", ["noise", "spikes"])
+def test_what_scatters_about_its_level_is_named_of_each_scan(
+    kind: str, lags: bool, trained: dict[str, Any]
+) -> None:
+    """Noise and lone spikes on any input leave little in the mean, but stand out scan by scan."""
+    rng = np.random.default_rng(2)
+    raw = lagging()
+    charts = charts_of(raw[:3900]) if lags else JointCharts(0, spec(trained))
+    assert (len(charts.arrays()["joint.0.ring"]) > 1) == lags
+    named, in_mean = 0, 0
+    for j in range(D):
+        recent = raw[3950:3966].copy() if lags else plant(16, 60 + j)
+        off = rng.standard_normal(16) if kind == "noise" else 3.0 * (np.arange(16) == 8)
+        recent[:, j] += 1.2 * off * SCALE[j]
+        named += int(np.argmax(charts.shares(standard(recent), "spe", each=True))) == j
+        shares = charts.shares(standard(recent), "spe")
+        in_mean += int(np.argmax(shares)) == j and shares[j] > 0.0
+    assert named == D
+    assert in_mean < D
+
+
+def test_with_lags_the_input_is_named_too() -> None:
+    """Inputs that follow others one scan later: the vector holds lags, and names stay right."""
+    raw = lagging()
     charts = charts_of(raw[:3900])
     assert len(charts.arrays()["joint.0.ring"]) > 1
     for j in range(D):

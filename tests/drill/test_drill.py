@@ -234,12 +234,12 @@ def test_a_state_that_was_never_trained_is_found_under_its_name(tmp_path):
 
 STUCK, NOISE = BY_KIND["stuck"], BY_KIND["noise"]
 DONE = [
-    Trial("a", STUCK, 5, True, 10, "stuck", "sensor"),
-    Trial("a", STUCK, 9, True, 20, "stuck", "sensor"),
-    Trial("a", STUCK, 7, True, 60, "level shift", "unknown"),
-    Trial("b", STUCK, 5, False, -1, "", ""),
-    Trial("a", NOISE, 5, True, 30, "noise", "sensor"),
-    Trial("a", NOISE, 6, False, -1, "", ""),
+    Trial("a", STUCK, 5, True, 10, "stuck", "sensor", 1),
+    Trial("a", STUCK, 9, True, 20, "stuck", "sensor", 1),
+    Trial("a", STUCK, 7, True, 60, "level shift", "unknown", 4),
+    Trial("b", STUCK, 5, False, -1, "", "", 0),
+    Trial("a", NOISE, 5, True, 30, "noise", "sensor", 1),
+    Trial("a", NOISE, 6, False, -1, "", "", 3),
 ]
 
 
@@ -250,6 +250,7 @@ def test_rows_put_trials_together():
         "a", 3, 1.0, 20.0, "stuck"
     )  # fmt: skip
     assert (first.right, second.right, third.right) == (2 / 3, None, 1.0)
+    assert (first.alarms, second.alarms, third.alarms) == (2.0, None, 1.0)
     assert (second.tag, second.found, second.delay, second.name) == ("b", 0.0, None, "")
     assert (third.fault, third.found, third.delay) == (NOISE, 0.5, 30.0)
 
@@ -260,6 +261,7 @@ def test_the_document_is_json(spec, record):
     again = json.loads(json.dumps(told, allow_nan=False))
     assert [row["delay_samples"] for row in again["faults"]] == [20.0, None, 30.0]
     assert [row["named_right"] for row in again["faults"]] == [2 / 3, None, 1.0]
+    assert [row["alarms"] for row in again["faults"]] == [2.0, None, 1.0]
     assert again["false_alarms_promised"] == 0.25
 
 
@@ -327,6 +329,7 @@ def test_the_command_prints_json_and_draws(place, tmp_path):
     found = {(row["input"], row["kind"]): row for row in told["faults"]}
     assert found[INPUTS[1], "fahrenheit"]["name"] == "unit change"
     assert found[INPUTS[3], "stuck"]["found"] == 1.0
+    assert found[INPUTS[3], "stuck"]["alarms"] >= 1.0
     assert (INPUTS[3], "fahrenheit") not in found
     assert {"input": INPUTS[3], "fault": "degC becomes degF", "why": "not in degC"} in (
         told["left_out"]
