@@ -46,9 +46,8 @@ def command(
 ) -> None:  # fmt: skip
     """Put faults into recorded normal data and show what the engine makes of them.
 
-    For each input and fault: the share found, how soon, how many alarms one fault raised, how often
-    under a right name, and the usual name; and the false alarms on the record as it is, at the
-    promised budget.
+    For each input and fault: the share found, how soon, alarms for one fault, how often under a
+    right name, and the usual name; and the false alarms on the record as it is.
 
     \b
     Examples:
