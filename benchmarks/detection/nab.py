@@ -3,7 +3,9 @@
 One model with one input, fitted on the record's first 15 % (NAB's own probationary period), judged
 on the rest at the shipped budget. A window is found when a condition on the value is raised in it;
 an alarm outside is one raised in neither. The record has gaps of hours to days: "missing" is what
-really happened then, it is counted beside the alarms and not among them.
+really happened then, it is counted beside the alarms and not among them. `departures_sd`: how far
+means of three days come from training, in standard deviations of its own such means, in each window
+and outside: what any limit has to lie between.
 
 The row belongs to the table "skab". `python benchmarks/detection/nab.py [--data FOLDER]` prints it.
 """
@@ -21,6 +23,7 @@ from agent.types import Event
 FILE = "ambient_temperature_system_failure.csv"
 BUDGET = "1 per 30 days"
 TRAINING = 0.15
+DAYS = 3
 WINDOWS = (("2013-12-15 07:00", "2013-12-30 09:00"), ("2014-03-29 15:00", "2014-04-20 22:00"))
 GOALS = {"windows_found": 2, "alarms_outside": 1}
 _TRANSPORT = {"missing", "source lost", "bad quality"}
@@ -49,12 +52,30 @@ def main() -> None:
         alarms_outside=len(outside), gaps_named=len(judged.conditions()) - len(alarms),
         first_in_window=[_words(events) for events in inside],
         outside=[text for event in outside for text in _words([event])],
+        departures_sd=_departures(table, rows, spans),
         flagged_in_windows_percent=_percent(judged.flagged[faulty]),
         flagged_outside_percent=_percent(judged.flagged[~faulty]),
         tau_hours=round(fitted.tau_s / 3600, 1), n_eff=round(fitted.n_eff, 1),
         provisional=fitted.provisional, goals=GOALS,
         reached=found == GOALS["windows_found"] and len(outside) <= GOALS["alarms_outside"],
     )
+
+
+def _departures(table: Table, rows: int, spans: list[tuple[int, int]]) -> list[float]:
+    """The largest of means of `DAYS` in each span, and of those that touch none."""
+    length = DAYS * 86_400 * SECOND
+    times, values = table.time_ns, table.values[:, 0]
+    ends = np.searchsorted(times, times + length)
+    whole = ends - np.arange(len(times)) >= 0.8 * DAYS * 24
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    means = (sums[ends] - sums[:-1]) / np.maximum(ends - np.arange(len(times)), 1)
+    trained = means[whole & (ends <= rows)]
+    off = np.where(whole, np.abs(means - trained.mean()) / trained.std(), 0.0)
+    later = np.arange(len(times)) >= rows
+    inside = [(times >= start) & (times + length <= end) for start, end in spans]
+    near = np.any([(times + length >= start) & (times <= end) for start, end in spans], axis=0)
+    places = [*(later & one for one in inside), later & ~near]
+    return [round(float(off[place].max()), 2) for place in places]
 
 
 def _part(table: Table, rows: slice) -> Table:
