@@ -255,7 +255,7 @@ class Conditions:
         if condition.held_back:
             return []
         events = self._hand_over(condition, now)
-        if not condition.seen:
+        if condition.subject not in self.active:
             return events
         condition.raised_ns = now
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
@@ -266,9 +266,10 @@ class Conditions:
         return [*events, self._event(condition, "raised", now)]
 
     def _hand_over(self, condition: Condition, now: int) -> list[Event]:
-        """Give findings to the subjects whose they are, and the condition up if none is left."""
+        """Give findings to the subjects whose they are; without any left, it ends untold."""
         events = []
-        for key, subject in self._owners(condition, now).items():
+        owners = self._owners(condition, now)
+        for key, subject in owners.items():
             if key in condition.findings:
                 events += self.finding(
                     subject, key, condition.findings.pop(key), now, condition.interval_ns,
@@ -279,7 +280,7 @@ class Conditions:
             else:
                 continue
             del condition.seen[key]
-        if not condition.seen:
+        if owners and not condition.findings and not _momentary(condition):
             del self.active[condition.subject]
         return events
 
@@ -297,7 +298,7 @@ class Conditions:
         if not condition.raised:
             return []
         condition.state = "cleared"
-        self.mended[condition.subject] = condition.cleared_from_ns, condition.linger
+        self.mended[condition.subject] = condition.cleared_from_ns, away // condition.interval_ns
         return [self._event(condition, "cleared", now)]
 
     def _reviewed(self, condition: Condition, now: int) -> list[Event]:
@@ -360,10 +361,8 @@ class Conditions:
         known = {name: item.shelved_until_ns for name, item in self.active.items()
                  if item.state == "shelved"}  # all that older snapshots say of it
         self.shelved = {name: int(end) for name, end in document.get("shelved", known).items()}
-        self.mended = {
-            name: (int(since), int(waited))
-            for name, (since, waited) in document.get("mended", {}).items()
-        }
+        mended = document.get("mended", {}).items()
+        self.mended = {name: (int(since), int(waited)) for name, (since, waited) in mended}
         self._timers = [
             (int(due), subject, what, int(first_ns))
             for due, subject, what, first_ns in document["timers"]

@@ -253,7 +253,8 @@ class _Group:
     def lagged(self, scans: Float64) -> Float64:
         """float64[m, d (lags + 1)]: each scan that has as many before it as there are lags."""
         own, lags = scans[:, self.columns], len(self.ring) - 1
-        return np.hstack([own[lags - lag : len(own) - lag] for lag in range(lags + 1)])
+        rows = max(len(own) - lags, 0)
+        return np.hstack([own[lags - lag :][:rows] for lag in range(lags + 1)])
 
     def removed(self, vectors: Float64, chart: str, least: float) -> tuple[Float64, float]:
         """(float64[d]: share of the statistic that each input's reconstruction removes, score).

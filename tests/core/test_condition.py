@@ -163,6 +163,31 @@ def test_what_turns_out_to_be_of_one_tag_is_raised_as_its_own():
     assert sorted(raised) == [("model/m", ["t2@m"]), (SUBJECT, ["change@m"])]
 
 
+def test_what_is_left_of_a_condition_whose_findings_were_given_away_does_not_stay_open():
+    """Another finding of it had gone before: it is over, and no timer would ever clear it."""
+    desk = Desk()
+    desk.at(0, "t2@m", up=True, subject="model/m", settle=15)
+    desk.at(1, "change@m", up=True, subject="model/m", settle=15)
+    desk.at(3, "t2@m", up=False, subject="model/m")
+    desk.at(8, "spe@m", up=True)
+    desk.owners = {"change@m": SUBJECT}
+    desk.until(1000)
+    assert [(e.subject, e.data["change"]) for e in desk.told] == [(SUBJECT, "raised")]
+    assert desk.conditions.active.keys() == {SUBJECT}
+
+
+def test_what_cleared_early_was_not_waited_for():
+    """The way back amid the range ended it after an off-delay: another fault is no chattering."""
+    desk = Desk(over=True)
+    desk.at(0, "step@m", up=True, linger=480)
+    desk.at(10, "step@m", up=False)
+    desk.at(1000, "spe@m", up=True)
+    desk.over = False
+    desk.at(1010, "spe@m", up=False)
+    desk.until(2000)
+    assert [second for second, change in desk.changes() if change == "cleared"] == [70, 1070]
+
+
 def test_bad_quality_settles_for_longer_than_one_bad_sample_takes_to_clear():
     """One bad sample clears after three good ones: it must not have raised an alarm before."""
     desk = Desk()

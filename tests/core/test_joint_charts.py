@@ -142,6 +142,21 @@ def test_what_scatters_about_its_level_is_named_of_each_scan(
     assert in_mean < D
 
 
+@pytest.mark.parametrize("scans", range(5))
+def test_too_few_scans_for_the_lags_name_nothing(scans: int, trained: dict[str, Any]) -> None:
+    """Just started: fewer scans than a vector of lags takes, or none at all."""
+    (group,) = trained["groups"]
+    lags = 3
+    wide = group | {
+        "lags": lags, "loadings": np.tile(group["loadings"], (lags + 1, lags + 1)).tolist(),
+        "offset": group["offset"] * (lags + 1),
+        "adjusted": np.tile(group["adjusted"], (lags + 1, 1)).tolist(),
+    }  # fmt: skip
+    charts = JointCharts(0, spec(trained | {"groups": [wide]}))
+    recent = standard(plant(scans, 1)) + 3.0
+    assert any(charts.shares(recent, "spe", each=True)) == (scans > lags)
+
+
 def test_with_lags_the_input_is_named_too() -> None:
     """Inputs that follow others one scan later: the vector holds lags, and names stay right."""
     raw = lagging()
