@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,18 @@ from agent.core.delays import OFF_DELAY
 from agent.core.engine import Engine
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
-from tests.core.small import DETECTORS, SECOND, START, Baseline, baseline, block, cut, normal, spec
+from tests.core.small import (
+    DETECTORS,
+    SECOND,
+    START,
+    Baseline,
+    baseline,
+    block,
+    cut,
+    normal,
+    spec,
+    tell,
+)
 
 
 def detectors_of(values: np.ndarray) -> dict[str, set[str]]:
@@ -57,6 +69,37 @@ def test_noise_that_breaks_relations_is_the_noisy_tags_own(seed):
     seen = detectors_of(values)
     assert set(seen) == {"tag/c"}
     assert {"spe@m", "spe_smooth@m"} & seen["tag/c"]
+
+
+def mirrored() -> Baseline:
+    """Inputs a and b mirror each other: a step of one looks like one of the other, to `change`."""
+    made = baseline(joint=True)
+    (mode,) = made.modes
+    (group,) = mode.joint["groups"]
+    adjusted = [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    joint = {"groups": [group | {"adjusted": adjusted, "limit": [1e3, 1e3, 0.7, 1e3]}]}
+    return replace(made, modes=(replace(mode, joint=joint),))
+
+
+@pytest.mark.parametrize("length", [1, 7, 50])
+def test_a_sudden_change_of_two_is_the_ones_that_its_own_charts_tell(length):
+    """One alarm, however the samples are cut and wherever the agent starts again."""
+    values = normal(400, 1)
+    values[100:, 1] += 5.0
+    made, whole = spec(trained=mirrored()), block(values)
+    engine = Engine(made)
+    told = tell(engine, [whole])
+    raised = [json.loads(line) for line in told.events if '"change": "raised"' in line]
+    assert [event[2] for event in raised] == ["tag/b"]
+    assert {"change@m", "level@m"} <= engine.judge.conditions.active["tag/b"].seen.keys()
+    parts = cut(whole, [START + row * SECOND for row in range(length, 400, length)])
+    events, engine = [], Engine(made)
+    for part in parts:
+        events += tell(engine, [part]).events
+        again = Engine(made)
+        again.resume(engine.snapshot())
+        engine = again
+    assert events == told.events
 
 
 def slow() -> Baseline:
