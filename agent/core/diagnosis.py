@@ -41,9 +41,9 @@ class Evidence:
 
     `found` holds the active detectors' names; `recent` and `means` are standardised (see
     `Charts.recent`), `raw` is in the tag's unit; `noise` is in standard deviations; `share` is
-    the tag's share of the joint residual while a joint chart is flagged (0 otherwise), `joint`
-    says that one is; `companions` counts other inputs of the same models flagged as moved; `states`
-    is `states.trained_states` of a state tag.
+    the tag's share of the joint residual while a joint chart is flagged (0 otherwise), `alike` the
+    inputs whose share is as large, `joint` says that one is; `companions` counts other inputs of
+    the same models flagged as moved; `states` is `states.trained_states` of a state tag.
     """
 
     tag: str
@@ -61,6 +61,7 @@ class Evidence:
     r2: float = 0.0
     joint: bool = False
     share: float = 0.0
+    alike: tuple[str, ...] = ()
     companions: int = 0
     out_of_physical: bool = False
     lost: bool = False
@@ -231,8 +232,12 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
     if alone and not evidence.companions:
         kind = "drift" if _drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
+        why = "the other inputs say otherwise"
+        if evidence.alike and not evidence.found & _MOVES:  # its own charts see nothing of it
+            verb += f", or {' or '.join(evidence.alike[:2])} is"
+            why = "the other inputs can not tell which"
         return Diagnosis(
-            kind, "sensor", f"{tag} {verb}: the other inputs say otherwise",
+            kind, "sensor", f"{tag} {verb}: {why}",
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
     return None

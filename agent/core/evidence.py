@@ -71,11 +71,11 @@ class EvidenceRoom:
         row = rows[0]
         item = self._charts.input_baseline(row)
         recent, means = self._charts.recent(row, now)
-        share, joint, swapped = self._joint_share(row, now, joint_models)
+        share, alike, joint, swapped = self._joint_share(row, now, joint_models)
         swapped = swapped or self._traded(name, raw, row, now)
         return Evidence(
             name, tag.unit, tag.source, found, recent, means, raw, item.centre, item.scale,
-            item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share,
+            item.noise / item.scale, item.trained, tag.physical, item.r2, joint, share, alike,
             self._companions(name, condition, active), outside, lost, swapped,
             trained_states(item.detectors.get("category"), item.centre, item.scale),
         )
@@ -125,24 +125,31 @@ class EvidenceRoom:
 
     def _joint_share(
         self, row: int, now: int, joint_models: Collection[str]
-    ) -> tuple[float, bool, str]:
-        """(lasting share of the joint residual, whether a joint chart is flagged, swapped with).
+    ) -> tuple[float, tuple[str, ...], bool, str]:
+        """(lasting share of the joint residual, inputs that have as large a one, whether a joint
+        chart is flagged, swapped with).
 
         Lasting is what the latest scans and those before them agree on: one spike is no bias.
         """
         place = self._charts.rows[row]
         scans = self._charts.scans[place.model]
         if scans.model.name not in joint_models:
-            return 0.0, False, ""
+            return 0.0, (), False, ""
+        names = self._spec.models[place.model].inputs
         recent = scans.recent(now)
         views = (recent, recent[:-LASTING])
-        share = min(scans.joint.shares(view, "spe")[place.position] for view in views)
+        lasting = np.min([scans.joint.shares(view, "spe") for view in views], axis=0)
+        share = float(lasting[place.position])
+        alike = tuple(
+            name for name, other in zip(names, lasting.tolist(), strict=True)
+            if name != names[place.position] and other >= NEARLY * share
+        )
         swaps = [scans.joint.swapped(view) for view in views]
         partner = ""
         if swaps[0] is not None and swaps[0] == swaps[1] and place.position in swaps[0]:
             other = swaps[0][0] if swaps[0][1] == place.position else swaps[0][1]
-            partner = self._spec.models[place.model].inputs[other]
-        return share, True, partner
+            partner = names[other]
+        return share, alike, True, partner
 
     def _traded(self, name: str, raw: Float64, row: int, now: int) -> str:
         """The input that jumped to where this one was when this one jumped to where it was; or ''.

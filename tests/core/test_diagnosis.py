@@ -382,6 +382,19 @@ def test_anything_gets_a_name(raw, recent, means, unit, found, noise, r2, joint,
     assert 1 <= named.rank <= 9
 
 
+@pytest.mark.parametrize(("found", "alike", "text"), [
+    ({"spe"}, (), "t is off: the other inputs say otherwise"),
+    ({"spe"}, ("u", "v", "w"), "t is off, or u or v is: the other inputs can not tell which"),
+    ({"spe", "level"}, ("u",), "t is off: the other inputs say otherwise"),
+])  # fmt: skip
+def test_a_bias_that_may_be_anothers_says_so(found, alike, text):
+    """Unless the tag's own charts have seen it move."""
+    named = diagnose(
+        Evidence("t", "bar", "s", frozenset(found), joint=True, share=0.8, r2=0.9, alike=alike)
+    )
+    assert (named.kind, named.text) == ("bias", text)
+
+
 # --- through the engine -----------------------------------------------------------------------
 
 

@@ -71,6 +71,31 @@ def test_noise_that_breaks_relations_is_the_noisy_tags_own(seed):
     assert {"spe@m", "spe_smooth@m"} & seen["tag/c"]
 
 
+@pytest.mark.parametrize(("column", "alike"), [(0, ("b",)), (1, ("a",)), (2, ())])
+def test_inputs_that_mirror_each_other_are_both_named(column, alike):
+    """What breaks the relation of a and b may be either; c is alone."""
+    made = baseline(joint=True)
+    (mode,) = made.modes
+    (group,) = mode.joint["groups"]
+    half = 0.5**0.5
+    loadings = [[half, half, 0.0], [half, -half, 0.0], [0.0, 0.0, 1.0]]
+    inputs = tuple(
+        replace(item, r2=0.9, detectors={"range": {"middle": 0.0, "half": 1e3, "hold": 5}})
+        for item in mode.inputs
+    )
+    joint = {"groups": [group | {"loadings": loadings, "limit": [12.0, 12.0, 1e9, 6.0]}]}
+    engine = Engine(spec(trained=replace(made, modes=(replace(mode, inputs=inputs, joint=joint),))))
+    values = 0.1 * normal(200, 1)
+    values[:, 1] = values[:, 0]
+    values[100:, column] += 8.0
+    told = [e for e in engine.step(block(values)).events if e.kind == "condition"]
+    (subject,) = {event.subject for event in told}
+    assert subject in {f"tag/{name}" for name in ("abc"[column], *alike)}
+    text = told[-1].data["text"]
+    either = {"is off, or", *alike} if alike else {"say otherwise"}
+    assert all(words in text for words in either | {"abc"[column]}), text
+
+
 def mirrored() -> Baseline:
     """Inputs a and b mirror each other: a step of one looks like one of the other, to `change`."""
     made = baseline(joint=True)
