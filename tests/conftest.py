@@ -3,11 +3,53 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any
 
 import pytest
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Rules about the whole run, beside those of each test."""
+    _kernels_were_called_as_compiled(session)
+    _nothing_was_skipped(session, exitstatus)
+
+
+def _kernels_were_called_as_compiled(session: pytest.Session) -> None:
+    """No call of a kernel had other types than the extension is compiled for.
+
+    The JIT compiles a kernel anew for whatever it is given; the extension takes it for what it
+    expects, a column of a matrix for a contiguous array, and silently gives other numbers.
+    """
+    compiler = sys.modules.get("agent.core.kernels.compiler")
+    if compiler is None or compiler.MODE != "jit":
+        return
+    from agent.core.kernels.build import exports
+
+    wrong = []
+    for name, (signature, function) in exports().items():
+        called = getattr(sys.modules[function.__module__], function.__name__)
+        wanted = [_kind(one) for one in signature.args]
+        for types in called.signatures:
+            found = [_kind(one) for one in types]
+            wrong += [f"{name}: argument {place} was {was}, compiled for {want}"
+                      for place, (was, want) in enumerate(zip(found, wanted, strict=True))
+                      if was != want]  # fmt: skip
+    if wrong:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for line in wrong:
+            reporter.write_line(line, red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _kind(one: Any) -> str:
+    """A numba type in words; whether an array may be written is no matter."""
+    if hasattr(one, "layout"):
+        return f"{one.dtype}[{one.ndim}] {one.layout}"
+    return str(one)
+
+
+def _nothing_was_skipped(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failure: what is missing must be installed by `.ci/run`."""
     if os.environ.get("CI", "").lower() not in {"true", "1"} or exitstatus != pytest.ExitCode.OK:
         return

@@ -289,11 +289,12 @@ def _limits(
     held: Float64, tau: tuple[Float64, Float64], arl: float
 ) -> tuple[float, tuple[Limit, ...]]:
     """Smoothing of SPE, and the limits of T2, SPE and smoothed SPE, from held-out statistics."""
+    statistic = np.ascontiguousarray(held.T)
     t2, spe = (
-        at_least(limit_of(held[:, chart], arl), gaussian_limit(tau[chart], 1.0, arl))
+        at_least(limit_of(statistic[chart], arl), gaussian_limit(tau[chart], 1.0, arl))
         for chart in range(2)
     )
-    alpha, smoothed = choose_smoothing(held[:, 1], spe, tau[1], arl)
+    alpha, smoothed = choose_smoothing(statistic[1], spe, tau[1], arl)
     return alpha, (t2, spe, smoothed)
 
 

@@ -28,6 +28,21 @@ for held in (False, True):
 print(json.dumps({"mode": MODE, "numba": "numba" in sys.modules, "found": found}))
 """
 
+FIT = """
+import json
+import numpy as np
+from agent.core.kernels.compiler import MODE
+from agent.fit.joint import fit_joint
+from agent.fit.univariate import fit_input
+rng = np.random.default_rng(4)
+common = np.cumsum(rng.standard_normal(500)) * 0.1
+values = common[:, None] + rng.standard_normal((500, 3))
+names = ["a", "b", "c"]
+found = [fit_input(values[:, j], interval_ns=10**9, arl=1e6, name="x").detectors for j in range(3)]
+found.append(fit_joint(values, names, interval_ns=10**9, arl=1e6).to_json())
+print(json.dumps({"mode": MODE, "found": found}))
+"""
+
 
 CHOICE = """
 import json
@@ -81,6 +96,14 @@ def test_compiled_ahead_of_time_gives_the_same_judgement(just_in_time, built):
     compiled = run(built)
     assert (compiled["mode"], compiled["numba"]) == ("compiled", False)
     assert compiled["found"] == just_in_time["found"]
+
+
+def test_a_fit_is_the_same_however_the_kernels_run(built):
+    """Limits are learnt with kernels, too: the extension gives the same ones, to the last bit."""
+    compiled, jit = run(built, FIT), run(built, FIT, FIELDWARDEN_KERNELS="jit")
+    assert (compiled["mode"], jit["mode"]) == ("compiled", "jit")
+    assert compiled["found"] == jit["found"]
+    assert run(built, FIT, NUMBA_DISABLE_JIT="1")["found"] == jit["found"]
 
 
 def test_an_extension_of_other_sources_is_not_used(built):
