@@ -39,12 +39,15 @@ class Dynamics:
         quick: samples after which block means show `QUICK` of the long-run variance; far shorter
             than `block` where slow movement lies under fast.
         freedom: degrees of freedom to which `long_run` is known.
+        mixture: (time constant in samples, share of the variance) of each first-order process that
+            explains it.
     """
 
     block: float
     long_run: float
     quick: float
     freedom: float
+    mixture: tuple[tuple[float, float], ...] = ()
 
     @property
     def tau(self) -> float:
@@ -206,7 +209,30 @@ def _summed(times: Float64, weights: Float64, parts: Float64, n: int) -> Dynamic
         float(np.append(grid[grown >= share * long_run], n)[0]) for share in (DECORRELATED, QUICK)
     )
     freedom = _FREEDOM * n / np.maximum(4.0 * times, 1.0)
-    return Dynamics(block, long_run, quick, long_run**2 / float(np.sum(parts**2 / freedom)))
+    return Dynamics(
+        block, long_run, quick, long_run**2 / float(np.sum(parts**2 / freedom)),
+        tuple((float(t), float(w)) for t, w in zip(times, weights, strict=True) if w > 0.0),
+    )
+
+
+def smoothed_variance(moves: Dynamics, part: int, gain: float) -> tuple[float, float]:
+    """(variance, that of its steps) of an EWMA of means of `part` samples, from the mixture.
+
+    In units of the variance of a sample.
+    """
+    found = np.array([_smoothed(part, gain, time) for time, _ in moves.mixture])
+    variance, steps = np.array([share for _, share in moves.mixture]) @ found
+    return float(variance), float(steps)
+
+
+def _smoothed(part: int, gain: float, time: float) -> tuple[float, float]:
+    """(variance, that of its steps) of an EWMA of means of unit-variance AR(1)."""
+    phi = float(np.exp(-1.0 / time)) if time > 0.0 else 0.0
+    own = float(_mean_variance(part, time))
+    beside = phi * ((1.0 - phi**part) / (part * (1.0 - phi))) ** 2  # covariance of neighbours
+    ahead = gain * beside / (1.0 - (1.0 - gain) * phi**part)  # of the EWMA and the next mean
+    variance = (gain * own + 2.0 * (1.0 - gain) * ahead) / (2.0 - gain)
+    return variance, 2.0 * gain * (variance - ahead)
 
 
 def _mixture(model: Float64, observed: Float64, blocks: Float64) -> Float64:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from agent.core.kernels import DETECTORS
+from agent.core.kernels.level import PARTS
 from agent.fit import bootstrap
 from agent.fit.category import fit_category, read_states
 from agent.fit.record import Dynamics, Record, coarse_step, dynamics, read_record
+from agent.fit.smooth import ewma_limits
 from agent.fit.spike import fit_spike
 from agent.fit.step import fit_outside, fit_step
 from agent.fit.tails import extrapolate, peaks_limit
@@ -30,8 +32,7 @@ GAP = 1.5  # intervals; samples further apart are not neighbours
 HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
 LEVEL_SHIFT = 0.85  # sd; the shift that the level chart is tuned to
-LARGE_SHIFT = 2.4  # sd; the shift that its part for large ones is tuned to
-LARGE_SHARE = 0.2  # of the chart's false alarms, for that part
+EWMA_SHARE = 0.2  # of the chart's false alarms, for its EWMA
 LEVEL_BLOCK = 1.4  # of the quick time of the dynamics: 1.1 tau of AR(1)
 DRIFT_SHIFT = 0.4
 DRIFT_BLOCK = 10.0
@@ -223,12 +224,12 @@ def _level(
     record: Record, moves: Dynamics, beyond: float, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
     """Both parts of the level chart; their false alarms add up to the chart's share."""
-    means, deviation, known, block = _block_means(record, moves, LEVEL_BLOCK)
+    means, deviation, known, block = _block_means(record, moves, LEVEL_BLOCK, PARTS)
     chart = _Chart(means, deviation, known, block, rng)
-    small = chart.limits((LEVEL_SHIFT / 2 + beyond) / deviation, arl / (1.0 - LARGE_SHARE))
-    large = chart.limits((LARGE_SHIFT / 2 + beyond) / deviation, arl / LARGE_SHARE)
+    small = chart.limits((LEVEL_SHIFT / 2 + beyond) / deviation, arl / (1.0 - EWMA_SHARE))
+    up, down = ewma_limits(record.z, moves, block // PARTS, arl / EWMA_SHARE)
     return chart.scaling() | small | {
-        "k_large": large["k"], "h_large_up": large["h_up"], "h_large_down": large["h_down"],
+        "part": block // PARTS, "ewma_up": up + beyond, "ewma_down": down + beyond,
         "centre": 0.0, "clip": _level_clip(record),
     }  # fmt: skip
 
@@ -243,7 +244,7 @@ def _drift(
     means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
     chart = _Chart(means, deviation, known, block, rng)
     limits = chart.limits((DRIFT_SHIFT / 2 + unseen) / deviation, arl)
-    return off | chart.scaling() | limits | {"clip": _level_clip(record)}
+    return off | chart.scaling() | limits | {"part": block, "clip": _level_clip(record)}
 
 
 def _level_clip(record: Record) -> float:
@@ -252,12 +253,12 @@ def _level_clip(record: Record) -> float:
 
 
 def _block_means(
-    record: Record, moves: Dynamics, length: float
+    record: Record, moves: Dynamics, length: float, parts: int = 1
 ) -> tuple[Float64, float, tuple[float, float], int]:
     """Means at every offset, about 0; their long-run deviation; what it is known from; block."""
     n = len(record.z)
-    block = max(_MIN_BLOCK, ceil(moves.quick * length))
-    block = max(1, min(block, n // _FEWEST_BLOCKS))
+    part = ceil(max(_MIN_BLOCK, moves.quick * length) / parts)
+    block = parts * max(1, min(part, n // (parts * _FEWEST_BLOCKS)))
     sums = np.concatenate([[0.0], np.cumsum(record.z)])
     means = (sums[block:] - sums[:-block]) / block
     deviation = float(np.sqrt(moves.long_run / block))

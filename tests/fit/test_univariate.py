@@ -43,15 +43,17 @@ def test_the_level_chart_finds_shifts_in_time(phi, most):
         assert np.mean(delays) <= limit
 
 
-def test_large_shifts_are_found_sooner_by_the_second_part():
-    """Of 3 sd: the chart without its part for large shifts takes longer."""
+def test_large_shifts_are_found_sooner_by_the_ewma():
+    """Of 3 sd: the CUSUM alone takes longer."""
     fit = fitted(ar1(0.98, 100_000, 1), arl=1e9)
-    stream = ar1(0.98, 4000, 2)
-    stream[1000:] += 3.0
-    soon = raised(fit, stream)["level"][0]
-    for name in ("h_large_up", "h_large_down"):
-        fit.detectors["level"][name] = 1e300
-    assert 1000 < soon < raised(fit, stream)["level"][0]
+    streams = [ar1(0.98, 4000, seed) for seed in range(2, 22)]
+    for stream in streams:
+        stream[1000:] += 3.0
+    soon = first_flags(fit, "level", streams, 1000)
+    fit.detectors["level"] |= {"ewma_up": 1e300, "ewma_down": 1e300}
+    alone = first_flags(fit, "level", streams, 1000)
+    assert min(soon) > 0
+    assert np.mean(soon) < 0.9 * np.mean(alone)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.9])

@@ -1,21 +1,22 @@
-"""Level shift: two two-sided CUSUMs of block means, one for small shifts and one for large ones.
+"""Level shift: a two-sided CUSUM of block means for small shifts, and an EWMA of parts of blocks.
 
 Per block of `block` samples (less than two correlation times: the long-run deviation takes care of
 what neighbours share), each clipped to +-`clip` so that a few wild samples are no level:
 
     x = (mean - centre) * inverse_sd
 
-goes through the recursion of `cusum`, which also says when the flag clears, and, while no flag is
-up, with a larger reference value through
+goes through the recursion of `cusum`, which also says when the flag clears. While no flag is up,
+the mean of every `part` samples, a quarter of a block, goes through
 
-    large_up = max(0, large_up + x - k_large)    large_down = max(0, large_down - x - k_large)
+    smooth = smooth + (mean - centre - smooth) / 16
 
-whose flag is raised at h_large_up or h_large_down: a CUSUM is quick for the shift that it is tuned
-to, and slow inputs have few blocks within the time in which a large shift must be found. Score: the
-largest statistic over its threshold. k is the reference value with its allowance for the length of
-the record; h comes from the stationary bootstrap of the record (`fit.bootstrap`). Cost about 1 ns a
-sample; state 56 bytes. References: Page 1954; Montgomery, "Introduction to Statistical Quality
-Control", ch. 9; Sparks 2000 (CUSUMs for unknown shifts).
+whose flag is raised at smooth >= ewma_up or smooth <= -ewma_down: a CUSUM is quick for the shift
+that it is tuned to, and slow inputs have few blocks within the time in which a large shift must be
+found; what it remembers, four blocks, is long beside the noise and short beside what moves. Score:
+the largest statistic over its threshold. k is the reference value with its allowance for the length
+of the record; h and the limits of the EWMA come from the record (`fit.bootstrap`, `fit.smooth`).
+Cost about 1 ns a sample; state 56 bytes. References: Page 1954; Roberts 1959; Lucas & Saccucci
+1990; Montgomery, "Introduction to Statistical Quality Control", ch. 9.
 """
 
 from __future__ import annotations
@@ -26,24 +27,31 @@ from agent.core.kernels.base import NEVER, kernel, tell
 from agent.core.kernels.cusum import advance
 
 NAME = "level"
+PARTS = 4
+"""Of a block, as `part` is fitted."""
+
+GAIN = 0.0625
+"""Of the EWMA: small shifts are the CUSUM's (Montgomery: 0.05 to 0.25)."""
+
 PARAMS = np.dtype(
     [
         ("block", np.int64),
+        ("part", np.int64),
         ("clip", np.float64),
         ("centre", np.float64),
         ("inverse_sd", np.float64),
         ("k", np.float64),
         ("h_up", np.float64),
         ("h_down", np.float64),
-        ("k_large", np.float64),
-        ("h_large_up", np.float64),
-        ("h_large_down", np.float64),
+        ("ewma_up", np.float64),
+        ("ewma_down", np.float64),
     ]
 )
 DEFAULTS = {
-    "block": 1 << 62, "clip": NEVER, "centre": 0.0, "inverse_sd": 0.0, "k": 0.0, "h_up": NEVER,
-    "h_down": NEVER, "k_large": NEVER, "h_large_up": NEVER, "h_large_down": NEVER,
+    "block": 1 << 62, "part": 1 << 62, "clip": NEVER, "centre": 0.0, "inverse_sd": 0.0, "k": 0.0,
+    "h_up": NEVER, "h_down": NEVER, "ewma_up": NEVER, "ewma_down": NEVER,
 }  # fmt: skip
+_GAIN = GAIN
 _LONGEST = 1 << 30  # a longer block means: not judged
 STATE = np.dtype(
     [
@@ -51,10 +59,10 @@ STATE = np.dtype(
         ("active", np.int32),
         ("count", np.int32),
         ("sum", np.float64),
+        ("rest", np.float64),
         ("up", np.float64),
         ("down", np.float64),
-        ("large_up", np.float64),
-        ("large_down", np.float64),
+        ("smooth", np.float64),
     ]
 )
 
@@ -67,53 +75,61 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         block = params[row]["block"]
         if block > _LONGEST:
             continue
+        part = min(params[row]["part"], block)
         clip = params[row]["clip"]
         centre = params[row]["centre"]
         inverse_sd = params[row]["inverse_sd"]
         k = params[row]["k"]
         h_up = params[row]["h_up"]
         h_down = params[row]["h_down"]
-        k_large = params[row]["k_large"]
-        h_large_up = params[row]["h_large_up"]
-        h_large_down = params[row]["h_large_down"]
+        ewma_up = params[row]["ewma_up"]
+        ewma_down = params[row]["ewma_down"]
         active = state[row]["active"] + 0
         count = state[row]["count"] + 0
-        large_up = state[row]["large_up"]
-        large_down = state[row]["large_down"]
         total = state[row]["sum"]
+        rest = state[row]["rest"]  # of the part that is not complete yet
         up = state[row]["up"]
         down = state[row]["down"]
+        smooth = state[row]["smooth"]
         score = state[row]["score"]
+        due = (count // part + 1) * part
         for j in range(starts[row], starts[row + 1]):
-            total += min(max(value[j], -clip), clip)
+            rest += min(max(value[j], -clip), clip)
             count += 1
-            if count < block:
+            if count < due:
                 continue
-            x = (total / np.float64(block) - centre) * inverse_sd
-            total = 0.0
-            count = 0
+            mean = rest / np.float64(part) - centre
+            total += rest
+            rest = 0.0
+            due += part
             before = active
-            active, up, down, score = advance(active, up, down, x, k, h_up, h_down)
+            if active == 0:
+                smooth += _GAIN * (mean - smooth)
+            if count >= block:
+                x = (total / np.float64(block) - centre) * inverse_sd
+                total = 0.0
+                count = 0
+                due = part
+                active, up, down, score = advance(active, up, down, x, k, h_up, h_down)
+            elif active == 0:
+                score = max(up / h_up, down / h_down)
             if before == 0:
-                large_up = max(large_up + x - k_large, 0.0)
-                large_down = max(large_down - x - k_large, 0.0)
-                above = large_up / h_large_up
-                below = large_down / h_large_down
-                score = max(score, above, below)
-                if active == 0 and score >= 1.0:
+                beyond = smooth / ewma_up if smooth > 0.0 else -smooth / ewma_down
+                score = max(score, beyond)
+                if active == 0 and beyond >= 1.0:
+                    half = 0.5 * smooth * inverse_sd
                     active, up = 1, 0.0
-                    down = max(k, 0.5 * x) if above >= below else -max(k, -0.5 * x)
+                    down = max(k, half) if smooth > 0.0 else min(-k, half)
                 if active == 1:
-                    large_up = 0.0
-                    large_down = 0.0
+                    smooth = 0.0
             if active != before:
                 written = tell(out, written, row, active, arrival[j], score)
         state[row]["active"] = active
         state[row]["count"] = count
         state[row]["sum"] = total
+        state[row]["rest"] = rest
         state[row]["up"] = up
         state[row]["down"] = down
-        state[row]["large_up"] = large_up
-        state[row]["large_down"] = large_down
+        state[row]["smooth"] = smooth
         state[row]["score"] = score
     return written

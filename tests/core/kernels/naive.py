@@ -155,6 +155,33 @@ class Cusum(Naive):
         return 2.0 - up / 4.0 if self.raised else 0.0
 
 
+class Level(Cusum):
+    """The same, and an EWMA of parts of its blocks while no flag is up."""
+
+    def judge(self, value: float, after_gap: bool) -> float:
+        s, p = self.state, self.params
+        s["rest"] = s.get("rest", 0.0) + max(-p["clip"], min(p["clip"], value))
+        s["count"] = s.get("count", 0) + 1
+        if s["count"] % min(p["part"], p["block"]):
+            return s.get("score", 0.0)
+        mean = s["rest"] / min(p["part"], p["block"]) - p["centre"]
+        s.update(sum=s.get("sum", 0.0) + s["rest"], rest=0.0)
+        if self.raised:
+            return self.block(None)
+        smooth = s.get("smooth", 0.0)
+        smooth += (mean - smooth) / 16
+        apart = smooth / p["ewma_up"] if smooth > 0 else -smooth / p["ewma_down"]
+        ended = s["count"] >= p["block"]
+        watched = max(s.get("up", 0.0) / p["h_up"], s.get("down", 0.0) / p["h_down"])
+        score = max(self.block(None) if ended else watched, apart)
+        if not self.raised and apart >= 1.0:
+            half = smooth * p["inverse_sd"] / 2
+            s.update(up=0.0, down=max(p["k"], half) if smooth > 0 else min(-p["k"], half))
+        self.raised = int(score >= 1.0)
+        s["smooth"] = 0.0 if self.raised else smooth
+        return score
+
+
 class Noise(Cusum):
     def judge(self, value: float, after_gap: bool) -> float:
         clip, last = self.params["clip"], self.state.get("last", 0.0)
@@ -187,5 +214,5 @@ class Outside(Naive):
 
 NAIVE: dict[str, type[Naive]] = {
     "range": Range, "stuck": Stuck, "spike": Spike, "rate": Rate,
-    "noise": Noise, "step": Step, "outside": Outside,
+    "level": Level, "drift": Level, "noise": Noise, "step": Step, "outside": Outside,
 }  # fmt: skip
