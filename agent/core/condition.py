@@ -54,7 +54,7 @@ class Condition:
     interval_ns: int
     first_ns: int
     raised_ns: int = 0
-    linger: int = delays.OFF_DELAY
+    linger: int = 0
     cleared_from_ns: int = 0
     state: str = "pending"
     shelved_until_ns: int = 0
@@ -103,7 +103,7 @@ class Conditions:
 
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
-        models: list[str], *, up: bool, linger: int = delays.OFF_DELAY, settle: int | None = None,
+        models: list[str], *, up: bool, linger: int = 0, settle: int | None = None,
         back: int = 0,
     ) -> list[Event]:
         """A detector's flag came or went; `settle` and `linger` are its delays in intervals.
@@ -114,10 +114,11 @@ class Conditions:
         condition = self.active.get(subject)
         if up:
             if condition is None:
-                since, waited = self.mended.get(subject, (-1 << 62, delays.OFF_DELAY))
+                since, waited = self.mended.get(subject, (-1 << 62, 0))
                 if time_ns - since <= back * interval_ns:
                     return []
                 condition = Condition(subject, sorted(models), interval_ns, time_ns)
+                condition.linger = delays.off_delay(interval_ns)
                 if time_ns - since <= delays.CHATTERS * waited * interval_ns:
                     condition.linger = min(2 * waited, delays.MOST_LINGER)
                 self.active[subject] = condition
@@ -241,8 +242,7 @@ class Conditions:
 
     def _begin_to_clear(self, condition: Condition, now: int) -> None:
         condition.cleared_from_ns = now
-        first = min(condition.linger, delays.OFF_DELAY)
-        self._at(now + first * condition.interval_ns, condition, "off")
+        self._at(now + delays.off_delay_ns(condition.interval_ns), condition, "off")
 
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
@@ -287,7 +287,8 @@ class Conditions:
     def _faded(self, condition: Condition, now: int) -> list[Event]:
         """Looked at after each off-delay without a finding, and when the last one must be over."""
         away = now - condition.cleared_from_ns
-        last, step = (n * condition.interval_ns for n in (condition.linger, delays.OFF_DELAY))
+        interval = condition.interval_ns
+        last, step = condition.linger * interval, delays.off_delay_ns(interval)
         if _held(condition) or away not in {*range(step, last, step), last}:
             return []  # it came again, which set or will set another timer
         if (away < last or condition.findings) and not self._over(condition, now):

@@ -29,7 +29,12 @@ REVIEWS = (6, 16, 48, 128, 384)
 """After raising: when the name is looked at again."""
 
 OFF_DELAY = 60
-"""Without any finding, until a condition clears."""
+"""Without any finding, until a condition clears, of what is sampled each second or sooner."""
+
+OFF_DELAY_NS = 60_000_000_000
+FEWEST_OFF = 10
+"""The same of what is sampled more seldom: a minute, and this many intervals at least. A reading an
+hour that was wrong once must not keep its model from being trusted for days."""
 
 STEP_LINGER_TAU = 16.0
 """Correlation times that a condition raised by a step waits for the charts on blocks to confirm."""
@@ -40,3 +45,13 @@ MOST_LINGER = 600
 CHATTERS = 10
 """Times what it waited before it cleared: a condition that is back by then is the same fault at the
 limit of what is seen, and waits twice as long from then on (ISA-18.2: chattering, off-delay)."""
+
+
+def off_delay(interval_ns: int) -> int:
+    """Intervals without any finding after which a condition clears."""
+    return min(max(-(-OFF_DELAY_NS // max(interval_ns, 1)), FEWEST_OFF), OFF_DELAY)
+
+
+def off_delay_ns(interval_ns: int) -> int:
+    """The same as a time."""
+    return off_delay(interval_ns) * interval_ns

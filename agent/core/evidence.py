@@ -13,7 +13,7 @@ import numpy as np
 from agent.core import shape
 from agent.core.charts import Charts
 from agent.core.condition import Condition
-from agent.core.delays import LATCHED, MOST_LINGER, OFF_DELAY, STEP_LINGER_TAU, TRANSPORT
+from agent.core.delays import LATCHED, MOST_LINGER, STEP_LINGER_TAU, TRANSPORT, off_delay
 from agent.core.diagnosis import Evidence
 from agent.core.flag import Flag
 from agent.core.spec import EngineSpec
@@ -81,14 +81,14 @@ class EvidenceRoom:
         )
 
     def lingers(self, flag: Flag) -> int:
-        """Intervals without a finding after which what this flag of a tag or input began is over.
+        """Intervals without a finding, beyond the off-delay, until what this flag began is over.
 
         A step that stays is seen by the level chart some blocks later: one alarm.
         """
         if flag.scope != "input" or flag.detector not in LATCHED:
-            return OFF_DELAY
+            return 0
         tau = self._charts.input_baseline(flag.row).tau
-        return int(min(max(STEP_LINGER_TAU * tau, OFF_DELAY), MOST_LINGER))
+        return int(min(STEP_LINGER_TAU * tau, MOST_LINGER))
 
     def looks_back(self, flag: Flag) -> int:
         """Samples before an input's flag of which it may tell; 0: of nothing that is over.
@@ -109,8 +109,9 @@ class EvidenceRoom:
         place, _, name = condition.subject.partition("/")
         if place != "tag" or not any(key.partition("@")[0] == "range" for key in condition.seen):
             return False
-        latest = [self._charts.recent(row, now)[0][-OFF_DELAY:] for row in self._rows[name]]
-        return all(len(v) == OFF_DELAY and abs(float(v.mean())) <= AMID for v in latest)
+        waited = off_delay(condition.interval_ns)
+        latest = [self._charts.recent(row, now)[0][-waited:] for row in self._rows[name]]
+        return all(len(v) == waited and abs(float(v.mean())) <= AMID for v in latest)
 
     def _companions(
         self, name: str, condition: Condition, active: Mapping[str, Condition]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.core.delays import off_delay
 from agent.core.kernels import DETECTORS
 
 JOINT_CHARTS = 4  # T2, SPE, sudden change and smoothed SPE
@@ -17,8 +18,8 @@ JOINT_SHARE = 0.2
 """Share of a model's false alarms that its joint charts may raise: each of them watches all inputs
 at once, so by their number alone they would get the less the more inputs there are to watch."""
 
-ALARM_SCANS = 96
-"""Scans for which one alarm keeps its model from "trusted": settling, flag and off-delay."""
+ALARM_SCANS = 36
+"""Scans of an alarm until its off-delay begins: settling and flag."""
 
 MOST_TIME = 0.005
 """Share of the time that false alarms may keep a model from "trusted", whatever rate is allowed."""
@@ -47,6 +48,11 @@ class Share:
     charts: int
 
 
+def alarm_scans(scan_ns: int) -> int:
+    """Scans for which one alarm keeps its model from "trusted"."""
+    return ALARM_SCANS + off_delay(scan_ns)
+
+
 def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
     """Each chart's average run length.
 
@@ -63,7 +69,7 @@ def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
     shares = {}
     for m in models:
         # Binds only where a person allows many alarms beside the scan.
-        own = min(each * counts[m.name], MOST_TIME / (ALARM_SCANS * m.scan_ns))
+        own = min(each * counts[m.name], MOST_TIME / (alarm_scans(m.scan_ns) * m.scan_ns))
         joint = JOINT_SHARE * own if m.joint_charts else 0.0
         alone = max(len(m.intervals_ns) * per_input, 1) / (own - joint)
         shares[m.name] = Share(

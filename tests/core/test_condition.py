@@ -93,6 +93,22 @@ def test_a_condition_is_raised_after_its_on_delay(detector, delay):
     assert desk.changes() == [(10 + delay, "raised")]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "readings"), [(0.5, 60), (1, 60), (3, 20), (180, 10), (3600, 10)]
+)
+def test_the_off_delay_is_a_minute_of_ten_to_sixty_readings(seconds, readings):
+    """A reading an hour that was wrong once does not keep its model from being trusted for days."""
+    interval = round(seconds * SECOND)
+    desk = Desk()
+    for at, up in ((0, True), (20, False)):
+        desk.told += desk.conditions.finding(
+            SUBJECT, "level@m", 1.0, START + at * interval, interval, ["m"], up=up
+        )
+        desk.until((at + 19) * seconds)
+    desk.until(10_000 * seconds)
+    assert desk.changes() == [(6 * seconds, "raised"), ((20 + readings) * seconds, "cleared")]
+
+
 @pytest.mark.parametrize(("detector", "delay"), [("change", 1), ("spe_smooth", 1), ("spe", 6)])
 def test_scans_that_agreed_already_raise_their_models_condition_at_once(detector, delay):
     """A smoothed joint chart does not wait as one scan's statistic does; nor does it raise what is

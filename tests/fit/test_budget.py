@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.kernels import DETECTORS
-from agent.fit.budget import ALARM_SCANS, JOINT_CHARTS, MOST_TIME, ModelLoad, divide
+from agent.fit.budget import JOINT_CHARTS, MOST_TIME, ModelLoad, alarm_scans, divide
 
 SECOND = 1_000_000_000
 MONTH = 30 * 86_400 * SECOND
@@ -66,9 +66,10 @@ def test_a_slower_input_has_a_shorter_run_length_in_samples():
 
 def test_many_allowed_alarms_still_leave_a_model_trusted():
     """A budget of one a minute at one scan a second is not taken up: not-trusted time binds."""
-    share = divide(1.0 / (60 * SECOND), [ModelLoad("m", (SECOND,), SECOND)])["m"]
-    rate = len(DETECTORS) / share.inputs[0] + JOINT_CHARTS / share.joint
-    assert rate * ALARM_SCANS <= MOST_TIME * 1.0001
+    for scan in (SECOND, 3600 * SECOND):
+        share = divide(1.0 / (60 * SECOND), [ModelLoad("m", (scan,), scan)])["m"]
+        rate = len(DETECTORS) / share.inputs[0] + JOINT_CHARTS / share.joint
+        assert rate * alarm_scans(scan) == pytest.approx(MOST_TIME)
 
 
 def test_no_models():
