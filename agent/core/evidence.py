@@ -98,7 +98,7 @@ class EvidenceRoom:
         if flag.scope != "input" or flag.detector != "step":
             return 0
         chart = self._charts.input_baseline(flag.row).detectors.get("step", {})
-        return int((2 * chart.get("sides", 1) + 1) * chart.get("block", 0))
+        return int((chart.get("sides", 1) + 2) * chart.get("block", 0))
 
     def is_over(self, condition: Condition, now: int) -> bool:
         """Whether a tag that had left its trained range is back amid it, for an off-delay now.

@@ -156,7 +156,8 @@ class Judge:
 
     def _owners(self, condition: Condition, now: int) -> dict[str, str]:
         owners = self._room.owners(condition, now, self.conditions.active)
-        self._joint_home |= owners
+        # What is down here may be up elsewhere, where it will be cleared.
+        self._joint_home |= {k: home for k, home in owners.items() if k in condition.findings}
         return owners
 
     def _source_silence(self, tag: str, source: str, time_ns: int) -> list[Event]:

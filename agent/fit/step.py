@@ -24,6 +24,7 @@ OUTSIDE_TAU = 12.0
 SOON = 300  # samples outside after which a short record is said to have been left
 SEEN = 1.5  # times what the record shows beyond its edges
 EDGE = 0.005  # share of the record beyond each end of what counts as its range
+ROUNDING = 3e-7  # of the largest value: the kernel keeps its means in single precision
 _FEWEST = 5  # independent comparisons that a limit needs; how few they are widens it
 _FEWEST_WINDOWS = 20  # where several blocks must agree: lengths of all of them together
 _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
@@ -32,13 +33,18 @@ _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
 def fit_step(record: Record, arl: float, gap_ns: int) -> dict[str, float] | None:
     """Parameters of `step`; None where the record is too short for any of its charts."""
     best: tuple[float, dict[str, float]] | None = None
+    largest = float(np.abs(record.z).max())
     for block, sides in CHARTS:
         up, down = _comparisons(record, block, sides)
         reach = 2 * sides * block
         if len(up) < (_FEWEST if sides == 1 else _FEWEST_WINDOWS) * reach or not up.any():
             continue
         # One of several charts is taken, so each is given as many times the run length.
-        limit = _limit(up, down, block, sides, len(CHARTS) * arl)
+        limit = _limit(up, down, block, sides, len(CHARTS) * arl) + ROUNDING * largest
+        if sides > 1:
+            # What stays away for one block less may stay for one more: no tail tells how long.
+            shorter = _comparisons(record, block, sides - 1)
+            limit = max(limit, ENOUGH, *(float(way.max()) for way in shorter))
         seen = limit - min(float(np.quantile(way, 1.0 - PLACES)) for way in (up, down))
         if best is None or seen < best[0]:
             best = seen, {

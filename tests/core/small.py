@@ -25,7 +25,7 @@ DETECTORS = {
     "spike": {"limit": 7.0, "minor": 6.0, "weight": 5, "most": 14, "gap_ns": _GAP},
     "rate": {"limit": 8.0, "hold": 5, "gap_ns": _GAP},
     "level": {"block": 12, "part": 3, "clip": 5.0, "centre": 0.0, "inverse_sd": 3.4, "k": 1.0,
-              "h_up": 6.0, "h_down": 6.0, "ewma_up": 0.6, "ewma_down": 0.6},
+              "h_up": 6.0, "h_down": 6.0, "ewma_up": 0.5, "ewma_down": 0.5},
     "noise": {"block": 10, "clip": 5.0, "centre": 1.17, "inverse_sd": 5.0, "k": 1.0,
               "h_up": 8.0, "h_down": 8.0, "gap_ns": _GAP},
 }  # fmt: skip

@@ -200,3 +200,24 @@ def test_whose_a_sudden_change_is(about, open_tag, home):
     subject = f"tag/{open_tag}"
     active = {subject: Condition(subject, ["m"], SECOND, START)} if open_tag else {}
     assert room.joint_home(flag, active) == home
+
+
+def test_a_finding_that_is_up_elsewhere_is_cleared_there(monkeypatch):
+    """What a condition has seen before it is raised may be up again as another subject's."""
+    engine = Engine(spec(trained=baseline(joint=True)))
+    homes = {"change": iter(["model/m"]), "spe": iter(["model/m", "tag/b"])}
+    after = {"change": "model/m", "spe": "tag/a"}
+
+    def home(model, chart, now, active):
+        return next(homes[chart], after[chart])
+
+    monkeypatch.setattr(engine.judge._room, "home", home)
+    rows = [(0, 22, True, "change"), (0, 21, True, "spe"), (1, 21, False, "spe"),
+            (4, 21, True, "spe"), (40, 21, False, "spe"), (41, 22, False, "change")]  # fmt: skip
+    flags = [
+        Flag(START + second * SECOND, rank, 0, up, 1.0, chart, "joint",
+             (0, 1) if chart == "change" and up else ())
+        for second, rank, up, chart in rows
+    ]  # fmt: skip
+    engine.judge.run(flags, START + 100_000 * SECOND)
+    assert not engine.judge.conditions.active

@@ -107,3 +107,40 @@ def test_what_comes_and_goes_in_the_record_hides_no_step_that_lasts(
         stream[580:] += 3.0
         found += flags(params, stream) > 0
     assert least * RECORDS <= found <= most * RECORDS
+
+
+def telegraph(n: int, seed: int, mean: float, every: float) -> np.ndarray:
+    """One level, and stretches at others of exponential length."""
+    rng = np.random.default_rng(seed)
+    values, at = np.full(n, 20.0), int(rng.exponential(every))
+    while at < n:
+        stays = 1 + int(rng.exponential(mean))
+        values[at : at + stays] += rng.choice([-1.0, 1.0, 2.0])
+        at += stays + int(rng.exponential(every))
+    return values
+
+
+def test_stretches_that_may_last_longer_are_no_step_of_any_size():
+    """Where groups never came apart in the record, that tells nothing of how long a stretch lasts:
+    the limit is a step's size, and no less than what groups shorter by a block came apart by.
+    """
+    raised = 0
+    for seed in range(12):
+        record = read_record(telegraph(8000, seed, 10.0, 200.0), "x")
+        params = fit_step(record, 1e6, GAP)
+        assert params is not None
+        if params["sides"] > 1:
+            assert params["limit"] >= fitting.ENOUGH
+        stream = (telegraph(100_000, 1000 + seed, 10.0, 200.0) - record.centre) / record.scale
+        raised += flags(params, stream)
+    assert raised <= 15
+
+
+@pytest.mark.parametrize(("mean", "every", "seed"), [(20.0, 100.0, 4), (40.0, 400.0, 0)])
+def test_a_move_as_large_as_the_records_largest_is_no_step(mean, every, seed):
+    """Equal moves of fixed levels, for all the rounding of the kernel's means."""
+    record = read_record(telegraph(8000, seed, mean, every), "x")
+    params = fit_step(record, 1e6, GAP)
+    assert params is not None
+    stream = (telegraph(100_000, 1000 + seed, mean, every) - record.centre) / record.scale
+    assert flags(params, stream) <= 5

@@ -8,11 +8,11 @@ what neighbours share), each clipped to +-`clip` so that a few wild samples are 
 goes through the recursion of `cusum`, which also says when the flag clears. While no flag is up,
 the mean of every `part` samples, a quarter of a block, goes through
 
-    smooth = smooth + (mean - centre - smooth) / 16
+    smooth = smooth + (mean - centre - smooth) / 20
 
 whose flag is raised at smooth >= ewma_up or smooth <= -ewma_down: a CUSUM is quick for the shift
 that it is tuned to, and slow inputs have few blocks within the time in which a large shift must be
-found; what it remembers, four blocks, is long beside the noise and short beside what moves. Score:
+found; what it remembers, five blocks, is long beside the noise and short beside what moves. Score:
 the largest statistic over its threshold. k is the reference value with its allowance for the length
 of the record; h and the limits of the EWMA come from the record (`fit.bootstrap`, `fit.smooth`).
 Cost about 1 ns a sample; state 56 bytes. References: Page 1954; Roberts 1959; Lucas & Saccucci
@@ -30,7 +30,7 @@ NAME = "level"
 PARTS = 4
 """Of a block, as `part` is fitted."""
 
-GAIN = 0.0625
+GAIN = 0.05
 """Of the EWMA: small shifts are the CUSUM's (Montgomery: 0.05 to 0.25)."""
 
 PARAMS = np.dtype(

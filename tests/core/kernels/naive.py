@@ -169,7 +169,7 @@ class Level(Cusum):
         if self.raised:
             return self.block(None)
         smooth = s.get("smooth", 0.0)
-        smooth += (mean - smooth) / 16
+        smooth += 0.05 * (mean - smooth)
         apart = smooth / p["ewma_up"] if smooth > 0 else -smooth / p["ewma_down"]
         ended = s["count"] >= p["block"]
         watched = max(s.get("up", 0.0) / p["h_up"], s.get("down", 0.0) / p["h_down"])
