@@ -235,7 +235,7 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
         why = "the other inputs say otherwise"
         if evidence.alike and not evidence.found & _MOVES:  # its own charts see nothing of it
             verb += f", or {' or '.join(evidence.alike[:2])} is"
-            why = "the other inputs can not tell which"
+            why = "how they relate can not tell which"
         return Diagnosis(
             kind, "sensor", f"{tag} {verb}: {why}",
             "calibrate or replace the sensor; exclude this window from any training", 5,

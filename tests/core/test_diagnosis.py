@@ -384,7 +384,7 @@ def test_anything_gets_a_name(raw, recent, means, unit, found, noise, r2, joint,
 
 @pytest.mark.parametrize(("found", "alike", "text"), [
     ({"spe"}, (), "t is off: the other inputs say otherwise"),
-    ({"spe"}, ("u", "v", "w"), "t is off, or u or v is: the other inputs can not tell which"),
+    ({"spe"}, ("u", "v", "w"), "t is off, or u or v is: how they relate can not tell which"),
     ({"spe", "level"}, ("u",), "t is off: the other inputs say otherwise"),
 ])  # fmt: skip
 def test_a_bias_that_may_be_anothers_says_so(found, alike, text):
