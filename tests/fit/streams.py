@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.signal import lfilter
@@ -20,6 +21,39 @@ def ar1(phi: float, n: int, seed: int) -> Float64:
     noise = np.random.default_rng(seed).standard_normal(n) * math.sqrt(1 - phi * phi)
     noise[0] /= math.sqrt(1 - phi * phi)
     return np.asarray(lfilter([1.0], [1.0, -phi], noise))
+
+
+def skewed(phi: float) -> Callable[[int, int], Float64]:
+    """AR(1) driven by exponential steps, as a stream of (length, seed)."""
+
+    def stream(n: int, seed: int) -> Float64:
+        steps = np.random.default_rng(seed).exponential(size=n + 200)
+        return np.asarray(lfilter([1.0], [1.0, -phi], steps))[200:]
+
+    return stream
+
+
+def dips(n: int, seed: int) -> Float64:
+    """AR(1) that falls by 8 for 20 samples about every 1,000."""
+    rng = np.random.default_rng(seed)
+    fallen = np.convolve(rng.random(n) < 0.001, np.ones(20))[:n] > 0
+    return ar1(0.9, n, seed) - 8.0 * fallen
+
+
+# Streams of (length, seed), by what a test's name says of them.
+KINDS: dict[str, Callable[[int, int], Float64]] = {
+    "white": lambda n, seed: ar1(0.0, n, seed),
+    "AR(1) 0.5": lambda n, seed: ar1(0.5, n, seed),
+    "AR(1) 0.9": lambda n, seed: ar1(0.9, n, seed),
+    "AR(1) 0.98": lambda n, seed: ar1(0.98, n, seed),
+    "t4": lambda n, seed: np.random.default_rng(seed).standard_t(4, n),
+    "t6": lambda n, seed: np.random.default_rng(seed).standard_t(6, n),
+    "whole units": lambda n, seed: np.round(0.5 * np.random.default_rng(seed).standard_normal(n)),
+    "skewed": skewed(0.0),
+    "skewed, slow": skewed(0.9),
+    "slow under noise": lambda n, seed: 0.5 * ar1(0.99, n, seed) + ar1(0.0, n, seed + 5000),
+    "dips": dips,
+}
 
 
 def tau_of(phi: float) -> float:

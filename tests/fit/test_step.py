@@ -10,18 +10,13 @@ from agent.core.kernels.base import TRANSITION
 from agent.fit import step as fitting
 from agent.fit.record import read_record
 from agent.fit.step import CHARTS, fit_step
-from tests.fit.streams import SECOND, ar1
+from tests.fit.streams import KINDS, SECOND, ar1, dips
 
 ARL = 1e5
 GAP = 2 * SECOND
 RECORDS = 48  # the rate is a mean over them: of one unlucky record of minutes it may be fifty times
-STREAMS = {
-    "white": lambda n, seed: ar1(0.0, n, seed),
-    "AR(1) 0.5": lambda n, seed: ar1(0.5, n, seed),
-    "AR(1) 0.9": lambda n, seed: ar1(0.9, n, seed),
-    "t6": lambda n, seed: np.random.default_rng(seed).standard_t(6, n),
-    "whole units": lambda n, seed: np.round(0.5 * np.random.default_rng(seed).standard_normal(n)),
-}
+STEPLESS = ("white", "AR(1) 0.5", "AR(1) 0.9", "t6", "whole units")
+LONG = (*STEPLESS, "AR(1) 0.98", "dips")
 
 
 def flags(params: dict[str, float], z: np.ndarray) -> int:
@@ -41,15 +36,15 @@ def flags(params: dict[str, float], z: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("rows", [400, 2000])
-@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("kind", STEPLESS)
 def test_a_short_record_keeps_the_run_length(kind, rows):
     """At most 3 times the rate that was promised, over records; provisional ones are, at 400."""
     length, raised = 60_000, 0
     for seed in range(RECORDS):
-        record = read_record(STREAMS[kind](rows, seed), "x")
+        record = read_record(KINDS[kind](rows, seed), "x")
         params = fit_step(record, ARL, GAP)
         assert params is not None
-        stream = STREAMS[kind](length, 1000 + seed)
+        stream = KINDS[kind](length, 1000 + seed)
         raised += flags(params, (stream - record.centre) / record.scale)
     assert raised <= 3 * RECORDS * length / ARL
 
@@ -66,16 +61,6 @@ def test_minutes_are_enough_to_see_a_step_of_two_and_a_half_deviations():
     assert found >= 0.8 * RECORDS
 
 
-def dips(n: int, seed: int) -> np.ndarray:
-    """AR(1) that falls by 8 for 20 samples about every 1,000."""
-    rng = np.random.default_rng(seed)
-    fallen = np.convolve(rng.random(n) < 0.001, np.ones(20))[:n] > 0
-    return ar1(0.9, n, seed) - 8.0 * fallen
-
-
-LONG = STREAMS | {"AR(1) 0.98": lambda n, seed: ar1(0.98, n, seed), "dips": dips}
-
-
 @pytest.mark.parametrize("chart", [chart for chart in CHARTS if chart[1] > 1])
 @pytest.mark.parametrize("kind", LONG)
 def test_groups_of_blocks_keep_the_run_length(kind, chart, monkeypatch):
@@ -83,11 +68,11 @@ def test_groups_of_blocks_keep_the_run_length(kind, chart, monkeypatch):
     monkeypatch.setattr(fitting, "CHARTS", (chart,))
     length, raised = 60_000, 0
     for seed in range(RECORDS):
-        record = read_record(LONG[kind](6000, seed), "x")
+        record = read_record(KINDS[kind](6000, seed), "x")
         params = fit_step(record, ARL, GAP)
         assert params is not None
         assert (params["block"], params["sides"]) == chart
-        stream = LONG[kind](length, 1000 + seed)
+        stream = KINDS[kind](length, 1000 + seed)
         raised += flags(params, (stream - record.centre) / record.scale)
     assert raised <= 3 * RECORDS * length / ARL
 
