@@ -29,12 +29,15 @@ REVIEWS = (6, 16, 48, 128, 384)
 """After raising: when the name is looked at again."""
 
 OFF_DELAY = 60
-"""Without any finding, until a condition clears, of what is sampled each second or sooner."""
+"""Intervals without any finding until a condition clears, where they last a second or less."""
 
-OFF_DELAY_NS = 60_000_000_000
-FEWEST_OFF = 10
-"""The same of what is sampled more seldom: a minute, and this many intervals at least. A reading an
-hour that was wrong once must not keep its model from being trusted for days."""
+FLAG_HOLD = 30
+"""Samples without evidence until a per-sample detector's flag clears, likewise."""
+
+SECOND_NS = 1_000_000_000
+FEWEST = 10
+"""Longer intervals make up the same time, and are this many at least. A reading an hour that was
+wrong once must not keep its model from being trusted for days."""
 
 STEP_LINGER_TAU = 16.0
 """Correlation times that a condition raised by a step waits for the charts on blocks to confirm."""
@@ -47,9 +50,19 @@ CHATTERS = 10
 limit of what is seen, and waits twice as long from then on (ISA-18.2: chattering, off-delay)."""
 
 
+def _in_time(intervals: int, interval_ns: int) -> int:
+    """As many as last as long as `intervals` of a second, `FEWEST` at least, no more than those."""
+    return min(max(-(-intervals * SECOND_NS // max(interval_ns, 1)), FEWEST), intervals)
+
+
+def flag_hold(interval_ns: int) -> int:
+    """Samples without evidence after which a per-sample detector's flag clears."""
+    return _in_time(FLAG_HOLD, interval_ns)
+
+
 def off_delay(interval_ns: int) -> int:
     """Intervals without any finding after which a condition clears."""
-    return min(max(-(-OFF_DELAY_NS // max(interval_ns, 1)), FEWEST_OFF), OFF_DELAY)
+    return _in_time(OFF_DELAY, interval_ns)
 
 
 def off_delay_ns(interval_ns: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.core.delays import off_delay
+from agent.core.delays import SETTLE_DEFAULT, flag_hold, off_delay
 from agent.core.kernels import DETECTORS
 
 JOINT_CHARTS = 4  # T2, SPE, sudden change and smoothed SPE
@@ -17,9 +17,6 @@ JOINT_CHARTS = 4  # T2, SPE, sudden change and smoothed SPE
 JOINT_SHARE = 0.2
 """Share of a model's false alarms that its joint charts may raise: each of them watches all inputs
 at once, so by their number alone they would get the less the more inputs there are to watch."""
-
-ALARM_SCANS = 36
-"""Scans of an alarm until its off-delay begins: settling and flag."""
 
 MOST_TIME = 0.005
 """Share of the time that false alarms may keep a model from "trusted", whatever rate is allowed."""
@@ -50,7 +47,7 @@ class Share:
 
 def alarm_scans(scan_ns: int) -> int:
     """Scans for which one alarm keeps its model from "trusted"."""
-    return ALARM_SCANS + off_delay(scan_ns)
+    return SETTLE_DEFAULT + flag_hold(scan_ns) + off_delay(scan_ns)
 
 
 def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:

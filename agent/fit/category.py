@@ -30,13 +30,13 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.delays import flag_hold
 from agent.core.kernels import category
 from agent.fit.record import Record
 from agent.types import Float64, Int64
 
 ENOUGH = 30
 OFTEN = 5
-HOLD = 30  # samples; a flag stays up so long after the last evidence
 _GAP = 1.5
 _LARGEST = 65_535  # a code, not a count
 _VISITS_EACH = 3
@@ -115,7 +115,7 @@ def fit_category(
     parameters = {
         "count": len(states.codes),
         "tolerance": category.NEAR / record.scale,
-        "hold": HOLD,
+        "hold": flag_hold(interval_ns),
         "gap_ns": int(_GAP * interval_ns),
         "values": [float(z) for z in (states.codes - record.centre) / record.scale] + [0.0] * pad,
         "next": following + [_ALL] * pad,

@@ -13,14 +13,13 @@ from agent.types import Float64
 
 WEIGHT = 50  # samples in which a lesser spike is forgotten: one in 50 is too often
 RARE = 1000.0  # samples between two lesser spikes of the record
-_APART = 30  # samples between two clusters of peaks
 _LEAST_GROWTH = 1.5
 _OFTEN = 0.98  # quantile beyond which there are enough to tell how many come together
 _TOGETHER = 5  # samples
 _FULLEST = 0.9  # share of its decay that lesser spikes may feed the tally, for it to have a bound
 
 
-def fit_spike(sizes: Float64, resolution: float, arl: float) -> dict[str, float]:
+def fit_spike(sizes: Float64, resolution: float, arl: float, hold: int) -> dict[str, float]:
     """Parameters of `spike`, each of its two rules with half of the chart's false alarms.
 
     Where lesser spikes come in clusters of c (a held value that jumps makes two), each once in
@@ -34,14 +33,16 @@ def fit_spike(sizes: Float64, resolution: float, arl: float) -> dict[str, float]
         sizes: float64[n] of the statistic over the record, not all 0.
         resolution: of the values, in the statistic's unit.
         arl: average run length of the chart, in samples.
+        hold: samples after which the flag of one alone clears.
     """
-    limit = peaks_limit(sizes, arl=2 * arl, apart=_APART) + resolution
-    minor = min(peaks_limit(sizes, arl=RARE, apart=_APART) + resolution, limit)
+    limit = peaks_limit(sizes, arl=2 * arl, apart=hold) + resolution
+    minor = min(peaks_limit(sizes, arl=RARE, apart=hold) + resolution, limit)
     weight = min(WEIGHT * _cluster(sizes), _FULLEST * RARE)
     alone = weight * (1.0 + log(max(2 * arl / RARE, 1.0)) / _decay(RARE / weight))
     growth = max(log(2 * arl) / log(max(len(sizes), 2)), _LEAST_GROWTH)
     shown = growth * _largest_tally(sizes >= minor)
-    return {"limit": limit, "minor": minor, "weight": WEIGHT, "most": ceil(max(alone, shown))}
+    most = ceil(max(alone, shown))
+    return {"limit": limit, "minor": minor, "weight": WEIGHT, "most": most, "hold": hold}
 
 
 def _cluster(sizes: Float64) -> float:

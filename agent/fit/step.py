@@ -19,7 +19,6 @@ ENOUGH = 1.0
 the smallest."""
 
 PLACES = 0.9  # share of the record's places in which a chart must see a step that it "sees"
-HOLD = 30  # samples without a step after which the flag clears
 OUTSIDE_TAU = 12.0
 SOON = 300  # samples outside after which a short record is said to have been left
 SEEN = 1.5  # times what the record shows beyond its edges
@@ -27,11 +26,16 @@ EDGE = 0.005  # share of the record beyond each end of what counts as its range
 ROUNDING = 3e-7  # of the largest value: the kernel keeps its means in single precision
 _FEWEST = 5  # independent comparisons that a limit needs; how few they are widens it
 _FEWEST_WINDOWS = 20  # where several blocks must agree: lengths of all of them together
+_APART = 30  # samples between two clusters of peaks
+_LEAST_OUTSIDE = 30
 _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
 
 
-def fit_step(record: Record, arl: float, gap_ns: int) -> dict[str, float] | None:
-    """Parameters of `step`; None where the record is too short for any of its charts."""
+def fit_step(record: Record, arl: float, gap_ns: int, hold: int) -> dict[str, float] | None:
+    """Parameters of `step`; None where the record is too short for any of its charts.
+
+    `hold`: samples without a step after which the flag clears.
+    """
     best: tuple[float, dict[str, float]] | None = None
     largest = float(np.abs(record.z).max())
     for block, sides in CHARTS:
@@ -48,7 +52,7 @@ def fit_step(record: Record, arl: float, gap_ns: int) -> dict[str, float] | None
         seen = limit - min(float(np.quantile(way, 1.0 - PLACES)) for way in (up, down))
         if best is None or seen < best[0]:
             best = seen, {
-                "block": block, "sides": sides, "limit": limit, "hold": ceil(HOLD / block),
+                "block": block, "sides": sides, "limit": limit, "hold": ceil(hold / block),
                 "gap_ns": gap_ns,
             }  # fmt: skip
         if seen <= ENOUGH:
@@ -66,7 +70,7 @@ def _limit(up: Float64, down: Float64, block: int, sides: int, arl: float) -> fl
         return separation_limit(np.maximum(up, down), arl=arl, apart=2 * sides * block, every=block)
     limit, surprised = summed_limit(up, min(block / arl, 0.5))
     if block < _GAUSSIAN or surprised:
-        limit = max(limit, peaks_limit(np.abs(up), arl=arl, apart=max(HOLD, 2 * block)))
+        limit = max(limit, peaks_limit(np.abs(up), arl=arl, apart=max(_APART, 2 * block)))
     return limit
 
 
@@ -111,9 +115,8 @@ def fit_outside(
     step = record.resolution / record.scale
     low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE]) + np.array([-step, step])
     seen = _longest_outside((record.z < low) | (record.z > high))
-    return {
-        "low": low - beyond, "high": high + beyond, "limit": max(limit, HOLD, ceil(SEEN * seen)),
-    }  # fmt: skip
+    limit = max(limit, _LEAST_OUTSIDE, ceil(SEEN * seen))
+    return {"low": low - beyond, "high": high + beyond, "limit": limit}
 
 
 def _longest_outside(outside: NDArray[np.bool_]) -> int:

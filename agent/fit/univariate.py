@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.delays import flag_hold
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.level import PARTS
 from agent.fit import bootstrap
@@ -29,7 +30,6 @@ ENOUGH_TAU = 500  # correlation times of training from which thresholds are no l
 TAU_ERROR = 0.85  # what the correlation time of 500 of it may be overestimated by
 BINS = 16
 GAP = 1.5  # intervals; samples further apart are not neighbours
-HOLD = 30  # samples; a flag of a per-sample detector stays up so long after the last evidence
 MIN_STUCK = 10  # samples; repeated values happen in transmission
 LEVEL_SHIFT = 0.85  # sd; the shift that the level chart is tuned to
 EWMA_SHARE = 0.3  # of the chart's false alarms, for its EWMA
@@ -104,23 +104,24 @@ def fit_input(
     differences = np.diff(record.z)[record.joined[1:]]
     noise = float(np.sqrt(np.mean(differences**2) / 2)) if len(differences) else 0.0
     fitted = {d.name: dict(d.disabled) for d in DETECTORS}
+    hold = flag_hold(interval_ns)
     short = n < TAU_ERROR * ENOUGH_TAU * max(moves.tau, 1.0)
     states = read_states(record)
     if states is not None:
         fitted["category"], text, note = fit_category(states, record, interval_ns)
     elif record.constant or n < 2 * _MIN_BLOCK:
         half = 1.0 if record.constant else 10.0
-        fitted["range"] = {"middle": 0.0, "half": half, "hold": HOLD}
+        fitted["range"] = {"middle": 0.0, "half": half, "hold": hold}
     else:
         length_ns = n * interval_ns
         beyond = unseen_movement(record.z, length_ns)
-        fitted["range"] = _range(record, moves, beyond, arl)
-        fitted["stuck"] = _stuck(record, arl)
-        fitted |= _neighbours(record, interval_ns, arl)
+        fitted["range"] = _range(record, moves, beyond, arl, hold)
+        fitted["stuck"] = _stuck(record, arl, hold)
+        fitted |= _neighbours(record, interval_ns, arl, hold)
         fitted["level"] = _level(record, moves, beyond, arl, rng)
         fitted["drift"] = _drift(record, moves, unseen_share(length_ns), arl, rng)
         fitted["noise"] = _noise(differences, interval_ns, arl, rng)
-        fitted["step"] = fit_step(record, arl, int(GAP * interval_ns)) or fitted["step"]
+        fitted["step"] = fit_step(record, arl, int(GAP * interval_ns), hold) or fitted["step"]
         fitted["outside"] = fit_outside(record, moves, beyond, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     # A state's limits come from its changes, not from how it moves: more data would not alter them.
@@ -160,24 +161,26 @@ def _edges(record: Record) -> tuple[float, ...]:
     return tuple(float(edge) for edge in np.unique(inner))
 
 
-def _range(record: Record, moves: Dynamics, beyond: float, arl: float) -> dict[str, float]:
-    hold = max(HOLD, ceil(2 * moves.tau))
+def _range(
+    record: Record, moves: Dynamics, beyond: float, arl: float, hold: int
+) -> dict[str, float]:
+    hold = max(hold, ceil(2 * moves.tau))
     step = record.resolution / record.scale + beyond
     high = peaks_limit(record.z, arl=2 * arl, apart=hold) + step
     low = peaks_limit(-record.z, arl=2 * arl, apart=hold) + step
     return {"middle": (high - low) / 2, "half": (high + low) / 2, "hold": hold}
 
 
-def _stuck(record: Record, arl: float) -> dict[str, float]:
+def _stuck(record: Record, arl: float, hold: int) -> dict[str, float]:
     """Within the resolution where that still tells a live signal from a dead one, else equal."""
     step = record.resolution / record.scale
-    chosen = {"tolerance": 1e-9, "limit": 1 << 62, "hold": HOLD}
+    chosen = {"tolerance": 1e-9, "limit": 1 << 62, "hold": hold}
     for tolerance in (1e-9, 1.001 * step):
         limit = _run_limit(_runs(record.z, tolerance), arl)
         if limit <= max(10 * MIN_STUCK, len(record.z) // 4) and (
             tolerance == 1e-9 or limit <= 10 * MIN_STUCK
         ):
-            chosen = {"tolerance": tolerance, "limit": limit, "hold": HOLD}
+            chosen = {"tolerance": tolerance, "limit": limit, "hold": hold}
     return chosen
 
 
@@ -205,7 +208,9 @@ def _run_limit(runs: Float64, arl: float) -> int:
     return max(MIN_STUCK, ceil(limit) + 1, longest + 1)
 
 
-def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[str, float]]:
+def _neighbours(
+    record: Record, interval_ns: int, arl: float, hold: int
+) -> dict[str, dict[str, float]]:
     gap = int(GAP * interval_ns)
     fitted: dict[str, dict[str, float]] = {}
     z, joined = record.z, record.joined
@@ -213,10 +218,10 @@ def _neighbours(record: Record, interval_ns: int, arl: float) -> dict[str, dict[
     second = np.abs(z[1:-1] - (z[2:] + z[:-2]) / 2)[joined[1:-1] & joined[2:]]
     step = max(record.resolution / record.scale, coarse_step(first))
     if len(first) >= _MIN_BLOCK and first.max() > 0:
-        limit = peaks_limit(first, arl=arl, apart=HOLD) + step
-        fitted["rate"] = {"limit": limit, "hold": HOLD, "gap_ns": gap}
+        limit = peaks_limit(first, arl=arl, apart=hold) + step
+        fitted["rate"] = {"limit": limit, "hold": hold, "gap_ns": gap}
     if len(second) >= _MIN_BLOCK and second.max() > 0:
-        fitted["spike"] = fit_spike(second, step, arl) | {"gap_ns": gap}
+        fitted["spike"] = fit_spike(second, step, arl, hold) | {"gap_ns": gap}
     return fitted
 
 

@@ -22,7 +22,7 @@ _GAP = 3 * SECOND // 2
 DETECTORS = {
     "range": {"middle": 0.0, "half": 6.0, "hold": 5},
     "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3},
-    "spike": {"limit": 7.0, "minor": 6.0, "weight": 5, "most": 14, "gap_ns": _GAP},
+    "spike": {"limit": 7.0, "minor": 6.0, "weight": 5, "most": 14, "hold": 3, "gap_ns": _GAP},
     "rate": {"limit": 8.0, "hold": 5, "gap_ns": _GAP},
     "level": {"block": 12, "part": 3, "clip": 5.0, "centre": 0.0, "inverse_sd": 3.4, "k": 1.0,
               "h_up": 6.0, "h_down": 6.0, "ewma_up": 0.5, "ewma_down": 0.5},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.core.delays import FLAG_HOLD
 from agent.fit.spike import WEIGHT, fit_spike
 from tests.core.kernels.folding import SECOND, detector, fold, params
 from tests.fit.streams import ar1
@@ -37,7 +38,7 @@ def test_lesser_spikes_keep_their_run_length(make, n):
     """The tally alone, over 40 records: not above its half of the rate by more than chance."""
     arl, length, alarms = 20_000.0, 100_000, 0
     for seed in range(40):
-        fitted = fit_spike(sizes(make(n, seed)), 0.0, arl)
+        fitted = fit_spike(sizes(make(n, seed)), 0.0, arl, FLAG_HOLD)
         alarms += len(raised(fitted, make(length, 1000 + seed), limit=1e300))
     expected = 40 * length / (2 * arl)
     assert alarms <= expected + 2 * np.sqrt(expected)
@@ -46,7 +47,7 @@ def test_lesser_spikes_keep_their_run_length(make, n):
 def test_spikes_too_small_to_stand_out_are_found_by_their_number():
     """8 noise on an analyser that is held for five samples: none passes the limit of one."""
     z = held(500, 5, 1)
-    fitted = fit_spike(sizes(z), 0.0, 1e8)
+    fitted = fit_spike(sizes(z), 0.0, 1e8, FLAG_HOLD)
     spike = 8 * float(np.std(np.diff(z)) / np.sqrt(2))
     assert spike < fitted["limit"]
     faulty = held(600, 5, 2)
@@ -61,9 +62,9 @@ def test_bursts_that_the_record_shows_are_normal():
         swell = np.where(np.arange(50_000) % 2000 < 40, 4.0, 1.0)
         return swell * rng.standard_normal(50_000)
 
-    fitted = fit_spike(sizes(bursts(1)), 0.0, 1e7)
+    fitted = fit_spike(sizes(bursts(1)), 0.0, 1e7, FLAG_HOLD)
     assert not any(raised(fitted, bursts(seed)) for seed in range(2, 8))
-    steady = fit_spike(sizes(np.random.default_rng(1).standard_normal(50_000)), 0.0, 1e7)
+    steady = fit_spike(sizes(np.random.default_rng(1).standard_normal(50_000)), 0.0, 1e7, FLAG_HOLD)
     assert fitted["most"] > 1.2 * steady["most"]
     assert fitted["most"] >= 3 * WEIGHT
 
@@ -74,8 +75,24 @@ def test_one_rough_stretch_of_the_record_is_no_error(at, length):
     rng = np.random.default_rng(at)
     z = rng.standard_normal(1500)
     z[at : at + length] += 100.0 * rng.standard_normal(length)
-    fitted = fit_spike(sizes(z), 0.0, 4e7)
+    fitted = fit_spike(sizes(z), 0.0, 4e7, FLAG_HOLD)
     assert np.isfinite(list(fitted.values())).all()
-    calm = fit_spike(sizes(rng.standard_normal(1500)), 0.0, 4e7)
+    calm = fit_spike(sizes(rng.standard_normal(1500)), 0.0, 4e7, FLAG_HOLD)
     assert fitted["most"] > 10 * calm["most"]
     assert not raised(fitted, np.random.default_rng(1).standard_normal(100_000))
+
+
+@pytest.mark.parametrize("hold", [10, FLAG_HOLD])
+def test_one_wrong_reading_is_soon_over_and_a_tag_that_spikes_again_is_told_of_once(hold):
+    """Alone it is over after `hold` samples; one in 40 is one flag from the second on."""
+    calm = ar1(0.0, 5000, 1)
+    fitted = fit_spike(sizes(calm), 0.0, 1e8, hold) | {"gap_ns": 2 * SECOND}
+    one, z = detector("spike"), ar1(0.0, 3000, 2)
+    z[100] += 20.0
+    (first, _), (last, _) = fold(one, params(one, **fitted), z).flags
+    assert first in (100, 101)
+    assert hold <= last - first <= hold + 2
+    z[1100:2100:40] += 20.0
+    flags = [at for at, up in fold(one, params(one, **fitted), z).flags if up]
+    assert len(flags) <= 3
+    assert fold(one, params(one, **fitted), z).flags[-1][0] >= 2060 + fitted["weight"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.core.delays import FLAG_HOLD
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.base import TRANSITION
 from agent.fit import step as fitting
@@ -42,7 +43,7 @@ def test_a_short_record_keeps_the_run_length(kind, rows):
     length, raised = 60_000, 0
     for seed in range(RECORDS):
         record = read_record(KINDS[kind](rows, seed), "x")
-        params = fit_step(record, ARL, GAP)
+        params = fit_step(record, ARL, GAP, FLAG_HOLD)
         assert params is not None
         stream = KINDS[kind](length, 1000 + seed)
         raised += flags(params, (stream - record.centre) / record.scale)
@@ -54,7 +55,7 @@ def test_minutes_are_enough_to_see_a_step_of_two_and_a_half_deviations():
     found = 0
     for seed in range(RECORDS):
         stream = ar1(0.0, 500, seed)
-        params = fit_step(read_record(stream[:400], "x"), ARL, GAP)
+        params = fit_step(read_record(stream[:400], "x"), ARL, GAP, FLAG_HOLD)
         assert params is not None
         stream[420:] += 2.5
         found += flags(params, stream) > 0
@@ -69,7 +70,7 @@ def test_groups_of_blocks_keep_the_run_length(kind, chart, monkeypatch):
     length, raised = 60_000, 0
     for seed in range(RECORDS):
         record = read_record(KINDS[kind](6000, seed), "x")
-        params = fit_step(record, ARL, GAP)
+        params = fit_step(record, ARL, GAP, FLAG_HOLD)
         assert params is not None
         assert (params["block"], params["sides"]) == chart
         stream = KINDS[kind](length, 1000 + seed)
@@ -86,7 +87,7 @@ def test_what_comes_and_goes_in_the_record_hides_no_step_that_lasts(
     found = 0
     for seed in range(RECORDS):
         record = read_record(dips(6000, seed), "x")
-        params = fit_step(record, 1e6, GAP)
+        params = fit_step(record, 1e6, GAP, FLAG_HOLD)
         assert params is not None
         stream = (dips(1000, 1000 + seed) - record.centre) / record.scale
         stream[580:] += 3.0
@@ -112,7 +113,7 @@ def test_stretches_that_may_last_longer_are_no_step_of_any_size():
     raised = 0
     for seed in range(12):
         record = read_record(telegraph(8000, seed, 10.0, 200.0), "x")
-        params = fit_step(record, 1e6, GAP)
+        params = fit_step(record, 1e6, GAP, FLAG_HOLD)
         assert params is not None
         if params["sides"] > 1:
             assert params["limit"] >= fitting.ENOUGH
@@ -125,7 +126,7 @@ def test_stretches_that_may_last_longer_are_no_step_of_any_size():
 def test_a_move_as_large_as_the_records_largest_is_no_step(mean, every, seed):
     """Equal moves of fixed levels, for all the rounding of the kernel's means."""
     record = read_record(telegraph(8000, seed, mean, every), "x")
-    params = fit_step(record, 1e6, GAP)
+    params = fit_step(record, 1e6, GAP, FLAG_HOLD)
     assert params is not None
     stream = (telegraph(100_000, 1000 + seed, mean, every) - record.centre) / record.scale
     assert flags(params, stream) <= 5

@@ -7,6 +7,7 @@ import pytest
 
 from agent.core.kernels import DETECTORS
 from agent.fit.univariate import InputFit, fit_input
+from tests.core.kernels.folding import START, detector, fold, params
 from tests.fit.streams import SECOND, ar1, first_flags, raised, tau_of
 
 ARL = 2e5
@@ -132,3 +133,24 @@ def test_whole_units_that_jump_by_two_are_no_spike():
         flags = raised(fit, after)
         assert not flags["rate"]
         assert not flags["spike"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "samples"), [(0.1, 30), (1, 30), (2, 15), (60, 10), (3600, 10)]
+)
+def test_flags_of_one_wrong_reading_go_after_half_a_minute_of_ten_to_thirty_readings(
+    seconds, samples
+):
+    """A reading an hour that was wrong once is not told of for days."""
+    interval_ns = int(seconds * SECOND)
+    fit = fitted(ar1(0.0, 2000, 1), interval_ns=interval_ns)
+    stream = (ar1(0.0, 400, 2) - fit.centre) / fit.scale
+    stream[200] += 30.0
+    arrival = START + np.arange(400, dtype=np.int64) * interval_ns
+    for name in ("range", "spike", "rate"):
+        one = detector(name)
+        found = fold(one, params(one, **fit.detectors[name]), stream, arrival=arrival)
+        (first, up), (last, down) = found.flags
+        assert (up, down) == (1, 0)
+        assert 200 <= first <= 202
+        assert samples <= last - first <= samples + 2

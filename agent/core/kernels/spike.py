@@ -4,11 +4,12 @@
     s = min(most, s + weight) where d >= minor, else max(0, s - 1)
 
 Flag: d >= limit (one spike unlike anything in the record), or s >= most (lesser ones, far more
-often than there; minor <= limit); it clears when s is back at 0, `weight` samples after a single
-one. Score: the larger of d / limit and s / most. A slow move, however large, cancels. Cost about
-0.3 ns a sample; state 56 bytes. Reference: second difference as in Argo and QARTOD spike tests; the
-limits are by peaks over threshold, Siffer et al. 2017; s is a CUSUM of a Bernoulli stream, Reynolds
-& Stoumbos 1999.
+often than there; minor <= limit). It clears after `hold` samples in a row without either; where
+others came shortly before (s above `weight`) or meanwhile, only when s is back at 0: one wrong
+reading is soon over, a tag that spikes again and again is told of once. Score: the larger of d /
+limit and s / most. A slow move, however large, cancels. Cost about 0.3 ns a sample; state 56 bytes.
+Reference: second difference as in Argo and QARTOD spike tests; the limits are by peaks over
+threshold, Siffer et al. 2017; s is a CUSUM of a Bernoulli stream, Reynolds & Stoumbos 1999.
 """
 
 from __future__ import annotations
@@ -24,17 +25,21 @@ PARAMS = np.dtype(
         ("minor", np.float64),
         ("weight", np.int64),
         ("most", np.int64),
+        ("hold", np.int64),
         ("gap_ns", np.int64),
     ]
 )
-DEFAULTS = {"limit": NEVER, "minor": NEVER, "weight": 1, "most": 1, "gap_ns": 0}
+DEFAULTS = {"limit": NEVER, "minor": NEVER, "weight": 1, "most": 1, "hold": 1, "gap_ns": 0}
+_SAME = 3  # samples: one wild value makes up to three large d in a row
 _RUN = 32  # samples looked at together while no flag is up
 STATE = np.dtype(
     [
         ("score", np.float64),
-        ("active", np.int64),
+        ("active", np.int32),
+        ("quiet", np.int32),
         ("sum", np.int64),
-        ("seen", np.int64),
+        ("seen", np.int32),
+        ("again", np.int32),  # it was not one alone
         ("last", np.float64),
         ("before", np.float64),
         ("last_ns", np.int64),
@@ -55,10 +60,13 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         minor = params[row]["minor"]
         weight = params[row]["weight"]
         most = params[row]["most"]
+        hold = params[row]["hold"]
         gap = params[row]["gap_ns"]
-        active = state[row]["active"]
+        active = state[row]["active"] + 0
+        quiet = state[row]["quiet"] + 0
         total = state[row]["sum"]
-        seen = state[row]["seen"]  # samples in a row without a gap, counted up to 2
+        again = state[row]["again"] + 0
+        seen = state[row]["seen"] + 0  # samples in a row without a gap, counted up to 2
         last = state[row]["last"]
         before = state[row]["before"]
         last_ns = state[row]["last_ns"]
@@ -93,18 +101,30 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             last = value[j]
             last_ns = source[j]
             j += 1
+            so_far = total
             total = min(total + weight, most) if size >= minor else max(total - 1, 0)
-            if active == 0:
-                if size < limit and total < most:
+            if size >= limit or total >= most:
+                if active == 1:
+                    again = 1 if quiet >= _SAME else again
+                    quiet = 0
                     continue
-            elif total > 0:
+                active = 1
+                again = 1 if so_far > weight else 0
+                quiet = 0
+            elif active == 1:
+                quiet += 1
+                if quiet < hold or (again == 1 and total > 0):
+                    continue
+                active = 0
+            else:
                 continue
-            active = 1 - active
             score = max(size / limit, total / most)
             written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
+        state[row]["quiet"] = quiet
         state[row]["sum"] = total
         state[row]["seen"] = seen
+        state[row]["again"] = again
         state[row]["last"] = last
         state[row]["before"] = before
         state[row]["last_ns"] = last_ns

@@ -73,13 +73,20 @@ class Spike(Naive):
         last, before = s.get("last", 0.0), s.get("before", 0.0)
         size = abs(last - (value + before) * 0.5) if seen == 2 else 0.0
         s.update(seen=min(seen + 1, 2), last=value, before=last)
-        p, total = self.params, s.get("sum", 0)
-        total = min(total + p["weight"], p["most"]) if size >= p["minor"] else max(total - 1, 0)
+        p, so_far = self.params, s.get("sum", 0)
+        total = min(so_far + p["weight"], p["most"]) if size >= p["minor"] else max(so_far - 1, 0)
         s["sum"] = total
-        if self.raised:
-            self.raised = int(total > 0)
-        else:
-            self.raised = int(size >= p["limit"] or total >= p["most"])
+        hit = size >= p["limit"] or total >= p["most"]
+        if hit and not self.raised:
+            s["again"] = int(so_far > p["weight"])
+        elif hit and s.get("quiet", 0) >= 3:
+            s["again"] = 1
+        if hit or self.raised:
+            s["quiet"] = 0 if hit else s["quiet"] + 1
+        if hit:
+            self.raised = 1
+        elif s.get("quiet", 0) >= p["hold"] and not (s.get("again") and total > 0):
+            self.raised = 0
         return max(size / p["limit"], total / p["most"])
 
 

@@ -26,7 +26,7 @@ GAP = 3 * SECOND // 2
 ARMED: dict[str, dict[str, Any]] = {
     "range": {"middle": 0.0, "half": 4.0, "hold": 5},
     "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3},
-    "spike": {"limit": 5.0, "minor": 4.0, "weight": 5, "most": 14, "gap_ns": GAP},
+    "spike": {"limit": 5.0, "minor": 4.0, "weight": 5, "most": 14, "hold": 3, "gap_ns": GAP},
     "rate": {"limit": 6.0, "hold": 5, "gap_ns": GAP},
     "level": {"block": 5, "part": 1, "clip": 10.0, "inverse_sd": 2.2, "k": 0.7, "h_up": 5.0,
               "h_down": 5.0, "ewma_up": 0.8, "ewma_down": 0.8},
