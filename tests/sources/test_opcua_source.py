@@ -170,6 +170,8 @@ async def test_absent_at_start_then_there(harness, free_port):
         assert "refused" in link.describe().reason and str(free_port) in link.describe().reason
         async with plant(free_port, {"a": 4.0}):
             await harness.until(lambda: harness.values("a"), 20)
+            # the state is told after the first values
+            await harness.until(lambda: len(harness.states) >= 2, 20)
     assert harness.states == ["failed", "live"]
 
 
