@@ -46,7 +46,8 @@ class Condition:
 
     `findings` holds the score of every detector that is active, `seen` of every one that was; keys
     are ``detector``, or ``detector@model`` where it judged a model's input. `held_back` says that
-    it came due while it was suppressed; `not_before_ns` gives it time to clear after that.
+    it came due while it was suppressed; `not_before_ns` gives it time to clear after that, or to be
+    told whose it is.
     """
 
     subject: str
@@ -103,8 +104,7 @@ class Conditions:
 
     def finding(
         self, subject: str, detector: str, score: float, time_ns: int, interval_ns: int,
-        models: list[str], *, up: bool, linger: int = 0, settle: int | None = None,
-        back: int = 0,
+        models: list[str], *, up: bool, linger: int = 0, settle: int | None = None, back: int = 0,
     ) -> list[Event]:
         """A detector's flag came or went; `settle` and `linger` are its delays in intervals.
 
@@ -125,6 +125,8 @@ class Conditions:
             if not condition.raised:
                 if settle is None:
                     settle = delays.SETTLE.get(detector, delays.SETTLE_DEFAULT)
+                if settle == delays.UNDECIDED and not condition.not_before_ns:
+                    condition.not_before_ns = time_ns + settle * interval_ns
                 self._at(time_ns + settle * interval_ns, condition, "on")
             condition.linger = max(condition.linger, linger)
             condition.findings[detector] = score
@@ -247,9 +249,7 @@ class Conditions:
     def _settled(self, condition: Condition, now: int) -> list[Event]:
         if condition.raised:
             return []
-        if not condition.findings and not _momentary(condition):
-            return []
-        if now < condition.not_before_ns:
+        if now < condition.not_before_ns or not (condition.findings or _momentary(condition)):
             return []
         condition.held_back = self._suppressed(condition)
         if condition.held_back:

@@ -16,6 +16,7 @@ from agent.core.condition import Condition
 from agent.core.delays import LATCHED, MOST_LINGER, STEP_LINGER_TAU, TRANSPORT, off_delay
 from agent.core.diagnosis import Evidence
 from agent.core.flag import Flag
+from agent.core.kernels.joint import CHARTS
 from agent.core.spec import EngineSpec
 from agent.core.states import trained_states
 from agent.types import Float64
@@ -185,23 +186,35 @@ class EvidenceRoom:
         """The subject a joint flag belongs to: the tag that explains it, else the model.
 
         What the chart itself says of one input stands; of several that it may be, the one whose
-        condition is open. Else a tag whose condition is open already
-        takes the flag (one fault is one alarm) where it contributes as much as any other input, or
-        dominates as they may that move with it; otherwise one tag that dominates the residual and
-        that the others predict; first to what lasts over the latest scans, then to what scatters in
-        them. What an open tag has no part in is the model's own: another fault must not hide behind
-        it.
+        condition is open by more than joint charts. Where none is, that flag and the model's
+        others wait with the model: a share of the residual does not tell mirrored inputs apart.
+        Else a tag whose condition is open already takes the flag (one fault is one alarm) where it
+        contributes as much as any other input, or dominates as they may that move with it;
+        otherwise one tag that dominates the residual and that the others predict; first to what
+        lasts over the latest scans, then to what scatters in them. What an open tag has no part in
+        is the model's own: another fault must not hide behind it.
         """
-        about = [f"tag/{self._spec.models[flag.row].inputs[column]}" for column in flag.about]
-        if found := [subject for subject in about if len(about) == 1 or subject in active]:
+        model = self._spec.models[flag.row]
+        about = [f"tag/{model.inputs[column]}" for column in flag.about]
+        known = {name for name, condition in active.items() if not _joint(condition)}
+        if found := [subject for subject in about if len(about) == 1 or subject in known]:
             return found[0]
-        return self.home(flag.row, flag.detector, flag.time_ns, active)
+        home = self.home(flag.row, flag.detector, flag.time_ns, active)
+        undecided = len(about) > 1 or _waits(model.name, flag.time_ns, active)
+        return f"model/{model.name}" if undecided and home not in known else home
 
     def owners(
         self, condition: Condition, now: int, active: Mapping[str, Condition]
     ) -> dict[str, str]:
-        """A model's joint findings that one tag explains by now: key -> the tag's subject."""
+        """A model's joint findings that one tag explains by now: key -> the tag's subject.
+
+        And a tag's, all of them joint, where meanwhile several may explain what its model waits
+        with.
+        """
         place, _, name = condition.subject.partition("/")
+        if place == "tag" and _joint(condition):
+            models = {key: key.partition("@")[2] for key in condition.findings}
+            return {key: f"model/{m}" for key, m in models.items() if _waits(m, now, active)}
         if place != "model":
             return {}
         row = [model.name for model in self._spec.models].index(name)
@@ -221,6 +234,17 @@ class EvidenceRoom:
             if self._charts.input_baseline(row).r2 >= 0.5:
                 return f"tag/{best}"
         return f"model/{self._spec.models[model].name}"
+
+
+def _joint(condition: Condition) -> bool:
+    """Whether joint charts alone found something, and people do not know of it yet."""
+    return not condition.raised and all(key.partition("@")[0] in CHARTS for key in condition.seen)
+
+
+def _waits(model: str, now: int, active: Mapping[str, Condition]) -> bool:
+    """Whether a sudden change of the model waits to be told whose it is."""
+    condition = active.get(f"model/{model}")
+    return condition is not None and not condition.raised and now < condition.not_before_ns
 
 
 def _most(shares: Mapping[str, float]) -> str:

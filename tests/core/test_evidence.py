@@ -14,6 +14,7 @@ from agent.core.delays import OFF_DELAY
 from agent.core.engine import Engine
 from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
+from agent.core.spec import EngineSpec
 from tests.core.small import (
     DETECTORS,
     SECOND,
@@ -198,8 +199,53 @@ def test_whose_a_sudden_change_is(about, open_tag, home):
     room = EvidenceRoom(made, Charts(made))
     flag = Flag(START, 22, 0, True, 1.1, "change", "joint", about)
     subject = f"tag/{open_tag}"
-    active = {subject: Condition(subject, ["m"], SECOND, START)} if open_tag else {}
-    assert room.joint_home(flag, active) == home
+    found = {"level@m": 1.1}
+    condition = Condition(subject, ["m"], SECOND, START, findings=found, seen=found)
+    assert room.joint_home(flag, {subject: condition} if open_tag else {}) == home
+
+
+def predicting() -> EngineSpec:
+    """The same, where they predict each other (r2 0.9) and SPE is of their difference, too."""
+    trained = mirrored()
+    (mode,) = trained.modes
+    half, wide = 0.5**0.5, 0.5**0.5 / 0.3
+    group = mode.joint["groups"][0] | {
+        "components": 1, "loadings": [[half, wide, 0.0], [half, -wide, 0.0], [0.0, 0.0, 1.0]],
+        "weight": [1.0, 1.0, 0.5], "limit": [12.0, 20.0, 0.9, 12.0],
+    }  # fmt: skip
+    charts = {name: DETECTORS[name] for name in ("range", "level")}
+    inputs = tuple(replace(item, r2=0.9, detectors=charts) for item in mode.inputs)
+    modes = (replace(mode, inputs=inputs, joint={"groups": [group]}),)
+    return spec(trained=replace(trained, modes=modes))
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_of_two_inputs_that_mirror_each_other_the_right_one_is_named(column):
+    """SPE, the change and its smoothed SPE wait together until one's own chart tells: one alarm."""
+    right = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        both = rng.standard_normal((500, 1))
+        values = np.hstack([both + 0.2 * rng.standard_normal((500, 2)), rng.normal(size=(500, 1))])
+        values[200:, column] += 2.5
+        told = [
+            event.subject for event in Engine(predicting()).step(block(values)).events
+            if event.data.get("change") == "raised" and event.time_ns > START + 200 * SECOND
+        ]
+        right += told == [f"tag/{'ab'[column]}"]
+    assert right >= 8
+
+
+def test_a_change_that_comes_and_goes_is_not_put_off_again_and_again():
+    """Undecided for 15 scans from the first flag on."""
+    engine = Engine(spec(trained=baseline(joint=True)))
+    flags = [
+        Flag(START + at * SECOND, 22, 0, at % 8 == 0, 1.1, "change", "joint", (0, 1))
+        for at in range(0, 80, 4)
+    ]
+    events = engine.judge.run(flags, START + 100 * SECOND)
+    told = [event for event in events if event.data.get("change") == "raised"]
+    assert [(event.time_ns - START) // SECOND for event in told] == [15]
 
 
 def test_a_finding_that_is_up_elsewhere_is_cleared_there(monkeypatch):
