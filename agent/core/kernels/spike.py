@@ -48,6 +48,15 @@ STATE = np.dtype(
 
 
 @kernel
+def _is_calm(part, minor):  # type: ignore[no-untyped-def]
+    """Whether none of the values, but for the first two, makes a d of `minor`."""
+    found = 0
+    for i in range(_RUN):
+        found += abs(part[i + 1] - (part[i + 2] + part[i]) * 0.5) >= minor
+    return found == 0
+
+
+@kernel
 def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
     """Fold all samples of each chart; see `base` for the signature."""
     written = 0
@@ -71,53 +80,41 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         before = state[row]["before"]
         last_ns = state[row]["last_ns"]
         size = 0.0
-        j = start
-        look = start + 2  # where the next run begins
+        j, look = start, start + 2  # `look`: where the next run begins
         while j < stop:
             if active == 0 and j >= look and stop - j >= _RUN:
                 # Nearly always nothing stands off, across a gap or not: a run at a time.
-                part = value[j - 2 : j + _RUN]
-                found = 0
-                for i in range(_RUN):
-                    found += abs(part[i + 1] - (part[i + 2] + part[i]) * 0.5) >= minor
                 look = j + _RUN
-                if found == 0:
+                if _is_calm(value[j - 2 : look], minor):
                     j = look
                     total = max(total - _RUN, 0)
-                    last_ns = source[j - 1]
-                    apart = last_ns - source[j - 2] > gap
-                    seen = 1 if apart else 2
-                    whole = not apart and source[j - 2] - source[j - 3] <= gap
-                    before = value[j - 2]
-                    last = value[j - 1]
+                    before, last, last_ns = value[j - 2], value[j - 1], source[j - 1]
+                    seen = 1 if last_ns - source[j - 2] > gap else 2
+                    whole = seen == 2 and source[j - 2] - source[j - 3] <= gap
                     size = abs(before - (last + value[j - 3]) * 0.5) if whole else 0.0
                     continue
-            if source[j] - last_ns > gap:
-                seen = 0
+            seen = 0 if source[j] - last_ns > gap else seen
             size = abs(last - (value[j] + before) * 0.5) if seen == 2 else 0.0
-            if seen < 2:
-                seen += 1
-            before = last
-            last = value[j]
-            last_ns = source[j]
+            seen = min(seen + 1, 2)
+            before, last, last_ns = last, value[j], source[j]
             j += 1
             so_far = total
-            total = min(total + weight, most) if size >= minor else max(total - 1, 0)
-            if size >= limit or total >= most:
-                if active == 1:
-                    again = 1 if quiet >= _SAME else again
-                    quiet = 0
+            total = min(so_far + weight, most) if size >= minor else max(so_far - 1, 0)
+            hit = size >= limit or total >= most
+            if active == 0:
+                if not hit:
                     continue
-                active = 1
+                active, quiet = 1, 0
                 again = 1 if so_far > weight else 0
+            elif hit:
+                again = 1 if quiet >= _SAME else again
                 quiet = 0
-            elif active == 1:
+                continue
+            else:
                 quiet += 1
                 if quiet < hold or (again == 1 and total > 0):
                     continue
                 active = 0
-            else:
-                continue
             score = max(size / limit, total / most)
             written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
