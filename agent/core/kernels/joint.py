@@ -136,17 +136,19 @@ def change(pace, weight, values, state, levels, apart):  # type: ignore[no-untyp
     seen = min(state[0]["seen"] + 1, MOST)
     state[0]["seen"] = seen
     start = 1.0 / np.float64(seen)
+    if seen == 1:
+        levels[:] = 0.0
+    fast, slow = levels[0], levels[1]
+    # No branch within the loop, so that it is done for several inputs at once.
+    for j in range(weight.shape[0]):
+        moves = 1.0 if weight[j] > 0.0 else 0.0
+        f, g, reach = fast[j], slow[j], pace[2, j]
+        x = g + min(max(values[j] - g, -reach), reach)
+        fast[j] = f + moves * (max(pace[0, j], start) * (x - f))
+        slow[j] = g + moves * (max(pace[1, j], start) * (x - g))
+        apart[j] = (fast[j] - slow[j]) * weight[j]
     most = 0.0
     for j in range(weight.shape[0]):
-        f, g = levels[0, j], levels[1, j]
-        if seen == 1:
-            f, g = 0.0, 0.0
-        if weight[j] > 0.0:
-            x = g + min(max(values[j] - g, -pace[2, j]), pace[2, j])
-            f += max(pace[0, j], start) * (x - f)
-            g += max(pace[1, j], start) * (x - g)
-        levels[0, j], levels[1, j] = f, g
-        apart[j] = (f - g) * weight[j]
         most = max(most, abs(apart[j]))
     return most
 
