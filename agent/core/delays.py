@@ -51,7 +51,7 @@ limit of what is seen, and waits twice as long from then on (ISA-18.2: chatterin
 
 
 def _in_time(intervals: int, interval_ns: int) -> int:
-    """As many as last as long as `intervals` of a second, `FEWEST` at least, no more than those."""
+    """How many make up `intervals` seconds: `FEWEST` at least, `intervals` at most."""
     return min(max(-(-intervals * SECOND_NS // max(interval_ns, 1)), FEWEST), intervals)
 
 

@@ -196,7 +196,7 @@ class EvidenceRoom:
         """
         model = self._spec.models[flag.row]
         about = [f"tag/{model.inputs[column]}" for column in flag.about]
-        known = {name for name, condition in active.items() if not _joint(condition)}
+        known = {name for name, condition in active.items() if not _pending_by_joint(condition)}
         if found := [subject for subject in about if len(about) == 1 or subject in known]:
             return found[0]
         home = self.home(flag.row, flag.detector, flag.time_ns, active)
@@ -212,7 +212,7 @@ class EvidenceRoom:
         with.
         """
         place, _, name = condition.subject.partition("/")
-        if place == "tag" and _joint(condition):
+        if place == "tag" and _pending_by_joint(condition):
             models = {key: key.partition("@")[2] for key in condition.findings}
             return {key: f"model/{m}" for key, m in models.items() if _waits(m, now, active)}
         if place != "model":
@@ -236,7 +236,7 @@ class EvidenceRoom:
         return f"model/{self._spec.models[model].name}"
 
 
-def _joint(condition: Condition) -> bool:
+def _pending_by_joint(condition: Condition) -> bool:
     """Whether joint charts alone found something, and people do not know of it yet."""
     return not condition.raised and all(key.partition("@")[0] in CHARTS for key in condition.seen)
 
