@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
 from agent.errors import FieldwardenError, cause_of
 from agent.status.local_socket import connected
 

@@ -26,11 +26,11 @@ import numpy as np
 import psutil
 from _load import broker, free_port, history, process, server
 
-from agent.baseline_file import write_baseline
-from agent.config_load import load
+from agent.configuration.load import load
 from agent.core.baseline import digest_of, from_document, to_document
-from agent.csv_data import Table
+from agent.core.baseline_file import write_baseline
 from agent.fit.model import fit_model
+from agent.records.table import Table
 from agent.store import Reader
 from agent.types import Block
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from _load import broker, free_port, server
 
 from agent.clock import EngineClock
-from agent.config import ModbusSource, MqttSource, OpcUaSource, Tag
+from agent.configuration.schema import ModbusSource, MqttSource, OpcUaSource, Tag
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding

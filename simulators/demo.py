@@ -24,11 +24,11 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.central_view import table_of as central_table
+from agent.central.view import table_of as central_table
 from agent.client import request
 from agent.clock import monotonic_ns, wall_ns
 from agent.commands.lines import hanging
-from agent.config_load import load
+from agent.configuration.load import load
 from agent.errors import FieldwardenError, StoreError
 from agent.store import Reader
 from simulators.broker import BrokerProcess

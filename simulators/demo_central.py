@@ -9,7 +9,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.central import Central
+from agent.central.subscriber import Central
 from agent.clock import wall_ns
 from agent.forward.json_payload import time_of
 from simulators.demo_report import Told

@@ -11,9 +11,9 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from agent import config
 from agent.cli import COMMANDS, cli
-from agent.config_load import load
+from agent.configuration import schema
+from agent.configuration.load import load
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = [
@@ -29,9 +29,9 @@ def sections() -> list[type[BaseModel]]:
     """Every table of the configuration file that keys can stand in."""
     return [
         item
-        for item in vars(config).values()
-        if isinstance(item, type) and issubclass(item, config.Section)
-        and item not in {config.Section, config.Login, config.Tls}
+        for item in vars(schema).values()
+        if isinstance(item, type) and issubclass(item, schema.Section)
+        and item not in {schema.Section, schema.Login, schema.Tls}
     ]  # fmt: skip
 
 
@@ -141,23 +141,23 @@ def test_the_defaults_that_the_reference_states_are_true():
             stated[table, match[1]] = match[2]
     assert len(stated) > 40
     by_table = {
-        "": config.Configuration,
-        "[gateway]": config.Gateway,
-        "[sources.reactor]": config.OpcUaSource,
-        "[sources.utilities]": config.ModbusSource,
-        "[sources.line]": config.MqttSource,
-        "[models.yield]": config.Model,
-        "[upstream]": config.Upstream,
-        "[status]": config.Status,
-        '[people."Mara Lind"]': config.Person,
-        "[people.shift]": config.Person,
-        "[people.historian]": config.Person,
-        '[people."control room"]': config.Person,
-        '[tags."reactor.temperature"]': config.Tag,
+        "": schema.Configuration,
+        "[gateway]": schema.Gateway,
+        "[sources.reactor]": schema.OpcUaSource,
+        "[sources.utilities]": schema.ModbusSource,
+        "[sources.line]": schema.MqttSource,
+        "[models.yield]": schema.Model,
+        "[upstream]": schema.Upstream,
+        "[status]": schema.Status,
+        '[people."Mara Lind"]': schema.Person,
+        "[people.shift]": schema.Person,
+        "[people.historian]": schema.Person,
+        '[people."control room"]': schema.Person,
+        '[tags."reactor.temperature"]': schema.Tag,
     }
     for (name, key), text in stated.items():
         default = by_table[name].model_fields[key].default
         wanted = None if text == "none" else tomllib.loads(f"x = {text}")["x"]
         if isinstance(default, int) and isinstance(wanted, str):
-            wanted = config.duration_ns(wanted)
+            wanted = schema.duration_ns(wanted)
         assert default == wanted, f"{name} {key}: default is {default!r}"

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from agent.config import Configuration
+    from agent.configuration.schema import Configuration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,7 +74,7 @@ def one_model(configuration: Configuration, model: str | None) -> str:
     Raises:
         FieldwardenError: there is no such model, or several to choose from.
     """
-    from agent.config_rules import nearest
+    from agent.configuration.rules import nearest
     from agent.errors import FieldwardenError
 
     names = list(configuration.models)

@@ -34,7 +34,7 @@ def note_option(function: F) -> F:
 def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Have the agent of a configuration carry out a command; the event that came of it."""
     from agent.client import tell
-    from agent.config_load import load
+    from agent.configuration.load import load
 
     return tell(load(config), kind, data)
 
@@ -73,7 +73,7 @@ def _complete_tag(
 def _asked(ctx: click.Context, what: str) -> list[Mapping[str, Any]]:
     """A list of the running agent; empty on any trouble, for completion has nobody to tell."""
     from agent.client import request
-    from agent.config_load import load
+    from agent.configuration.load import load
     from agent.errors import FieldwardenError
 
     config = ctx.params.get("config")

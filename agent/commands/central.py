@@ -54,9 +54,9 @@ def command(
     import asyncio
     import signal
 
-    from agent.central_view import show_central
-    from agent.config import Upstream
-    from agent.credentials import password, tls_context
+    from agent.central.view import show_central
+    from agent.configuration.credentials import password, tls_context
+    from agent.configuration.schema import Upstream
 
     upstream = Upstream(
         host=host,

@@ -43,9 +43,9 @@ def command(
 
     from rich.console import Console
 
-    from agent.check import check
+    from agent.checking.check import check
     from agent.commands.lines import hanging
-    from agent.config_load import load
+    from agent.configuration.load import load
 
     console = Console(highlight=False, soft_wrap=True)
     configuration = load(config)

@@ -57,13 +57,13 @@ def command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from agent.config_load import load
-    from agent.csv_data import read_table
+    from agent.configuration.load import load
     from agent.drill import report
     from agent.drill.faults import FAULTS
     from agent.drill.picture import picture as draw
     from agent.drill.trials import columns, left_out, quiet, trials
-    from agent.replay import recorded_spec
+    from agent.records.replay import recorded_spec
+    from agent.records.table import read_table
 
     configuration = load(config)
     name = one_model(configuration, model)

@@ -13,9 +13,9 @@ from agent.commands import config_argument, model_option, one_model
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from agent.config import Configuration
-    from agent.csv_data import Table
+    from agent.configuration.schema import Configuration
     from agent.fit.model import FitReport
+    from agent.records.table import Table
 
 
 @click.command(name="fit")
@@ -43,9 +43,9 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
       fieldwarden fit config.toml --model yield --data train.csv
       fieldwarden fit config.toml --data train.parquet --json
     """
-    from agent.baseline_file import write_baseline
-    from agent.config_load import load
-    from agent.csv_data import read_table
+    from agent.configuration.load import load
+    from agent.core.baseline_file import write_baseline
+    from agent.records.table import read_table
 
     configuration = load(config)
     name = one_model(configuration, model)

@@ -41,8 +41,8 @@ def command(data: Path, model: str, out: Path, exclude: tuple[str, ...], *, forc
       fieldwarden init --from-csv train.csv --model yield --out yield/config.toml --exclude anomaly
     """
     from agent.commands.lines import hanging
-    from agent.csv_data import read_table
-    from agent.init import draft, duration_text, write
+    from agent.records.init import draft, duration_text, write
+    from agent.records.table import read_table
 
     table = read_table(data, text="skip")
     result = draft(table, model, data=data.name, exclude=exclude)

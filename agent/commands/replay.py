@@ -39,8 +39,8 @@ def command(config: Path, data: Path, events: Path | None, scans: Path | None) -
       fieldwarden replay config.toml --data state/fieldwarden.db --events events.jsonl
     """
     from agent.commands.lines import counted
-    from agent.config_load import load
-    from agent.replay import replay
+    from agent.configuration.load import load
+    from agent.records.replay import replay
 
     if events is None and scans is None:
         raise click.UsageError("nothing to write: give --events, --scans or both")

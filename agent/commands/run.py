@@ -22,8 +22,8 @@ def command(config: Path, *, verbose: bool) -> None:
     """
     import asyncio
 
-    from agent.app import run
-    from agent.config_load import load
+    from agent.configuration.load import load
+    from agent.runtime.app import run
 
     set_up_logging(verbose=verbose)
     asyncio.run(run(load(config)))

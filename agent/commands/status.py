@@ -32,7 +32,7 @@ def command(config: Path, *, as_json: bool, watch: bool) -> None:
     """
     from rich.console import Console
 
-    from agent.config_load import load
+    from agent.configuration.load import load
     from agent.store import Reader
 
     if as_json and watch:

@@ -10,8 +10,8 @@ import numpy as np
 from agent.core.baseline import InputBaseline, ModeBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec
-from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
+from agent.records.table import Table
 from agent.types import Block, Event, Float64
 
 LEAD = 400  # rows of normal operation before a fault, for the detectors to settle

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
-from agent.csv_data import Table
 from agent.fit.budget import JOINT_CHARTS, ModelLoad, Share, divide
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.modes import split
 from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input
 from agent.fit.unseen import unseen_share
+from agent.records.table import Table
 from agent.status.view import duration
 from agent.types import Float64
 

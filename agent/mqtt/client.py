@@ -4,7 +4,7 @@ paho takes three `recv` calls a packet, and for each PUBLISH of MQTT 5 it builds
 properties and a threading condition: 25 us. So `Connection` reads and takes PUBLISH itself, and
 everything else is handed to paho, one whole packet at a time, through its `_sock_recv`. Likewise
 acknowledgements go out many at a time. These two private methods are all that is relied on;
-`tests/test_mqtt.py` fails where a version of paho has others.
+`tests/mqtt/test_link.py` fails where a version of paho has others.
 """
 
 from __future__ import annotations

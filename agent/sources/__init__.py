@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.config import Source
+from agent.configuration.schema import Source
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources.base import SourceLink, SourceReport, TagBinding

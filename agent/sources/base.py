@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from agent.config import Tag
+from agent.configuration.schema import Tag
 from agent.decode.columns import TEXT_TYPES, Samples, lost
 from agent.errors import ConfigurationError, FieldwardenError
 from agent.intake import Intake

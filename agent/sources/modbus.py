@@ -29,7 +29,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
-from agent.config import ModbusSource
+from agent.configuration.schema import ModbusSource
 from agent.decode import modbus as decode
 from agent.decode.columns import Dictionary
 from agent.decode.modbus import Address, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent.config import ModbusSource
+from agent.configuration.schema import ModbusSource
 from agent.decode import modbus as decode
 from agent.decode.modbus import Address, Decoder, Request
 from agent.sources.base import TagBinding, parse_all, tag_ids

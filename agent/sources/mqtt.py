@@ -20,8 +20,8 @@ from functools import partial
 
 import numpy as np
 
-from agent.config import MqttSource
-from agent.credentials import password, tls_context
+from agent.configuration.credentials import password, tls_context
+from agent.configuration.schema import MqttSource
 from agent.decode import mqtt as decode
 from agent.decode.columns import Dictionary, settle
 from agent.decode.mqtt import Columns, Decoder

@@ -31,9 +31,9 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
-from agent.certificates import read_certificate
-from agent.config import OpcUaSource
-from agent.credentials import password
+from agent.configuration.certificates import read_certificate
+from agent.configuration.credentials import password
+from agent.configuration.schema import OpcUaSource
 from agent.decode import opcua as decode
 from agent.decode.columns import Dictionary, Samples
 from agent.decode.opcua import Address, Decoder

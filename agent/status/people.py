@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.config import Person
-from agent.credentials import token_digest
+from agent.configuration.credentials import token_digest
+from agent.configuration.schema import Person
 from agent.errors import FieldwardenError
 
 _LOG = logging.getLogger(__name__)

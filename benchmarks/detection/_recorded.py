@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.baseline_file import write_baseline
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
+from agent.core.baseline_file import write_baseline
 from agent.core.engine import Engine
-from agent.csv_data import Table
 from agent.fit.model import fit_model
-from agent.replay import recorded_spec, table_entries
+from agent.records.replay import recorded_spec, table_entries
+from agent.records.table import Table
 from agent.types import Event, Float64
 
 ROOT = Path(__file__).parents[2]

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from _recorded import DATA, SECOND, Guard, absent, note, say, table_of
 
-from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault
 from agent.drill.report import Row, rows_of
 from agent.drill.trials import trials
+from agent.records.table import Table
 from agent.types import Float64
 from simulators.plant import Plant, PlantSettings
 from simulators.tags import NAMES

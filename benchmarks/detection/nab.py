@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from _recorded import SECOND, Guard, absent, data_folder, say
 
-from agent.csv_data import Table, read_table
+from agent.records.table import Table, read_table
 from agent.types import Event
 
 FILE = "ambient_temperature_system_failure.csv"

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from _recorded import Flags, Guard, absent, data_folder, say
 
-from agent.csv_data import Table, read_table
+from agent.records.table import Table, read_table
 
 TRAINING = 400
 WINDOW_S = 60

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from _recorded import SECOND, Flags, Guard, Judged, absent, data_folder, say, table_of
 
-from agent.csv_data import Table
+from agent.records.table import Table
 
 BUDGET = "5 per 1 days"
 INTERVAL_NS = 180 * SECOND

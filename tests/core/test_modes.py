@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.baseline_file import write_baseline
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
+from agent.core.baseline_file import write_baseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
-from agent.csv_data import Table
 from agent.fit.model import fit_model
-from agent.replay import recorded_spec, table_entries
+from agent.records.replay import recorded_spec, table_entries
+from agent.records.table import Table
 from agent.types import Event
 
 SECOND = 1_000_000_000

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from agent.baseline_file import write_baseline
 from agent.cli import cli
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
+from agent.core.baseline_file import write_baseline
 from agent.core.spec import EngineSpec
-from agent.csv_data import Table
 from agent.drill.faults import FAULTS, Fault
 from agent.drill.picture import picture, unit_of
 from agent.drill.report import document, left_out_text, rows_of
 from agent.drill.trials import Trial, left_out, quiet, trials
 from agent.fit.model import fit_model
-from agent.replay import recorded_spec
+from agent.records.replay import recorded_spec
+from agent.records.table import Table
 from simulators.history import HistoryOrder, make_history, write_history
 from simulators.tags import TAGS
 
@@ -70,14 +70,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def record(place: Path) -> Table:
-    from agent.csv_data import read_table
+    from agent.records.table import read_table
 
     return read_table(place / "train.csv", INPUTS)
 
 
 @pytest.fixture(scope="module")
 def spec(place: Path) -> EngineSpec:
-    from agent.config_load import load
+    from agent.configuration.load import load
 
     return recorded_spec(load(place / "config.toml"), ())
 

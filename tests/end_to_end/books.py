@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.central import Central
+from agent.central.subscriber import Central
 from agent.clock import wall_ns
 from agent.core.summary import merge
 from agent.forward.json_payload import EVENT_TYPE, time_of
-from agent.outgoing import LOCAL
+from agent.runtime.outgoing import LOCAL
 from agent.store import Reader
 from agent.store.packing import unpack
 

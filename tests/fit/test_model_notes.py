@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.config import Configuration
-from agent.csv_data import Table
+from agent.configuration.schema import Configuration
 from agent.fit.model import fit_model
+from agent.records.table import Table
 from tests.fit.streams import SECOND, ar1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config_load import load
+from agent.configuration.load import load
 from simulators.faults import load_faults
 from simulators.service import addresses_of
 from simulators.tags import LAB_YIELD, MODEL_INPUTS, PREDICTED, TAGS

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.config_load import load
+from agent.configuration.load import load
 from agent.errors import FieldwardenError
 from simulators.children import Children
 from simulators.demo_central import told_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent.clock import EngineClock
-from agent.config import Tag
+from agent.configuration.schema import Tag
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ModbusSource, MqttSource, OpcUaSource
-from agent.config_load import load
+from agent.configuration.load import load
+from agent.configuration.schema import ModbusSource, MqttSource, OpcUaSource
 from agent.sources import SOURCES, parse_address
 from agent.types import Quality, SourceState
 

@@ -10,7 +10,7 @@ import pytest
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from agent.config import ModbusSource
+from agent.configuration.schema import ModbusSource
 from agent.errors import ConfigurationError, SourceError
 from agent.sources import SOURCES
 from agent.types import Quality

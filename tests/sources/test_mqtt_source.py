@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from agent.config import MqttSource
+from agent.configuration.schema import MqttSource
 from agent.errors import ConfigurationError, SourceError
 from agent.mqtt import MqttLink
 from agent.sources import SOURCES

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.config import OpcUaSource
+from agent.configuration.schema import OpcUaSource
 from agent.errors import ConfigurationError, SourceError
 from agent.sources import SOURCES, opcua
 from agent.types import Quality

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.config import Person
+from agent.configuration.schema import Person
 from agent.status.api import StatusServer
 from agent.status.people import People
 from tests.status.fake_status import T0, document, events

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Person
+from agent.configuration.schema import Person
 from agent.errors import FieldwardenError, StoreError
 from agent.status.commands import LONGEST_NOTE, LONGEST_SHELVING_NS, command_data
 from agent.status.local_socket import connected

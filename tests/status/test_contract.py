@@ -9,7 +9,7 @@ import numpy as np
 from jsonschema import Draft202012Validator
 
 from agent.core.engine import Engine
-from agent.document import Surroundings, status_document
+from agent.runtime.document import Surroundings, status_document
 from tests.core import small
 from tests.status.conftest import serving
 

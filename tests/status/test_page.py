@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from agent.config import Configuration
+from agent.configuration.schema import Configuration
 from agent.status import view
 from agent.types import NOT_USABLE, Quality
 

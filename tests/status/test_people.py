@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from agent.config import Person
-from agent.credentials import token_digest
+from agent.configuration.credentials import token_digest
+from agent.configuration.schema import Person
 from agent.errors import FieldwardenError
 from agent.status.people import People, overflow_uid, peer_uid, user_name
 

@@ -1,0 +1,1 @@
+"""Central ops: what arrives from the gateways, and how it is shown."""

@@ -1,0 +1,1 @@
+"""What `fieldwarden check` tells before the agent runs."""

@@ -1,0 +1,125 @@
+"""How many bytes a day go to central ops: typical messages are made, put on the wire and counted.
+
+Counted are the payloads, MQTT's own bytes and TCP/IP's, both ways, without TLS. An alarm more or
+less a day changes nothing at this scale; an outage adds what it holds up, not more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.configuration.schema import Configuration, ModbusSource, Model
+from agent.core.kernels.tally import BINS, UNITS_PER_SD
+from agent.core.summary import summary_of
+from agent.forward.json_payload import (
+    Identity,
+    event_message,
+    summary_messages,
+    verdict_message,
+    wire,
+)
+from agent.runtime.outgoing import REFRESH_NS, VALID_NS
+from agent.store import OutboxMessage
+from agent.store.reader import OutboxRow
+from agent.types import Event
+
+_DAY_NS = 86_400 * 1_000_000_000
+_SECOND_NS = 1_000_000_000
+_OVERHEAD_BYTES = 2 * 52 + 12 + 4  # TCP/IP of a message and of its PUBACK, MQTT's headers
+_EVENTS_A_DAY = 50  # of all models: a bad day; condition, verdict and source events
+_TYPICAL_TIME_NS = 1_800_000_000_123_456_789  # as many digits as the years to come need
+_TYPICAL_SEQUENCE = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSize:
+    """Bytes a day, by what they are for."""
+
+    summaries: int
+    verdicts: int
+    events: int
+
+    @property
+    def total(self) -> int:
+        """Bytes a day altogether."""
+        return self.summaries + self.verdicts + self.events
+
+
+def bytes_per_day(configuration: Configuration) -> UplinkSize:
+    """What the forwarder would send in a normal day."""
+    windows = _DAY_NS / configuration.gateway.summary
+    rng = np.random.default_rng(0)  # any sample of typical values will do
+    summaries = verdicts = 0.0
+    for name, model in configuration.models.items():
+        made = [_summary(configuration, name, tag, rng) for tag in model.inputs]
+        summaries += windows * sum(_size(configuration, each) for each in summary_messages(made))
+        verdicts += _DAY_NS / REFRESH_NS * _size(configuration, _verdict(name, model))
+    events = _EVENTS_A_DAY * _size(configuration, _event(configuration))
+    return UplinkSize(round(summaries), round(verdicts), round(events))
+
+
+def _size(configuration: Configuration, message: OutboxMessage) -> int:
+    gateway = configuration.gateway
+    sender = Identity(gateway.site, gateway.name, "0123456789abcdef")
+    row = OutboxRow(
+        id=1,
+        boot=10,
+        stream=message.stream,
+        seq=_TYPICAL_SEQUENCE,
+        topic=message.topic,
+        payload=message.payload,
+        time_ns=message.time_ns,
+        retain=message.retain,
+        expiry_s=message.expiry_s,
+        covers=[],
+    )
+    topic = len((sender.prefix + message.topic).encode())
+    return len(wire(row, sender, message.time_ns)) + topic + _OVERHEAD_BYTES
+
+
+def _summary(
+    configuration: Configuration, name: str, tag: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    settings = configuration.tags[tag]
+    source = configuration.sources[settings.source]
+    every = source.every if isinstance(source, ModbusSource) else _SECOND_NS
+    window = configuration.gateway.summary
+    count = max(1, window // (settings.interval or every))
+    counts: Mapping[str, Any] = {
+        "count": count,
+        "good": count,
+        "sum": round(rng.normal() * count**0.5 * UNITS_PER_SD),
+        "sum_sq": round(count * UNITS_PER_SD**2 * rng.uniform(0.8, 1.2)),
+        "min": rng.normal(-3.0, 0.3),
+        "max": rng.normal(3.0, 0.3),
+    }
+    histogram = rng.multinomial(min(count, 2**31), np.full(BINS, 1.0 / BINS))
+    end = _TYPICAL_TIME_NS // window * window
+    return summary_of(
+        name, tag, "0" * 64, rng.normal(50.0, 30.0), rng.uniform(0.1, 9.0), end - window, end,
+        counts, histogram,
+    )  # fmt: skip
+
+
+def _verdict(name: str, model: Model) -> OutboxMessage:
+    return verdict_message(
+        name,
+        "trusted",
+        [],
+        time_ns=_TYPICAL_TIME_NS,
+        since_ns=_TYPICAL_TIME_NS,
+        valid_until_ns=_TYPICAL_TIME_NS + VALID_NS,
+        version=model.version,
+        provisional=False,
+        baseline="0" * 12,
+    )
+
+
+def _event(configuration: Configuration) -> OutboxMessage:
+    tag = next(iter(configuration.tags), "tag")
+    data = {"change": "raised", "kind": "stuck", "tag": tag, "text": "x" * 150, "hint": "x" * 100}
+    return event_message(1, 0, Event("condition", _TYPICAL_TIME_NS, f"tag/{tag}", data))

@@ -1,0 +1,284 @@
+"""File -> `Configuration`, with every fault at once: file, line, key, cause, nearest valid name."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from agent.configuration import toml_lines
+from agent.configuration.rules import KeyPath, cross_faults, nearest
+from agent.configuration.schema import Configuration, Section
+from agent.errors import ConfigurationError, FieldwardenError
+
+_LIST_COLUMNS = (
+    "name",
+    "source",
+    "address",
+    "unit",
+    "data_type",
+    "interval",
+    "physical_low",
+    "physical_high",
+    "max_silence",
+    "description",
+)
+_LIMIT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass
+class _Draft:
+    """What is known of a file while it is read."""
+
+    file: Path
+    raw: dict[str, Any]
+    lines: dict[KeyPath, int]
+    listed: dict[str, tuple[Path, int]] = field(default_factory=dict)  # tag -> its row
+    faults: list[tuple[int, FieldwardenError]] = field(default_factory=list)
+
+    def fault(self, path: KeyPath, cause: str, hint: str = "") -> None:
+        """Note one fault at a key."""
+        key = ".".join(map(_quoted, path)).replace(".[", "[") or "(top level)"
+        where, line = str(self.file), toml_lines.line_of(self.lines, path)
+        if len(path) > 1 and path[0] == "tags" and path[1] in self.listed:
+            row_file, line = self.listed[str(path[1])]
+            where = str(row_file)
+        operation = f"{where}:{line}:" if line else f"{where}:"
+        self.faults.append((line or 0, FieldwardenError(operation, key, cause, hint)))
+
+    def error(self) -> ConfigurationError:
+        """All faults, in the order of the file's lines."""
+        ordered = [fault for _, fault in sorted(self.faults, key=lambda item: item[0])]
+        return ConfigurationError(str(self.file), ordered)
+
+
+def load(path: Path | str) -> Configuration:
+    """Read, validate and cross-check a configuration; paths in it become absolute.
+
+    Raises:
+        ConfigurationError: the file is missing or has faults; all of them are in it.
+    """
+    file = Path(path)
+    draft = _parse(file)
+    _add_tag_lists(draft)
+    gateway = draft.raw.get("gateway")
+    if isinstance(gateway, dict) and not gateway.get("state_directory"):
+        # systemd may name several directories; the first one is the unit's own.
+        gateway["state_directory"] = os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "state"
+    context = {"directory": file.resolve().parent, "file": file.resolve()}
+    try:
+        configuration = Configuration.model_validate(draft.raw, context=context)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            _explain(draft, details)
+        configuration = None
+    for path_, cause, hint in cross_faults(draft.raw):
+        draft.fault(path_, cause, hint)
+    if draft.faults or configuration is None:
+        raise draft.error()
+    return configuration
+
+
+def _quoted(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"'
+
+
+def _parse(file: Path) -> _Draft:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        hint = "give the path of an existing file, or make one: fieldwarden init --help"
+        raise _alone(file, error.strerror or str(error), hint) from error
+    if len(data) > _LIMIT_BYTES:
+        raise _alone(file, f"it is larger than {_LIMIT_BYTES >> 20} MiB", "is this the right file?")
+    try:
+        text = data.decode("utf-8-sig")
+        raw = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise _alone(file, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        hint = 'names with dots need quotes: [tags."reactor.temperature"]'
+        raise _alone(file, str(error), hint) from error
+    return _Draft(file, raw, toml_lines.key_lines(text))
+
+
+def _alone(file: Path, cause: str, hint: str) -> ConfigurationError:
+    fault = FieldwardenError("reading", str(file), cause, hint)
+    return ConfigurationError(str(file), [fault])
+
+
+def _add_tag_lists(draft: _Draft) -> None:
+    lists = draft.raw.get("tag_lists", [])
+    tags = draft.raw.setdefault("tags", {})
+    if not isinstance(lists, list) or not isinstance(tags, dict):
+        return  # validation says so
+    for index, name in enumerate(lists):
+        if isinstance(name, str):
+            _add_tag_list(draft, index, draft.file.parent / name, tags)
+
+
+def _add_tag_list(draft: _Draft, index: int, file: Path, tags: dict[str, Any]) -> None:
+    here = ("tag_lists", index)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "not UTF-8"
+        draft.fault(here, f"{file}: {cause}", "paths are relative to the configuration's folder")
+        return
+    separator = ";" if text.partition("\n")[0].count(";") > 1 else ","
+    reader = csv.DictReader(text.splitlines(), delimiter=separator, restkey="", restval="")
+    columns = [column.strip() for column in reader.fieldnames or []]
+    reader.fieldnames = columns
+    for column in columns:
+        if column not in _LIST_COLUMNS:
+            draft.fault(here, f"{file}: no column {column!r}", nearest(column, _LIST_COLUMNS))
+    if missing := [name for name in _LIST_COLUMNS[:3] if name not in columns]:
+        draft.fault(here, f"{file}: column {', '.join(missing)} is missing", "the first line names")
+        return
+    for row in reader:
+        cells = {key: cell.strip() for key, cell in row.items() if key and isinstance(cell, str)}
+        if not any(cells.values()):
+            continue
+        name = cells.pop("name")
+        place = (file, reader.line_num)
+        if name in tags:
+            draft.fault(here, f"{file}:{place[1]}: tag {name!r} is there twice", "drop one")
+            continue
+        draft.listed[name] = place
+        tags[name] = _listed_tag(draft, name, cells)
+
+
+def _listed_tag(draft: _Draft, name: str, cells: Mapping[str, str]) -> dict[str, Any]:
+    tag: dict[str, Any] = {
+        key: cell for key, cell in cells.items() if cell and not key.startswith("physical_")
+    }
+    low, high = cells.get("physical_low", ""), cells.get("physical_high", "")
+    if low and high:
+        try:
+            tag["physical"] = [float(low), float(high)]
+        except ValueError as error:
+            draft.fault(("tags", name, "physical"), str(error), "write plain numbers, like -40.5")
+    elif low or high:
+        cause = "only one of physical_low and physical_high is given"
+        draft.fault(("tags", name, "physical"), cause, "give both or none")
+    return tag
+
+
+def _explain(draft: _Draft, details: ErrorDetails) -> None:
+    """Turn one of pydantic's errors into a fault that speaks of the file."""
+    path, valid = _resolve(details["loc"])
+    kind, context = details["type"], details.get("ctx", {})
+    key = str(path[-1]) if path else ""
+    match kind:
+        case "extra_forbidden":
+            draft.fault(path, "unknown key", _FOREIGN.get(key) or nearest(key, valid))
+        case "missing":
+            draft.fault(path, "is required", _HINTS.get(key, ""))
+        case "literal_error" | "union_tag_invalid":
+            allowed = _allowed(context)
+            at = (*path, "protocol") if kind == "union_tag_invalid" else path
+            found = context.get("tag", details["input"])
+            hint = _near(found, allowed) or _HINTS.get(key, "")
+            draft.fault(at, f"{found!r} is none of {', '.join(allowed)}", hint)
+        case "union_tag_not_found":
+            hint = 'write protocol = "opcua", "modbus" or "mqtt"'
+            draft.fault((*path, "protocol"), "is required", hint)
+        case "string_type" | "float_type" | "list_type" | "dict_type" | "model_type":
+            wanted = _KINDS[kind]
+            draft.fault(path, f"{details['input']!r} must be {wanted}", _HINTS.get(key, ""))
+        case _:
+            cause = details["msg"].removeprefix("Value error, ")
+            draft.fault(path, cause, _HINTS.get(key, ""))
+
+
+_HINTS: Mapping[str, str] = {
+    "schema": "this version reads schema = 1",
+    "schema_number": "this version reads schema = 1",
+    "owner": 'owner = { team = "process data", contact = "who@plant.example" }: no owner, no start',
+    "baseline": "a path, relative to this file; `fieldwarden fit` writes it",
+    "endpoint": "write it like opc.tcp://127.0.0.1:4840/plant",
+    "token_sha256": "64 hexadecimal digits, lower case; `fieldwarden token` prints them",
+    "physical": "write it like physical = [-40, 250]",
+}
+
+
+_FOREIGN: Mapping[str, str] = {
+    "password": "a secret never stands here: name its password_file, password_env, "
+    "password_credential",
+    "token": "a secret never stands here: write its token_sha256 (make one: fieldwarden token)",
+}
+"""Keys that people look for -> what there is instead."""
+
+_KINDS: Mapping[str, str] = {
+    "string_type": "text in quotes",
+    "float_type": "a number",
+    "list_type": "a list in [ ]",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
+
+
+def _allowed(context: Mapping[str, Any]) -> list[str]:
+    text = str(context.get("expected") or context.get("expected_tags") or "")
+    return [part.strip().strip("'") for part in text.replace(" or ", ", ").split(",")]
+
+
+def _near(found: object, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(str(found), allowed, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _resolve(loc: tuple[int | str, ...]) -> tuple[KeyPath, list[str]]:
+    """The path in the file, and the valid names beside its last key.
+
+    pydantic's location also names the member of a discriminated union, which is no key of the
+    file: `("sources", "reactor", "opcua", "endpont")`.
+    """
+    path: KeyPath = ()
+    annotation: Any = Configuration
+    valid: list[str] = []
+    for part in loc:
+        annotation = _bare(annotation)
+        members = typing.get_args(annotation)
+        if isinstance(annotation, types.UnionType) and all(map(_is_section, members)):
+            chosen = [
+                m for m in members if part in typing.get_args(m.model_fields["protocol"].annotation)
+            ]
+            annotation = chosen[0]
+            continue
+        if _is_section(annotation):
+            fields = annotation.model_fields
+            valid = [info.alias or name for name, info in fields.items()]
+            by_key = {info.alias or name: info.annotation for name, info in fields.items()}
+            annotation = by_key.get(str(part), Any)
+        elif members:
+            annotation = members[-1]
+        path += (part,)
+    return path, valid
+
+
+def _bare(annotation: Any) -> Any:
+    """`annotation` without Annotated and without `| None`."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if isinstance(annotation, types.UnionType):
+        rest = [item for item in typing.get_args(annotation) if item is not type(None)]
+        if len(rest) == 1:
+            return _bare(rest[0])
+    return annotation
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)

@@ -1,0 +1,229 @@
+"""What the parts of a configuration must promise each other.
+
+The rules work on the file's raw tables, so that they still speak when single values are wrong:
+a person sees every fault at once. What a value must be by itself is said in `schema`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from agent.configuration.schema import is_loopback
+from agent.decode import modbus, mqtt, opcua
+from agent.errors import SourceError
+
+KeyPath = tuple[str | int, ...]
+Fault = tuple[KeyPath, str, str]
+"""Key path, cause, hint."""
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "opcua": opcua.parse_address,
+    "modbus": modbus.parse_address,
+    "mqtt": mqtt.parse_address,
+}
+_UNSAFE = re.compile(r"[/+#$\s\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``"did you mean 'x'?"`` where one is near, else what there is, else nothing."""
+    names = list(valid)
+    if near := difflib.get_close_matches(name, names, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"there is: {', '.join(sorted(names)[:12])}" if names else ""
+
+
+def is_usable_name(name: str) -> bool:
+    """Whether a tag or a person can be called so: something to see, 200 characters, no control."""
+    return bool(name.strip()) and len(name) <= 200 and not _CONTROL.search(name)
+
+
+def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every fault between the parts of a configuration, in no particular order."""
+    sources, tags = _tables(raw, "sources"), _tables(raw, "tags")
+    yield from _names(raw)
+    yield from _tag_faults(sources, tags)
+    yield from _mqtt_faults(sources)
+    for name, model in _tables(raw, "models").items():
+        yield from _model_faults(("models", name), model, tags)
+    logins = [(("sources", name), source) for name, source in sources.items()]
+    if isinstance(upstream := raw.get("upstream"), Mapping):
+        logins.append((("upstream",), upstream))  # type: ignore[arg-type]
+    for path, table in logins:
+        yield from _login_faults(path, table)
+    yield from _people_faults(raw)
+
+
+def _tables(raw: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    found = raw.get(key)
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: table for name, table in found.items() if isinstance(table, Mapping)}
+
+
+def _texts(table: Mapping[str, Any], key: str) -> list[str]:
+    found = table.get(key)
+    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
+
+def _names(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    for kind in ("sources", "models"):
+        for name in _tables(raw, kind):
+            if not name or _UNSAFE.search(name):
+                yield (kind, name), "no blank, '/', '+', '#' or '$' in this name", ""
+    for kind, whose in (("tags", "a tag's"), ("people", "a person's")):
+        for name in _tables(raw, kind):
+            if not is_usable_name(name):
+                cause = f"{whose} name has 1 to 200 characters, none of them control"
+                yield (kind, name), cause, ""
+
+
+def _tag_faults(
+    sources: Mapping[str, Mapping[str, Any]], tags: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Fault]:
+    seen: dict[tuple[str, object], str] = {}
+    for name, tag in tags.items():
+        source, address = tag.get("source"), tag.get("address")
+        if not isinstance(source, str):
+            continue
+        if source not in sources:
+            yield ("tags", name, "source"), f"no source {source!r}", nearest(source, sources)
+            continue
+        parse = _PARSERS.get(str(sources[source].get("protocol")))
+        if not isinstance(address, str) or parse is None:
+            continue
+        try:
+            place = (source, parse(address))  # "coil 3" and "coil  3 bool" are one place
+        except SourceError as error:
+            yield ("tags", name, "address"), f"{error.subject}: {error.cause}", error.hint
+            continue
+        if place in seen:
+            cause = f"{address!r} of source {source!r} is already tag {seen[place]!r}"
+            yield ("tags", name, "address"), cause, "drop one of them, or mend its address"
+        seen.setdefault(place, name)
+
+
+def _mqtt_faults(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+    """Two clients of one id throw each other out, for ever."""
+    seen: dict[tuple[Any, Any, str], str] = {}
+    for name, source in sources.items():
+        client = source.get("client_id")
+        if source.get("protocol") != "mqtt" or not isinstance(client, str) or not client:
+            continue
+        place = (source.get("host"), source.get("port", 1883), client)
+        if place in seen:
+            cause = f"{client!r} is already the client_id of source {seen[place]!r}"
+            yield ("sources", name, "client_id"), cause, "leave it out, or give each its own"
+        seen.setdefault(place, name)
+
+
+def _model_faults(
+    path: KeyPath, model: Mapping[str, Any], tags: Mapping[str, Any]
+) -> Iterator[Fault]:
+    inputs, outputs = _texts(model, "inputs"), _texts(model, "outputs")
+    for key, names in (("inputs", inputs), ("outputs", outputs)):
+        for index, name in enumerate(names):
+            if name not in tags:
+                yield (*path, key, index), f"no tag {name!r}", nearest(name, tags)
+            if name in names[:index]:
+                yield (*path, key, index), f"{name!r} is there twice", "drop one"
+    for index, name in enumerate(_texts(model, "optional")):
+        if name not in inputs:
+            cause = f"{name!r} is no input of this model"
+            yield (*path, "optional", index), cause, nearest(name, inputs)
+    for index, name in enumerate(outputs):
+        if name in inputs:
+            cause = f"{name!r} is both input and output of this model"
+            yield (*path, "outputs", index), cause, "a tag has one role in a model"
+    mode = model.get("mode")
+    mode_tag = mode.get("tag") if isinstance(mode, Mapping) else None
+    if isinstance(mode_tag, str) and mode_tag not in tags:
+        yield (*path, "mode", "tag"), f"no tag {mode_tag!r}", nearest(mode_tag, tags)
+    labels = model.get("labels")
+    for index, label in enumerate(labels if isinstance(labels, list) else []):
+        if isinstance(label, Mapping):
+            yield from _label_faults(
+                (*path, "labels", index), label, [*inputs, *outputs], model, tags
+            )
+
+
+def _label_faults(
+    path: KeyPath,
+    label: Mapping[str, Any],
+    taken: list[str],
+    model: Mapping[str, Any],
+    tags: Mapping[str, Any],
+) -> Iterator[Fault]:
+    tag, of = label.get("tag"), label.get("of")
+    outputs = _texts(model, "outputs")
+    if isinstance(tag, str):
+        if tag not in tags:
+            yield (*path, "tag"), f"no tag {tag!r}", nearest(tag, tags)
+        if tag in taken:
+            cause = f"{tag!r} is already an input or output of this model"
+            yield (*path, "tag"), cause, "a label is the truth, from elsewhere and later"
+    if isinstance(of, str) and of not in outputs:
+        yield (*path, "of"), f"{of!r} is no output of this model", nearest(of, outputs)
+
+
+def _login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
+    places = [
+        key for key in ("password_file", "password_env", "password_credential") if table.get(key)
+    ]
+    if len(places) > 1:
+        yield (*path, places[1]), f"the password has {len(places)} places", "keep one of them"
+    if places and not table.get("username"):
+        yield (*path, places[0]), "a password needs a username", "add `username`"
+    if table.get("private_key") and not table.get("certificate"):
+        yield (*path, "private_key"), "a private key needs its certificate", "add `certificate`"
+    over_tcp = table.get("protocol") != "opcua"  # OPC UA brings its own encryption
+    if over_tcp and (table.get("ca") or table.get("certificate")) and not table.get("tls"):
+        yield (*path, "tls"), "certificates are given but TLS is off", "add tls = true"
+
+
+# --- people -----------------------------------------------------------------------------------
+
+_TOKEN_PLACES = ("token_sha256", "token_file", "token_env", "token_credential")
+
+
+def _people_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    people = _tables(raw, "people")
+    seen: dict[tuple[str, object], str] = {}
+    for name, person in people.items():
+        path = ("people", name)
+        places = [key for key in _TOKEN_PLACES if person.get(key)]
+        if len(places) > 1:
+            yield (*path, places[1]), f"the token has {len(places)} places", "keep one of them"
+        if not places and not person.get("unix_user") and "token" not in person:
+            hint = 'add unix_user = "...", or token_sha256 = "..." (make one: fieldwarden token)'
+            yield path, "nothing tells who this is", hint
+        for key in ("unix_user", *_TOKEN_PLACES):
+            place = (key, value) if isinstance(value := person.get(key), str) and value else None
+            if place in seen:
+                cause = f"it is already that of {seen[place]!r}"
+                yield (*path, key), cause, "one identity belongs to one person"
+            elif place is not None:
+                seen[place] = name
+    yield from _status_faults(raw, [n for n, p in people.items() if any(map(p.get, _TOKEN_PLACES))])
+
+
+def _status_faults(raw: Mapping[str, Any], with_token: list[str]) -> Iterator[Fault]:
+    status = raw.get("status")
+    if not isinstance(status, Mapping):
+        return
+    if bool(status.get("certificate")) != bool(status.get("private_key")):
+        missing = "certificate" if status.get("private_key") else "private_key"
+        yield ("status", missing), "TLS needs both certificate and private_key", f"add `{missing}`"
+    listen = status.get("listen")
+    if not with_token or not isinstance(listen, str) or status.get("certificate"):
+        return
+    if not is_loopback(listen.rpartition(":")[0].strip("[]")):
+        cause = f"{listen} can be reached from elsewhere: without TLS a token is read on the way"
+        hint = (
+            "listen on 127.0.0.1, or give certificate and private_key, or remove the token of "
+            + ", ".join(map(repr, with_token[:3]))
+        )
+        yield ("status", "listen"), cause, hint

@@ -1,0 +1,350 @@
+"""Configuration: one TOML file, every field with its unit and default.
+
+The models below are what the rest of the agent reads. Durations are nanoseconds and paths are
+absolute (relative ones are taken from the file's own folder) once `load` has read the file; it
+reports every fault at once, with file, line, key and the nearest valid name.
+`configs/reference.toml` shows every key; a test keeps the two together.
+
+Secrets are never values here: `Login` and `Tls` name where they are, `credentials` gets them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+)
+
+_UNITS_NS = {
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "min": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
+_LONGEST_NS = 3650 * _UNITS_NS["d"]
+_BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?(day|hour)s?\s*")
+
+
+def duration_ns(text: Any) -> int:
+    """``"250ms"``, ``"1s"``, ``"10min"``, ``"12h"``, ``"7d"`` -> nanoseconds."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*", str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write 250ms, 1s, 10min, 12h or 7d")
+    value = round(float(match[1]) * _UNITS_NS[match[2]])
+    if value <= 0:
+        raise ValueError(f"{text!r} must be longer than nothing")
+    if value > _LONGEST_NS:
+        raise ValueError(f"{text!r} is longer than ten years")
+    return value
+
+
+def budget_per_ns(text: str) -> float:
+    """``"1 per 30 days"``, ``"100 per 1 day"``, ``"2 per hour"`` -> false alarms per nanosecond."""
+    match = _BUDGET.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no budget; write it like '1 per 30 days' or '2 per 8 hours'")
+    count = float(match[1])
+    span_ns = float(match[2] or 1) * _UNITS_NS["d" if match[3] == "day" else "h"]
+    if count <= 0 or span_ns <= 0:
+        raise ValueError(f"{text!r} must be more than nothing, or nothing could ever be found")
+    return count / span_ns
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening host can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _duration_field(value: Any, info: ValidationInfo) -> int:
+    # A bare number in the file would silently be nanoseconds; only programs may hand those over.
+    if info.context is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} has no unit; write 250ms, 1s, 10min, 12h or 7d")
+    return duration_ns(value)
+
+
+def _path_field(value: str, info: ValidationInfo) -> str:
+    directory = (info.context or {}).get("directory")
+    return str(Path(directory) / value) if directory is not None and value else value
+
+
+def _topic_level(value: str) -> str:
+    if not value or re.search(r"[/+#$\s\x00-\x1f\x7f]", value):
+        raise ValueError(f"{value!r} becomes part of MQTT topics: no blank, '/', '+', '#' or '$'")
+    return value
+
+
+def _budget_field(value: str) -> str:
+    budget_per_ns(value)
+    return value
+
+
+def _range_field(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError(f"the low end {value[0]:g} must be below the high end {value[1]:g}")
+    return value
+
+
+def _listen_field(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{value!r} is no address; write it like 127.0.0.1:8686 or [::1]:8686")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(_duration_field)]
+Range = Annotated[tuple[float, float], AfterValidator(_range_field)]
+FilePath = Annotated[str, AfterValidator(_path_field)]
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Section(BaseModel):
+    """Base of every table of the file: unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Login(Section):
+    """A user name, and where its password is: at most one of the three places."""
+
+    username: str = ""
+    password_file: FilePath = ""  # a file that holds the password and nothing else
+    password_env: str = ""  # the environment variable that holds it
+    password_credential: str = ""  # the systemd credential (LoadCredential=) that holds it
+
+
+class Tls(Section):
+    """Encryption of a TCP connection, and who is trusted."""
+
+    tls: bool = False
+    ca: FilePath = ""  # PEM; default: the system's certificate authorities
+    certificate: FilePath = ""  # PEM, the agent's own, where the other side asks for one
+    private_key: FilePath = ""  # PEM
+
+
+class Gateway(Section):
+    """`[gateway]`: who this agent is, the promise on false alarms, limits of what it keeps."""
+
+    site: TopicLevel
+    name: TopicLevel
+    false_alarms: Annotated[str, AfterValidator(_budget_field)] = "1 per 30 days"
+    state_directory: FilePath = ""  # default: $STATE_DIRECTORY, else ./state beside the file
+    journal_limit_mb: int = Field(default=2048, ge=1)  # MB on disk; the oldest entries go first
+    summary: Duration = duration_ns("30min")  # window of one summary
+
+    @property
+    def false_alarms_per_ns(self) -> float:
+        """The budget of the whole gateway as a rate, in false alarms per nanosecond."""
+        return budget_per_ns(self.false_alarms)
+
+
+class OpcUaSource(Login):
+    """`[sources.<name>]` with protocol "opcua"."""
+
+    protocol: Literal["opcua"]
+    endpoint: Annotated[str, Field(pattern=r"^opc\.tcp://[^/\s]+(/\S*)?$")]
+    security: Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = (
+        "None"
+    )
+    mode: Literal["Sign", "SignAndEncrypt"] = "SignAndEncrypt"  # where security is not "None"
+    certificate: FilePath = ""  # DER or PEM, the agent's application instance certificate
+    private_key: FilePath = ""  # PEM or DER
+    server_certificate: FilePath = ""  # the only server certificate that is trusted
+    publishing: Duration = duration_ns("500ms")  # publishing interval of the subscription
+    timeout: Duration = duration_ns("5s")
+
+
+class ModbusSource(Section):
+    """`[sources.<name>]` with protocol "modbus" (TCP)."""
+
+    protocol: Literal["modbus"]
+    host: Name
+    port: Port = 502
+    unit: int = Field(default=1, ge=0, le=255)
+    every: Duration = duration_ns("1s")
+    timeout: Duration = duration_ns("2s")
+    max_gap: int = Field(default=16, ge=0, le=124)  # registers read needlessly to join requests
+
+
+class MqttSource(Login, Tls):
+    """`[sources.<name>]` with protocol "mqtt"."""
+
+    protocol: Literal["mqtt"]
+    host: Name
+    port: Port = 1883
+    client_id: str = ""  # default: fieldwarden-<gateway>-<source>
+    keepalive: Duration = duration_ns("15s")
+
+
+Source = Annotated[OpcUaSource | ModbusSource | MqttSource, Field(discriminator="protocol")]
+
+
+class Tag(Section):
+    """`[tags."<name>"]`, or a row of a tag list."""
+
+    source: str
+    address: Name
+    unit: str = ""
+    data_type: str = ""
+    interval: Duration | None = None  # nominal sampling interval; default: the source's
+    max_silence: Duration | None = None  # longer than this without news is stale
+    physical: Range | None = None  # low and high end of what the sensor can say
+    description: str = ""
+
+
+class Owner(Section):
+    """`owner = {...}` of a model: who must act. No owner, no start."""
+
+    team: Name
+    contact: Name
+
+
+class Label(Section):
+    """One of a model's `labels`: a tag that brings the truth for an output, later."""
+
+    tag: str
+    of: str
+    within: Duration
+
+
+class Mode(Section):
+    """`[models.<name>.mode]`: the tag whose value says in which mode the plant runs.
+
+    Each mode of the training record has a baseline of its own; a change is masked for as long as it
+    took in the record.
+    """
+
+    tag: str
+    names: dict[str, str] = {}  # value of the tag, as text -> what people call it
+
+
+class Model(Section):
+    """`[models.<name>]`: what is guarded."""
+
+    version: Name
+    owner: Owner
+    baseline: FilePath
+    scan: Duration
+    inputs: list[str] = Field(min_length=1)
+    optional: list[str] = []  # those of the inputs whose loss is only a caution
+    outputs: list[str] = []
+    labels: list[Label] = []
+    mode: Mode | None = None
+    retraining: dict[str, Any] = {}  # deepened by the issue on retraining
+
+
+class Upstream(Login, Tls):
+    """`[upstream]`: the MQTT broker of central ops."""
+
+    host: Name
+    port: Port | None = None  # default: 8883 with TLS, 1883 without
+    format: Literal["json"] = "json"
+    outbox_limit_mb: int = Field(default=512, ge=1)
+
+    @property
+    def port_number(self) -> int:
+        """The port, with its default filled in."""
+        return self.port if self.port is not None else 8883 if self.tls else 1883
+
+
+class Person(Section):
+    """`[people."<name>"]`: somebody who may acknowledge, shelve and take out of service.
+
+    Known by the Unix user on the agent's socket, by a token over HTTP, or by both. The token
+    itself never stands in the file: its hash does, or one of three places where it is.
+    """
+
+    role: str = ""
+    unix_user: str = ""
+    token_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    token_file: FilePath = ""  # a file that holds the token and nothing else
+    token_env: str = ""  # the environment variable that holds it
+    token_credential: str = ""  # the systemd credential (LoadCredential=) that holds it
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token is one of the ways to be known."""
+        places = (self.token_sha256, self.token_file, self.token_env, self.token_credential)
+        return any(places)
+
+
+class Status(Section):
+    """`[status]`: the local page, API and metrics; the socket that the command acts through."""
+
+    listen: Annotated[str, AfterValidator(_listen_field)] = "127.0.0.1:8686"
+    certificate: FilePath = ""  # PEM; with it the page is served over TLS
+    private_key: FilePath = ""  # PEM
+    socket: FilePath = ""  # default: agent.sock in the state directory
+    socket_group: str = ""  # Unix group whose members may connect; default: the agent's own
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (without brackets) and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Configuration(Section):
+    """The whole file; `file` is where it was read from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_number: Literal[1] = Field(alias="schema")
+    gateway: Gateway
+    sources: dict[str, Source] = Field(max_length=64)
+    tags: dict[str, Tag] = Field(max_length=20_000)
+    tag_lists: list[FilePath] = []  # CSV files with one tag a row, added to `tags`
+    models: dict[str, Model] = Field(default={}, max_length=256)
+    upstream: Upstream | None = None
+    status: Status = Status()
+    people: dict[str, Person] = Field(default={}, max_length=256)  # who may act, by name
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep where the file is, for reload and for what is printed."""
+        self._file = (context or {}).get("file")
+
+    @property
+    def file(self) -> Path | None:
+        """The file that this was read from, None where a program made it."""
+        return self._file
+
+    @property
+    def store_path(self) -> Path:
+        """The agent's store, where `load` found the state directory."""
+        return Path(self.gateway.state_directory or "state") / "fieldwarden.db"
+
+    @property
+    def socket_path(self) -> Path:
+        """The Unix socket that people act through."""
+        chosen = self.status.socket
+        return Path(chosen) if chosen else self.store_path.with_name("agent.sock")
+
+    def role(self, tag: str) -> Literal["input", "output", "label", "mode", "none"]:
+        """What a tag is for: a model's label, else output, input or mode; none of these."""
+        if any(label.tag == tag for model in self.models.values() for label in model.labels):
+            return "label"
+        if any(tag in model.outputs for model in self.models.values()):
+            return "output"
+        if any(tag in model.inputs for model in self.models.values()):
+            return "input"
+        modes = [model.mode.tag for model in self.models.values() if model.mode]
+        return "mode" if tag in modes else "none"

@@ -1,0 +1,1 @@
+"""Recorded data in and out: tables read, configurations begun from them, replay."""

@@ -1,0 +1,212 @@
+"""`fieldwarden init`: training data -> a configuration that `check`, `fit` and `replay` accept.
+
+What data can not tell (where the tags are served, who owns the model) is filled with placeholders
+that are valid and marked "EDIT".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
+from agent.configuration.rules import is_usable_name
+from agent.errors import FieldwardenError
+from agent.records.table import Table
+from agent.types import Float64
+
+_BRACKETED_UNIT = re.compile(r"[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*$")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_UNIT_OF_WORD = {
+    "temperature": "degC",
+    "temp": "degC",
+    "thermocouple": "degC",
+    "pressure": "bar",
+    "voltage": "V",
+    "current": "A",
+    "rpm": "rpm",
+    "humidity": "%",
+    "level": "%",
+    "valve": "%",
+}
+_SCALES_NS = (("d", 86400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9))
+_MOSTLY_MISSING = 0.5
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The text of a configuration, and what a person should know about it."""
+
+    text: str
+    inputs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def draft(
+    table: Table, model: str, *, data: str = "TRAIN.csv", exclude: Sequence[str] = ()
+) -> Draft:
+    """Write a configuration for one model whose inputs are the table's columns.
+
+    Args:
+        table: training data.
+        model: the model's name.
+        data: how the data file is called in the comments.
+        exclude: columns that are no inputs (truth columns, counters).
+
+    Raises:
+        FieldwardenError: a name can not be used, or no column is left.
+    """
+    if not model or _UNSAFE.search(model):
+        cause = "letters, digits, '_', '.' and '-' only, because it becomes part of MQTT topics"
+        raise FieldwardenError("naming model", repr(model), cause, "choose another --model")
+    if unknown := [name for name in exclude if name not in table.names]:
+        cause = f"the data has no such column; it has {', '.join(table.names[:12])}"
+        raise FieldwardenError("leaving out", ", ".join(unknown), cause, "mend --exclude")
+    notes = list(table.notes)
+    names = []
+    for name in table.names:
+        if name in exclude:
+            continue
+        if not is_usable_name(name):
+            notes.append(f"left out: column {name[:40]!r} has no usable name")
+        elif not np.isfinite(table.column(name)).any():
+            notes.append(f"left out: column {name!r} holds no value at all")
+        else:
+            names.append(name)
+            missing = float(np.mean(~np.isfinite(table.column(name))))
+            if missing > _MOSTLY_MISSING:
+                hint = f"if it is a lab value and no input: --exclude {name}"
+                notes.append(f"column {name!r} is {missing:.0%} missing; {hint}")
+    if not names:
+        cause = "no numeric column with a value is left"
+        raise FieldwardenError("reading data", data, cause, "the first column is time, then tags")
+    keys = _keys(names)
+    parts = [_head(model, data)]
+    parts += [_tag(name, key, table.column(name)) for name, key in zip(names, keys, strict=True)]
+    parts.append(_model(model, names, duration_text(table.interval_ns)))
+    return Draft("\n".join(parts), tuple(names), tuple(notes))
+
+
+def write(draft_: Draft, path: Path, *, overwrite: bool = False) -> None:
+    """Write the draft to `path` and make its folder.
+
+    Raises:
+        FieldwardenError: the file is there already, or can not be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w" if overwrite else "x", encoding="utf-8") as file:
+            file.write(draft_.text)
+    except FileExistsError as error:
+        hint = "give another --out, or --force to replace it"
+        raise FieldwardenError("writing", str(path), "it is there already", hint) from error
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise FieldwardenError("writing", str(path), cause, "give another --out") from error
+
+
+def duration_text(span_ns: int) -> str:
+    """Nanoseconds as a duration of the configuration, exact to a microsecond: ``"3min"``."""
+    for unit, scale in _SCALES_NS:
+        if span_ns % scale == 0:
+            return f"{span_ns // scale}{unit}"
+    return f"{max(span_ns / 1e6, 0.001):.3f}".rstrip("0").rstrip(".") + "ms"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string; JSON's is one, but for DEL, which names may not hold."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _head(model: str, data: str) -> str:
+    return f"""\
+# Fieldwarden configuration for the model {model}, written from {data}.
+# Valid as it is for `check`, `fit` and `replay`. Before `run`, edit what is marked EDIT.
+# Every key with its unit and default: configs/reference.toml.
+schema = 1
+
+[gateway]
+site = "{SITE}"                      # EDIT: part of the MQTT topics upstream
+name = "{GATEWAY}"                  # EDIT: one name for each agent of the site
+false_alarms = "1 per 30 days"      # the promise, for everything this gateway watches
+
+# EDIT: where the tags are served. Here: one JSON object a message on the topic {TOPIC},
+# like {{"tag": 1.5, ...}}. For OPC UA and Modbus see configs/opcua.toml and configs/modbus.toml.
+[sources.{SOURCE}]
+protocol = "mqtt"
+host = "{HOST}"
+port = 1883
+
+# The tags are named as the columns are. `physical = [low, high]` is what a sensor can say at all
+# (from its data sheet); what the model was trained on is found by `fit`.
+"""
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """A key of the placeholder's JSON object for each name: no blanks, each once."""
+    keys: list[str] = []
+    for name in names:
+        key = first = re.sub(r"[^\w.-]+", "_", name).strip("_") or "tag"
+        number = 1
+        while key in keys:
+            number += 1
+            key = f"{first}_{number}"
+        keys.append(key)
+    return keys
+
+
+def _tag(name: str, key: str, values: Float64) -> str:
+    unit = guess_unit(name, values)
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    seen = f"always {low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    if missing := 1.0 - len(finite) / len(values):
+        seen += f", {missing:.1%} missing"
+    lines = [
+        f"[tags.{_text(name)}]  # in the data: {seen}",
+        f'source = "{SOURCE}"',
+        f"address = {_text(f'{TOPIC} /{key}')}",
+    ]
+    if unit:
+        lines.append(f"unit = {_text(unit)}  # guessed from the name")
+    return "\n".join(lines) + "\n"
+
+
+def _model(model: str, names: list[str], scan: str) -> str:
+    inputs = "".join(f"    {_text(name)},\n" for name in names)
+    return f"""\
+[models.{_text(model)}]
+version = "1"                       # EDIT: the version of the model that was trained on this data
+owner = {{ team = "{TEAM}", contact = "{CONTACT}" }}  # EDIT: who must act
+baseline = {_text(f"baselines/{model}.json")}  # written by: fieldwarden fit
+scan = "{scan}"  # the interval of the data
+inputs = [  # EDIT: what the model reads; take out its own output and lab values
+{inputs}]
+"""
+
+
+def guess_unit(name: str, values: Float64) -> str:
+    """A unit from brackets at the end of the name, or from a telling word in it; else empty.
+
+    A percentage is believed only where the values fit one, a temperature only in the range where
+    degC is usual.
+    """
+    if match := _BRACKETED_UNIT.search(name):
+        return match[1].replace("°", "deg").replace("³", "3").replace("²", "2")
+    words = {word.lower() for word in _WORDS.findall(name)}
+    found = {_UNIT_OF_WORD[word] for word in words if word in _UNIT_OF_WORD}
+    if len(found) != 1:
+        return ""
+    unit = found.pop()
+    low, high = np.nanmin(values), np.nanmax(values)
+    if unit == "%" and not (low >= -1.0 and high <= 101.0 and high > 1.5):
+        return ""
+    if unit == "degC" and not (low >= -80.0 and high <= 1600.0):
+        return ""
+    return unit

@@ -1,0 +1,210 @@
+"""Replay: the same engine over recorded data, with events and scans written to files.
+
+A wide table is turned into blocks, one row of it arriving at its own time; a journal is folded as
+it was committed, commands included. No clock is read: the same data gives the same files.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from agent.configuration.schema import Configuration
+from agent.core.engine import Engine
+from agent.core.spec import EngineSpec
+from agent.errors import FieldwardenError
+from agent.records.table import Table, read_table
+from agent.runtime.assemble import baselines_of, build_spec
+from agent.store import Reader
+from agent.types import Block, Entry, Event
+
+_ROWS_AT_ONCE = 512
+_SQLITE = b"SQLite format 3\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """How much was folded, and what came of it."""
+
+    entries: int
+    scans: int
+    events: int
+    raised: int
+
+
+def replay(
+    configuration: Configuration, data: Path, events: Path | None, scans: Path | None
+) -> ReplayResult:
+    """Fold recorded data; write events as JSON lines and scans as CSV.
+
+    Raises:
+        FieldwardenError: the data can not be read or holds none of the tags.
+    """
+    with data.open("rb") as file:
+        is_journal = file.read(16) == _SQLITE
+    if is_journal:
+        spec, entries = _journal(configuration, data)
+    else:
+        spec, entries = _table(configuration, data, one_by_one=scans is not None)
+    with ExitStack() as stack:
+        event_file = stack.enter_context(events.open("w", encoding="utf-8")) if events else None
+        scan_file = (
+            stack.enter_context(scans.open("w", encoding="utf-8", newline="")) if scans else None
+        )
+        return run_entries(Engine(spec), entries, event_file, scan_file)
+
+
+def run_entries(
+    engine: Engine, entries: Iterator[Entry], event_file: TextIO | None, scan_file: TextIO | None
+) -> ReplayResult:
+    """Fold entries through one engine; see `replay`."""
+    writer = ScanWriter(engine, scan_file) if scan_file else None
+    folded = made = raised = 0
+    for entry in entries:
+        outcome = engine.step(entry)
+        folded += 1
+        made += len(outcome.events)
+        raised += sum(event.data.get("change") == "raised" for event in outcome.events)
+        if event_file is not None:
+            for event in outcome.events:
+                event_file.write(event_line(event) + "\n")
+        if writer is not None:
+            writer.write()
+    scans = sum(scan.count for scan in engine.charts.scans)
+    return ReplayResult(folded, scans, made, raised)
+
+
+def event_line(event: Event) -> str:
+    """One event as a JSON object with an ISO 8601 time."""
+    head = {"time": iso(event.time_ns), "kind": event.kind, "subject": event.subject}
+    return json.dumps(head | dict(event.data), allow_nan=False)
+
+
+def iso(time_ns: int) -> str:
+    """Engine time as ISO 8601 in UTC, to the microsecond."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest // 1000:06d}Z" if rest else f"{text}Z"
+
+
+def table_entries(spec: EngineSpec, table: Table, rows_at_once: int) -> Iterator[Block]:
+    """Blocks of a wide table; missing cells are not sent; each row arrives at its time.
+
+    A block is sealed at the time of the row after it, so that the scan between them is in it.
+    """
+    names = [name for name in table.names if name in spec.tag_of]
+    values = np.ascontiguousarray(table.select(names).values)
+    index = np.array([spec.tag_of[name].index for name in names], np.int32)
+    times = table.time_ns
+    end = int(times[-1]) + table.interval_ns
+    for number, start in enumerate(range(0, len(times), rows_at_once)):
+        stop = min(start + rows_at_once, len(times))
+        part = values[start:stop]
+        row, column = np.nonzero(~np.isnan(part))
+        arrival = times[start:stop][row]
+        sealed = int(times[stop]) if stop < len(times) else end
+        yield Block(
+            number + 1, sealed, index[column], arrival, arrival, part[row, column],
+            np.zeros(len(row), np.uint16),
+        )
+
+
+def recorded_spec(configuration: Configuration, columns: Iterable[str]) -> EngineSpec:
+    """The engine's spec for a wide table: its columns and the models' inputs, each sampled.
+
+    A configured tag that the table does not have, and no model needs, is nobody's fault.
+    """
+    models = configuration.models.values()
+    needed = {name for model in models for name in model.inputs}
+    needed |= {model.mode.tag for model in models if model.mode}
+    kept = {
+        name: tag
+        for name, tag in configuration.tags.items()
+        if name in needed or name in set(columns)
+    }
+    part = configuration.model_copy(update={"tags": kept})
+    ids = {name: row for row, name in enumerate(kept)}
+    return build_spec(part, ids, baselines_of(configuration), recorded=True)
+
+
+def _table(
+    configuration: Configuration, data: Path, *, one_by_one: bool
+) -> tuple[EngineSpec, Iterator[Entry]]:
+    table = read_table(data)
+    spec = recorded_spec(configuration, table.names)
+    if not any(name in spec.tag_of for name in table.names):
+        raise FieldwardenError(
+            "replaying", str(data),
+            f"no column is a tag of the configuration (columns: {', '.join(table.names[:8])})",
+            "columns are named as the tags are",
+        )
+    return spec, table_entries(spec, table, 1 if one_by_one else _ROWS_AT_ONCE)
+
+
+def _journal(configuration: Configuration, data: Path) -> tuple[EngineSpec, Iterator[Entry]]:
+    reader = Reader(data)
+    ids = reader.tag_ids()
+    missing = sorted(set(configuration.tags) - set(ids))
+    if missing:
+        raise FieldwardenError(
+            "replaying", str(data), f"the journal has no tag {', '.join(missing[:5])}",
+            "use the configuration that the agent ran with",
+        )
+    spec = build_spec(configuration, ids, baselines_of(configuration))
+    return spec, reader.journal()
+
+
+class ScanWriter:
+    """Writes a CSV line per scan: time, model, verdict, joint scores, worst detector per input."""
+
+    def __init__(self, engine: Engine, file: TextIO) -> None:
+        self._engine = engine
+        self._writer = csv.writer(file)
+        self._done = [0] * len(engine.spec.models)
+        inputs = [name for model in engine.spec.models for name in model.inputs]
+        self._inputs = list(dict.fromkeys(inputs))
+        self._rows: list[dict[str, int]] = [{} for _ in engine.spec.models]
+        for row, place in enumerate(engine.charts.rows):
+            self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
+        self._writer.writerow(
+            ["time", "model", "verdict", "t2", "spe", "change", "spe_smooth", "worst", "score",
+             *self._inputs]
+        )
+
+    def write(self) -> None:
+        """Write a line for every model that had a scan since the last call."""
+        for index, model in enumerate(self._engine.spec.models):
+            scans = self._engine.charts.scans[index]
+            if scans.count == self._done[index]:
+                continue
+            self._done[index] = scans.count
+            worst = {name: _worst(self._engine, row) for name, row in self._rows[index].items()}
+            top = max(worst, key=lambda name: worst[name][1])
+            verdict = self._engine.judge.verdicts.get(model.name)
+            joint = scans.joint.scores()
+            self._writer.writerow([
+                iso(scans.last_ns - model.scan_ns // 2), model.name,
+                verdict.verdict if verdict else "unassessable", *(f"{x:.4g}" for x in joint),
+                f"{top} {worst[top][0]}", f"{worst[top][1]:.4g}",
+                *(_cell(worst.get(name)) for name in self._inputs),
+            ])
+
+
+def _worst(engine: Engine, row: int) -> tuple[str, float]:
+    scores = engine.charts.scores(row)
+    name = max(scores, key=lambda key: scores[key])
+    return name, scores[name]
+
+
+def _cell(worst: tuple[str, float] | None) -> str:
+    return "" if worst is None else f"{worst[0]} {worst[1]:.3g}"
+
+

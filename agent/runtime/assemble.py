@@ -1,0 +1,129 @@
+"""From configuration, tag ids and baselines to what the engine guards (`EngineSpec`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.configuration.schema import Configuration, ModbusSource, Model, OpcUaSource
+from agent.core.baseline import Baseline, ModeBaseline
+from agent.core.baseline_file import read_baseline
+from agent.core.joint_charts import NEEDED
+from agent.core.kernels import DETECTORS
+from agent.core.spec import EngineSpec, ModelSpec, TagSpec
+from agent.errors import BaselineError
+
+_SECOND = 1_000_000_000
+_SILENT_INTERVALS = 5
+_LEAST_SILENCE = 3 * _SECOND
+_FOR_EVER = 1 << 60
+
+
+def baselines_of(configuration: Configuration) -> dict[str, Baseline]:
+    """Every model's baseline, checked against the model it is for.
+
+    Raises:
+        BaselineError: missing, damaged, or of another version or other inputs.
+    """
+    found = {}
+    for name, model in configuration.models.items():
+        baseline = read_baseline(Path(model.baseline))
+        check_baseline(name, model, baseline)
+        found[name] = baseline
+    return found
+
+
+def check_baseline(name: str, model: Model, baseline: Baseline) -> None:
+    """Whether a baseline belongs to this model, version and inputs.
+
+    Raises:
+        BaselineError: it does not.
+    """
+    hint = f"fit it again: fieldwarden fit CONFIG --model {name} --data TRAIN.csv"
+    if baseline.model_version != model.version:
+        raise BaselineError(
+            "matching baseline", f"model {name}",
+            f"made for version {baseline.model_version}, configured is {model.version}", hint,
+        )
+    for mode in baseline.modes:
+        tags = [item.tag for item in mode.inputs]
+        if tags != list(model.inputs):
+            missing = sorted(set(model.inputs) - set(tags))
+            raise BaselineError(
+                "matching baseline", f"model {name}",
+                f"its inputs differ{': without ' + ', '.join(missing) if missing else ''}", hint,
+            )
+        if lacking := sorted(_lacking(mode)):
+            raise BaselineError(
+                "matching baseline", f"model {name}",
+                f"made by another version of this program: it has no {', '.join(lacking[:4])}",
+                hint,
+            )
+
+
+def _lacking(mode: ModeBaseline) -> set[str]:
+    """The parameters that this program's charts take and a mode's baseline does not have."""
+    lacking = {
+        f"{detector.name}.{name}"
+        for item in mode.inputs for detector in DETECTORS if detector.name in item.detectors
+        for name in set(detector.params.names or ()) - item.detectors[detector.name].keys()
+    }
+    groups = mode.joint.get("groups", ())
+    return lacking | {f"joint.{name}" for group in groups for name in NEEDED - group.keys()}
+
+
+def build_spec(
+    configuration: Configuration, tag_ids: Mapping[str, int], baselines: Mapping[str, Baseline],
+    *, recorded: bool = False,
+) -> EngineSpec:
+    """What the engine guards; `recorded` for replay of a wide table, where all tags are sampled."""
+    models = tuple(
+        ModelSpec(
+            name=name, version=model.version, scan_ns=model.scan, inputs=tuple(model.inputs),
+            required=frozenset(model.inputs) - frozenset(model.optional),
+            baseline=baselines[name],
+            outputs=tuple(tag for tag in model.outputs if tag in configuration.tags),
+            mode_tag=model.mode.tag if model.mode else None,
+        )
+        for name, model in configuration.models.items()
+    )
+    trained = _trained_intervals(baselines)
+    gaps = _trained_gaps(baselines)
+    tags = []
+    for name, tag in configuration.tags.items():
+        source = configuration.sources[tag.source]
+        by_exception = isinstance(source, OpcUaSource) and not recorded
+        interval = trained.get(name, _SECOND) if recorded else (
+            tag.interval or (source.every if isinstance(source, ModbusSource) else None)
+            or trained.get(name, _SECOND)
+        )
+        silence = tag.max_silence or (
+            _FOR_EVER if by_exception
+            else max(_SILENT_INTERVALS * interval, 0 if recorded else _LEAST_SILENCE,
+                     2 * gaps.get(name, 0))
+        )
+        tags.append(
+            TagSpec(
+                index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
+                role=configuration.role(name), physical=tag.physical, interval_ns=interval,
+                max_silence_ns=silence, by_exception=by_exception,
+                report_ns=source.publishing if isinstance(source, OpcUaSource) else 0,
+            )
+        )
+    return EngineSpec(tuple(tags), tuple(configuration.sources), models,
+                      configuration.gateway.summary)
+
+
+def _trained_intervals(baselines: Mapping[str, Baseline]) -> dict[str, int]:
+    return {
+        item.tag: item.interval_ns
+        for baseline in baselines.values() for mode in baseline.modes for item in mode.inputs
+    }
+
+
+def _trained_gaps(baselines: Mapping[str, Baseline]) -> dict[str, int]:
+    gaps: dict[str, int] = {}
+    for baseline in baselines.values():
+        for item in (item for mode in baseline.modes for item in mode.inputs):
+            gaps[item.tag] = max(gaps.get(item.tag, 0), item.longest_gap * item.interval_ns)
+    return gaps

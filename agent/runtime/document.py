@@ -1,0 +1,174 @@
+"""The status document: all that the page, the API, the metrics and `status` show, as JSON.
+
+Built after each commit and stored with the next, so that `fieldwarden status` can show the last
+known state of an agent that is dead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agent import __version__
+from agent.configuration.schema import Configuration
+from agent.core.condition import Condition, severity
+from agent.core.engine import Engine
+from agent.core.verdict import reasons_of
+from agent.types import Quality, quality_names
+
+SCHEMA = 1
+_HISTORY = 60
+_VALID_SCANS = 10
+_LEAST_VALID_NS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the document shows that the engine does not know."""
+
+    boot: int
+    started_ns: int
+    sources: Sequence[Mapping[str, Any]]
+    outbox: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    process: Mapping[str, Any]
+    trouble: Mapping[str, str] = field(default_factory=dict)
+
+
+def valid_until_ns(scan_ns: int, last_ns: int) -> int:
+    """Until when a verdict whose last scan was at `last_ns` may be believed."""
+    return last_ns + max(_VALID_SCANS * scan_ns, _LEAST_VALID_NS)
+
+
+def status_document(
+    configuration: Configuration, engine: Engine, around: Surroundings, *, history: bool
+) -> dict[str, Any]:
+    """The whole document, JSON-ready, no NaN; `history` adds each tag's latest values."""
+    return {
+        "schema": SCHEMA, "site": configuration.gateway.site, "gateway": configuration.gateway.name,
+        "version": __version__, "boot": around.boot, "sequence": engine.sequence,
+        "time_ns": engine.time_ns, "started_ns": around.started_ns,
+        "models": _models(configuration, engine), "sources": list(around.sources),
+        "tags": _tags(engine, history=history), "conditions": _conditions(engine),
+        "outbox": dict(around.outbox), "budget": dict(around.budget),
+        "process": dict(around.process), "trouble": dict(around.trouble),
+    }
+
+
+def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]]:
+    made = []
+    worst = _worst(engine)
+    first = 0  # chart row of the model's first input: rows stand model by model
+    for index, model in enumerate(engine.spec.models):
+        scans = engine.charts.scans[index]
+        verdict = engine.judge.verdicts.get(model.name)
+        owner = configuration.models[model.name].owner
+        joint = scans.joint.scores()
+        made.append({
+            "name": model.name, "version": model.version,
+            "owner": {"team": owner.team, "contact": owner.contact},
+            "verdict": verdict.verdict if verdict else "unassessable",
+            "since_ns": engine.judge.since.get(model.name),
+            "valid_until_ns": valid_until_ns(model.scan_ns, scans.last_ns or engine.time_ns),
+            "reasons": reasons_of(verdict) if verdict else [],
+            "scans": scans.count, "provisional": model.baseline.provisional,
+            "provisional_text": model.baseline.provisional_text,
+            "baseline": model.baseline.digest[:12],
+            "inputs": _inputs(engine, index, first, worst),
+            "joint": {"t2": joint[0], "change": joint[2], "spe": max(joint[1], joint[3])},
+        })
+        first += len(model.inputs)
+    return made
+
+
+def _worst(engine: Engine) -> list[tuple[str, float]]:
+    """The detector with the highest score, and that score, of every chart row."""
+    columns = engine.charts.score_columns()
+    names, table = list(columns), np.array(list(columns.values()))
+    which = table.argmax(axis=0)
+    scores = np.take_along_axis(table, which[None], axis=0)[0]
+    return [(names[i], score) for i, score in zip(which.tolist(), scores.tolist(), strict=True)]
+
+
+def _inputs(
+    engine: Engine, model: int, first: int, worst: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    spec = engine.spec.models[model]
+    made = []
+    for row, name in enumerate(spec.inputs, first):
+        detector, score = worst[row]
+        made.append({
+            "tag": name, "required": name in spec.required, "state": _state(engine, name),
+            "worst": {"detector": detector, "score": _finite(score)},
+            "trained": list(engine.charts.input_baseline(row).trained),
+        })
+    return made
+
+
+def _state(engine: Engine, tag: str) -> str:
+    """The kind of the condition that is open on a tag, or that its source is lost; else good."""
+    active = engine.judge.conditions.active
+    own = active.get(f"tag/{tag}")
+    if own is not None and own.raised:
+        return own.kind
+    source = active.get(f"source/{engine.spec.tag_of[tag].source}")
+    return source.kind if source is not None and source.raised and source.findings else "good"
+
+
+def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
+    stale = {
+        condition.subject for condition in engine.judge.conditions.active.values()
+        if "missing" in condition.findings
+    }
+    past = _history(engine) if history else [[] for _ in engine.spec.tags]
+    made = []
+    for tag, values, latest in zip(engine.spec.tags, past, engine.latest().tolist(), strict=True):
+        value, arrival, source, quality = latest
+        if stale and f"tag/{tag.name}" in stale:
+            quality |= int(Quality.STALE)
+        made.append({
+            "name": tag.name, "source": tag.source, "unit": tag.unit, "role": tag.role,
+            "value": _finite(value) if arrival else None, "arrival_ns": arrival or None,
+            "source_ns": source or None, "quality": quality,
+            "quality_names": quality_names(quality) if arrival else ["waiting"],
+            "history": values,
+        })
+    return made
+
+
+def _history(engine: Engine) -> list[list[float | None]]:
+    """The latest values of every tag, oldest first, without a call for each of them."""
+    table, known = engine.charts.newest_raw(_HISTORY)
+    plain = (known & np.isfinite(table)).all(axis=1)
+    lists: list[list[float | None]] = table.tolist()
+    for row in np.nonzero(~plain)[0].tolist():
+        lists[row] = [_finite(value) for value in table[row, known[row]].tolist()]
+    return lists
+
+
+def _conditions(engine: Engine) -> list[dict[str, Any]]:
+    raised = [c for c in engine.judge.conditions.active.values() if c.raised]
+    return [_condition(engine, c) for c in sorted(raised, key=lambda c: -c.raised_ns)]
+
+
+def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
+    kind, _, name = condition.subject.partition("/")
+    source = name if kind == "source" else ""
+    if kind == "tag":
+        source = engine.spec.tag_of[name].source
+    return {
+        "id": condition.id, "subject": condition.subject, "kind": condition.kind,
+        "tag": name if kind == "tag" else "", "model": ", ".join(condition.models),
+        "source": source, "cause": condition.cause, "severity": severity(condition),
+        "text": condition.text, "hint": condition.hint, "raised_ns": condition.raised_ns,
+        "cleared_ns": None, "state": condition.state,
+        "score": _finite(max(condition.seen.values(), default=0.0)),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

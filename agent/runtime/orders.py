@@ -1,0 +1,109 @@
+"""What people tell a running agent: found among what there is, journaled, answered once committed.
+
+A command is an entry of the journal like a block, so a replay does again what people did. What it
+is about is looked up before: somebody who mistypes a tag at three in the morning hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.configuration.rules import nearest
+from agent.errors import FieldwardenError, StoreError
+
+if TYPE_CHECKING:
+    from agent.runtime.app import Agent
+
+_COMMIT_LIMIT_S: Final = 10.0
+_CHANGES: Final = {"acknowledge": "acknowledged", "shelve": "shelved", "unshelve": "unshelved"}
+_FACTS: Final = (
+    "id", "kind", "cause", "severity", "text", "hint", "models", "raised_ns", "detectors", "score",
+)  # fmt: skip
+
+
+class Orders:
+    """Carries out commands whose form `agent.status.commands` has checked."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def carry_out(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Journal a command; its event, once both are committed.
+
+        Raises:
+            FieldwardenError: there is no such condition or tag, or the command changed nothing.
+            StoreError: it was not committed in time; it may be yet.
+        """
+        agent = self._agent
+        data = self._aimed(kind, dict(data))
+        before = agent.engine.sequence
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        taken = agent.intake.command(
+            kind, data, on_commit=lambda: None if done.done() else done.set_result(None)
+        )
+        if not taken:
+            raise _busy(kind, "too many commands wait already", "try again in some seconds")
+        try:
+            async with asyncio.timeout(_COMMIT_LIMIT_S):
+                await done
+        except TimeoutError:
+            cause = f"it was not committed within {_COMMIT_LIMIT_S:g} s, and may be yet"
+            raise _busy(kind, cause, "see `fieldwarden status`, and the agent's log") from None
+        # Only the fold says what came of it.
+        for event in agent.reader.events(after=(before, -1), limit=10_000):
+            if _is_of(event, kind, data):
+                return {"accepted": kind, "event": event}
+        raise FieldwardenError(
+            f"carrying out {kind} on", str(data.get("subject") or data.get("tag")),
+            "nothing changed: it was so already, or it cleared meanwhile",
+            "look again: fieldwarden status CONFIG",
+        )
+
+    def _aimed(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+        """The command with the full name of what it is about."""
+        if "tag" in data:
+            tags, name = self._agent.configuration.tags, data["tag"].removeprefix("tag/")
+            if name not in tags:
+                raise _unknown(kind, name, "there is no such tag", nearest(name, tags))
+            return data | {"tag": name}
+        asked = data["subject"]
+        active = self._agent.engine.judge.conditions.active
+        found = {c.id: c.subject for c in active.values() if c.raised}
+        names = [asked, *(f"{place}/{asked}" for place in ("tag", "source", "model"))]
+        meant = [pair for pair in found.items() if asked in pair]
+        meant = meant or [pair for pair in found.items() if pair[1] in names]
+        if len(meant) > 1:
+            hint = f"say which: {', '.join(sorted(subject for _, subject in meant))}"
+            raise _unknown(kind, asked, "several open conditions are called so", hint)
+        for occurrence, subject in meant:
+            return data | {"subject": subject, "id": occurrence}
+        if kind == "unshelve":  # also what cleared while it was shelved
+            for subject in self._agent.engine.judge.conditions.shelved:
+                if subject in names:
+                    return data | {"subject": subject}
+        if kind == "acknowledge":
+            past = self._agent.reader.last_occurrence(*names)
+            if past is not None:
+                facts = {key: past[key] for key in _FACTS if key in past}
+                subject = str(past["id"]).rpartition("@")[0]
+                return data | {"subject": subject, "occurrence": facts}
+        cause = "no open condition is on it" if found else "no condition is open"
+        raise _unknown(kind, asked, cause, nearest(asked, found.values()))
+
+
+def _is_of(event: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> bool:
+    """Whether an event is what this command brought about."""
+    subject = data.get("subject") or f"tag/{data['tag']}"
+    told, occurrence = event["data"], data.get("occurrence", data).get("id")
+    facts = (event["subject"], told.get("change"), told.get("by"), told.get("id"))
+    return facts == (subject, _CHANGES.get(kind, kind), data["by"], occurrence or told.get("id"))
+
+
+def _unknown(kind: str, subject: str, cause: str, hint: str) -> FieldwardenError:
+    return FieldwardenError(f"carrying out {kind} on", subject, cause, hint)
+
+
+def _busy(kind: str, cause: str, hint: str) -> StoreError:
+    return StoreError("carrying out", kind, cause, hint)

@@ -1,0 +1,70 @@
+"""What central ops is told: which events, summaries and verdicts become messages of the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.configuration.schema import Configuration
+from agent.core.engine import Engine
+from agent.core.verdict import reasons_of
+from agent.forward.json_payload import event_message, summary_messages, verdict_message
+from agent.store import OutboxMessage
+from agent.types import Event
+
+LOCAL = frozenset({"finding"})
+"""Events that stay here: a finding is a detail of a condition, and there are many."""
+
+VALID_NS = 300_000_000_000
+REFRESH_NS = 120_000_000_000
+
+
+class Outgoing:
+    """Makes messages; remembers when each verdict was last told, to tell it again in time.
+
+    A verdict at central is valid for 5 minutes and told every 2, so that one lost message does not
+    make a model read as unassessable; a pending older one is replaced.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self._told_ns: dict[str, int] = {}
+
+    def messages(
+        self, events: Sequence[tuple[int, int, Event]], summaries: Sequence[Mapping[str, Any]]
+    ) -> list[OutboxMessage]:
+        """Messages of what entries brought about; nothing where there is no upstream."""
+        if self.configuration.upstream is None:
+            return []
+        made = [
+            event_message(sequence, position, event)
+            for sequence, position, event in events
+            if event.kind not in LOCAL
+        ]
+        return made + summary_messages(summaries)
+
+    def verdicts(self, engine: Engine, changed: set[str]) -> list[OutboxMessage]:
+        """The verdicts of models in `changed`, and those to be told again before they expire."""
+        if self.configuration.upstream is None:
+            return []
+        now = engine.time_ns
+        due = [
+            name
+            for name in engine.judge.verdicts
+            if name in changed or now - self._told_ns.get(name, 0) >= REFRESH_NS
+        ]
+        self._told_ns |= dict.fromkeys(due, now)
+        return [self._verdict(engine, name) for name in due]
+
+    def _verdict(self, engine: Engine, name: str) -> OutboxMessage:
+        verdict = engine.judge.verdicts[name]
+        model = self.configuration.models[name]
+        baseline = next(spec for spec in engine.spec.models if spec.name == name).baseline
+        now = engine.time_ns
+        return verdict_message(
+            name, verdict.verdict, reasons_of(verdict), time_ns=now,
+            since_ns=engine.judge.since.get(name, now), valid_until_ns=now + VALID_NS,
+            version=model.version, provisional=baseline.provisional,
+            baseline=baseline.digest[:12],
+            owner={"team": model.owner.team, "contact": model.owner.contact},
+        )

@@ -1,0 +1,71 @@
+"""The way to central ops: the forwarder of a configured upstream, or nothing without one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from agent import __version__
+from agent.configuration.credentials import password, tls_context
+from agent.configuration.schema import Configuration
+from agent.forward.json_payload import Identity
+from agent.forward.sender import Sender, Uplink
+from agent.store import Reader
+
+
+class CentralLink:
+    """One gateway's forwarder.
+
+    Args:
+        configuration: with or without `[upstream]`.
+        reader: of the store, used on the loop only.
+        boot: number of this run.
+        now_ns: engine time.
+
+    Raises:
+        FieldwardenError: a password or certificate can not be had.
+    """
+
+    def __init__(
+        self, configuration: Configuration, reader: Reader, boot: int, now_ns: Callable[[], int]
+    ) -> None:
+        self._reader = reader
+        self._sender: Sender | None = None
+        upstream = configuration.upstream
+        if upstream is None:
+            return
+        gateway = configuration.gateway
+        self._sender = Sender(
+            reader,
+            Identity(gateway.site, gateway.name, reader.store_id),
+            Uplink(
+                upstream.host, upstream.port_number, tls_context(upstream),
+                upstream.username or None, password(upstream),
+            ),
+            boot=boot, version=__version__, now_ns=now_ns,
+        )
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        if self._sender is None:
+            await asyncio.Event().wait()
+        else:
+            await self._sender.run()
+
+    def notify(self) -> None:
+        """New rows were committed."""
+        if self._sender is not None:
+            self._sender.notify()
+
+    def take_results(self) -> tuple[list[int], dict[int, str]]:
+        """Outbox ids that were delivered, and those that never will be, for the next commit."""
+        return ([], {}) if self._sender is None else self._sender.take_delivered()
+
+    def report(self) -> dict[str, Any]:
+        """The outbox part of the status document."""
+        books = self._reader.outbox()
+        link = {"connected": False, "reason": "no upstream is configured"}
+        if self._sender is not None:
+            link = self._sender.report()
+        return {"configured": self._sender is not None, **link, **books}

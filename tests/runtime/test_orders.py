@@ -1,0 +1,90 @@
+"""What a command is about: found by id, by subject, by a bare name; never by a guess."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from agent.core.condition import Condition
+from agent.errors import FieldwardenError
+from agent.runtime.orders import Orders
+
+OPEN = ("tag/boiler", "source/boiler", "tag/source/boiler", "tag/flow")
+
+
+class Desk:
+    """An agent of which only what `Orders` looks at is there; commands are committed at once."""
+
+    def __init__(self, past=None, events=()):
+        active = {}
+        for place, subject in enumerate(OPEN, 1):
+            active[subject] = Condition(subject, [], 1, 1, raised_ns=place)
+        conditions = SimpleNamespace(active=active, shelved={})
+        self.engine = SimpleNamespace(sequence=7, judge=SimpleNamespace(conditions=conditions))
+        self.configuration = SimpleNamespace(tags={"flow": None, "a\u00a0b": None})
+        self.intake = self
+        self.reader = SimpleNamespace(
+            last_occurrence=lambda *_: past, events=lambda **_: list(events) or [self.event]
+        )
+        self.view = SimpleNamespace(audit=SimpleNamespace(forget=lambda: None))
+        self.taken = {}
+
+    def command(self, kind, data, on_commit):
+        self.taken = data
+        subject = data.get("subject") or f"tag/{data['tag']}"
+        changes = {"acknowledge": "acknowledged", "shelve": "shelved"}
+        told = {"change": changes.get(kind, kind), "by": data["by"], "id": data.get("id")}
+        self.event = {"subject": subject, "data": told}
+        on_commit()
+        return True
+
+
+async def order(kind, data, desk=None):
+    desk = desk or Desk()
+    answer = await Orders(desk).carry_out(kind, {**data, "by": "ann"})
+    return answer["event"]["subject"], desk.taken.get("id")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("flow", ("tag/flow", "tag/flow@4")),
+        ("tag/flow@4", ("tag/flow", "tag/flow@4")),
+        ("tag/boiler", ("tag/boiler", "tag/boiler@1")),
+        ("source/boiler", ("source/boiler", "source/boiler@2")),
+        ("tag/source/boiler", ("tag/source/boiler", "tag/source/boiler@3")),
+    ],
+)
+async def test_a_command_names_the_occurrence_that_is_open(asked, found):
+    """So that what clears before it is folded, and comes back, is not what it is about."""
+    assert await order("shelve", {"subject": asked, "for_ns": 1}) == found
+
+
+async def test_a_name_of_two_open_conditions_is_refused():
+    """A tag, a source and a model may be called alike; the first found is not the one meant."""
+    with pytest.raises(FieldwardenError, match="several") as caught:
+        await order("acknowledge", {"subject": "boiler"})
+    assert "source/boiler, tag/boiler" in caught.value.hint
+
+
+async def test_a_tag_is_found_by_its_very_name():
+    """Also where that has what is not printable."""
+    assert (await order("in_service", {"tag": "a\u00a0b"}))[0] == "tag/a\u00a0b"
+    with pytest.raises(FieldwardenError, match="no such tag"):
+        await order("in_service", {"tag": "a b"})
+
+
+async def test_the_event_of_another_occurrence_is_not_the_answer():
+    """Two commands of one person on two occurrences may be committed together."""
+    past = {"id": "tag/gone@3", "kind": "level shift"}
+    events = [
+        {"subject": "tag/gone", "data": {"change": "acknowledged", "by": "ann", "id": name}}
+        for name in ("tag/gone@1", "tag/gone@3")
+    ]
+    answer = await Orders(Desk(past, events)).carry_out(
+        "acknowledge", {"subject": "tag/gone@3", "by": "ann"}
+    )
+    assert answer["event"] == events[1]
+    with pytest.raises(FieldwardenError, match="nothing changed"):
+        await order("acknowledge", {"subject": "tag/gone@3"}, Desk(past, events[:1]))
