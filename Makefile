@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test lint bench bench-detection kernels clean
+.PHONY: demo test test-versions lint bench bench-detection bench-ablation kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -14,6 +14,10 @@ demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and centra
 
 test: lint  ## the whole suite, with lint and types
 	$(BIN)/python -m pytest
+
+# EXCEPT=3.11 leaves out a version that was tested already
+test-versions:  ## a quick part of the suite under each claimed Python that this machine has
+	@.ci/versions $(if $(EXCEPT),--except $(EXCEPT))
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
@@ -23,11 +27,15 @@ bench: $(VENV)/.ready-bench  ## JSON lines on stdout
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 # takes most of an hour on two cores; QUICK=--quick runs a part of it
-bench-detection: $(VENV)/.ready-bench  ## the seven tables of "What to expect", JSON lines on stdout
+bench-detection: $(VENV)/.ready-bench  ## the eight tables of "What to expect", JSON lines on stdout
 	@for table in budget power faults; do \
 	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
 	@for table in tep skab nab speed robust; do \
 	  $(BIN)/python benchmarks/detection/$$table.py || exit 1; done
+
+# QUICK=--quick runs a part of it in five minutes
+bench-ablation: $(VENV)/.ready-bench  ## what each chart adds: one left out at a time, JSON lines
+	@$(BIN)/python benchmarks/detection/ablation.py $(QUICK)
 
 kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler
 	$(PIP) install setuptools
@@ -35,7 +43,7 @@ kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a 
 
 clean:
 	rm -f agent/core/kernels/_compiled.*
-	rm -rf $(VENV) build dist .demo .work .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* build dist .demo .work .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): install Python 3.11 or later, or give PYTHON=..." >&2; exit 1; }

@@ -46,6 +46,14 @@ def cause_of(error: BaseException) -> str:
     return re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
+def explained(error: Exception, operation: str, subject: str) -> FieldwardenError:
+    """`error` itself where it says all; any other exception as the fault of this program it is."""
+    if isinstance(error, FieldwardenError):
+        return error
+    hint = "this is a fault of the program: please report it with the agent's log"
+    return FieldwardenError(operation, subject, f"{type(error).__name__}: {error}", hint)
+
+
 class ConfigurationError(FieldwardenError):
     """Every fault of a configuration at once; `faults` holds one error for each."""
 

@@ -35,7 +35,7 @@ from simulators.broker import BrokerProcess
 from simulators.children import Children
 from simulators.demo_central import CentralView
 from simulators.demo_log import DemoLog
-from simulators.demo_report import Outage, Row, Told, faults_of, rows_of, table_of, unexpected
+from simulators.demo_report import Outage, Reported, Row, faults_of, rows_of, table_of, unexpected
 from simulators.demo_setup import (
     HISTORY_ROWS,
     Place,
@@ -48,7 +48,7 @@ from simulators.plant import PlantSettings
 
 SCRIPT_PERIOD_S = 100.0  # without a bound the script begins again
 _LOOK_S = 0.2
-_START_S = 60.0
+_START_S = 240.0  # kernels that are compiled for the first time take a minute, or several
 _STYLE = {
     "trusted": "green",
     "caution": "yellow",
@@ -156,7 +156,7 @@ class Demo:
         self._uplink = BrokerProcess(place.ports["the broker of central ops"])
         self._central: CentralView | None = None
         self._reader: Reader | None = None
-        self._told: list[Told] = []
+        self._told: list[Reported] = []
         self._after = (0, -1)
         self._truth: list[Mapping[str, Any]] = []
         self._truth_read = 0
@@ -292,11 +292,11 @@ class Demo:
                 return
         for row in self._reader.events(limit=1000, after=self._after):
             self._after = (row["sequence"], row["position"])
-            told = Told(row["kind"], row["time_ns"], row["subject"], row["data"])
+            told = Reported(row["kind"], row["time_ns"], row["subject"], row["data"])
             self._told.append(told)
             self._tell(told)
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: Reported) -> None:
         name = told.subject.partition("/")[2]
         if told.kind == "verdict":
             self._tell_verdict(name, told)
@@ -304,7 +304,7 @@ class Demo:
             text = f"cleared: {told.data.get('kind')} {name}"
             self._log.say(told.time_ns, "agent", text, "dim")
 
-    def _tell_verdict(self, name: str, told: Told) -> None:
+    def _tell_verdict(self, name: str, told: Reported) -> None:
         data = told.data
         verdict, was = str(data["verdict"]), str(data.get("was") or "nothing")
         reasons = [str(reason["text"]) for reason in data.get("reasons", ())]

@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.central.subscriber import Central
 from agent.clock import wall_ns
 from agent.forward.json_payload import time_of
-from simulators.demo_report import Told
+from simulators.demo_report import Reported
 
 _EVERYTHING = "fieldwarden/1/#"
 
@@ -26,7 +26,7 @@ class CentralView:
 
     def __init__(self, port: int) -> None:
         self._lock = threading.Lock()
-        self._fresh: list[tuple[Told, bool]] = []
+        self._fresh: list[tuple[Reported, bool]] = []
         self._central = Central()
         self.arrived: dict[tuple[str, str, int, str], int] = {}
         self.connected = False
@@ -45,7 +45,7 @@ class CentralView:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def fresh(self) -> list[tuple[Told, bool]]:
+    def fresh(self) -> list[tuple[Reported, bool]]:
         """Events that arrived since the last call, each with its `historical` mark."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
@@ -74,7 +74,7 @@ class CentralView:
             self._fresh.append((told, bool(accepted.document.get("historical"))))
 
 
-def told_of(document: Mapping[str, Any]) -> Told:
+def told_of(document: Mapping[str, Any]) -> Reported:
     """The event in a CloudEvents message (structured JSON)."""
     kind = str(document["type"]).rpartition(".")[2]
-    return Told(kind, time_of(document["time"]), str(document["subject"]), document["data"])
+    return Reported(kind, time_of(document["time"]), str(document["subject"]), document["data"])

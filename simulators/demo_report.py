@@ -19,7 +19,7 @@ _SHOWN = {"raised", "updated"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reported:
     """One event of the agent, as stored or as received: engine time in ns, JSON detail."""
 
     kind: str
@@ -78,7 +78,7 @@ def faults_of(truth: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def rows_of(
     truth: Iterable[Mapping[str, Any]],
-    told: Sequence[Told],
+    told: Sequence[Reported],
     arrived: Mapping[tuple[str, str, int, str], int],
     outages: Sequence[Outage],
     start_ns: int,
@@ -105,7 +105,7 @@ def rows_of(
 
 def _row(
     fault: Mapping[str, Any],
-    told: Sequence[Told],
+    told: Sequence[Reported],
     arrived: Mapping[tuple[str, str, int, str], int],
     start_ns: int,
 ) -> Row:
@@ -137,7 +137,7 @@ def _row(
     )
 
 
-def _verdict(told: Sequence[Told], subject: str, from_ns: int, until_ns: int) -> str:
+def _verdict(told: Sequence[Reported], subject: str, from_ns: int, until_ns: int) -> str:
     """The first verdict from `from_ns` on that gives `subject` as a reason."""
     place, _, name = subject.partition("/")
     verdicts = (
@@ -153,7 +153,7 @@ def _verdict(told: Sequence[Told], subject: str, from_ns: int, until_ns: int) ->
 def _uplink_row(
     fault: Mapping[str, Any],
     outage: Outage,
-    told: Sequence[Told],
+    told: Sequence[Reported],
     arrived: Mapping[tuple[str, str, int, str], int],
     start_ns: int,
 ) -> Row:
@@ -201,8 +201,8 @@ def table_of(rows: Sequence[Row], width: int = 130) -> Table:
 
 
 def unexpected(
-    told: Sequence[Told], truth: Iterable[Mapping[str, Any]], start_ns: int
-) -> list[Told]:
+    told: Sequence[Reported], truth: Iterable[Mapping[str, Any]], start_ns: int
+) -> list[Reported]:
     """Conditions raised since `start_ns` while no fault was on, nor had been for `GRACE_NS`."""
     faults = faults_of(truth)
     return [

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from agent.configuration.schema import SOURCE_TABLES
+from agent.core.kernels import DETECTORS, JOINT_CHARTS, TAG_DETECTORS
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     path for folder in ("agent", "simulators") for path in (ROOT / folder).rglob("*.py")
 )
 AGENT = [path for path in MODULES if path.is_relative_to(ROOT / "agent")]
 
-FOUNDATION = {"agent.types", "agent.errors", "agent.clock"}
-PURE = FOUNDATION - {"agent.clock"}
-CONFIGURED = FOUNDATION | {"agent.configuration.schema", "agent.configuration.credentials"}
+PURE = {"agent.types", "agent.errors"}
+FOUNDATION = PURE | {"agent.clock", "agent.backoff"}
+CONFIGURED = FOUNDATION | {
+    "agent.configuration.values",
+    "agent.configuration.schema",
+    "agent.configuration.credentials",
+}
 
 # Package or module -> what of `agent` it may import besides itself. What is not listed here is
 # layer 5 (app, service, replay, fit, cli ...): it may import anything.
@@ -23,7 +30,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.types": set(),
     "agent.errors": set(),
     "agent.clock": set(),
-    "agent.configuration.schema": PURE,
+    "agent.backoff": set(),
+    "agent.configuration.values": PURE,
+    "agent.configuration.schema": PURE | {"agent.configuration.values"},
     "agent.configuration.credentials": PURE | {"agent.configuration.schema"},
     "agent.configuration.certificates": PURE,
     "agent.core": PURE,
@@ -41,7 +50,7 @@ LOWER = set(MAY_IMPORT)
 # Library -> the only places of `agent` that may import it.
 CONFINED: dict[str, set[str]] = {
     "asyncua": {"agent/sources/opcua*.py"},
-    "pymodbus": {"agent/sources/modbus.py"},
+    "pymodbus": {"agent/sources/modbus_framing.py"},
     "paho": {"agent/mqtt"},
     "sqlite_utils": {"agent/store"},
     "sqlite3": {"agent/store"},
@@ -52,7 +61,11 @@ CONFINED: dict[str, set[str]] = {
     "pyarrow": {"agent/records/arrow.py"},
     "click": {"agent/cli.py", "agent/commands"},
     "rich": {"agent/commands", "agent/status/terminal.py", "agent/central/view.py"},
-    "pydantic": {"agent/configuration/schema.py", "agent/configuration/load.py"},
+    "pydantic": {
+        "agent/configuration/values.py",
+        "agent/configuration/schema.py",
+        "agent/configuration/load.py",
+    },
     "cryptography": {"agent/configuration/certificates.py"},
     "amqtt": set(),
     "pandas": set(),
@@ -155,7 +168,7 @@ def test_core_and_decode_have_no_io_no_clock_and_no_chance(path):
     banned = NOT_IN_CORE if path in CORE else NOT_IN_DECODE
     tops = {module.partition(".")[0] for module in imports(path)}
     assert not tops & banned
-    assert "agent.clock" not in imports(path)
+    assert not imports(path) & (FOUNDATION - PURE)
     called = {
         node.func.id
         for node in ast.walk(tree(path))
@@ -190,6 +203,69 @@ def test_kernels_use_arithmetic_that_is_the_same_everywhere(path):
             assert not power, f"{path.name}: {function.name} uses **"
             if isinstance(node, ast.keyword):
                 assert node.arg != "fastmath"
+
+
+def needs(path: Path, modules: set[str]) -> set[str]:
+    """Which of `modules` a file imports, also for types alone; a module rather than its package."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & modules
+            if inner - modules:
+                found.add(node.module)
+    return found & modules
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, the first one again at the end; [] for none."""
+    done: set[str] = set()
+
+    def below(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(graph[name]):
+            if found := below(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := below(name, []))), [])
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """What a module stands on can be read before it; imports for types alone count too."""
+    names = {name_of(path) for path in AGENT}
+    assert circle({name_of(path): needs(path, names) for path in AGENT}) == []
+
+
+def test_a_circle_of_imports_is_found(tmp_path, monkeypatch):
+    """Through a third module, inside a function, or for types alone; a package is no circle."""
+    sources = {
+        "agent/__init__.py": "",
+        "agent/room/__init__.py": "from agent.room.a import x\n",
+        "agent/room/a.py": "from agent.room import b\n",
+        "agent/room/b.py": "def f():\n    import agent.c\n",
+        "agent/c.py": "from agent.d import y\n",
+        "agent/d.py": "",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    files = [tmp_path / name for name in sources]
+    names = {name_of(path) for path in files}
+    assert circle({name_of(path): needs(path, names) for path in files}) == []
+    (tmp_path / "agent/d.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from agent.room.a import x\n",
+        encoding="utf-8",
+    )
+    found = circle({name_of(path): needs(path, names) for path in files})
+    assert found == ["agent.c", "agent.d", "agent.room.a", "agent.room.b", "agent.c"]
 
 
 CLOCKS = {
@@ -241,6 +317,108 @@ def test_the_agent_has_no_threads_in_its_logic(path):
             assert node.attr not in {"to_thread", "run_in_executor"}, f"line {node.lineno}"
 
 
+# Each protocol's own modules, its table of the configuration and the table of sources.
+NAMES_PROTOCOLS = {"agent/configuration/schema.py", "agent/sources/__init__.py"} | {
+    f"agent/{room}/{protocol}*.py" for room in ("sources", "decode") for protocol in SOURCE_TABLES
+}
+PROTOCOL_TABLES = {table.__name__ for table in SOURCE_TABLES.values()}
+
+
+def protocols_named(path: Path) -> set[str]:
+    """Protocols that a module compares with, their tables, and their modules that it imports."""
+    found = {
+        module
+        for module in imports(path)
+        for protocol in SOURCE_TABLES
+        if module.startswith((f"agent.sources.{protocol}", f"agent.decode.{protocol}"))
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and node.value in SOURCE_TABLES:
+            found.add(node.value)
+        name = getattr(node, "id", "") or getattr(node, "attr", "") or getattr(node, "name", "")
+        if name in PROTOCOL_TABLES:
+            found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("path", AGENT, ids=ids(AGENT))
+def test_protocols_are_named_by_themselves_and_in_the_tables_only(path):
+    """What differs between protocols is a fact in a table, so that a new one is a row of it.
+
+    Text for people, such as the sample that `init` writes, may speak of a protocol.
+    """
+    if not within(path, NAMES_PROTOCOLS):
+        assert not protocols_named(path)
+
+
+# The JSON form itself, its row of `FORMS`, and central, which reads it.
+KNOWS_JSON_FORM = {"agent/forward/__init__.py", "agent/central"}
+
+
+@pytest.mark.parametrize("path", AGENT, ids=ids(AGENT))
+def test_payload_forms_are_known_by_their_table_only(path):
+    """Sender, outbox messages and sizes speak to `PayloadForm`; central reads what JSON writes."""
+    if not within(path, KNOWS_JSON_FORM):
+        assert "agent.forward.json_payload" not in imports(path)
+
+
+DETECTOR_NAMES = {row.name for row in (*DETECTORS, *TAG_DETECTORS, *JOINT_CHARTS)}
+DETECTOR_NAMES -= {"change"}  # also the key under which an event says what changed
+JUDGES = [
+    path for path in AGENT
+    if within(path, {f"agent/{room}" for room in ("core", "fit", "drill", "records", "runtime")})
+    and not within(path, {"agent/core/kernels"})
+]
+
+
+def detectors_named(path: Path) -> set[str]:
+    """Detectors that a module asks for by name: looked up, compared, or searched for."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Subscript):
+            asked = [node.slice]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            asked = node.args if node.func.attr in {"get", "pop", "startswith"} else []
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            # A fault's kind, and a condition's, may be called as a detector is.
+            if "kind" not in {getattr(s, "attr", getattr(s, "id", "")) for s in sides}:
+                asked = [
+                    each for side in sides
+                    for each in (side.elts if isinstance(side, ast.Set | ast.Tuple) else [side])
+                ]
+        found |= {
+            one.value for one in asked
+            if isinstance(one, ast.Constant) and one.value in DETECTOR_NAMES
+        }
+    return found
+
+
+@pytest.mark.parametrize("path", JUDGES, ids=ids(JUDGES))
+def test_detectors_are_named_by_themselves_and_in_the_tables_only(path):
+    """What a detector is stands in its row, so that a new one is a module and a row of it."""
+    assert not detectors_named(path)
+
+
+@pytest.mark.parametrize(
+    "offence",
+    [
+        'def f(found):\n    return "stuck" in found\n',
+        'def f(key):\n    return key.detector == "level"\n',
+        'def f(key):\n    return key.detector in {"spike", "rate"}\n',
+        'def f(item):\n    return item.detectors.get("category")\n',
+        'def f(item):\n    return item.detectors["step"]\n',
+        'def f(chart):\n    return chart.startswith("t2")\n',
+    ],
+)
+def test_naming_a_detector_is_caught(tmp_path, offence):
+    """However a module asks for it."""
+    source = tmp_path / "bad.py"
+    source.write_text(offence, encoding="utf-8")
+    assert detectors_named(source)
+
+
 FORBIDDEN_WORDS = ("/work/", "/root/", "/home/")
 
 
@@ -282,3 +460,37 @@ def test_the_rules_above_do_catch_offences(tmp_path, monkeypatch):
         test_core_and_decode_have_no_io_no_clock_and_no_chance(source)
     with pytest.raises(AssertionError):
         test_only_clock_reads_a_clock(source)
+
+
+@pytest.mark.parametrize(
+    "offence",
+    [
+        'def f(source):\n    return source.protocol == "modbus"\n',
+        'def f(source):\n    match source.protocol:\n        case "opcua":\n            return 1\n',
+        'TABLE = {"mqtt": 1}\n',
+        "def f(source, schema):\n    return isinstance(source, schema.OpcUaSource)\n",
+        "from agent.configuration.schema import MqttSource\n",
+        "def f():\n    from agent.decode import modbus\n    return modbus\n",
+        "from agent.sources.modbus_framing import Framing\n",
+    ],
+)
+def test_naming_a_protocol_is_caught(tmp_path, monkeypatch, offence):
+    """Compared, matched, listed, asked by class or imported: none of it passes."""
+    source = tmp_path / "agent" / "checking" / "bad.py"
+    source.parent.mkdir(parents=True)
+    (tmp_path / "agent" / "decode").mkdir()
+    source.write_text(offence, encoding="utf-8")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    with pytest.raises(AssertionError):
+        test_protocols_are_named_by_themselves_and_in_the_tables_only(source)
+
+
+def test_naming_a_payload_form_is_caught(tmp_path, monkeypatch):
+    """Also where it is imported late."""
+    source = tmp_path / "agent" / "runtime" / "bad.py"
+    source.parent.mkdir(parents=True)
+    (tmp_path / "agent" / "forward").mkdir()
+    source.write_text("def f():\n    from agent.forward import json_payload\n", encoding="utf-8")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    with pytest.raises(AssertionError):
+        test_payload_forms_are_known_by_their_table_only(source)

@@ -21,7 +21,13 @@ SAMPLES = [
     for path in sorted((ROOT / "configs").glob("*.toml"))
     if "gateway" in tomllib.loads(path.read_text(encoding="utf-8"))
 ]
-PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md") if (ROOT / name).exists()]
+MEASUREMENTS = ROOT / "docs" / "measurements"
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY")),
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 REFERENCE = ROOT / "configs" / "reference.toml"
 
 
@@ -31,7 +37,7 @@ def sections() -> list[type[BaseModel]]:
         item
         for item in vars(schema).values()
         if isinstance(item, type) and issubclass(item, schema.Section)
-        and item not in {schema.Section, schema.Login, schema.Tls}
+        and item not in {schema.Section, schema.SourceSection, schema.Login, schema.Tls}
     ]  # fmt: skip
 
 
@@ -47,7 +53,7 @@ def written_commands(text: str) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
 def test_every_command_in_the_docs_exists_with_its_options(page):
     """A sub-command or option that was renamed is found here."""
     for words in written_commands(page.read_text(encoding="utf-8")):
@@ -69,7 +75,7 @@ def test_every_command_has_its_place_in_the_readme():
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
 def test_every_make_target_and_file_in_the_docs_exists(page):
     """`make x` is a target; a linked or backquoted path of the repository is there."""
     text = page.read_text(encoding="utf-8")
@@ -78,9 +84,27 @@ def test_every_make_target_and_file_in_the_docs_exists(page):
     )
     assert set(re.findall(r"(?:^|`)make ([\w-]+)", text, re.MULTILINE)) <= targets
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text)
-    paths = re.findall(r"`((?:agent|simulators|configs|systemd|tests|benchmarks)/[\w./-]+)`", text)
-    missing = [path for path in links + paths if not (ROOT / path).exists()]
-    assert not missing
+    folders = "agent|simulators|configs|systemd|tests|benchmarks|docs|\\.ci"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
+    missing = [path for path in links if not (page.parent / path).exists()]
+    assert not missing + [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_readme_leads_to_contributing_and_security():
+    """Both are found from where people begin."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"]({name})" in text for name in ("CONTRIBUTING.md", "SECURITY.md"))
+
+
+def test_every_measurement_is_given_by_a_command_that_exists():
+    """Scripts, test files and single tests that the pages of measurements name are there."""
+    for page in sorted(MEASUREMENTS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+            assert re.search(r"`(?:python|pytest|make) ", section), f"{page.name}: {section[:60]}"
+        for path, test in re.findall(r"`(?:python|pytest) ([\w./-]+)(?:::(\w+))?", text):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+            assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8") or not test
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=[path.name for path in SAMPLES])
@@ -101,8 +125,7 @@ def documented() -> dict[str, set[str]]:
     found["Person"] = {key for person in raw["people"].values() for key in person}
     found["Upstream"] = set(raw["upstream"])
     for source in raw["sources"].values():
-        name = {"opcua": "OpcUaSource", "modbus": "ModbusSource", "mqtt": "MqttSource"}
-        found[name[source["protocol"]]] = set(source)
+        found[schema.SOURCE_TABLES[source["protocol"]].__name__] = set(source)
     found["Tag"] = {key for tag in raw["tags"].values() for key in tag}
     found["Model"] = {key for model in raw["models"].values() for key in model}
     found["Mode"] = {key for model in raw["models"].values() for key in model["mode"]}

@@ -87,7 +87,7 @@ def _place(document: Mapping[str, Any]) -> Place:
 
 
 @dataclass(slots=True)
-class Told:
+class KnownVerdict:
     """A verdict as it was told last."""
 
     data: Mapping[str, Any]
@@ -110,7 +110,7 @@ class GatewayView:
     state_place: Place = Place()
     state_reason: str = ""
     since: str = ""
-    models: dict[str, Told] = field(default_factory=dict)
+    models: dict[str, KnownVerdict] = field(default_factory=dict)
     open_conditions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     dropped: dict[str, ranges.Ranges] = field(default_factory=dict)
 
@@ -183,7 +183,7 @@ class Central:
         expires = until if now is None else now + until - place.time_ns
         known = view.models.get(str(data["model"]))
         if known is None or place.after(known.place):
-            view.models[str(data["model"])] = Told(data, place, expires)
+            view.models[str(data["model"])] = KnownVerdict(data, place, expires)
 
     def _event(self, view: GatewayView, document: Any, data: Any, _now: int | None) -> None:
         if str(document["type"]).rpartition(".")[2] != "condition":

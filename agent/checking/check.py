@@ -14,23 +14,19 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from agent import clock
+from agent.checking.baselines import baselines
 from agent.checking.item import Item, fault_of
 from agent.checking.people import people
 from agent.checking.uplink_size import bytes_per_day
 from agent.configuration import credentials, placeholders
 from agent.configuration.certificates import check_pair, read_certificate
-from agent.configuration.schema import Configuration, Login, ModbusSource, OpcUaSource, Source, Tls
-from agent.core.baseline_file import read_baseline
-from agent.decode import modbus
+from agent.configuration.schema import Configuration, Login, Source, Tls
 from agent.errors import FieldwardenError, cause_of
-from agent.runtime.assemble import check_baseline
 from agent.sources import SOURCES, TagBinding
 
 _SOON_DAYS = 30.0
-_OPCUA_PORT = 4840
 
 
 async def check(configuration: Configuration, *, offline: bool, timeout_s: float) -> list[Item]:
@@ -45,7 +41,7 @@ async def check(configuration: Configuration, *, offline: bool, timeout_s: float
     items += [Item("warning", *found) for found in placeholders.left(configuration)]
     for name, source in configuration.sources.items():
         items += _source_on_paper(configuration, name, source)
-    items += [_baseline(configuration, name) for name in configuration.models]
+    items += baselines(configuration)
     items += _upstream_on_paper(configuration)
     items += people(configuration)
     if not offline:
@@ -89,39 +85,26 @@ def _state(configuration: Configuration) -> Iterator[Item]:
 
 def _source_on_paper(configuration: Configuration, name: str, source: Source) -> Iterator[Item]:
     subject = f"source {name}"
-    tags = [tag for tag in configuration.tags.values() if tag.source == name]
+    tags = _bindings(configuration, name)
     if not tags:
         yield Item("warning", subject, "no tag is read from it", "add tags, or remove the source")
-    if isinstance(source, ModbusSource):
-        for every in sorted({tag.interval or source.every for tag in tags}):
-            due = [tag for tag in tags if (tag.interval or source.every) == every]
-            requests = modbus.plan([modbus.parse_address(t.address) for t in due], source.max_gap)
-            text = (
-                f"{len(due)} tag{'s' * (len(due) != 1)} in {len(requests)} "
-                f"request{'s' * (len(requests) != 1)} every {every / 1e9:g} s: "
-            )
-            yield Item("ok", subject, text + ", ".join(map(str, requests)))
-    if isinstance(source, OpcUaSource):
-        yield from _opcua_security(subject, source)
+    for certificate, private_key in source.certificates:
+        yield from _certificate(subject, certificate, private_key)
+    for remark in SOURCES[source.protocol].on_paper(name, source, tags):
+        yield Item(remark.level, subject, remark.text, remark.hint)
     if isinstance(source, Login):
         yield from _login(subject, source)
     if isinstance(source, Tls):
         yield from _tls(subject, source)
 
 
-def _opcua_security(subject: str, source: OpcUaSource) -> Iterator[Item]:
-    if source.security == "None":
-        return
-    if not source.certificate or not source.private_key:
-        hint = "give `certificate` and `private_key` of the agent"
-        yield Item("fault", subject, f"{source.security} needs the agent's own certificate", hint)
-        return
-    yield from _certificate(subject, source.certificate, source.private_key)
-    if source.server_certificate:
-        yield from _certificate(subject, source.server_certificate, "")
-    else:
-        hint = "give the server's certificate as `server_certificate`"
-        yield Item("warning", subject, "any server certificate is accepted", hint)
+def _bindings(configuration: Configuration, source: str) -> dict[str, TagBinding]:
+    """The tags of a source, numbered as they come: nothing is stored under these numbers."""
+    return {
+        name: TagBinding(index, name, tag)
+        for index, (name, tag) in enumerate(configuration.tags.items())
+        if tag.source == source
+    }
 
 
 def _certificate(subject: str, certificate: str, private_key: str) -> Iterator[Item]:
@@ -164,24 +147,6 @@ def _tls(subject: str, settings: Tls) -> Iterator[Item]:
         yield from _certificate(subject, settings.certificate, settings.private_key)
 
 
-def _baseline(configuration: Configuration, name: str) -> Item:
-    model = configuration.models[name]
-    subject = f"model {name}"
-    path = Path(model.baseline)
-    if not path.exists():
-        hint = f"fieldwarden fit {configuration.file or 'CONFIG'} --model {name} --data TRAIN.csv"
-        return Item("warning", subject, f"no baseline yet at {path}", hint)
-    try:
-        baseline = read_baseline(path)
-        check_baseline(name, model, baseline)
-    except FieldwardenError as error:
-        return fault_of(subject, error)
-    text = f"baseline {baseline.digest[:12]} for version {baseline.model_version}"
-    if baseline.provisional:
-        return Item("warning", subject, f"{text}; {baseline.provisional_text}", "fit more data")
-    return Item("ok", subject, text)
-
-
 def _upstream_on_paper(configuration: Configuration) -> Iterator[Item]:
     upstream = configuration.upstream
     if upstream is None:
@@ -204,29 +169,18 @@ def _upstream_on_paper(configuration: Configuration) -> Iterator[Item]:
 async def _ask(configuration: Configuration, name: str, timeout_s: float) -> list[Item]:
     source = configuration.sources[name]
     subject = f"source {name}"
-    tags = {
-        tag_name: TagBinding(index, tag_name, tag)
-        for index, (tag_name, tag) in enumerate(configuration.tags.items())
-        if tag.source == name
-    }
-    host, port = _place(source)
+    kind, tags = SOURCES[source.protocol], _bindings(configuration, name)
+    host, port = source.place
     if cause := await _unreachable(host, port, timeout_s):
         hint = "the agent tries again for ever; check host, port and whether it is switched on"
         return [Item("warning", subject, f"{host}:{port} was not reached: {cause}", hint)]
     try:
-        lines = await SOURCES[source.protocol].probe(name, source, tags, timeout_s)
+        lines = await kind.probe(name, source, tags, timeout_s)
     except FieldwardenError as error:
         return [fault_of(subject, error)]
-    if isinstance(source, ModbusSource):
+    if kind.plans:
         return [Item("ok", subject, f"{host}:{port} answered all requests")]  # they are above
     return [Item("ok", subject, line) for line in lines]
-
-
-def _place(source: Source) -> tuple[str, int]:
-    if isinstance(source, OpcUaSource):
-        url = urlsplit(source.endpoint)
-        return url.hostname or "", url.port or _OPCUA_PORT
-    return source.host, source.port
 
 
 async def _unreachable(

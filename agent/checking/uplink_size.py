@@ -12,16 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from agent.configuration.schema import Configuration, ModbusSource, Model
+from agent.configuration.schema import Configuration, Model
 from agent.core.kernels.tally import BINS, UNITS_PER_SD
 from agent.core.summary import summary_of
-from agent.forward.json_payload import (
-    Identity,
-    event_message,
-    summary_messages,
-    verdict_message,
-    wire,
-)
+from agent.forward import FORMS, Identity, PayloadForm
 from agent.runtime.outgoing import REFRESH_NS, VALID_NS
 from agent.store import OutboxMessage
 from agent.store.reader import OutboxRow
@@ -51,18 +45,23 @@ class UplinkSize:
 
 def bytes_per_day(configuration: Configuration) -> UplinkSize:
     """What the forwarder would send in a normal day."""
+    if configuration.upstream is None:
+        return UplinkSize(0, 0, 0)
+    form = FORMS[configuration.upstream.format]
     windows = _DAY_NS / configuration.gateway.summary
     rng = np.random.default_rng(0)  # any sample of typical values will do
     summaries = verdicts = 0.0
     for name, model in configuration.models.items():
         made = [_summary(configuration, name, tag, rng) for tag in model.inputs]
-        summaries += windows * sum(_size(configuration, each) for each in summary_messages(made))
-        verdicts += _DAY_NS / REFRESH_NS * _size(configuration, _verdict(name, model))
-    events = _EVENTS_A_DAY * _size(configuration, _event(configuration))
+        messages = form.summary_messages(made)
+        summaries += windows * sum(_size(configuration, form, each) for each in messages)
+        verdict = _size(configuration, form, _verdict(form, name, model))
+        verdicts += _DAY_NS / REFRESH_NS * verdict
+    events = _EVENTS_A_DAY * _size(configuration, form, _event(configuration, form))
     return UplinkSize(round(summaries), round(verdicts), round(events))
 
 
-def _size(configuration: Configuration, message: OutboxMessage) -> int:
+def _size(configuration: Configuration, form: PayloadForm, message: OutboxMessage) -> int:
     gateway = configuration.gateway
     sender = Identity(gateway.site, gateway.name, "0123456789abcdef")
     row = OutboxRow(
@@ -77,16 +76,15 @@ def _size(configuration: Configuration, message: OutboxMessage) -> int:
         expiry_s=message.expiry_s,
         covers=[],
     )
-    topic = len((sender.prefix + message.topic).encode())
-    return len(wire(row, sender, message.time_ns)) + topic + _OVERHEAD_BYTES
+    sent = form.wire(row, sender, message.time_ns)
+    return len(sent.payload) + len(sent.topic.encode()) + _OVERHEAD_BYTES
 
 
 def _summary(
     configuration: Configuration, name: str, tag: str, rng: np.random.Generator
 ) -> dict[str, Any]:
     settings = configuration.tags[tag]
-    source = configuration.sources[settings.source]
-    every = source.every if isinstance(source, ModbusSource) else _SECOND_NS
+    every = configuration.sources[settings.source].interval_ns or _SECOND_NS
     window = configuration.gateway.summary
     count = max(1, window // (settings.interval or every))
     counts: Mapping[str, Any] = {
@@ -105,8 +103,8 @@ def _summary(
     )  # fmt: skip
 
 
-def _verdict(name: str, model: Model) -> OutboxMessage:
-    return verdict_message(
+def _verdict(form: PayloadForm, name: str, model: Model) -> OutboxMessage:
+    return form.verdict_message(
         name,
         "trusted",
         [],
@@ -119,7 +117,7 @@ def _verdict(name: str, model: Model) -> OutboxMessage:
     )
 
 
-def _event(configuration: Configuration) -> OutboxMessage:
+def _event(configuration: Configuration, form: PayloadForm) -> OutboxMessage:
     tag = next(iter(configuration.tags), "tag")
     data = {"change": "raised", "kind": "stuck", "tag": tag, "text": "x" * 150, "hint": "x" * 100}
-    return event_message(1, 0, Event("condition", _TYPICAL_TIME_NS, f"tag/{tag}", data))
+    return form.event_message(1, 0, Event("condition", _TYPICAL_TIME_NS, f"tag/{tag}", data))

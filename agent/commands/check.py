@@ -32,6 +32,8 @@ def command(
 
     What is wrong in the file, in a baseline or at a source that answers is a fault. A source that
     does not answer now, or a baseline not made yet, is a warning: the agent copes with both.
+    Baselines that together allow more false alarms than the configuration promises, because the
+    number was changed or a model was added after `fit`, are a fault; the hint says what to run.
 
     \b
     Examples:

@@ -61,7 +61,7 @@ def command(
     from agent.drill import report
     from agent.drill.faults import FAULTS
     from agent.drill.picture import picture as draw
-    from agent.drill.trials import columns, left_out, quiet, trials
+    from agent.drill.trials import columns, left_out, normal_run, trials
     from agent.records.replay import recorded_spec
     from agent.records.table import read_table
 
@@ -73,7 +73,7 @@ def command(
     table = read_table(data or _record(model_spec.baseline.facts, name), columns(model_spec))
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("normal operation", total=None)
-        calm = quiet(spec, table)
+        calm = normal_run(spec, table)
         done = trials(
             spec,
             0,

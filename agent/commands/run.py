@@ -21,7 +21,11 @@ def command(config: Path, *, verbose: bool) -> None:
       systemctl reload fieldwarden          # the same configuration file, read again
     """
     import asyncio
+    import signal
 
+    # Unhandled it would end the process, and to import all this takes seconds. Nothing is lost:
+    # the file is read afterwards.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from agent.configuration.load import load
     from agent.runtime.app import run
 

@@ -23,7 +23,7 @@ def command(config: Path, subject: str, span: str, note: str) -> None:
       fieldwarden shelve config.toml reactor.temperature --for 8h --note "until the day shift"
       fieldwarden shelve config.toml source/utilities --for 30min
     """
-    from agent.configuration.schema import duration_ns
+    from agent.configuration.values import duration_ns
 
     try:
         for_ns = duration_ns(span)

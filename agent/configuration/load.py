@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from agent.configuration import toml_lines
 from agent.configuration.rules import KeyPath, cross_faults, nearest
-from agent.configuration.schema import Configuration, Section
+from agent.configuration.schema import SOURCE_TABLES, Configuration, Section
 from agent.errors import ConfigurationError, FieldwardenError
 
 _LIST_COLUMNS = (
@@ -193,7 +193,8 @@ def _explain(draft: _Draft, details: ErrorDetails) -> None:
             hint = _near(found, allowed) or _HINTS.get(key, "")
             draft.fault(at, f"{found!r} is none of {', '.join(allowed)}", hint)
         case "union_tag_not_found":
-            hint = 'write protocol = "opcua", "modbus" or "mqtt"'
+            *some, last = (f'"{protocol}"' for protocol in SOURCE_TABLES)
+            hint = f"write protocol = {', '.join(some)} or {last}"
             draft.fault((*path, "protocol"), "is required", hint)
         case "string_type" | "float_type" | "list_type" | "dict_type" | "model_type":
             wanted = _KINDS[kind]
@@ -253,10 +254,7 @@ def _resolve(loc: tuple[int | str, ...]) -> tuple[KeyPath, list[str]]:
         annotation = _bare(annotation)
         members = typing.get_args(annotation)
         if isinstance(annotation, types.UnionType) and all(map(_is_section, members)):
-            chosen = [
-                m for m in members if part in typing.get_args(m.model_fields["protocol"].annotation)
-            ]
-            annotation = chosen[0]
+            annotation = SOURCE_TABLES[str(part)]
             continue
         if _is_section(annotation):
             fields = annotation.model_fields

@@ -39,9 +39,8 @@ def left(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
 def _sources(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
     for name, source in configuration.sources.items():
         subject = f"source {name}"
-        host = getattr(source, "host", "") or str(getattr(source, "endpoint", ""))
-        place = host.partition("//")[2].partition("/")[0].partition(":")[0] or host
-        if _nobodys(place):
+        host, _ = source.place
+        if _nobodys(host):
             yield subject, f'"{host}" is an example', "give the device's name or address"
         own = [tag.address for tag in configuration.tags.values() if tag.source == name]
         made_up = sum(address.startswith(f"{TOPIC} /") for address in own)

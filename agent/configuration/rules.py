@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agent.configuration.schema import is_loopback
-from agent.decode import modbus, mqtt, opcua
+from agent.configuration.schema import SOURCE_TABLES, SourceSection
+from agent.configuration.values import is_loopback
+from agent.decode import parse_address
 from agent.errors import SourceError
 
 KeyPath = tuple[str | int, ...]
 Fault = tuple[KeyPath, str, str]
 """Key path, cause, hint."""
 
-_PARSERS: Mapping[str, Callable[[str], object]] = {
-    "opcua": opcua.parse_address,
-    "modbus": modbus.parse_address,
-    "mqtt": mqtt.parse_address,
-}
 _UNSAFE = re.compile(r"[/+#$\s\x00-\x1f\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -46,7 +42,7 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     sources, tags = _tables(raw, "sources"), _tables(raw, "tags")
     yield from _names(raw)
     yield from _tag_faults(sources, tags)
-    yield from _mqtt_faults(sources)
+    yield from _session_faults(sources)
     for name, model in _tables(raw, "models").items():
         yield from _model_faults(("models", name), model, tags)
     logins = [(("sources", name), source) for name, source in sources.items()]
@@ -62,6 +58,11 @@ def _tables(raw: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
     if not isinstance(found, Mapping):
         return {}
     return {name: table for name, table in found.items() if isinstance(table, Mapping)}
+
+
+def _kind_of(source: Mapping[str, Any]) -> type[SourceSection] | None:
+    """The table that a source's `protocol` asks for; None where there is none of that name."""
+    return SOURCE_TABLES.get(str(source.get("protocol")))
 
 
 def _texts(table: Mapping[str, Any], key: str) -> list[str]:
@@ -92,11 +93,12 @@ def _tag_faults(
         if source not in sources:
             yield ("tags", name, "source"), f"no source {source!r}", nearest(source, sources)
             continue
-        parse = _PARSERS.get(str(sources[source].get("protocol")))
-        if not isinstance(address, str) or parse is None:
+        protocol = str(sources[source].get("protocol"))
+        if not isinstance(address, str) or protocol not in SOURCE_TABLES:
             continue
         try:
-            place = (source, parse(address))  # "coil 3" and "coil  3 bool" are one place
+            # "coil 3" and "coil  3 bool" are one place.
+            place = (source, parse_address(protocol, address))
         except SourceError as error:
             yield ("tags", name, "address"), f"{error.subject}: {error.cause}", error.hint
             continue
@@ -106,14 +108,15 @@ def _tag_faults(
         seen.setdefault(place, name)
 
 
-def _mqtt_faults(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+def _session_faults(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
     """Two clients of one id throw each other out, for ever."""
     seen: dict[tuple[Any, Any, str], str] = {}
     for name, source in sources.items():
-        client = source.get("client_id")
-        if source.get("protocol") != "mqtt" or not isinstance(client, str) or not client:
+        client, kind = source.get("client_id"), _kind_of(source)
+        if kind is None or not kind.has_session or not isinstance(client, str) or not client:
             continue
-        place = (source.get("host"), source.get("port", 1883), client)
+        port = source.get("port", kind.model_fields["port"].default)
+        place = (source.get("host"), port, client)
         if place in seen:
             cause = f"{client!r} is already the client_id of source {seen[place]!r}"
             yield ("sources", name, "client_id"), cause, "leave it out, or give each its own"
@@ -179,8 +182,9 @@ def _login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
         yield (*path, places[0]), "a password needs a username", "add `username`"
     if table.get("private_key") and not table.get("certificate"):
         yield (*path, "private_key"), "a private key needs its certificate", "add `certificate`"
-    over_tcp = table.get("protocol") != "opcua"  # OPC UA brings its own encryption
-    if over_tcp and (table.get("ca") or table.get("certificate")) and not table.get("tls"):
+    kind = _kind_of(table)
+    needs_tls = kind is None or not kind.has_own_security
+    if needs_tls and (table.get("ca") or table.get("certificate")) and not table.get("tls"):
         yield (*path, "tls"), "certificates are given but TLS is off", "add tls = true"
 
 

@@ -10,109 +10,25 @@ Secrets are never values here: `Login` and `Tls` name where they are, `credentia
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from agent.configuration.values import (
+    Budget,
+    Duration,
+    FilePath,
+    Listen,
+    Name,
+    Port,
+    Range,
+    TopicLevel,
+    budget_per_ns,
+    duration_ns,
 )
-
-_UNITS_NS = {
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "min": 60_000_000_000,
-    "h": 3_600_000_000_000,
-    "d": 86_400_000_000_000,
-}
-_LONGEST_NS = 3650 * _UNITS_NS["d"]
-_BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?(day|hour)s?\s*")
-
-
-def duration_ns(text: Any) -> int:
-    """``"250ms"``, ``"1s"``, ``"10min"``, ``"12h"``, ``"7d"`` -> nanoseconds."""
-    if isinstance(text, int) and not isinstance(text, bool):
-        return text
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*", str(text))
-    if match is None:
-        raise ValueError(f"{text!r} is no duration; write 250ms, 1s, 10min, 12h or 7d")
-    value = round(float(match[1]) * _UNITS_NS[match[2]])
-    if value <= 0:
-        raise ValueError(f"{text!r} must be longer than nothing")
-    if value > _LONGEST_NS:
-        raise ValueError(f"{text!r} is longer than ten years")
-    return value
-
-
-def budget_per_ns(text: str) -> float:
-    """``"1 per 30 days"``, ``"100 per 1 day"``, ``"2 per hour"`` -> false alarms per nanosecond."""
-    match = _BUDGET.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no budget; write it like '1 per 30 days' or '2 per 8 hours'")
-    count = float(match[1])
-    span_ns = float(match[2] or 1) * _UNITS_NS["d" if match[3] == "day" else "h"]
-    if count <= 0 or span_ns <= 0:
-        raise ValueError(f"{text!r} must be more than nothing, or nothing could ever be found")
-    return count / span_ns
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening host can only be reached from this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _duration_field(value: Any, info: ValidationInfo) -> int:
-    # A bare number in the file would silently be nanoseconds; only programs may hand those over.
-    if info.context is not None and not isinstance(value, str):
-        raise ValueError(f"{value!r} has no unit; write 250ms, 1s, 10min, 12h or 7d")
-    return duration_ns(value)
-
-
-def _path_field(value: str, info: ValidationInfo) -> str:
-    directory = (info.context or {}).get("directory")
-    return str(Path(directory) / value) if directory is not None and value else value
-
-
-def _topic_level(value: str) -> str:
-    if not value or re.search(r"[/+#$\s\x00-\x1f\x7f]", value):
-        raise ValueError(f"{value!r} becomes part of MQTT topics: no blank, '/', '+', '#' or '$'")
-    return value
-
-
-def _budget_field(value: str) -> str:
-    budget_per_ns(value)
-    return value
-
-
-def _range_field(value: tuple[float, float]) -> tuple[float, float]:
-    if not value[0] < value[1]:
-        raise ValueError(f"the low end {value[0]:g} must be below the high end {value[1]:g}")
-    return value
-
-
-def _listen_field(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError(f"{value!r} is no address; write it like 127.0.0.1:8686 or [::1]:8686")
-    return value
-
-
-Duration = Annotated[int, BeforeValidator(_duration_field)]
-Range = Annotated[tuple[float, float], AfterValidator(_range_field)]
-FilePath = Annotated[str, AfterValidator(_path_field)]
-TopicLevel = Annotated[str, AfterValidator(_topic_level)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Section(BaseModel):
@@ -144,7 +60,7 @@ class Gateway(Section):
 
     site: TopicLevel
     name: TopicLevel
-    false_alarms: Annotated[str, AfterValidator(_budget_field)] = "1 per 30 days"
+    false_alarms: Budget = "1 per 30 days"
     state_directory: FilePath = ""  # default: $STATE_DIRECTORY, else ./state beside the file
     journal_limit_mb: int = Field(default=2048, ge=1)  # MB on disk; the oldest entries go first
     summary: Duration = duration_ns("30min")  # window of one summary
@@ -155,9 +71,39 @@ class Gateway(Section):
         return budget_per_ns(self.false_alarms)
 
 
-class OpcUaSource(Login):
+class SourceSection(Section):
+    """Base of every `[sources.<name>]`: what a protocol is to the rest of the agent, as facts."""
+
+    by_exception: ClassVar[bool] = False  # only changes are reported: silence means none
+    has_own_security: ClassVar[bool] = False  # and needs no TLS below it
+    has_session: ClassVar[bool] = False  # two of one `client_id` throw each other out
+    protocol: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and TCP port of the device, server or broker."""
+        raise NotImplementedError
+
+    @property
+    def interval_ns(self) -> int | None:
+        """Sampling interval of tags that name none; None where the other side decides."""
+        return None
+
+    @property
+    def report_ns(self) -> int:
+        """How long the other side gathers changes before it reports them; 0: not at all."""
+        return 0
+
+    @property
+    def certificates(self) -> tuple[tuple[str, str], ...]:
+        """Files (certificate, its private key or "") of the protocol's own security."""
+        return ()
+
+
+class OpcUaSource(Login, SourceSection):
     """`[sources.<name>]` with protocol "opcua"."""
 
+    by_exception = has_own_security = True
     protocol: Literal["opcua"]
     endpoint: Annotated[str, Field(pattern=r"^opc\.tcp://[^/\s]+(/\S*)?$")]
     security: Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = (
@@ -170,8 +116,27 @@ class OpcUaSource(Login):
     publishing: Duration = duration_ns("500ms")  # publishing interval of the subscription
     timeout: Duration = duration_ns("5s")
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """From the endpoint."""
+        url = urlsplit(self.endpoint)
+        return url.hostname or "", url.port or 4840
 
-class ModbusSource(Section):
+    @property
+    def report_ns(self) -> int:
+        """The publishing interval."""
+        return self.publishing
+
+    @property
+    def certificates(self) -> tuple[tuple[str, str], ...]:
+        """The agent's own, then the server's, where the connection is secured."""
+        if self.security == "None" or not (self.certificate and self.private_key):
+            return ()
+        pinned = ((self.server_certificate, ""),) if self.server_certificate else ()
+        return ((self.certificate, self.private_key), *pinned)
+
+
+class ModbusSource(SourceSection):
     """`[sources.<name>]` with protocol "modbus" (TCP)."""
 
     protocol: Literal["modbus"]
@@ -182,18 +147,40 @@ class ModbusSource(Section):
     timeout: Duration = duration_ns("2s")
     max_gap: int = Field(default=16, ge=0, le=124)  # registers read needlessly to join requests
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """As configured."""
+        return self.host, self.port
 
-class MqttSource(Login, Tls):
+    @property
+    def interval_ns(self) -> int:
+        """The polling interval."""
+        return self.every
+
+
+class MqttSource(Login, Tls, SourceSection):
     """`[sources.<name>]` with protocol "mqtt"."""
 
+    has_session = True
     protocol: Literal["mqtt"]
     host: Name
     port: Port = 1883
     client_id: str = ""  # default: fieldwarden-<gateway>-<source>
     keepalive: Duration = duration_ns("15s")
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """As configured."""
+        return self.host, self.port
+
 
 Source = Annotated[OpcUaSource | ModbusSource | MqttSource, Field(discriminator="protocol")]
+SOURCE_TABLES: Mapping[str, type[SourceSection]] = {
+    protocol: table
+    for table in get_args(get_args(Source)[0])
+    for protocol in get_args(table.model_fields["protocol"].annotation)
+}
+"""`protocol` of a source -> its table."""
 
 
 class Tag(Section):
@@ -288,7 +275,7 @@ class Person(Section):
 class Status(Section):
     """`[status]`: the local page, API and metrics; the socket that the command acts through."""
 
-    listen: Annotated[str, AfterValidator(_listen_field)] = "127.0.0.1:8686"
+    listen: Listen = "127.0.0.1:8686"
     certificate: FilePath = ""  # PEM; with it the page is served over TLS
     private_key: FilePath = ""  # PEM
     socket: FilePath = ""  # default: agent.sock in the state directory

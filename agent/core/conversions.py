@@ -6,6 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from agent.core import shape
+from agent.types import Float64
+
+_ABSURD = 1e100  # no reading, and its square would overflow
+_AFTER = 6  # samples after a jump that a conversion must explain
+
 CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
     ("degC", "degF", 1.8, 32.0),
     ("degF", "degC", 1 / 1.8, -32.0 / 1.8),
@@ -61,3 +67,49 @@ def misfit(
     if spread > _ALIKE * max(abs(gain), 1.0) or not (step > 4.0 * allowed > 0.0 or shown):
         return np.inf
     return abs(now - expected) / allowed
+
+
+def explain_jump(raw: Float64, unit: str, noise: float) -> tuple[str, str] | None:
+    """(from unit, to unit) or ("", factor) where a recent jump is a linear change of units.
+
+    The jump is the largest difference among the recent values, or the first beyond noise: after a
+    change of scale noise itself may jump further. The level after it must be the conversion of the
+    level before it within what noise and 2 % of the step allow, and lie outside what the noise
+    explains.
+
+    Args:
+        raw: float64[n], the latest values in the tag's unit, oldest first, unusable ones included.
+        unit: of the tag.
+        noise: standard deviation of sample-to-sample noise, in that unit.
+    """
+    raw = raw[np.abs(raw) < _ABSURD]
+    if len(raw) < _AFTER + 4:
+        return None
+    steps = np.abs(np.diff(raw))
+    places = {int(np.argmax(steps)), int(np.argmax(steps > 8.0 * noise))}
+    fits = [fit for place in sorted(places) for fit in _fits(raw, unit, noise, place + 1)]
+    least, name = min(fits, key=lambda fit: fit[0], default=(np.inf, ("", "")))
+    return name if least <= 1.0 else None
+
+
+def _fits(
+    raw: Float64, unit: str, noise: float, place: int
+) -> list[tuple[float, tuple[str, str]]]:
+    """(misfit, name) of every change of units, were it made before the sample at `place`."""
+    before, after = raw[max(0, place - 8) : place], raw[place : place + 16]
+    if len(before) < 4 or len(after) < _AFTER:
+        return []
+    found = []
+    # The mean is the better estimate of a level that stays, the line's edge of one that wanders.
+    for level in (shape.mean, shape.edge):
+        was, before_error = level(before, end=True)
+        now, after_error = level(after, end=False)
+        if abs(now - was) < 8.0 * noise:
+            continue
+        error = noise * float(np.sqrt(before_error**2 + after_error**2))
+        spread = shape.scatter(after) / max(shape.scatter(before), noise, 1e-300)
+        found += [
+            (misfit(was, now, gain, offset, error, spread), name)
+            for name, gain, offset in changes(unit)
+        ]
+    return found

@@ -1,58 +1,46 @@
-"""Delays of conditions, in intervals of what they are about (ISA-18.2: on-delay, off-delay)."""
+"""Delays of conditions (ISA-18.2: on-delay, off-delay), as durations in ns.
+
+Evidence comes at an interval: that of an input's samples or of a model's scans. A delay is so many
+intervals of the slowest evidence of a condition, and where that takes seconds or more, a time.
+"""
 
 from __future__ import annotations
 
-TRANSPORT = frozenset({"missing", "bad"})
-"""Detectors that see that nothing usable arrives; no model is part of their findings' keys."""
+from agent.core.kernels.base import ON_DELAY
 
-LATCHED = frozenset({"spike", "rate", "step"})
-"""Detectors of momentary events: their flag counts for the settling time even when it has gone."""
-
-PASSING = frozenset({"change"})
-"""Detectors that come back by themselves, hundreds of scans after a move, the way back included:
-they hold no condition open that is seen to be over. What several scans agreed on counts for the
-settling time, too."""
-
-SETTLE = {"missing": 2, "bad": 5, "source": 0}  # bad: longer than it takes to clear after one
-"""Until a detector's finding is raised, where it is not `SETTLE_DEFAULT`."""
-
-SETTLE_DEFAULT = 6
-
-AGREED = 1
-"""Scans before a smoothed joint chart raises its model's condition: several have agreed already,
-and no more specific name is to be waited for, as there is where one tag explains it."""
+_SECOND_NS = 1_000_000_000
 
 UNDECIDED = 15
-"""Scans that a sudden change which several inputs may explain waits to be told whose it is."""
+"""Intervals that a sudden change which several inputs may explain waits to be told whose it is."""
 
 REVIEWS = (6, 16, 48, 128, 384)
-"""After raising: when the name is looked at again."""
+"""Intervals after raising at which the name is looked at again."""
 
 OFF_DELAY = 60
-"""Intervals without any finding until a condition clears, where they last a second or less."""
+"""Seconds, and at most so many intervals, without any finding until a condition clears."""
 
 FLAG_HOLD = 30
-"""Samples without evidence until a per-sample detector's flag clears, likewise."""
+"""Seconds, and at most so many samples, without evidence until a per-sample flag clears."""
 
-SECOND_NS = 1_000_000_000
-FEWEST = 10
-"""Longer intervals make up the same time, and are this many at least. A reading an hour that was
-wrong once must not keep its model from being trusted for days."""
+_FEWEST = 10
+"""Least intervals of an off-delay, and of a flag's hold. A reading an hour that was wrong once must
+not keep its model from being trusted for days."""
 
-STEP_LINGER_TAU = 16.0
-"""Correlation times that a condition raised by a step waits for the charts on blocks to confirm."""
+STEP_CONFIRMED_TAU = 16.0
+"""Correlation times until the charts on blocks must have confirmed what a momentary finding began.
+"""
 
-MOST_LINGER = 600
-"""Most that a condition waits without a finding."""
+LONGEST_OFF_DELAY = 600
+"""Intervals that a condition waits without a finding at most."""
 
 CHATTERS = 10
-"""Times what it waited before it cleared: a condition that is back by then is the same fault at the
-limit of what is seen, and waits twice as long from then on (ISA-18.2: chattering, off-delay)."""
+"""Times the off-delay of a condition: one that is back by then is the same fault at the limit of
+what is seen, and its off-delay doubles (ISA-18.2: chattering alarms)."""
 
 
-def _in_time(intervals: int, interval_ns: int) -> int:
-    """How many make up `intervals` seconds: `FEWEST` at least, `intervals` at most."""
-    return min(max(-(-intervals * SECOND_NS // max(interval_ns, 1)), FEWEST), intervals)
+def _in_time(seconds: int, interval_ns: int) -> int:
+    """How many intervals make up `seconds`: `_FEWEST` at least, as many as seconds at most."""
+    return min(max(-(-seconds * _SECOND_NS // max(interval_ns, 1)), _FEWEST), seconds)
 
 
 def flag_hold(interval_ns: int) -> int:
@@ -60,11 +48,26 @@ def flag_hold(interval_ns: int) -> int:
     return _in_time(FLAG_HOLD, interval_ns)
 
 
-def off_delay(interval_ns: int) -> int:
-    """Intervals without any finding after which a condition clears."""
+def on_delay_ns(interval_ns: int, intervals: int = ON_DELAY) -> int:
+    """Until a finding raises a condition."""
+    return intervals * interval_ns
+
+
+def off_delay_samples(interval_ns: int) -> int:
+    """How many samples the off-delay holds."""
     return _in_time(OFF_DELAY, interval_ns)
 
 
 def off_delay_ns(interval_ns: int) -> int:
-    """The same as a time."""
-    return off_delay(interval_ns) * interval_ns
+    """Without any finding until a condition clears."""
+    return off_delay_samples(interval_ns) * interval_ns
+
+
+def longest_off_delay_ns(interval_ns: int) -> int:
+    """The longest that an off-delay may become."""
+    return LONGEST_OFF_DELAY * interval_ns
+
+
+def confirmation_ns(tau: float, interval_ns: int) -> int:
+    """Until the charts on blocks must have confirmed a momentary finding; `tau` in samples."""
+    return int(min(STEP_CONFIRMED_TAU * tau, LONGEST_OFF_DELAY)) * interval_ns

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core import shape
-from agent.core.conversions import changes, misfit
-from agent.core.states import describe
+from agent.core.conversions import explain_jump
+from agent.core.kernels import JOINT_CHARTS, TRAITS
+from agent.core.kernels.base import Symptom, Words
+from agent.core.state_tags import describe
 from agent.types import Float64
 
 Span = tuple[float, float]
@@ -37,13 +39,14 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one tag when its condition is named.
+    """All that is known of one tag, as an input of one model, when its condition is named.
 
-    `found` holds the active detectors' names; `recent` and `means` are standardised (see
-    `Charts.recent`), `raw` is in the tag's unit; `noise` is in standard deviations; `share` is
-    the tag's share of the joint residual while a joint chart is flagged (0 otherwise), `alike` the
-    inputs whose share is as large, `joint` says that one is; `companions` counts other inputs of
-    the same models flagged as moved; `states` is `states.trained_states` of a state tag.
+    `found` holds the names of the detectors whose flags are or were up; `recent` and `means` are
+    standardised (see `Traces.of_input`), `raw` is in the tag's unit; `noise` is in standard
+    deviations; `share` is the tag's share of the joint residual while a joint chart is flagged (0
+    otherwise), `alike` the inputs whose share is as large, `joint` says that one is; `companions`
+    counts other inputs of the same model flagged as moved; `states` is `trained_states` of a state
+    tag.
     """
 
     tag: str
@@ -68,18 +71,44 @@ class Evidence:
     swapped_with: str = ""
     states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
 
+    @property
+    def symptoms(self) -> frozenset[Symptom]:
+        """What the detectors' flags are evidence of."""
+        return frozenset(TRAITS[name].symptom for name in self.found)
 
-_ABSURD = 1e100  # no reading, and its square would overflow
-_AFTER = 6  # samples after a jump that a conversion must explain
-_BRIEF = frozenset(
-    {"spike", "rate", "step", "noise", "range", "outside", "spe", "spe_smooth", "t2", "change"}
-)  # what single samples, if they stand off or scatter, may bring up
-_MOVES = frozenset({"level", "drift", "range", "outside", "rate", "step", "spike", "noise"})
+
+_OF_SCANS = frozenset({Symptom.REGION, Symptom.RELATION, Symptom.CHANGE})
+_LEAVES_RANGE = frozenset({Symptom.BEYOND, Symptom.OUTSIDE})
+_ABRUPT = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.CHANGE})
+_BRIEF = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.SCATTER}) | _LEAVES_RANGE | _OF_SCANS
+"""What single samples, if they stand off or scatter, may bring up."""
+
+MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | _LEAVES_RANGE
+"""What says of an input that its value is another one than before."""
+
+_MOVES = MOVED | {Symptom.SPIKE, Symptom.SCATTER}
+_OF_MODELS = {chart.name: chart.words for chart in JOINT_CHARTS}
+_NO_MEASUREMENT = 7
+"""Rank from which a finding's own words say that what arrives is no measurement of now."""
+
+_TRANSPORT = {
+    traits.words.kind: frozenset({traits.symptom})
+    for traits in TRAITS.values() if traits.transport and traits.words
+}
+TRUE_WHILE = _TRANSPORT | {
+    "source lost": frozenset(
+        {traits.symptom for traits in TRAITS.values() if traits.transport} | {Symptom.SOURCE}
+    ),
+    "out of physical range": frozenset({Symptom.MARKED_BAD}),
+}
+"""A name that says what arrives -> what must be found, any of it, for the name to be true."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The most specific name that the evidence supports."""
-    for attempt in (_transport, _states, _integration, _sensor, _spread, _moved, _pace, _changed):
+    for attempt in (
+        _transport, _states, _integration, _sensor, _spread, _moved, _own_words, _changed,
+    ):  # fmt: skip
         diagnosis = attempt(evidence)
         if diagnosis is not None:
             return diagnosis
@@ -91,41 +120,44 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 def _transport(evidence: Evidence) -> Diagnosis | None:
     """Nothing usable arrives: lost, silent, bad, or its clock stands still."""
-    tag, source = evidence.tag, evidence.source
     if evidence.lost:
+        source = evidence.source
         return Diagnosis(
-            "source lost", "integration", f"{tag} is lost: no connection to source {source}",
+            "source lost", "integration",
+            f"{evidence.tag} is lost: no connection to source {source}",
             f"check the device, cable and network of {source}", 9,
         )
-    if "missing" in evidence.found:
-        return Diagnosis(
-            "missing", "integration", f"{tag} stopped arriving from {source}",
-            f"check that {source} still serves it under the configured address", 8,
-        )
-    if "bad" in evidence.found and not evidence.out_of_physical:
-        return Diagnosis(
-            "bad quality", "sensor", f"{tag} is marked bad by its source {source}",
-            "check the transmitter and its wiring", 7,
-        )
-    if "source_clock" in evidence.found:
-        return Diagnosis(
-            "frozen source clock", "integration",
-            f"{tag} keeps arriving, but the time stamps of {source} stand still or go back",
-            f"check the clock and the buffer of {source}: old values may be served again", 7,
-        )
-    if "late" in evidence.found:
-        return Diagnosis(
-            "late data", "integration",
-            f"{tag} arrives late: its time stamps from {source} have fallen behind",
-            f"check the network to {source}, its buffer and its clock: the model sees the past", 7,
-        )
-    return None
+    words = _words(evidence)
+    return _read(words, evidence) if words and words.rank >= _NO_MEASUREMENT else None
+
+
+def _words(evidence: Evidence) -> Words | None:
+    """The most telling of the words that the tag's findings bring themselves."""
+    own = [
+        traits.words for name, traits in TRAITS.items()
+        if name in evidence.found and traits.words and traits.symptom not in _OF_SCANS
+        and not (traits.symptom is Symptom.MARKED_BAD and evidence.out_of_physical)
+    ]
+    return max(own, key=lambda words: words.rank, default=None)
+
+
+def _own_words(evidence: Evidence) -> Diagnosis | None:
+    """What was found says itself what it is."""
+    words = _words(evidence)
+    return _read(words, evidence) if words else None
+
+
+def _read(words: Words, evidence: Evidence) -> Diagnosis:
+    facts = {"tag": evidence.tag, "source": evidence.source}
+    return Diagnosis(
+        words.kind, words.cause, words.text.format(**facts), words.hint.format(**facts), words.rank
+    )
 
 
 def _states(evidence: Evidence) -> Diagnosis | None:
     """A state tag in a state, or a change of state, that training never had."""
     values = evidence.recent * evidence.scale + evidence.centre
-    new = describe(values, *evidence.states) if "category" in evidence.found else None
+    new = describe(values, *evidence.states) if Symptom.STATE in evidence.symptoms else None
     if new is None:
         return None
     cause, blame = _who_moved(evidence)
@@ -137,7 +169,9 @@ def _states(evidence: Evidence) -> Diagnosis | None:
 
 def _integration(evidence: Evidence) -> Diagnosis | None:
     """A jump that a unit, scale or sign change explains, or a swap with another tag."""
-    conversion = explain_jump(evidence)
+    conversion = explain_jump(
+        evidence.raw, evidence.unit, evidence.noise * evidence.scale
+    )
     if evidence.swapped_with and not (conversion and conversion[0]):
         return Diagnosis(
             "swapped tags", "integration",
@@ -159,52 +193,10 @@ def _integration(evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def explain_jump(evidence: Evidence) -> tuple[str, str] | None:
-    """(from unit, to unit) or ("", factor) where a recent jump is a linear change of units.
-
-    The jump is the largest difference among the recent raw values, or the first beyond noise:
-    after a change of scale noise itself may jump further. The level after it must be the
-    conversion of the level before it within what noise and 2 % of the step allow, and lie outside
-    what the noise explains.
-    """
-    raw = evidence.raw[np.abs(evidence.raw) < _ABSURD]
-    if len(raw) < _AFTER + 4:
-        return None
-    steps = np.abs(np.diff(raw))
-    places = {int(np.argmax(steps)), int(np.argmax(steps > 8.0 * evidence.noise * evidence.scale))}
-    fits = [fit for place in sorted(places) for fit in _conversions(evidence, raw, place + 1)]
-    least, name = min(fits, key=lambda fit: fit[0], default=(np.inf, ("", "")))
-    return name if least <= 1.0 else None
-
-
-def _conversions(
-    evidence: Evidence, raw: Float64, place: int
-) -> list[tuple[float, tuple[str, str]]]:
-    """(misfit, name) of every change of units, were it made before the sample at `place`."""
-    before, after = raw[max(0, place - 8) : place], raw[place : place + 16]
-    if len(before) < 4 or len(after) < _AFTER:
-        return []
-    noise = evidence.noise * evidence.scale
-    found = []
-    # The mean is the better estimate of a level that stays, the line's edge of one that wanders.
-    for level in (shape.mean, shape.edge):
-        was, before_error = level(before, end=True)
-        now, after_error = level(after, end=False)
-        if abs(now - was) < 8.0 * noise:
-            continue
-        error = noise * float(np.sqrt(before_error**2 + after_error**2))
-        spread = shape.scatter(after) / max(shape.scatter(before), noise, 1e-300)
-        found += [
-            (misfit(was, now, gain, offset, error, spread), name)
-            for name, gain, offset in changes(evidence.unit)
-        ]
-    return found
-
-
 def _sensor(evidence: Evidence) -> Diagnosis | None:
     """One instrument alone: frozen, spiking, or out of the relation it had with the others."""
     tag = evidence.tag
-    if "stuck" in evidence.found:
+    if Symptom.FLAT in evidence.symptoms:
         text = f"{tag} is stuck at {_number(evidence, -1)} {evidence.unit}".rstrip()
         return Diagnosis(
             "stuck", "sensor", text,
@@ -233,7 +225,7 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
         kind = "drift" if _drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
         why = "the other inputs say otherwise"
-        if evidence.alike and not evidence.found & _MOVES:  # its own charts see nothing of it
+        if evidence.alike and not evidence.symptoms & _MOVES:  # its own charts see nothing of it
             verb += f", or {' or '.join(evidence.alike[:2])} is"
             why = "how they relate can not tell which"
         return Diagnosis(
@@ -247,17 +239,15 @@ def _momentary(evidence: Evidence) -> bool:
     """Whether samples stood off for a moment, and neither the level nor the noise changed."""
     recent, noise = evidence.recent, evidence.noise
     return bool(
-        evidence.found & _BRIEF and shape.spiked(recent, noise)
+        evidence.symptoms & _BRIEF and shape.spiked(recent, noise)
         and not (_away(evidence) or shape.stepped(recent, noise) or shape.noisier(recent, noise))
     )
 
 
 def _away(evidence: Evidence) -> bool:
     """Whether the level is not where it was trained."""
-    found = evidence.found
-    return bool(found & {"level", "drift"}) or bool(
-        found & {"range", "outside"} and not _inside(evidence)
-    )
+    found = evidence.symptoms
+    return Symptom.LEVEL in found or bool(found & _LEAVES_RANGE and not _inside(evidence))
 
 
 def _inside(evidence: Evidence) -> bool:
@@ -267,20 +257,21 @@ def _inside(evidence: Evidence) -> bool:
 
 def _drifting(evidence: Evidence) -> bool:
     """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
-    return not evidence.found & {"spike", "rate", "step", "change"} and shape.ramp(evidence.means)
+    return not evidence.symptoms & _ABRUPT and shape.ramp(evidence.means)
 
 
 def _noisier(evidence: Evidence) -> bool:
     """Whether the noise grew while the level stayed."""
     return bool(
-        evidence.found & _BRIEF and shape.noisier(evidence.recent, evidence.noise)
+        evidence.symptoms & _BRIEF and shape.noisier(evidence.recent, evidence.noise)
         and not _away(evidence)
     )
 
 
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed, one can not see how: a filter was switched, or only a chart noticed."""
-    if "noise" not in evidence.found or evidence.found & {"level", "drift", "range", "outside"}:
+    found = evidence.symptoms
+    if Symptom.SCATTER not in found or found & (_LEAVES_RANGE | {Symptom.LEVEL}):
         return None
     if shape.stepped(evidence.recent, evidence.noise):
         return None
@@ -292,35 +283,33 @@ def _spread(evidence: Evidence) -> Diagnosis | None:
 
 def _moved(evidence: Evidence) -> Diagnosis | None:
     """The value moved: out of the trained range, in a step, or as a ramp."""
-    tag, unit = evidence.tag, evidence.unit
-    if not evidence.found & _MOVES:
+    tag, unit = evidence.tag, evidence.unit and f" {evidence.unit}"
+    found = evidence.symptoms
+    if not found & _MOVES:
         return None
     cause, blame = _who_moved(evidence)
-    if evidence.found & {"level", "drift"} and _drifting(evidence):
+    if Symptom.LEVEL in found and _drifting(evidence):
         return Diagnosis(
             "drift", cause, f"{tag} is drifting away from where it was trained{blame}",
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if "outside" in evidence.found and "range" not in evidence.found and _inside(evidence):
+    if found & _LEAVES_RANGE == {Symptom.OUTSIDE} and _inside(evidence):
         return Diagnosis(
             "out of trained range", cause,
-            f"{tag} stays at the edge of its trained range of {low:.4g} to {high:.4g} {unit}{blame}"
-            .replace("  ", " "),
+            f"{tag} stays at the edge of its trained range of {low:.4g} to {high:.4g}{unit}{blame}",
             "find out what holds it there; training was seldom there, and never for as long", 3,
         )
-    if evidence.found & {"range", "outside"} and _inside(evidence):
+    if found & _LEAVES_RANGE and _inside(evidence):
         return Diagnosis(
             "out of trained range", cause,
-            f"{tag} left the trained range of {low:.4g} to {high:.4g} {unit} for a moment{blame}"
-            .replace("  ", " "),
+            f"{tag} left the trained range of {low:.4g} to {high:.4g}{unit} for a moment{blame}",
             "look at what happened then; the model never saw this region", 3,
         )
-    if evidence.found & {"range", "outside"}:
+    if found & _LEAVES_RANGE:
         return Diagnosis(
             "out of trained range", cause,
-            f"{tag} reads {_number(evidence, -1)} {unit}, trained on {low:.4g} to {high:.4g}"
-            f"{blame}".replace("  ", " "),
+            f"{tag} reads {_number(evidence, -1)}{unit}, trained on {low:.4g} to {high:.4g}{blame}",
             "the model never saw this region: do not rely on it there", 4,
         )
     return Diagnosis(
@@ -329,21 +318,9 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def _pace(evidence: Evidence) -> Diagnosis | None:
-    """It arrives in time, but more or less often than it did."""
-    if "pace" not in evidence.found:
-        return None
-    source = evidence.source
-    return Diagnosis(
-        "rate change", "integration",
-        f"{evidence.tag} arrives from {source} at another rate than configured",
-        f"check the sampling or publishing interval at {source}, its load and the network", 4,
-    )
-
-
 def _changed(evidence: Evidence) -> Diagnosis | None:
     """It suddenly left its relation to the other inputs; nothing tells yet how."""
-    if "change" not in evidence.found:
+    if Symptom.CHANGE not in evidence.symptoms:
         return None
     return Diagnosis(
         "sudden change", "unknown",
@@ -372,24 +349,16 @@ def group_text(source: str, reason: str, tags: int) -> Diagnosis:
     )
 
 
-def joint_diagnosis(kind: str, shares: Mapping[str, float]) -> Diagnosis:
-    """The diagnosis of a model whose inputs left their trained relations or region together."""
+def joint_diagnosis(chart: str, shares: Mapping[str, float]) -> Diagnosis:
+    """The diagnosis of a model whose inputs left their trained relations or region together.
+
+    Args:
+        chart: the joint chart that saw it best.
+        shares: of each input in that chart's statistic.
+    """
     most = sorted((tag for tag in shares if shares[tag] > 0.0), key=lambda tag: -shares[tag])[:3]
     named = f"; most of it lies in {', '.join(most)}" if most else ""
-    if kind.startswith("spe"):
-        return Diagnosis(
-            "relations changed", "unknown",
-            f"the inputs no longer relate as in training{named}",
-            "look at these inputs first: a sensor of them or the process changed", 3,
-        )
-    if kind.startswith("change"):
-        return Diagnosis(
-            "sudden change", "unknown",
-            f"the inputs moved faster together than they did in training{named}",
-            "look at these inputs first: what happened just before?", 2,
-        )
+    words = _OF_MODELS[chart]
     return Diagnosis(
-        "new operating region", "process",
-        f"the inputs moved together out of the trained region{named}",
-        "the plant did something the model did not see; decide whether it is a new normal", 3,
+        words.kind, words.cause, words.text.format(named=named), words.hint, words.rank
     )

@@ -12,15 +12,16 @@ samples, scans, silences, timers. Windows of summaries split it; the fold does n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from agent.core import snapshot
-from agent.core.charts import Charts
+from agent.core import identity, state
+from agent.core.charts import Charts, input_key
 from agent.core.judge import Judge
 from agent.core.series import Series, TagMajor, empty_series
-from agent.core.spec import EngineSpec
+from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.core.summary import summary_of
 from agent.errors import FieldwardenError
 from agent.types import Block, Command, Entry, Event, Outcome
@@ -38,7 +39,7 @@ class Engine:
         self._arrange = TagMajor(spec.tags)
         self.sequence = 0
         self.time_ns = 0
-        self._window_ns = 0
+        self._window_ns = self._window_end_ns = 0
         self.texts: dict[int, str] = {}
         self._stride_ns = _MOST_SCANS * min((m.scan_ns for m in spec.models), default=1 << 40)
         tags = len(spec.tags)
@@ -71,7 +72,7 @@ class Engine:
                 changes, closed = self._change_modes(modes, boundary)
                 events += changes
                 summaries += closed
-            elif boundary == self._window_end():
+            elif boundary == self._window_end_ns:
                 summaries += self._close_window(boundary)
             at = stop
         events += self._advance(block, at, len(block) if block else 0, entry.sealed_ns)
@@ -111,7 +112,7 @@ class Engine:
         """
         start = int(block.arrival_ns[at]) if block is not None and at < len(block) else sealed_ns
         self._move_window(start)
-        first = min(self._window_end(), (self.time_ns or start) + self._stride_ns)
+        first = min(self._window_end_ns, (self.time_ns or start) + self._stride_ns)
         modes = self.charts.modes
         if not modes.used:
             return (first, None) if first <= sealed_ns else None
@@ -129,7 +130,8 @@ class Engine:
         events = []
         for model, was, now in self.charts.take_modes(rest, time_ns):
             name = self.spec.models[model].name
-            events.append(Event("mode", time_ns, f"model/{name}", {"mode": now, "was": was}))
+            told = {"mode": now, "was": was}
+            events.append(Event("mode", time_ns, str(identity.model(name)), told))
             events += self.judge.renew(name, time_ns)
         return events, closed
 
@@ -139,11 +141,12 @@ class Engine:
             length = self.spec.summary_ns
             if self.charts.holding():
                 start_ns = self.time_ns
-            self._window_ns = max(self._window_ns, start_ns // length * length)
+            self._open_window(max(self._window_ns, start_ns // length * length))
 
-    def _window_end(self) -> int:
+    def _open_window(self, start_ns: int) -> None:
+        """A window from here to where the clock's next one begins."""
         length = self.spec.summary_ns
-        return self._window_ns // length * length + length
+        self._window_ns, self._window_end_ns = start_ns, start_ns // length * length + length
 
     def _advance(self, block: Block | None, at: int, stop: int, until_ns: int) -> list[Event]:
         series = self._series(block, at, stop)
@@ -173,14 +176,15 @@ class Engine:
         self._last["quality"][has] = series.quality[place]
 
     def _close_window(self, end_ns: int) -> list[dict[str, Any]]:
-        start_ns, self._window_ns = self._window_ns, end_ns
+        start_ns = self._window_ns
+        self._open_window(end_ns)
         counts, histogram = self.charts.take_tallies()
         made = []
-        for row, place in enumerate(self.charts.rows):
+        for row, place in enumerate(self.spec.rows):
             if counts[row]["count"] == 0 and counts[row]["good"] == 0:
                 continue
             model = self.spec.models[place.model]
-            item = self.charts.input_baseline(row)
+            item = self.charts.parameters.baseline(row)
             made.append(
                 summary_of(
                     model.name, self.spec.tags[place.tag].name, model.baseline.digest,
@@ -197,30 +201,29 @@ class Engine:
 
     # --- what lasts -----------------------------------------------------------------------------
 
-    def _keys(self) -> dict[str, list[str]]:
-        return {
-            "row": [
-                f"{self.spec.models[place.model].name}/{self.spec.tags[place.tag].name}"
-                for place in self.charts.rows
-            ],
-            "tag": [tag.name for tag in self.spec.tags],
-        }
-
-    def _lasting(self) -> list[snapshot.Lasting]:
-        return [*self.charts.arrays(), snapshot.Lasting("last", "tag", self._last)]
+    def _lasting(self) -> list[state.Lasting]:
+        return [*self.charts.arrays(), state.Lasting("last", "tag", self._last)]
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
         facts = {
-            "sequence": self.sequence, "time_ns": self.time_ns, "window_ns": self._window_ns,
+            "sequence": self.sequence, "time_ns": self.time_ns,
+            "window_ns": [self._window_ns, self._window_end_ns],
+            "watched_from_ns": self.charts.watched_from_ns,
             "judge": self.judge.to_json(),
             "texts": {str(code): text for code, text in sorted(self.texts.items())},
-            "baselines": {model.name: model.baseline.digest for model in self.spec.models},
+            "models": {model.name: _facts_of_model(model) for model in self.spec.models},
+            "tags": {tag.name: _facts_of_tag(tag) for tag in self.spec.tags},
         }
-        return snapshot.dump(self._lasting(), self._keys(), facts)
+        arrays = [*self.charts.modes.arrays(), *self._lasting()]
+        return state.dump(arrays, self.charts.keys(), facts)
 
     def resume(self, data: bytes, watch_from_ns: int = 0) -> list[Event]:
-        """Take a snapshot's state; an event per part that starts anew.
+        """Take a snapshot's state, of whatever configuration; an event per part that starts anew.
+
+        What stayed goes on: a tag of the same source, unit and interval, a model with the same
+        baseline, scan and mode tag. What is new or changed starts as new, and what was found of it
+        is forgotten.
 
         Args:
             data: the snapshot.
@@ -228,28 +231,81 @@ class Engine:
                 the snapshot's), so their silence until then is nobody's fault.
 
         Raises:
-            StoreError: not a snapshot of this engine version; the state is as before.
+            StoreError: damaged, or not a snapshot of this engine version; the state is new.
         """
-        facts, fresh = snapshot.load(data, self._lasting(), self._keys())
-        if self.charts.modes.used:
-            # The joint charts' arrays are those of the mode, which only the first pass tells.
-            self.charts.settle_modes()
-            facts, fresh = snapshot.load(data, self._lasting(), self._keys())
+        saved = state.read(data)
+        try:
+            return self._take(saved, watch_from_ns)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            self.__init__(self.spec)  # type: ignore[misc]  # as if nothing had been tried
+            raise state.damaged(error) from error
+
+    def _take(self, saved: state.Saved, watch_from_ns: int) -> list[Event]:
+        facts = saved.facts
+        kept = _kept(self.spec, facts)
         self.sequence, self.time_ns = int(facts["sequence"]), int(facts["time_ns"])
-        self._window_ns = int(facts["window_ns"])
-        self.judge.from_json(facts["judge"], self.time_ns)
-        for part in fresh:
-            self.judge.renew_part(part, self.time_ns)
-        self.charts.adopt(max(self.time_ns, watch_from_ns))
+        self._window_ns, self._window_end_ns = map(int, facts["window_ns"])
+        length = self.spec.summary_ns
+        # Windows may have become shorter: the open one ends soon, and began when it did.
+        self._window_end_ns = min(self._window_end_ns, self.time_ns // length * length + length)
+        self.charts.watched_from_ns = int(facts["watched_from_ns"])
         self.texts = {int(code): text for code, text in facts["texts"].items()}
-        for index, model in enumerate(self.spec.models):
-            if facts["baselines"].get(model.name) != model.baseline.digest:
-                # States are in units of the old baseline: this model alone warms up again.
-                self.charts.renew(index)
-                self.judge.unassess({model.name}, self.time_ns)
-                self.judge.renew(model.name, self.time_ns)
-                fresh.append(f"model {model.name}")
+        # The joint charts' arrays are those of the present mode, so modes come first.
+        fresh = saved.fill(self.charts.modes.arrays(), self.charts.keys(), kept)
+        self.charts.resume_modes(self.time_ns)
+        keys = self.charts.keys()
+        kept["group"] = {
+            key for key in keys["group"] if key.partition("\n")[0] in kept["model"]
+        }
+        fresh += saved.fill(self._lasting(), keys, kept)
+        self.judge.from_json(facts["judge"], self.time_ns, kept)
+        self.charts.adopt(max(self.time_ns, watch_from_ns))
+        fresh += [f"model {m.name}" for m in self.spec.models if m.name not in kept["model"]]
+        fresh += [
+            f"tag {tag.name}" for tag in self.spec.tags
+            if tag.name in facts["tags"] and tag.name not in kept["tag"]
+        ]
         return [
             Event("engine", self.time_ns, "gateway", {"change": "warming up", "part": name})
             for name in fresh
         ]
+
+
+def _facts_of_tag(tag: TagSpec) -> list[Any]:
+    """What must be the same for a tag's state to go on."""
+    return [tag.source, tag.unit, tag.interval_ns, tag.by_exception]
+
+
+def _facts_of_model(model: ModelSpec) -> dict[str, Any]:
+    """What must be the same for a model's state to go on."""
+    return {
+        "baseline": model.baseline.digest, "scan_ns": model.scan_ns, "mode_tag": model.mode_tag,
+    }
+
+
+def _kept(spec: EngineSpec, facts: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Which keys of a snapshot still mean the same, by the name of a set (see `Lasting.kept`).
+
+    `tag`: of the same source, unit and interval. `model`: the same baseline, scan and mode tag, and
+    all its inputs such tags. `mode`: models whose mode tag is one. `input`: such a tag of a model
+    with the same baseline. `held`: such a tag of whatever model, for values in the tag's unit.
+    `scanned`: all inputs of a model that is kept, for what is of whole scans.
+    """
+    tags = {tag.name for tag in spec.tags if facts["tags"].get(tag.name) == _facts_of_tag(tag)}
+    same = {
+        m.name for m in spec.models
+        if facts["models"].get(m.name) == _facts_of_model(m)
+        and (m.mode_tag is None or m.mode_tag in tags)  # else its mode is not known any more
+    }
+    modes = {
+        m.name for m in spec.models
+        if m.mode_tag in tags and facts["models"].get(m.name, {}).get("mode_tag") == m.mode_tag
+    }
+    whole = {m.name for m in spec.models if m.name in same and tags.issuperset(m.inputs)}
+    places = [(spec.models[place.model].name, spec.tags[place.tag].name) for place in spec.rows]
+    return {
+        "tag": tags, "mode": modes, "model": whole,
+        "held": {input_key(model, tag) for model, tag in places if tag in tags},
+        "input": {input_key(model, tag) for model, tag in places if tag in tags and model in same},
+        "scanned": {input_key(model, tag) for model, tag in places if model in whole},
+    }

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from agent.core.flag import Flag
+from agent.core.kernels import JOINT_CHARTS
 from agent.core.kernels import joint as kernel
-from agent.core.kernels.base import TRANSITION
+from agent.core.kernels.base import SPE, T2, T2_AND_SPE, TRANSITION
 from agent.core.spec import ModelSpec
 from agent.types import Float64, Int64
 
@@ -40,6 +41,9 @@ _CALM = (1.0 - _FADES) / (1.0 + _FADES)
 """Share of its limit that a statistic of that mean must pass for there to be anything to attribute:
 the variance that is left of noise between scans, so that normal scans hardly ever do."""
 
+BY_INPUT = kernel.MOST_LAGS + 3
+"""Values that last of each input: the scans that a vector holds, and two means."""
+
 ALONE = 0.5
 """Share of a sudden change that a step of one input must explain for it to be that input's."""
 
@@ -54,7 +58,11 @@ _Change = tuple[int, int, int, float, tuple[int, ...]]
 
 
 class JointCharts:
-    """Folds scans through T2 and SPE; `index` is the model's row in flags of scope joint."""
+    """Folds scans through T2 and SPE; `index` is the model's row in flags of scope joint.
+
+    Attributes:
+        groups: the inputs of each group, as one text that names it; no input is in two.
+    """
 
     def __init__(self, index: int, model: ModelSpec, mode: int = 0) -> None:
         self._index = index
@@ -64,6 +72,9 @@ class JointCharts:
         self._trained = np.array([item.trained for item in inputs])
         found = model.baseline.modes[mode].joint.get("groups", ())
         self._groups = [_Group(item, model.scan_ns) for item in found]
+        self.groups = tuple(
+            "\n".join(model.inputs[column] for column in group.columns) for group in self._groups
+        )
 
     def fold(self, times: Int64, z: Float64, good: np.ndarray[Any, Any]) -> list[Flag]:
         """Judge m scans: int64[m] ns, float64[m, d] standardised, uint8[m] (bit 1: all usable)."""
@@ -103,21 +114,31 @@ class JointCharts:
             for chart in range(len(kernel.CHARTS))
         ]
 
-    def flagged(self) -> bool:
-        """Whether any chart of any group is raised."""
-        return any(bool(group.state[0]["active"].any()) for group in self._groups)
+    def flagged(self) -> frozenset[str]:
+        """The charts that any group has raised."""
+        return frozenset(
+            chart for chart, up in zip(kernel.CHARTS, self._active(), strict=True) if up
+        )
 
-    def scores(self) -> tuple[float, float, float, float]:
+    def scores(self) -> list[float]:
         """Each chart's score (statistic over limit), the worst over groups."""
         worst = np.zeros(len(kernel.CHARTS))
         for group in self._groups:
             worst = np.maximum(worst, group.state[0]["score"])
-        return (float(worst[0]), float(worst[1]), float(worst[2]), float(worst[3]))
+        return [float(score) for score in worst]
 
-    def shares(self, recent: Float64, chart: str, *, each: bool = False) -> list[float]:
+    def scores_by_statistic(self) -> dict[str, float]:
+        """The same where people look: the worst of the charts of one statistic."""
+        worst: dict[str, float] = {}
+        for chart, score in zip(JOINT_CHARTS, self.scores(), strict=True):
+            worst[chart.shown] = max(worst.get(chart.shown, 0.0), score)
+        return worst
+
+    def shares(self, recent: Float64, statistic: str, *, each: bool = False) -> list[float]:
         """Per input, the share of a statistic that replacing it by its reconstruction removes.
 
-        T2 or SPE; for ``change`` their sum, as it is asked long after f and g have met again.
+        `statistic` is `T2`, `SPE` or `T2_AND_SPE`: the last stands for a sudden change, as shares
+        are asked for long after f and g have met again.
 
         Reconstruction-based contributions (Alcala & Qin 2009) of the fading mean of the last scans:
         they name the faulty input where plain contributions smear over its neighbours. All 0
@@ -131,10 +152,10 @@ class JointCharts:
         if not len(recent):
             return [0.0] * len(shares)
         if each:
-            found = [group.removed(group.lagged(recent), chart, 0.0) for group in self._groups]
+            found = [group.removed(group.lagged(recent), statistic, 0.0) for group in self._groups]
         else:
             mean = _latest_mean(recent)
-            found = [group.removed(group.lasting(mean), chart, _CALM) for group in self._groups]
+            found = [group.removed(group.lasting(mean), statistic, _CALM) for group in self._groups]
         worst = max((score for _, score in found), default=0.0)
         for group, (own, score) in zip(self._groups, found, strict=True):
             if worst > 0.0:
@@ -154,14 +175,31 @@ class JointCharts:
                 best = found
         return best[1] if best[1][0] >= 0 else None
 
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Everything that lasts, by name."""
-        kept: dict[str, np.ndarray[Any, Any]] = {}
-        for number, group in enumerate(self._groups):
-            kept[f"joint.{number}.state"] = group.state
-            kept[f"joint.{number}.ring"] = group.ring
-            kept[f"joint.{number}.levels"] = group.levels
+    # --- what lasts: by group and by input, so that it is found again by name -------------------
+
+    def group_states(self) -> np.ndarray[Any, Any]:
+        """`kernel.STATE`[groups]."""
+        return np.concatenate([np.zeros(0, kernel.STATE), *(g.state for g in self._groups)])
+
+    def take_group_states(self, states: np.ndarray[Any, Any]) -> None:
+        """The states of all groups, as `group_states` gave them."""
+        for group, state in zip(self._groups, states, strict=True):
+            group.state[0] = state
+
+    def by_input(self) -> Float64:
+        """float64[d, `BY_INPUT`]: of each input its last scans, and the two means of `change`."""
+        kept = np.zeros((len(self._centre), BY_INPUT))
+        for group in self._groups:
+            own = np.concatenate([group.ring, group.levels]).T
+            kept[group.columns, : own.shape[1]] = own
         return kept
+
+    def take_by_input(self, kept: Float64) -> None:
+        """The same back."""
+        for group in self._groups:
+            scans = len(group.ring)
+            group.ring[...] = kept[group.columns, :scans].T
+            group.levels[...] = kept[group.columns, scans : scans + 2].T
 
 
 def _latest_mean(recent: Float64) -> Float64:
@@ -227,7 +265,7 @@ class _Group:
         A step of input j moves the a of every input by row j of `adjusted` (all lags of it, when it
         has lasted): those whose rows come near to what is seen, in units of the limits.
         """
-        if not told["up"] or kernel.CHARTS[int(told["row"])] != "change":
+        if not told["up"] or not JOINT_CHARTS[int(told["row"])].told_apart:
             return ()
         seen = apart[int(np.searchsorted(times, told["time_ns"]))]
         steps = self.adjusted.reshape(len(self.ring), len(seen), -1).sum(axis=0) * self.weight
@@ -256,7 +294,7 @@ class _Group:
         rows = max(len(own) - lags, 0)
         return np.hstack([own[lags - lag :][:rows] for lag in range(lags + 1)])
 
-    def removed(self, vectors: Float64, chart: str, least: float) -> tuple[Float64, float]:
+    def removed(self, vectors: Float64, statistic: str, least: float) -> tuple[Float64, float]:
         """(float64[d]: share of the statistic that each input's reconstruction removes, score).
 
         Summed over `vectors` of `lasting` or `lagged`; zeros where their mean score is no more than
@@ -265,8 +303,9 @@ class _Group:
         k = int(self.params[0]["components"])
         t2, spe = (float(value) for value in self.params[0]["limit"][:2])
         part, limit = {
-            "t2": (slice(0, k), t2), "change": (slice(0, None), t2 + spe),
-        }.get(chart.partition("@")[0], (slice(k, None), spe))  # fmt: skip
+            T2: (slice(0, k), t2), T2_AND_SPE: (slice(0, None), t2 + spe),
+            SPE: (slice(k, None), spe),
+        }[statistic]  # fmt: skip
         loadings = self.loadings[:, part]
         d = len(self.columns)
         scores = vectors @ loadings - self.offset[part]

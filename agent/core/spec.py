@@ -5,6 +5,7 @@ tag ids and baselines. No behaviour beyond look-ups.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from agent.core.baseline import Baseline
 
@@ -44,6 +45,27 @@ class ModelSpec:
     outputs: tuple[str, ...] = ()
     mode_tag: str | None = None
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """The tags without which the model can not be judged."""
+        mode = {self.mode_tag} if self.mode_tag is not None else set()
+        return self.required | frozenset(self.outputs) | mode
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag that the model uses, once."""
+        mode = () if self.mode_tag is None else (self.mode_tag,)
+        return tuple(dict.fromkeys((*self.inputs, *self.outputs, *mode)))
+
+
+@dataclass(frozen=True, slots=True)
+class ChartRow:
+    """One input of one model, the unit that detectors judge: indices of model, input and tag."""
+
+    model: int
+    position: int
+    tag: int
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
@@ -54,6 +76,22 @@ class EngineSpec:
     models: tuple[ModelSpec, ...]
     summary_ns: int = 600_000_000_000
     tag_of: dict[str, TagSpec] = field(init=False, compare=False)
+    row_of_tag: dict[str, int] = field(init=False, compare=False)
+    rows: tuple[ChartRow, ...] = field(init=False, compare=False)
+    _first_row: tuple[int, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tag_of", {tag.name: tag for tag in self.tags})
+        object.__setattr__(self, "row_of_tag", {t.name: row for row, t in enumerate(self.tags)})
+        rows = tuple(
+            ChartRow(index, position, self.row_of_tag[name])
+            for index, model in enumerate(self.models)
+            for position, name in enumerate(model.inputs)
+        )
+        object.__setattr__(self, "rows", rows)
+        counts = [len(model.inputs) for model in self.models]
+        object.__setattr__(self, "_first_row", tuple(accumulate(counts, initial=0)))
+
+    def rows_of(self, model: int) -> range:
+        """The chart rows of a model: they stand model by model, input by input."""
+        return range(self._first_row[model], self._first_row[model + 1])

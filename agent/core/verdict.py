@@ -1,5 +1,9 @@
 """The verdict: one table from conditions and input states to what a model is worth right now.
 
+A model's concerns are the conditions of the subjects that it needs: its inputs, outputs and mode
+tag, their sources, and the model itself. Looked at are these subjects alone, so that a gateway with
+many models pays for the one whose verdict is asked for.
+
 | when | verdict |
 |---|---|
 | a required input lost, bad, silent, out of service; too few good scans | unassessable |
@@ -12,16 +16,21 @@ Every verdict carries `valid_until`; past it, it reads as unassessable everywher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from agent.core import identity
+from agent.core.condition import Condition
+from agent.core.diagnosis import TRUE_WHILE
+from agent.core.identity import FindingKey, Place, Subject
+from agent.core.spec import EngineSpec, ModelSpec
 from agent.types import Event
 
 ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _CONFIRMED = frozenset({"integration", "sensor", "model"})
-LOST_KINDS = frozenset(
-    {"source lost", "missing", "bad quality", "out of service", "out of physical range"}
-)
+_OUT_OF_SERVICE = "out of service"
+LOST_KINDS = TRUE_WHILE.keys() | {_OUT_OF_SERVICE}
 _JOINT_KINDS = frozenset({"sudden change"})
 """What a tag's condition is called while all that is known is that a joint limit is exceeded."""
 PROVISIONAL_KINDS = frozenset(
@@ -37,12 +46,13 @@ PROVISIONAL_KINDS = frozenset(
 class Concern:
     """One active condition as a verdict sees it.
 
-    `required` says whether it hits a required input, `lost` that nothing usable arrives right now,
-    whatever the condition is called.
+    `required` says whether it hits a tag that the model needs, `provisional` that only charts with
+    provisional thresholds saw it, `lost` that nothing usable arrives right now, whatever the
+    condition is called.
     """
 
     condition: str
-    subject: str
+    subject: Subject
     kind: str
     cause: str
     text: str
@@ -59,13 +69,33 @@ class Verdict:
     verdict: str
     reasons: tuple[Concern, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready, with texts for identities."""
+        return {
+            "verdict": self.verdict,
+            "reasons": [
+                {name: getattr(reason, name) for name in Concern.__slots__}
+                | {"subject": str(reason.subject)}
+                for reason in self.reasons
+            ],
+        }
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Verdict:
+        """From `to_json`."""
+        reasons = [
+            Concern(**(dict(reason) | {"subject": Subject.parse(reason["subject"])}))
+            for reason in document["reasons"]
+        ]
+        return Verdict(document["verdict"], tuple(reasons))
+
 
 def grade(concern: Concern) -> str:
     """The verdict that one concern alone brings about (the table's rows)."""
     if concern.lost or concern.kind in LOST_KINDS:
         return "unassessable" if concern.required else "caution"
     hard = concern.cause in _CONFIRMED and concern.required
-    if concern.subject.startswith("model/") or concern.kind in _JOINT_KINDS:
+    if concern.subject.place is Place.MODEL or concern.kind in _JOINT_KINDS:
         hard = True
     if hard and concern.provisional and concern.kind in PROVISIONAL_KINDS:
         hard = False
@@ -83,7 +113,7 @@ def judge(concerns: Sequence[Concern], waiting: str, *, assessed: bool) -> Verdi
     )
     worst = graded[0][0] if graded else "trusted"
     if not assessed and worst != "unassessable":
-        pending = Concern("", "model", "waiting", "unknown", waiting, "", True, False)
+        pending = Concern("", identity.model(""), "waiting", "unknown", waiting, "", True, False)
         return Verdict("unassessable", (pending, *(concern for _, concern in graded)))
     return Verdict(worst, tuple(concern for _, concern in graded))
 
@@ -104,8 +134,8 @@ def reasons_of(verdict: Verdict) -> list[dict[str, str]]:
         {
             "text": reason.text, "cause": reason.cause, "kind": reason.kind, "hint": reason.hint,
             "condition": reason.condition,
-            "tag": reason.subject[4:] if reason.subject.startswith("tag/") else "",
-            "source": reason.subject[7:] if reason.subject.startswith("source/") else "",
+            "tag": reason.subject.name if reason.subject.place is Place.TAG else "",
+            "source": reason.subject.name if reason.subject.place is Place.SOURCE else "",
         }
         for reason in verdict.reasons
     ]
@@ -119,4 +149,73 @@ def verdict_event(
         "verdict": verdict.verdict, "was": before.verdict if before else "",
         "version": version, "reasons": reasons_of(verdict),
     }
-    return Event("verdict", time_ns, f"model/{name}", data)
+    return Event("verdict", time_ns, str(identity.model(name)), data)
+
+
+class Concerns:
+    """Builds the concerns of models; holds no state of its own."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._source_of = {tag.name: tag.source for tag in spec.tags}
+        self._models = {model.name: model for model in spec.models}
+        self._subjects = {model.name: self._subjects_of(model) for model in spec.models}
+
+    def _subjects_of(self, model: ModelSpec) -> tuple[tuple[Subject, bool], ...]:
+        """(subject, whether the model can not do without it), sorted."""
+        needed = model.needed
+        found = {identity.model(model.name): True}
+        for tag in model.tags:
+            found[identity.tag(tag)] = tag in needed
+            source = identity.source(self._source_of[tag])
+            found[source] = found.get(source, False) or tag in needed
+        return tuple(sorted(found.items()))
+
+    def of(
+        self, name: str, active: Mapping[Subject, Condition], out_of_service: Collection[str],
+        provisional: Callable[[Subject, FindingKey], bool],
+    ) -> list[Concern]:
+        """What speaks against a model right now, by subject.
+
+        Args:
+            name: of the model.
+            active: all conditions.
+            out_of_service: tags that people took out of service.
+            provisional: whether what was found on a subject has provisional thresholds.
+        """
+        model = self._models[name]
+        concerns: list[Concern] = []
+        silent: dict[str, list[str]] = {}
+        for subject, required in self._subjects[name]:
+            condition = active.get(subject)
+            if condition is None or name not in condition.models:
+                continue
+            if condition.raised and condition.kind in LOST_KINDS and not condition.findings:
+                continue  # data arrive again; ten good scans, not the off-delay, bring trust back
+            if condition.raised:
+                own = [key for key in condition.seen if key.model in {"", name}]
+                vague = [provisional(subject, key) for key in own] or [model.baseline.provisional]
+                concerns.append(
+                    Concern(condition.id, subject, condition.kind, condition.cause,
+                            condition.text, condition.hint, required, all(vague), condition.lost)
+                )
+            elif condition.lost and required:
+                silent.setdefault(self._source_of[subject.name], []).append(subject.name)
+        raised = {concern.subject for concern in concerns}
+        concerns += [
+            _silent(source, tags) for source, tags in sorted(silent.items())
+            if identity.source(source) not in raised
+        ]
+        return concerns + [
+            Concern("", identity.tag(tag), _OUT_OF_SERVICE, "unknown", f"{tag} is out of service",
+                    "put it back in service", tag in model.needed, False)
+            for tag in sorted(set(out_of_service) & set(model.tags))
+        ]
+
+
+def _silent(source: str, tags: list[str]) -> Concern:
+    """Required tags that are not usable, before their on-delay is over: one reason."""
+    named = tags[0] if len(tags) == 1 else f"{tags[0]} and {len(tags) - 1} more"
+    return Concern(
+        "", identity.source(source), "missing", "unknown",
+        f"{named} of source {source} can not be used right now", "", True, False, True,
+    )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.core.baseline import InputBaseline
-from agent.core.states import trained_states
+from agent.core.kernels import category
+from agent.core.state_tags import trained_states
 from agent.types import Float64, Int64, Quality, UInt16
 
 SPIKE_SHARE = 0.05
@@ -162,7 +163,7 @@ def _held(x: Float64, case: Case) -> Float64:
 
 def _unseen_state(x: Float64, case: Case) -> Float64:
     codes, _ = trained_states(
-        case.item.detectors.get("category"), case.item.centre, case.item.scale
+        case.item.detectors.get(category.NAME), case.item.centre, case.item.scale
     )
     return np.full_like(x, max(codes, default=0.0) + 1.0)
 
@@ -196,7 +197,7 @@ _OF_MOVEMENT = frozenset({"stuck", "spikes", "noise", "jump", "ramp"})
 
 def can_not(fault: Fault, item: InputBaseline) -> str:
     """Why a fault can not be on this input; empty where it can."""
-    states = bool(trained_states(item.detectors.get("category"), item.centre, item.scale)[0])
+    states = bool(trained_states(item.detectors.get(category.NAME), item.centre, item.scale)[0])
     if fault.kind == "unseen_state":
         return "" if states else "no state tag"
     if states and fault.kind in _OF_VALUES:

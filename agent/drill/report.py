@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.drill.faults import Fault
-from agent.drill.trials import Quiet, Trial
+from agent.drill.trials import NormalRun, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def rows_of(trials: Sequence[Trial]) -> list[Row]:
 
 
 def document(
-    rows: Sequence[Row], calm: Quiet, promised: float,
+    rows: Sequence[Row], calm: NormalRun, promised: float,
     without: Sequence[tuple[str, Fault, str]] = (),
 ) -> dict[str, object]:  # fmt: skip
     """JSON-ready: every row, and false alarms beside what was promised for the same length.

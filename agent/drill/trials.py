@@ -25,7 +25,8 @@ Progress = Callable[[str, int, int], None]
 class Trial:
     """One fault on one input at one time: found after so many rows under which name, or not.
 
-    `alarms` counts all conditions raised from its onset on, of whatever subject.
+    `alarms` counts all conditions raised from its onset on, `before` those raised before it, of
+    whatever subject.
     """
 
     tag: str
@@ -36,6 +37,7 @@ class Trial:
     name: str
     cause: str
     alarms: int
+    before: int = 0
 
     @property
     def right(self) -> bool:
@@ -44,7 +46,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class NormalRun:
     """The same record without faults: alarms that nobody put there, and how long it is."""
 
     alarms: int
@@ -74,13 +76,13 @@ def events_of(spec: EngineSpec, names: list[str], rows: Recording) -> list[Event
     return [event for block in blocks(spec, names, rows) for event in engine.step(block).events]
 
 
-def quiet(spec: EngineSpec, table: Table) -> Quiet:
+def normal_run(spec: EngineSpec, table: Table) -> NormalRun:
     """The whole record without faults."""
     names = [name for name in table.names if name in spec.tag_of]
     rows = recording(table.time_ns, np.ascontiguousarray(table.select(names).values))
     events = events_of(spec, names, rows)
     alarms = sum(event.data.get("change") == "raised" for event in events)
-    return Quiet(alarms, len(table.time_ns), _not_trusted(events, table))
+    return NormalRun(alarms, len(table.time_ns), _not_trusted(events, table))
 
 
 def _not_trusted(events: list[Event], table: Table) -> float:
@@ -165,10 +167,8 @@ def _trial(
     other = _other(inputs, column) if fault.kind == "swap" else None
     faulty = inject(normal, fault, column, at, inputs[column], rng, other=other)
     onset = int(normal.time_ns[at])
-    events = [
-        event for event in events_of(spec, names, faulty)
-        if event.kind == "condition" and event.time_ns >= onset
-    ]
+    told = [event for event in events_of(spec, names, faulty) if event.kind == "condition"]
+    events = [event for event in told if event.time_ns >= onset]
     found = _found(spec, events, names[column])
     delay = -1
     if found is not None:
@@ -177,6 +177,7 @@ def _trial(
         names[column], fault, start + at, found is not None, delay,
         found[1] if found else "", found[2] if found else "",
         sum(event.data["change"] == "raised" for event in events),
+        sum(event.data["change"] == "raised" and event.time_ns < onset for event in told),
     )
 
 

@@ -84,7 +84,7 @@ def thresholds(
     """
     normal = _siegmund(k, log_arl, _OVERSHOOT + _CORRELATED * (_together(share) - 1.0))
     up, down = (_threshold(side, k, log_arl) / normal for side in (series, -series))
-    return normal * _evident(up), normal * _evident(down)
+    return normal * _beyond_scatter(up), normal * _beyond_scatter(down)
 
 
 def _siegmund(k: float, log_arl: float, overshoot: float) -> float:
@@ -100,7 +100,7 @@ def _together(share: float) -> float:
     return float(min(max(share, 0.05), 1.0) ** -0.5)
 
 
-def _evident(ratio: float) -> float:
+def _beyond_scatter(ratio: float) -> float:
     """1 up to the scatter of a bootstrap, the ratio itself beyond twice that."""
     return max(1.0, min(ratio, 1.0 + 2.0 * (ratio - 1.0 - _SCATTER)))
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.core.delays import SETTLE_DEFAULT, flag_hold, off_delay
+from agent.configuration.schema import Configuration
+from agent.core import kernels
+from agent.core.delays import flag_hold, off_delay_samples
 from agent.core.kernels import DETECTORS
+from agent.core.kernels.base import ON_DELAY
 
-JOINT_CHARTS = 4  # T2, SPE, sudden change and smoothed SPE
+JOINT_CHARTS = len(kernels.JOINT_CHARTS)
 
 JOINT_SHARE = 0.2
 """Share of a model's false alarms that its joint charts may raise: each of them watches all inputs
@@ -20,6 +23,11 @@ at once, so by their number alone they would get the less the more inputs there 
 
 MOST_TIME = 0.005
 """Share of the time that false alarms may keep a model from "trusted", whatever rate is allowed."""
+
+PART = "false_alarms_per_30_days"
+"""The fact of a baseline that says which part of the budget it was fitted for."""
+
+MONTH_NS = 30 * 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +42,46 @@ class ModelLoad:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Average run lengths in samples: per chart of each input, and per joint chart in scans.
+    """A model's part of the budget, in false alarms per ns, and what it makes of it: average run
+    lengths in samples, per chart of each input, and per joint chart in scans.
 
     `joint` is for `joint_charts` of them, which may be none; `charts` counts all.
     """
 
+    rate_per_ns: float
     inputs: tuple[float, ...]
     joint: float
     joint_charts: int
     charts: int
 
 
+def per_30_days(rate_per_ns: float) -> float:
+    """False alarms in 30 days."""
+    return rate_per_ns * MONTH_NS
+
+
 def alarm_scans(scan_ns: int) -> int:
     """Scans for which one alarm keeps its model from "trusted"."""
-    return SETTLE_DEFAULT + flag_hold(scan_ns) + off_delay(scan_ns)
+    return ON_DELAY + flag_hold(scan_ns) + off_delay_samples(scan_ns)
+
+
+def loads(configuration: Configuration, interval_ns: int | None = None) -> list[ModelLoad]:
+    """What every model brings; all inputs at the record's interval, at the scan's without one."""
+    return [
+        ModelLoad(
+            name, tuple(interval_ns or model.scan for _ in model.inputs), model.scan,
+            joint_charts=JOINT_CHARTS if len(model.inputs) > 1 else 0,
+        )
+        for name, model in configuration.models.items()
+    ]
 
 
 def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
-    """Each chart's average run length.
+    """Each model's part, and each chart's average run length.
 
     A model gets its part of the rate by how many charts it has, or what `MOST_TIME` leaves of it;
     its joint charts share `JOINT_SHARE` of that, the charts of its inputs all the rest, alike.
+    The part does not depend on the intervals of the inputs.
 
     Args:
         rate_per_ns: false alarms per nanosecond that the person allows the whole gateway.
@@ -70,6 +97,7 @@ def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
         joint = JOINT_SHARE * own if m.joint_charts else 0.0
         alone = max(len(m.intervals_ns) * per_input, 1) / (own - joint)
         shares[m.name] = Share(
+            rate_per_ns=own,
             inputs=tuple(alone / interval for interval in m.intervals_ns),
             joint=max(m.joint_charts, 1) / (JOINT_SHARE * own * m.scan_ns),
             joint_charts=m.joint_charts,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.kernels.joint import CHARTS, statistics
+from agent.core.kernels.joint import CHARTS, MOST_LAGS, statistics
 from agent.errors import FieldwardenError
 from agent.fit import joint_moments as algebra
 from agent.fit.joint_change import ChangeFit, fit_change
@@ -29,7 +29,6 @@ SCHEMA = 2
 FEWEST_ROWS = 30
 MOST_INPUTS = 64
 """Inputs in one group at most; also a fifth of the rows, so that covariances can be told."""
-_MOST_LAGS = 2
 _ALONE = 0.8
 """Share of the way from its mean to its limit that one scan, however far, may take smoothed SPE."""
 
@@ -302,7 +301,7 @@ def _choose_vector(z: Float64, slow: float) -> tuple[int, Float64, Int64, algebr
     """(lags, vectors, fold bounds, moments, ridge) of a group's columns."""
     d = z.shape[1]
     rows = int(np.isfinite(z).all(axis=1).sum())
-    most = min(_MOST_LAGS, max(rows // (20 * d) - 1, 0))
+    most = min(MOST_LAGS, max(rows // (20 * d) - 1, 0))
     lags = 0
     if most:
         x = _lagged(z, most)

@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.configuration.schema import Configuration
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
-from agent.fit.budget import JOINT_CHARTS, ModelLoad, Share, divide
+from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.modes import split
 from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input
@@ -23,7 +23,6 @@ from agent.status.view import duration
 from agent.types import Float64
 
 Progress = Callable[[str, int, int], None]
-_MONTH_NS = 30 * 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ def fit_model(
         found, mask = split(part.column(model.mode.tag), values, model.mode.names, name)
         modes = [(item.name, item.code, item.series(values)) for item in found]
     tell = progress or (lambda what, done, of: None)
-    share = shares(configuration, table.interval_ns)[name]
+    rate = configuration.gateway.false_alarms_per_ns
+    share = divide(rate, loads(configuration, table.interval_ns))[name]
     steps = _Steps(tell, len(modes) * (len(model.inputs) + 1))
     fitted = [
         _fit_mode(configuration, name, mode, code, rows, table.interval_ns, share, steps)
@@ -144,18 +144,6 @@ def _fit_mode(
     return _Fitted(ModeBaseline(mode, code, inputs, joint.to_json()), fits, joint)
 
 
-def shares(configuration: Configuration, interval_ns: int) -> dict[str, Share]:
-    """Each model's share of the gateway's budget, with the record's interval for all inputs."""
-    loads = [
-        ModelLoad(
-            other, tuple(interval_ns for _ in model.inputs), model.scan,
-            joint_charts=JOINT_CHARTS if len(model.inputs) > 1 else 0,
-        )
-        for other, model in configuration.models.items()
-    ]
-    return divide(configuration.gateway.false_alarms_per_ns, loads)
-
-
 def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
     centre = np.array([item.centre for item in fits])
     scale = np.array([item.scale for item in fits])
@@ -182,17 +170,18 @@ def _report(
             "rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
             "to_ns": int(table.time_ns[-1]), "record": record,
             "false_alarms": configuration.gateway.false_alarms,
+            PART: per_30_days(share.rate_per_ns),
         },
     )
-    per_month = configuration.gateway.false_alarms_per_ns * _MONTH_NS
-    samples = _MONTH_NS / table.interval_ns  # of one input a month
+    per_month = per_30_days(configuration.gateway.false_alarms_per_ns)
+    samples = MONTH_NS / table.interval_ns  # of one input a month
     rows = tuple(
         _row(f"{item.tag} [{one.mode.name}]" if one.mode.name else item.tag, item, fit,
              samples / arl * len(fit.detectors))
         for one in fitted
         for item, fit, arl in zip(one.mode.inputs, one.inputs, share.inputs, strict=True)
     )
-    joint = share.joint_charts * _MONTH_NS / (share.joint * model.scan)
+    joint = share.joint_charts * MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
     if unseen_share(length_ns) > DRIFT_SHIFT:
@@ -219,6 +208,7 @@ def _provisional_text(short: list[tuple[str, InputFit]], interval_ns: int) -> st
     tag, worst = max(short, key=lambda pair: pair[1].needed)
     more = duration(worst.needed * interval_ns / 1e9)
     return (
-        f"thresholds are provisional: {len(short)} of the inputs were trained on less than "
+        f"thresholds are provisional: {len(short)} of the inputs "
+        f"{'was' if len(short) == 1 else 'were'} trained on less than "
         f"{ENOUGH_TAU} correlation times; {tag} needs {more} more of normal operation"
     )

@@ -60,12 +60,12 @@ def _shape(smoothed: Float64, means: Float64, values: float) -> tuple[float, flo
     """
     kept = 1.0 - GAIN
     square, cube, fourth = (GAIN**power / (1.0 - kept**power) for power in (2, 3, 4))
-    own, part = _evident(smoothed, values), _evident(means, independent_values(means))
+    own, part = _beyond_error(smoothed, values), _beyond_error(means, independent_values(means))
     skew = max(own[0], part[0] * cube / square**1.5, key=abs)
     return skew, max(own[1], part[1] * fourth / square**2)
 
 
-def _evident(series: Float64, values: float) -> tuple[float, float]:
+def _beyond_error(series: Float64, values: float) -> tuple[float, float]:
     """Skewness and positive excess kurtosis, each less its standard error."""
     about = series - series.mean()
     about /= max(float(about.std()), 1e-300)

@@ -45,7 +45,7 @@ def peaks_limit(statistic: Float64, *, arl: float, apart: int) -> float:
     peaks = _cluster_peaks(statistic, threshold, apart)
     if np.count_nonzero(statistic > threshold) < _FEW or share > 0.2:
         return _beyond(top, middle, n, arl)
-    return _reached(peaks, threshold, middle, top, len(peaks) * arl / n)
+    return _return_level(peaks, threshold, middle, top, len(peaks) * arl / n)
 
 
 def separation_limit(statistic: Float64, *, arl: float, apart: int, every: int) -> float:
@@ -75,7 +75,7 @@ def separation_limit(statistic: Float64, *, arl: float, apart: int, every: int) 
     known = len(peaks) / every
     period = known * arl / len(statistic)
     # Groups that overlap by much as a rule, as of an oscillation, say little about coming apart.
-    return max(_reached(peaks, threshold, origin, top, period, known), -0.5 * origin, 1e-9)
+    return max(_return_level(peaks, threshold, origin, top, period, known), -0.5 * origin, 1e-9)
 
 
 def _cluster_peaks(statistic: Float64, threshold: float, apart: int) -> Float64:
@@ -88,7 +88,7 @@ def _cluster_peaks(statistic: Float64, threshold: float, apart: int) -> Float64:
     return peaks
 
 
-def _reached(
+def _return_level(
     peaks: Float64, threshold: float, origin: float, top: float, period: float, known: float = 0.0
 ) -> float:
     """What one in `period` of the peaks reaches: the tail of their squares from `origin`."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core import kernels
 from agent.core.delays import flag_hold
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.level import PARTS
@@ -108,21 +109,22 @@ def fit_input(
     short = n < TAU_ERROR * ENOUGH_TAU * max(moves.tau, 1.0)
     states = read_states(record)
     if states is not None:
-        fitted["category"], text, note = fit_category(states, record, interval_ns)
+        fitted[kernels.category.NAME], text, note = fit_category(states, record, interval_ns)
     elif record.constant or n < 2 * _MIN_BLOCK:
         half = 1.0 if record.constant else 10.0
-        fitted["range"] = {"middle": 0.0, "half": half, "hold": hold}
+        fitted[kernels.trained_range.NAME] = {"middle": 0.0, "half": half, "hold": hold}
     else:
         length_ns = n * interval_ns
         beyond = unseen_movement(record.z, length_ns)
-        fitted["range"] = _range(record, moves, beyond, arl, hold)
-        fitted["stuck"] = _stuck(record, arl, hold)
+        fitted[kernels.trained_range.NAME] = _range(record, moves, beyond, arl, hold)
+        fitted[kernels.stuck.NAME] = _stuck(record, arl, hold)
         fitted |= _neighbours(record, interval_ns, arl, hold)
-        fitted["level"] = _level(record, moves, beyond, arl, rng)
-        fitted["drift"] = _drift(record, moves, unseen_share(length_ns), arl, rng)
-        fitted["noise"] = _noise(differences, interval_ns, arl, rng)
-        fitted["step"] = fit_step(record, arl, int(GAP * interval_ns), hold) or fitted["step"]
-        fitted["outside"] = fit_outside(record, moves, beyond, provisional=short)
+        fitted[kernels.level.NAME] = _level(record, moves, beyond, arl, rng)
+        fitted[kernels.drift.NAME] = _drift(record, moves, unseen_share(length_ns), arl, rng)
+        fitted[kernels.noise.NAME] = _noise(differences, interval_ns, arl, rng)
+        if (steps := fit_step(record, arl, int(GAP * interval_ns), hold)) is not None:
+            fitted[kernels.step.NAME] = steps
+        fitted[kernels.outside.NAME] = fit_outside(record, moves, beyond, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     # A state's limits come from its changes, not from how it moves: more data would not alter them.
     judged_by_tau = states is None and not record.constant
@@ -142,7 +144,7 @@ def fit_input(
         needed=max(0, ceil(ENOUGH_TAU * max(moves.tau, 1.0)) - n) if provisional else 0,
         constant=record.constant,
         detectors=fitted,
-        thresholds=_thresholds(fitted, record) if states is None else {"category": text},
+        thresholds=_thresholds(fitted, record) if states is None else {kernels.category.NAME: text},
         notes=record.notes if states is None else (*record.notes, note),
     )
 
@@ -219,9 +221,9 @@ def _neighbours(
     step = max(record.resolution / record.scale, coarse_step(first))
     if len(first) >= _MIN_BLOCK and first.max() > 0:
         limit = peaks_limit(first, arl=arl, apart=hold) + step
-        fitted["rate"] = {"limit": limit, "hold": hold, "gap_ns": gap}
+        fitted[kernels.rate.NAME] = {"limit": limit, "hold": hold, "gap_ns": gap}
     if len(second) >= _MIN_BLOCK and second.max() > 0:
-        fitted["spike"] = fit_spike(second, step, arl, hold) | {"gap_ns": gap}
+        fitted[kernels.spike.NAME] = fit_spike(second, step, arl, hold) | {"gap_ns": gap}
     return fitted
 
 
@@ -243,7 +245,7 @@ def _drift(
     record: Record, moves: Dynamics, unseen: float, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
     """Drift may be told from what was not seen once that is a small share, `unseen`, of the sd."""
-    off = next(dict(d.disabled) for d in DETECTORS if d.name == "drift")
+    off = next(dict(d.disabled) for d in DETECTORS if d.name == kernels.drift.NAME)
     if unseen > DRIFT_SHIFT:
         return off
     means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
@@ -273,7 +275,7 @@ def _block_means(
 def _noise(
     differences: Float64, interval_ns: int, arl: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    off = next(dict(d.disabled) for d in DETECTORS if d.name == "noise")
+    off = next(dict(d.disabled) for d in DETECTORS if d.name == kernels.noise.NAME)
     n = len(differences)
     if n < 16 * _MIN_NOISE_BLOCK or np.mean(differences != 0.0) < 0.05:
         return off
@@ -325,16 +327,16 @@ class _Chart:
 
 def _thresholds(fitted: dict[str, dict[str, float]], record: Record) -> dict[str, str]:
     """One short text per detector, in raw units where there are some."""
-    limits = fitted["range"]
+    limits = fitted[kernels.trained_range.NAME]
     low = (limits["middle"] - limits["half"]) * record.scale + record.centre
     high = (limits["middle"] + limits["half"]) * record.scale + record.centre
-    texts = {"range": f"{low:.4g} to {high:.4g}"}
-    for name in ("rate", "spike", "step"):
+    texts = {kernels.trained_range.NAME: f"{low:.4g} to {high:.4g}"}
+    for name in (kernels.rate.NAME, kernels.spike.NAME, kernels.step.NAME):
         limit = fitted[name]["limit"] * record.scale
         texts[name] = f"{limit:.4g}" if limit < 1e290 else "off"
-    run = int(fitted["stuck"]["limit"])
-    texts["stuck"] = f"{run} samples" if run < 1 << 60 else "off"
-    for name in ("level", "drift", "noise"):
+    run = int(fitted[kernels.stuck.NAME]["limit"])
+    texts[kernels.stuck.NAME] = f"{run} samples" if run < 1 << 60 else "off"
+    for name in (kernels.level.NAME, kernels.drift.NAME, kernels.noise.NAME):
         chart = fitted[name]
         found = f"k {chart['k']:.2f} h {chart['h_up']:.1f} x {chart['block']}"
         texts[name] = found if chart["h_up"] < 1e290 else "off"

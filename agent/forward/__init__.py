@@ -1,13 +1,10 @@
-"""The way to central ops: messages in JSON (`json_payload`), and their sender (`sender`)."""
+"""The way to central ops: payload forms, one row of `FORMS` for each, and their sender."""
 
-from agent.forward.json_payload import Identity, event_message, summary_messages, verdict_message
+from agent.forward import json_payload
+from agent.forward.form import Identity, PayloadForm
 from agent.forward.sender import Sender, Uplink
 
-__all__ = [
-    "Identity",
-    "Sender",
-    "Uplink",
-    "event_message",
-    "summary_messages",
-    "verdict_message",
-]
+__all__ = ["FORMS", "Identity", "PayloadForm", "Sender", "Uplink"]
+
+FORMS: dict[str, PayloadForm] = {"json": json_payload}
+"""`format` of `[upstream]` -> the form."""

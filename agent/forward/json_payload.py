@@ -3,7 +3,7 @@
 At rest a message is what it says; the envelope (who, in which stream, which number, how late) is
 put around it when it is sent: the number is given by the commit, lateness by the outage.
 Events are CloudEvents 1.0 in structured JSON. `schemas/` describes every message; tests validate
-against them. All functions are pure.
+against them. This module is a `PayloadForm`; its functions are pure.
 
 | topic below `fieldwarden/1/<site>/<gateway>/` | data |
 |---|---|
@@ -20,12 +20,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from agent.forward.form import Identity, Presence, WireMessage, left_s
 from agent.store.batch import OutboxMessage
 from agent.store.packing import pack
 from agent.store.reader import OutboxRow
@@ -40,20 +40,6 @@ JSON_CONTENT = "application/json"
 TAGS_PER_SUMMARY = 200  # in one message, some 30 kB
 _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who speaks: `store` names the very database, whose boots and numbers count from 1."""
-
-    site: str
-    gateway: str
-    store: str
-
-    @property
-    def prefix(self) -> str:
-        """Topic prefix with its trailing slash."""
-        return f"{PREFIX}/{SCHEMA}/{self.site}/{self.gateway}/"
 
 
 def time_text(time_ns: int) -> str:
@@ -186,8 +172,23 @@ def _topic_level(name: str) -> str:
 # --- what goes on the wire -----------------------------------------------------------------------
 
 
-def wire(row: OutboxRow, sender: Identity, now_ns: int) -> bytes:
+def topic_of(sender: Identity, below: str) -> str:
+    """A topic of this gateway: ``fieldwarden/1/<site>/<gateway>/<below>``."""
+    return f"{PREFIX}/{SCHEMA}/{sender.site}/{sender.gateway}/{below}"
+
+
+def wire(row: OutboxRow, sender: Identity, now_ns: int) -> WireMessage:
     """A row of the outbox in its envelope."""
+    return WireMessage(
+        topic_of(sender, row.topic),
+        _enveloped(row, sender, now_ns),
+        retain=row.retain,
+        expiry_s=left_s(row, now_ns),
+        content_type=EVENT_CONTENT if row.stream == "event" else JSON_CONTENT,
+    )
+
+
+def _enveloped(row: OutboxRow, sender: Identity, now_ns: int) -> bytes:
     head = _envelope(sender, row.boot, row.stream, row.seq, row.time_ns)
     head["historical"] = now_ns - row.time_ns > HISTORICAL_NS
     if row.covers:
@@ -221,10 +222,38 @@ def _cloud_event(sender: Identity, seq: int) -> dict[str, Any]:
     }
 
 
-def state_wire(
+def birth(sender: Identity, presence: Presence) -> WireMessage:
+    """See `PayloadForm.birth`; numbered before the will, of which central takes the larger."""
+    return _state(sender, presence, online=True, reason="connected")
+
+
+def goodbye(sender: Identity, presence: Presence) -> WireMessage:
+    """See `PayloadForm.goodbye`."""
+    return _state(sender, presence, online=False, reason="stopped")
+
+
+def will(sender: Identity, presence: Presence) -> WireMessage:
+    """See `PayloadForm.will`."""
+    return _state(sender, presence, online=False, reason="connection lost")
+
+
+def _state(sender: Identity, presence: Presence, *, online: bool, reason: str) -> WireMessage:
+    payload = state_payload(
+        sender,
+        boot=presence.boot,
+        seq=2 * presence.connection - (1 if online else 0),
+        time_ns=presence.time_ns,
+        online=online,
+        version=presence.version,
+        reason=reason,
+    )
+    return WireMessage(topic_of(sender, "state"), payload, retain=True)
+
+
+def state_payload(
     sender: Identity, *, boot: int, seq: int, time_ns: int, online: bool, version: str, reason: str
 ) -> bytes:
-    """Birth, goodbye and will; not of the outbox, because only the present state counts."""
+    """The data and envelope of birth, goodbye and will."""
     head = _envelope(sender, boot, "state", seq, time_ns)
     return to_json({**head, "data": {"online": online, "version": version, "reason": reason}})
 

@@ -23,8 +23,7 @@ from typing import Any
 
 from agent.clock import monotonic_ns
 from agent.errors import StoreError
-from agent.forward import json_payload
-from agent.forward.json_payload import Identity, state_wire, wire
+from agent.forward.form import Identity, PayloadForm, Presence, WireMessage, left_s
 from agent.mqtt import LinkError, MqttLink, RefusedError, Will
 from agent.store.reader import OutboxRow, Reader
 
@@ -37,7 +36,6 @@ RETRY_PAUSE_S = 1.0
 REFUSED_PAUSE_S = 10.0
 GOODBYE_S = 1.0
 EXPIRED = "expired"
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ class Sender:
 
     Args:
         reader: of the store; used on the loop only.
+        form: how everything is said.
         identity: who speaks.
         uplink: central's broker.
         boot: number of this run.
@@ -66,6 +65,7 @@ class Sender:
     def __init__(
         self,
         reader: Reader,
+        form: PayloadForm,
         identity: Identity,
         uplink: Uplink,
         *,
@@ -74,6 +74,7 @@ class Sender:
         now_ns: Callable[[], int],
     ) -> None:
         self._reader = reader
+        self._form = form
         self._identity = identity
         self._boot = boot
         self._version = version
@@ -143,32 +144,28 @@ class Sender:
     # --- state, birth and will -------------------------------------------------------------------
 
     def _will(self) -> Will:
-        # Numbered after the birth that is to follow it: central takes the larger of the two.
         self._connections += 1
-        return Will(self._topic("state"), self._state(online=False, reason="connection lost"))
+        message = self._form.will(self._identity, self._presence())
+        return Will(message.topic, message.payload, message.retain)
 
-    def _state(self, *, online: bool, reason: str) -> bytes:
-        return state_wire(
-            self._identity,
-            boot=self._boot,
-            seq=2 * self._connections - (1 if online else 0),
-            time_ns=self._now_ns(),
-            online=online,
-            version=self._version,
-            reason=reason,
+    def _presence(self) -> Presence:
+        return Presence(self._boot, self._version, self._connections, self._now_ns())
+
+    def _publish(self, message: WireMessage) -> asyncio.Future[bool]:
+        return self._link.publish(
+            message.topic,
+            message.payload,
+            retain=message.retain,
+            expiry_s=message.expiry_s,
+            content_type=message.content_type,
         )
-
-    def _topic(self, suffix: str) -> str:
-        return self._identity.prefix + suffix
 
     def _on_state(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - the link's signature
         self._reason = reason
         if connected:
             logger.info("uplink: %s", reason)
             self._connected_ns = monotonic_ns()
-            self._link.publish(
-                self._topic("state"), self._state(online=True, reason="connected"), retain=True
-            )
+            self._publish(self._form.birth(self._identity, self._presence()))
             self._rewind()
         else:
             logger.warning("uplink: %s", reason)
@@ -176,9 +173,7 @@ class Sender:
     async def _goodbye(self) -> None:
         if not self._link.connected:
             return
-        farewell = self._link.publish(
-            self._topic("state"), self._state(online=False, reason="stopped"), retain=True
-        )
+        farewell = self._publish(self._form.goodbye(self._identity, self._presence()))
         await asyncio.wait({farewell}, timeout=GOODBYE_S)
 
     # --- draining --------------------------------------------------------------------------------
@@ -213,21 +208,12 @@ class Sender:
 
     def _send(self, row: OutboxRow) -> None:
         now = self._now_ns()
-        expiry_s = row.expiry_s
-        if expiry_s is not None:
-            expiry_s -= max(0, now - row.time_ns) // NS_PER_S
-            if expiry_s <= 0:
-                self._rejected[row.id] = EXPIRED
-                return
-        is_event = row.stream == "event"
+        expiry_s = left_s(row, now)
+        if expiry_s is not None and expiry_s <= 0:
+            self._rejected[row.id] = EXPIRED
+            return
         self._in_flight[row.id] = row
-        future = self._link.publish(
-            self._topic(row.topic),
-            wire(row, self._identity, now),
-            retain=row.retain,
-            expiry_s=expiry_s,
-            content_type=json_payload.EVENT_CONTENT if is_event else json_payload.JSON_CONTENT,
-        )
+        future = self._publish(self._form.wire(row, self._identity, now))
         future.add_done_callback(lambda done: self._done(row, done))
 
     def _done(self, row: OutboxRow, future: asyncio.Future[bool]) -> None:

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from agent.backoff import Backoff
 from agent.errors import cause_of
 from agent.mqtt.client import FIVE, THREE, publish_properties
 from agent.mqtt.connection import Connection, failed
@@ -30,8 +30,7 @@ from agent.mqtt.messages import LinkError, Message, Settings, Will
 logger = logging.getLogger(__name__)
 
 CONNACK_TIMEOUT_S = 10.0
-SHORTEST_RETRY_S = 0.2
-LONGEST_RETRY_S = 10.0
+FIRST_RETRY_S = 0.2
 STABLE_S = 5.0  # a connection that lived shorter than this does not reset the backoff
 UNSUPPORTED_VERSION = "Unsupported protocol version"
 
@@ -116,7 +115,7 @@ class MqttLink:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; then say DISCONNECT."""
-        retry_s = SHORTEST_RETRY_S
+        backoff = Backoff(FIRST_RETRY_S)
         loop = asyncio.get_running_loop()
         while True:
             began, version = loop.time(), self._version
@@ -125,9 +124,8 @@ class MqttLink:
             if (version, self._version) == (FIVE, THREE):
                 continue
             if loop.time() - began > STABLE_S:
-                retry_s = SHORTEST_RETRY_S
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1.5))
-            retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
 
     async def _serve(self) -> str:
         """One connection from beginning to end; returns why it ended."""

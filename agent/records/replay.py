@@ -19,6 +19,7 @@ import numpy as np
 
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
+from agent.core.kernels import JOINT_CHARTS
 from agent.core.spec import EngineSpec
 from agent.errors import FieldwardenError
 from agent.records.table import Table, read_table
@@ -172,10 +173,10 @@ class ScanWriter:
         inputs = [name for model in engine.spec.models for name in model.inputs]
         self._inputs = list(dict.fromkeys(inputs))
         self._rows: list[dict[str, int]] = [{} for _ in engine.spec.models]
-        for row, place in enumerate(engine.charts.rows):
+        for row, place in enumerate(engine.spec.rows):
             self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
         self._writer.writerow(
-            ["time", "model", "verdict", "t2", "spe", "change", "spe_smooth", "worst", "score",
+            ["time", "model", "verdict", *(chart.name for chart in JOINT_CHARTS), "worst", "score",
              *self._inputs]
         )
 

@@ -8,6 +8,8 @@ Invariants:
   with the same batch, and nothing is acknowledged meanwhile.
 - a start resumes from the snapshot and folds the journal's tail again: events have the identity of
   their entry, so nothing is told twice, and what is judged otherwise now is told, see `refold`.
+- a reload is taken whole or not at all, but for what needs a restart, see `reload`; whatever goes
+  wrong in it, the agent runs on as before.
 """
 
 from __future__ import annotations
@@ -15,10 +17,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,21 +26,23 @@ import numpy as np
 from agent.clock import EngineClock
 from agent.configuration.credentials import server_context
 from agent.configuration.load import load
-from agent.configuration.schema import Configuration
+from agent.configuration.schema import Configuration, Tag
 from agent.core.engine import Engine
+from agent.core.lifecycle import Conditions
 from agent.core.spec import EngineSpec
 from agent.core.summary import merge
-from agent.errors import FieldwardenError, StoreError
+from agent.errors import FieldwardenError, StoreError, explained
 from agent.intake import Intake
+from agent.runtime import reload
 from agent.runtime.assemble import baselines_of, build_spec
+from agent.runtime.document import Surroundings, View
 from agent.runtime.feeds import Feeds
 from agent.runtime.load import LoadMeter
 from agent.runtime.orders import Orders
 from agent.runtime.outgoing import Outgoing
-from agent.runtime.refold import placed
+from agent.runtime.refold import left, placed, resumed
 from agent.runtime.service import Progress, ServiceManager
 from agent.runtime.uplink import CentralLink
-from agent.runtime.view import View
 from agent.status.api import StatusServer
 from agent.status.commands import COMMANDS
 from agent.status.people import People
@@ -52,18 +54,8 @@ logger = logging.getLogger(__name__)
 SEAL_NS = 1_000_000_000
 SNAPSHOT_NS = 180 * 1_000_000_000
 DOCUMENT_NS = 5 * 1_000_000_000  # on disk, for a dead agent; each one wears the flash
-STORE_NAME = "fieldwarden.db"
 _REFOLD_AT_ONCE = 200
 _RETRY_S = 1.0
-
-
-def store_path(configuration: Configuration) -> Path:
-    """The store: in the configured directory, else systemd's, else `state` beside the file."""
-    chosen = configuration.gateway.state_directory or os.environ.get("STATE_DIRECTORY", "")
-    if chosen:
-        return Path(chosen.split(":")[0]) / STORE_NAME
-    beside = configuration.file.parent if configuration.file else Path()
-    return beside / "state" / STORE_NAME
 
 
 async def run(configuration: Configuration) -> None:
@@ -73,6 +65,8 @@ async def run(configuration: Configuration) -> None:
         FieldwardenError: it can not start: store, baseline, listening address.
     """
     agent = Agent(configuration)
+    # From here on: SIGHUP ends a process that does not handle it, and a start may take a minute.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, agent.read_again)
     await agent.open()
     # Some 200,000 objects of libraries stay for ever: looking through them again and again costs
     # the garbage collector 50 ms at a time, in which the loop stands still.
@@ -111,8 +105,9 @@ class Agent:
         self.progress = Progress("intake", "engine", "store")
         self.load = LoadMeter()
         self.trouble: dict[str, str] = {}
+        self.reload: dict[str, Any] = {}
         self._stop = asyncio.Event()
-        self._reload = asyncio.Event()
+        self._told_to_reload = asyncio.Event()
         self._snapshot_ns = self._document_ns = 0
 
     # --- start and end --------------------------------------------------------------------------
@@ -125,7 +120,7 @@ class Agent:
         """
         configuration = self.configuration
         baselines = baselines_of(configuration)
-        path = store_path(configuration)
+        path = configuration.store_path
         upstream = configuration.upstream
         self.store = Store.open(
             path,
@@ -137,31 +132,40 @@ class Agent:
         ids = self.store.tag_ids(list(configuration.tags))
         spec = build_spec(configuration, ids, baselines)
         warm_up(spec)
-        self.engine = Engine(spec)
         self.outgoing = Outgoing(configuration)
-        await self._catch_up()
+        await self._catch_up(spec)
         self.clock = EngineClock(max(self.store.last_time_ns, self.engine.time_ns))
         self.started_ns = self.clock.now_ns()
         self.uplink = CentralLink(configuration, self.reader, self.store.boot, self.clock.now_ns)
         self.intake = Intake(self.clock, max_age_ns=SEAL_NS)
         self.intake.command("boot", {"boot": self.store.boot})
         self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts)
-        self.view = View(self)
+        self.view = View(self, self.reader)
         # A month of events is read before anybody waits for the loop; later only what is new.
         self.view.audit.report(configuration.gateway, self.engine.time_ns)
-        self.orders = Orders(self)
+        self.orders = Orders(self, self.intake, self.reader)
         self.people = People(configuration.people)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, spec: EngineSpec) -> None:
         """Resume from the snapshot and fold again what was journaled after it."""
+        self.engine = Engine(spec)
         found = self.reader.snapshot()
         if found is not None:
-            try:
-                # What the journal's tail says nothing about was added while the agent was away.
-                for event in self.engine.resume(found[1], self.store.last_time_ns):
-                    logger.warning("warming up again: %s", event.data["part"])
-            except StoreError as error:
-                logger.warning("%s", error)
+            # What the journal's tail says nothing about was added while the agent was away.
+            store = self.store
+            self.engine = resumed(spec, found[1], store.last_time_ns, store.last_sequence)
+        try:
+            await self._fold_tail()
+        except StoreError:
+            raise
+        except Exception as error:
+            if found is None:
+                raise
+            left(error)  # it could be resumed, but not used
+            self.engine = Engine(spec)
+            await self._fold_tail()
+
+    async def _fold_tail(self) -> None:
         tail: list[Entry] = []
         for entry in self.reader.journal(self.engine.sequence + 1):
             tail.append(entry)
@@ -175,7 +179,7 @@ class Agent:
         batch = self.intake.seal(self.engine.sequence + 1)
         last = self._fold(list(batch.entries))
         last.entries = list(batch.entries)
-        self.view.audit.heed(event for _, _, event in last.events)
+        self.view.audit.count(event for _, _, event in last.events)
         last.snapshot = (self.engine.sequence, self.engine.snapshot())
         last.documents["status"] = self.view.document(history=False)
         last.delivered, last.rejected = self.uplink.take_results()
@@ -185,6 +189,31 @@ class Agent:
         finally:
             self.reader.close()
             await self.store.close()
+
+    # --- what others see of it ------------------------------------------------------------------
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last entry that was folded."""
+        return self.engine.sequence
+
+    @property
+    def conditions(self) -> Conditions:
+        """Those that are open or shelved."""
+        return self.engine.judge.conditions
+
+    @property
+    def tags(self) -> Mapping[str, Tag]:
+        """The configured tags by name."""
+        return self.configuration.tags
+
+    def surroundings(self, budget: Mapping[str, Any]) -> Surroundings:
+        """What the status document shows beside the engine; `budget` is the audit's report."""
+        return Surroundings(
+            boot=self.store.boot, started_ns=self.started_ns, sources=self.feeds.reports(),
+            outbox=self.uplink.report(), budget=budget, process=self.load.report(),
+            trouble=self.trouble, reload=self.reload,
+        )
 
     # --- serving --------------------------------------------------------------------------------
 
@@ -197,7 +226,6 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         served = self.configuration.status
         status = StatusServer(
             served.listen, self.view.document, self.view.events, self.orders.carry_out,
@@ -218,7 +246,7 @@ class Agent:
         }
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part, name=name) for name, part in parts.items()]
-            self.service.ready(f"guarding {len(self.configuration.models)} models")
+            self.service.ready(self._guarding())
             logger.info("serving on %s", url)
             await self._stop.wait()
             self.service.stopping()
@@ -233,7 +261,7 @@ class Agent:
             batch = self._fold(list(sealed.entries))
             self.progress.moved("engine")
             batch.entries = list(sealed.entries)
-            self.view.audit.heed(event for _, _, event in batch.events)
+            self.view.audit.count(event for _, _, event in batch.events)
             self._add_state(batch)
             batch.delivered, batch.rejected = self.uplink.take_results()
             # A commit under way is seen to its end even if the agent is told to stop meanwhile.
@@ -289,18 +317,31 @@ class Agent:
 
     # --- reload ---------------------------------------------------------------------------------
 
+    def read_again(self) -> None:
+        """Ask for a reload, which comes as soon as the agent serves."""
+        self._told_to_reload.set()
+
     async def _reloads(self) -> None:
         while True:
-            await self._reload.wait()
-            self._reload.clear()
+            await self._told_to_reload.wait()
+            self._told_to_reload.clear()
             self.service.reloading()
             try:
                 self._apply(self._read_again())
-                text = f"guarding {len(self.configuration.models)} models"
-            except FieldwardenError as error:
-                logger.error("the configuration stays as it was: %s", error)
+                text = self._guarding()
+            except Exception as error:
+                told = explained(error, "reloading", str(self.configuration.file))
+                logger.error("the configuration stays as it was: %s", told,
+                             exc_info=None if told is error else error)
+                waiting = self.reload.get("waiting", ())
+                self.reload = reload.failed(told, self.configuration.file, waiting)
                 text = "the last reload failed; the configuration stays as it was"
             self.service.ready(text)
+
+    def _guarding(self) -> str:
+        waiting = self.reload.get("waiting")
+        text = f"guarding {len(self.configuration.models)} models"
+        return f"{text}; {', '.join(waiting)}: {reload.RESTART}" if waiting else text
 
     def _read_again(self) -> Configuration:
         file = self.configuration.file
@@ -308,17 +349,26 @@ class Agent:
             raise FieldwardenError("reloading", "configuration", "it was not read from a file")
         return load(file)
 
-    def _apply(self, configuration: Configuration) -> None:
-        """Take a new configuration without losing state: rows are found again by model and tag."""
+    def _apply(self, read: Configuration) -> None:
+        """Take a new configuration without losing state: rows are found again by model and tag.
+
+        All that may fail comes before the first change.
+        """
+        configuration, waiting = reload.taken(self.configuration, read)
         ids = self.store.tag_ids(list(configuration.tags))
         engine = Engine(build_spec(configuration, ids, baselines_of(configuration)))
-        for event in engine.resume(self.engine.snapshot()):
-            logger.info("warming up: %s", event.data["part"])
+        fresh = engine.resume(self.engine.snapshot())
+        people = People(configuration.people)
         self.feeds.want(configuration, ids)
-        self.engine, self.configuration = engine, configuration
-        self.people = People(configuration.people)
+        self.engine, self.configuration, self.people = engine, configuration, people
         self.outgoing.configuration = configuration
         # What was journaled so far was judged by the old one: no start is to judge it by the new.
         self._snapshot_ns = 0
         self.intake.command("reload", {"models": sorted(configuration.models)})
+        for event in fresh:
+            logger.info("warming up: %s", event.data["part"])
         logger.info("configuration read again")
+        self.reload = {}
+        if waiting:
+            logger.error("%s", reload.refused(waiting))
+            self.reload = reload.partly(waiting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.configuration.schema import Configuration, ModbusSource, Model, OpcUaSource
+from agent.configuration.schema import Configuration, Model
 from agent.core.baseline import Baseline, ModeBaseline
 from agent.core.baseline_file import read_baseline
 from agent.core.joint_charts import NEEDED
@@ -92,10 +92,9 @@ def build_spec(
     tags = []
     for name, tag in configuration.tags.items():
         source = configuration.sources[tag.source]
-        by_exception = isinstance(source, OpcUaSource) and not recorded
+        by_exception = source.by_exception and not recorded
         interval = trained.get(name, _SECOND) if recorded else (
-            tag.interval or (source.every if isinstance(source, ModbusSource) else None)
-            or trained.get(name, _SECOND)
+            tag.interval or source.interval_ns or trained.get(name, _SECOND)
         )
         silence = tag.max_silence or (
             _FOR_EVER if by_exception
@@ -107,7 +106,7 @@ def build_spec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
                 role=configuration.role(name), physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
-                report_ns=source.publishing if isinstance(source, OpcUaSource) else 0,
+                report_ns=source.report_ns,
             )
         )
     return EngineSpec(tuple(tags), tuple(configuration.sources), models,

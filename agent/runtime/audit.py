@@ -10,8 +10,8 @@ one that was promised may come on the first day. As counts only grow, however of
 that first time, it says "exceeded" by chance in less than 5 % of cases; later it is looked at anew
 all the time, so that in years it will once say so by chance.
 
-What the store holds is read once; what comes later is handed in as it is committed (`heed`), so the
-count is never behind what `status` shows beside it.
+What the store holds is read once; what comes later is handed in as it is committed (`count`), so
+that the figures are never behind what `status` shows beside them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Audit:
         self._false: dict[str, bool] = {}  # occurrence -> the last word on it
         self._read_ns = self._watched_ns = -1
 
-    def heed(self, events: Iterable[Event]) -> None:
+    def count(self, events: Iterable[Event]) -> None:
         """Count these too; they are committed together with the next document, or were already."""
         for event in events:
             if event.kind == "condition":

@@ -1,7 +1,7 @@
 """The status document: all that the page, the API, the metrics and `status` show, as JSON.
 
 Built after each commit and stored with the next, so that `fieldwarden status` can show the last
-known state of an agent that is dead.
+known state of an agent that is dead. `View` is the running agent as its status server sees it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from agent import __version__
 from agent.configuration.schema import Configuration
+from agent.core import identity
 from agent.core.condition import Condition, severity
 from agent.core.engine import Engine
+from agent.core.identity import Place
+from agent.core.kernels.base import Symptom
 from agent.core.verdict import reasons_of
+from agent.runtime.audit import Audit
+from agent.store import Reader
 from agent.types import Quality, quality_names
 
 SCHEMA = 1
@@ -37,6 +42,62 @@ class Surroundings:
     budget: Mapping[str, Any]
     process: Mapping[str, Any]
     trouble: Mapping[str, str] = field(default_factory=dict)
+    reload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Shown(Protocol):
+    """What is shown of a running agent. A reload replaces engine and configuration, so both are
+    asked for each time.
+    """
+
+    @property
+    def configuration(self) -> Configuration:
+        """As it is applied now."""
+
+    @property
+    def engine(self) -> Engine:
+        """As of the last fold."""
+
+    @property
+    def trouble(self) -> Mapping[str, str]:
+        """What keeps it from going on; empty where nothing does."""
+
+    @property
+    def reload(self) -> Mapping[str, Any]:
+        """What of the file is not applied; empty where all of it is."""
+
+    def surroundings(self, budget: Mapping[str, Any]) -> Surroundings:
+        """All that the engine does not know; `budget` is the audit's report."""
+
+
+class View:
+    """The agent as its status server sees it; documents are made once per commit, on demand."""
+
+    def __init__(self, agent: Shown, reader: Reader) -> None:
+        self._agent = agent
+        self._reader = reader
+        self._made: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self.audit = Audit(reader)
+
+    def document(self, *, history: bool = True) -> dict[str, Any]:
+        """The status document as of the last fold; with each tag's latest values for the page."""
+        if not history:
+            return self._make(history=False)
+        agent = self._agent
+        state = (agent.engine.sequence, agent.trouble.get("text"), agent.reload.get("text"))
+        if self._made[0] != state:
+            self._made = (state, self._make(history=True))
+        return self._made[1]
+
+    def _make(self, *, history: bool) -> dict[str, Any]:
+        agent = self._agent
+        budget = self.audit.report(agent.configuration.gateway, agent.engine.time_ns)
+        around = agent.surroundings(budget)
+        return status_document(agent.configuration, agent.engine, around, history=history)
+
+    def events(self, limit: int, kind: str | None) -> list[Mapping[str, Any]]:
+        """The newest events of a kind, newest first."""
+        return list(self._reader.events(limit, kind))
 
 
 def valid_until_ns(scan_ns: int, last_ns: int) -> int:
@@ -56,6 +117,7 @@ def status_document(
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process), "trouble": dict(around.trouble),
+        "reload": dict(around.reload),
     }
 
 
@@ -67,7 +129,7 @@ def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]
         scans = engine.charts.scans[index]
         verdict = engine.judge.verdicts.get(model.name)
         owner = configuration.models[model.name].owner
-        joint = scans.joint.scores()
+        joint = scans.joint.scores_by_statistic()
         made.append({
             "name": model.name, "version": model.version,
             "owner": {"team": owner.team, "contact": owner.contact},
@@ -79,7 +141,7 @@ def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]
             "provisional_text": model.baseline.provisional_text,
             "baseline": model.baseline.digest[:12],
             "inputs": _inputs(engine, index, first, worst),
-            "joint": {"t2": joint[0], "change": joint[2], "spe": max(joint[1], joint[3])},
+            "joint": joint,
         })
         first += len(model.inputs)
     return made
@@ -104,7 +166,7 @@ def _inputs(
         made.append({
             "tag": name, "required": name in spec.required, "state": _state(engine, name),
             "worst": {"detector": detector, "score": _finite(score)},
-            "trained": list(engine.charts.input_baseline(row).trained),
+            "trained": list(engine.charts.parameters.baseline(row).trained),
         })
     return made
 
@@ -112,23 +174,23 @@ def _inputs(
 def _state(engine: Engine, tag: str) -> str:
     """The kind of the condition that is open on a tag, or that its source is lost; else good."""
     active = engine.judge.conditions.active
-    own = active.get(f"tag/{tag}")
+    own = active.get(identity.tag(tag))
     if own is not None and own.raised:
         return own.kind
-    source = active.get(f"source/{engine.spec.tag_of[tag].source}")
+    source = active.get(identity.source(engine.spec.tag_of[tag].source))
     return source.kind if source is not None and source.raised and source.findings else "good"
 
 
 def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
     stale = {
         condition.subject for condition in engine.judge.conditions.active.values()
-        if "missing" in condition.findings
+        if any(key.symptom is Symptom.SILENT for key in condition.findings)
     }
     past = _history(engine) if history else [[] for _ in engine.spec.tags]
     made = []
     for tag, values, latest in zip(engine.spec.tags, past, engine.latest().tolist(), strict=True):
         value, arrival, source, quality = latest
-        if stale and f"tag/{tag.name}" in stale:
+        if stale and identity.tag(tag.name) in stale:
             quality |= int(Quality.STALE)
         made.append({
             "name": tag.name, "source": tag.source, "unit": tag.unit, "role": tag.role,
@@ -142,7 +204,7 @@ def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
 
 def _history(engine: Engine) -> list[list[float | None]]:
     """The latest values of every tag, oldest first, without a call for each of them."""
-    table, known = engine.charts.newest_raw(_HISTORY)
+    table, known = engine.charts.traces.newest(_HISTORY)
     plain = (known & np.isfinite(table)).all(axis=1)
     lists: list[list[float | None]] = table.tolist()
     for row in np.nonzero(~plain)[0].tolist():
@@ -156,16 +218,18 @@ def _conditions(engine: Engine) -> list[dict[str, Any]]:
 
 
 def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
-    kind, _, name = condition.subject.partition("/")
-    source = name if kind == "source" else ""
-    if kind == "tag":
+    place, name = condition.subject.place, condition.subject.name
+    source = name if place is Place.SOURCE else ""
+    if place is Place.TAG:
         source = engine.spec.tag_of[name].source
     return {
-        "id": condition.id, "subject": condition.subject, "kind": condition.kind,
-        "tag": name if kind == "tag" else "", "model": ", ".join(condition.models),
+        "id": condition.id, "subject": str(condition.subject), "kind": condition.kind,
+        "tag": name if place is Place.TAG else "", "model": ", ".join(condition.models),
         "source": source, "cause": condition.cause, "severity": severity(condition),
         "text": condition.text, "hint": condition.hint, "raised_ns": condition.raised_ns,
-        "cleared_ns": None, "state": condition.state,
+        "cleared_ns": None, "state": condition.state, "acknowledged": condition.acknowledged,
+        "shelved": condition.shelved, "suppressed": condition.suppressed,
+        "out_of_service": condition.out_of_service,
         "score": _finite(max(condition.seen.values(), default=0.0)),
     }
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from agent.configuration.rules import nearest
+from agent.configuration.schema import Tag
+from agent.core.lifecycle import Conditions
 from agent.errors import FieldwardenError, StoreError
-
-if TYPE_CHECKING:
-    from agent.runtime.app import Agent
+from agent.intake import Intake
+from agent.store import Reader
 
 _COMMIT_LIMIT_S: Final = 10.0
 _CHANGES: Final = {"acknowledge": "acknowledged", "shelve": "shelved", "unshelve": "unshelved"}
@@ -23,11 +24,33 @@ _FACTS: Final = (
 )  # fmt: skip
 
 
-class Orders:
-    """Carries out commands whose form `agent.status.commands` has checked."""
+class Known(Protocol):
+    """What there is for people to act on. A reload replaces it, so it is asked for each time."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    @property
+    def sequence(self) -> int:
+        """The number of the last entry that was folded."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Those that the engine has open or shelved."""
+
+    @property
+    def tags(self) -> Mapping[str, Tag]:
+        """The configured tags by name."""
+
+
+class Orders:
+    """Carries out commands whose form `agent.status.commands` has checked.
+
+    Args:
+        known: what a command may be about.
+        intake: takes it to its place among the samples.
+        reader: of the store: what came of it, and what had cleared before.
+    """
+
+    def __init__(self, known: Known, intake: Intake, reader: Reader) -> None:
+        self._known, self._intake, self._reader = known, intake, reader
 
     async def carry_out(self, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Journal a command; its event, once both are committed.
@@ -36,11 +59,10 @@ class Orders:
             FieldwardenError: there is no such condition or tag, or the command changed nothing.
             StoreError: it was not committed in time; it may be yet.
         """
-        agent = self._agent
         data = self._aimed(kind, dict(data))
-        before = agent.engine.sequence
+        before = self._known.sequence
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        taken = agent.intake.command(
+        taken = self._intake.command(
             kind, data, on_commit=lambda: None if done.done() else done.set_result(None)
         )
         if not taken:
@@ -52,7 +74,7 @@ class Orders:
             cause = f"it was not committed within {_COMMIT_LIMIT_S:g} s, and may be yet"
             raise _busy(kind, cause, "see `fieldwarden status`, and the agent's log") from None
         # Only the fold says what came of it.
-        for event in agent.reader.events(after=(before, -1), limit=10_000):
+        for event in self._reader.events(after=(before, -1), limit=10_000):
             if _is_of(event, kind, data):
                 return {"accepted": kind, "event": event}
         raise FieldwardenError(
@@ -64,13 +86,13 @@ class Orders:
     def _aimed(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
         """The command with the full name of what it is about."""
         if "tag" in data:
-            tags, name = self._agent.configuration.tags, data["tag"].removeprefix("tag/")
+            tags, name = self._known.tags, data["tag"].removeprefix("tag/")
             if name not in tags:
                 raise _unknown(kind, name, "there is no such tag", nearest(name, tags))
             return data | {"tag": name}
         asked = data["subject"]
-        active = self._agent.engine.judge.conditions.active
-        found = {c.id: c.subject for c in active.values() if c.raised}
+        active = self._known.conditions.active
+        found = {c.id: str(c.subject) for c in active.values() if c.raised}
         names = [asked, *(f"{place}/{asked}" for place in ("tag", "source", "model"))]
         meant = [pair for pair in found.items() if asked in pair]
         meant = meant or [pair for pair in found.items() if pair[1] in names]
@@ -80,11 +102,11 @@ class Orders:
         for occurrence, subject in meant:
             return data | {"subject": subject, "id": occurrence}
         if kind == "unshelve":  # also what cleared while it was shelved
-            for subject in self._agent.engine.judge.conditions.shelved:
+            for subject in map(str, self._known.conditions.shelved):
                 if subject in names:
                     return data | {"subject": subject}
         if kind == "acknowledge":
-            past = self._agent.reader.last_occurrence(*names)
+            past = self._reader.last_occurrence(*names)
             if past is not None:
                 facts = {key: past[key] for key in _FACTS if key in past}
                 subject = str(past["id"]).rpartition("@")[0]

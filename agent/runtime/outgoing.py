@@ -8,7 +8,7 @@ from typing import Any
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.verdict import reasons_of
-from agent.forward.json_payload import event_message, summary_messages, verdict_message
+from agent.forward import FORMS, PayloadForm
 from agent.store import OutboxMessage
 from agent.types import Event
 
@@ -34,18 +34,20 @@ class Outgoing:
         self, events: Sequence[tuple[int, int, Event]], summaries: Sequence[Mapping[str, Any]]
     ) -> list[OutboxMessage]:
         """Messages of what entries brought about; nothing where there is no upstream."""
-        if self.configuration.upstream is None:
+        form = self._form()
+        if form is None:
             return []
         made = [
-            event_message(sequence, position, event)
+            form.event_message(sequence, position, event)
             for sequence, position, event in events
             if event.kind not in LOCAL
         ]
-        return made + summary_messages(summaries)
+        return made + form.summary_messages(summaries)
 
     def verdicts(self, engine: Engine, changed: set[str]) -> list[OutboxMessage]:
         """The verdicts of models in `changed`, and those to be told again before they expire."""
-        if self.configuration.upstream is None:
+        form = self._form()
+        if form is None:
             return []
         now = engine.time_ns
         due = [
@@ -54,14 +56,18 @@ class Outgoing:
             if name in changed or now - self._told_ns.get(name, 0) >= REFRESH_NS
         ]
         self._told_ns |= dict.fromkeys(due, now)
-        return [self._verdict(engine, name) for name in due]
+        return [self._verdict(form, engine, name) for name in due]
 
-    def _verdict(self, engine: Engine, name: str) -> OutboxMessage:
+    def _form(self) -> PayloadForm | None:
+        upstream = self.configuration.upstream
+        return None if upstream is None else FORMS[upstream.format]
+
+    def _verdict(self, form: PayloadForm, engine: Engine, name: str) -> OutboxMessage:
         verdict = engine.judge.verdicts[name]
         model = self.configuration.models[name]
         baseline = next(spec for spec in engine.spec.models if spec.name == name).baseline
         now = engine.time_ns
-        return verdict_message(
+        return form.verdict_message(
             name, verdict.verdict, reasons_of(verdict), time_ns=now,
             since_ns=engine.judge.since.get(name, now), valid_until_ns=now + VALID_NS,
             version=model.version, provisional=baseline.provisional,

@@ -9,8 +9,7 @@ from typing import Any
 from agent import __version__
 from agent.configuration.credentials import password, tls_context
 from agent.configuration.schema import Configuration
-from agent.forward.json_payload import Identity
-from agent.forward.sender import Sender, Uplink
+from agent.forward import FORMS, Identity, Sender, Uplink
 from agent.store import Reader
 
 
@@ -38,6 +37,7 @@ class CentralLink:
         gateway = configuration.gateway
         self._sender = Sender(
             reader,
+            FORMS[upstream.format],
             Identity(gateway.site, gateway.name, reader.store_id),
             Uplink(
                 upstream.host, upstream.port_number, tls_context(upstream),

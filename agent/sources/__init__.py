@@ -6,28 +6,37 @@ Read-only: nothing here ever writes to a device, node or register.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent.configuration.schema import Source
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
-from agent.sources.base import SourceLink, SourceReport, TagBinding
+from agent.sources.base import Remark, SourceLink, SourceReport, TagBinding
 
-__all__ = ["SOURCES", "SourceKind", "SourceLink", "SourceReport", "TagBinding", "parse_address"]
+__all__ = ["SOURCES", "SourceKind", "SourceLink", "SourceReport", "TagBinding"]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """A protocol. Its modules are imported at first use, as their libraries are large.
+    """A protocol's source module, imported at first use, as its library is large.
 
-    `decoder` has `parse_address(text)`; `module` has `create` and `probe`, see below.
+    What the protocol's table of the configuration says is in `agent.configuration.schema`, how its
+    addresses are read in `agent.decode.<protocol>`; `agent.sources.<protocol>` has `create`,
+    `probe` and `on_paper`, see below.
+
+    Attributes:
+        protocol: as in the configuration.
+        plans: all requests are known beforehand: `on_paper` tells them, `probe` tries them.
     """
 
     protocol: str
-    module: str
-    decoder: str
+    plans: bool = False
+
+    @property
+    def module(self) -> str:
+        """Name of the source module."""
+        return f"agent.sources.{self.protocol}"
 
     def create(
         self,
@@ -68,21 +77,17 @@ class SourceKind:
         )
         return lines
 
-    def parse_address(self, text: str) -> Any:
-        """The address of a tag.
-
-        Raises:
-            SourceError: what is wrong with it, and how it is written.
-        """
-        return importlib.import_module(self.decoder).parse_address(text)
+    def on_paper(
+        self, name: str, config: Source, tags: Mapping[str, TagBinding]
+    ) -> Sequence[Remark]:
+        """What can be said of a source without connecting to it, for `check`."""
+        remarks: Sequence[Remark] = importlib.import_module(self.module).on_paper(
+            name, config, tags
+        )
+        return remarks
 
 
 SOURCES: dict[str, SourceKind] = {
-    protocol: SourceKind(protocol, f"agent.sources.{protocol}", f"agent.decode.{protocol}")
-    for protocol in ("opcua", "modbus", "mqtt")
+    kind.protocol: kind
+    for kind in (SourceKind("opcua"), SourceKind("modbus", plans=True), SourceKind("mqtt"))
 }
-
-
-def parse_address(protocol: str, text: str) -> Any:
-    """The address of a tag of a protocol; raises `SourceError` where it is not understood."""
-    return SOURCES[protocol].parse_address(text)

@@ -1,4 +1,4 @@
-"""What every source has in common: its tags, its state, its report, its patience.
+"""What every source has in common: its tags, its state, its report.
 
 Invariants:
 - a source says that it is live only after the device itself answered;
@@ -9,10 +9,9 @@ Invariants:
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from agent.intake import Intake
 from agent.types import Int32, SourceState
 
 Address = TypeVar("Address")
-
-FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,14 @@ class SourceReport:
     bytes: int | None
     last_arrival_ns: int | None
     plan: tuple[str, ...]
+
+
+class Remark(NamedTuple):
+    """What can be said of a source on paper, for people; a `fault` keeps it from ever working."""
+
+    level: Literal["ok", "warning", "fault"]
+    text: str
+    hint: str = ""
 
 
 class SourceLink(Protocol):
@@ -143,25 +147,6 @@ class Health:
             last_arrival_ns=self._last_arrival_ns,
             plan=plan,
         )
-
-
-class Backoff:
-    """How long to wait before the next try: doubling, with jitter, back to short after success."""
-
-    def __init__(self, first_s: float = FIRST_RETRY_S, longest_s: float = LONGEST_RETRY_S) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._next_s = first_s
-
-    def reset(self) -> None:
-        """The last try was good."""
-        self._next_s = self._first_s
-
-    def next_s(self) -> float:
-        """Seconds to wait now."""
-        wait_s = self._next_s * random.uniform(0.5, 1.0)
-        self._next_s = min(2 * self._next_s, self._longest_s)
-        return wait_s
 
 
 def tag_ids(tags: Mapping[str, TagBinding]) -> Int32:

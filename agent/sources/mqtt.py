@@ -20,6 +20,7 @@ from functools import partial
 
 import numpy as np
 
+from agent.backoff import Backoff
 from agent.configuration.credentials import password, tls_context
 from agent.configuration.schema import MqttSource
 from agent.decode import mqtt as decode
@@ -28,7 +29,7 @@ from agent.decode.mqtt import Columns, Decoder
 from agent.errors import FieldwardenError, SourceError
 from agent.intake import Intake
 from agent.mqtt import Message, MqttLink
-from agent.sources.base import Backoff, Health, SourceReport, TagBinding, parse_all, tag_ids
+from agent.sources.base import Health, Remark, SourceReport, TagBinding, parse_all, tag_ids
 from agent.types import Quality
 
 _SESSION_EXPIRY_S = 3600  # the broker keeps what it could not deliver for so long
@@ -187,6 +188,15 @@ def create(
     """See `agent.sources.SourceKind.create`."""
     client_id = _client_id(name, config, gateway)
     return MqttSourceLink(name, config, tags, intake, dictionary, client_id)
+
+
+def on_paper(
+    name: str,  # noqa: ARG001 - the same for all sources
+    config: MqttSource,  # noqa: ARG001
+    tags: Mapping[str, TagBinding],  # noqa: ARG001
+) -> list[Remark]:
+    """Nothing that holds for MQTT alone; see `agent.sources.SourceKind.on_paper`."""
+    return []
 
 
 async def probe(

@@ -31,6 +31,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
+from agent.backoff import Backoff
 from agent.configuration.certificates import read_certificate
 from agent.configuration.credentials import password
 from agent.configuration.schema import OpcUaSource
@@ -40,8 +41,8 @@ from agent.decode.opcua import Address, Decoder
 from agent.errors import FieldwardenError, SourceError, cause_of
 from agent.intake import Intake
 from agent.sources.base import (
-    Backoff,
     Health,
+    Remark,
     SourceReport,
     TagBinding,
     parse_all,
@@ -341,6 +342,23 @@ def create(
 ) -> OpcUaLink:
     """See `agent.sources.SourceKind.create`."""
     return OpcUaLink(name, config, tags, intake, dictionary)
+
+
+def on_paper(
+    name: str,  # noqa: ARG001 - the same for all sources
+    config: OpcUaSource,
+    tags: Mapping[str, TagBinding],  # noqa: ARG001
+) -> list[Remark]:
+    """What security lacks; see `agent.sources.SourceKind.on_paper`."""
+    if config.security == "None":
+        return []
+    if not config.certificates:
+        hint = "give `certificate` and `private_key` of the agent"
+        return [Remark("fault", f"{config.security} needs the agent's own certificate", hint)]
+    if not config.server_certificate:
+        hint = "give the server's certificate as `server_certificate`"
+        return [Remark("warning", "any server certificate is accepted", hint)]
+    return []
 
 
 async def probe(

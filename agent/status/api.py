@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 from agent import clock
-from agent.configuration.schema import is_loopback
+from agent.configuration.values import is_loopback
 from agent.errors import FieldwardenError, cause_of
 from agent.status.connections import Connections, Guard, Limits
 from agent.status.gate import Gate, Handler, HostCheck, problem

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent.configuration.schema import is_loopback
+from agent.configuration.values import is_loopback
 from agent.errors import FieldwardenError, StoreError
 from agent.status import encode
 from agent.status.connections import Guard, Limits

@@ -173,15 +173,15 @@ def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) ->
         since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
         if not wide:
             since = _ago(condition.get("raised_ns"), now_ns)
-            if condition.get("state") != "active":  # what somebody did, also where it is narrow
-                since += f"\n{plain(condition.get('state'))}"
+            if (standing := view.standing(condition)) != "active":  # also where it is narrow
+                since += f"\n{plain(standing)}"
         cells = [
             Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
             _text(condition.get("text")),
             _text(condition.get("hint")),
             _text(condition.get("cause")),
             Text(since),
-            _text(condition.get("state")),
+            _text(view.standing(condition)),
         ]
         table.add_row(*(cells if wide else (cells[0], cells[1], cells[4])))
     return table
@@ -244,6 +244,10 @@ def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
         ("False alarms: ", "bold"),
         (plain(view.audited(budget)), "bold red" if budget.get("exceeded") else ""),
     )
+    reload = document.get("reload") or {}
+    if reload.get("text"):
+        told = f"{plain(reload['text'])}\ndo: {plain(reload.get('hint'))}"
+        yield Text.assemble(("Configuration: ", "bold"), (told, "yellow"))
     started = document.get("started_ns")
     up = view.duration((now_ns - started) / _NS) if started else "-"
     facts = (

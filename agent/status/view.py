@@ -25,6 +25,7 @@ VERDICTS: Final = ("untrusted", "unassessable", "caution", "trusted")
 SEVERITIES: Final = ("high", "medium", "low")
 CAUSES: Final = ("sensor", "integration", "process", "model", "unknown")
 CONDITION_STATES: Final = ("active", "acknowledged", "shelved", "cleared")
+_STANDINGS: Final = ("shelved", "acknowledged", "suppressed", "out_of_service")
 SOURCE_STATES: Final = ("failed", "stale", "connecting", "live")
 QUALITY_CLASSES: Final = ("bad", "uncertain", "good", "none")
 
@@ -180,3 +181,9 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "-" if value is None or isinstance(value, float) else str(value)
     return f"{value:.5g}"
+
+
+def standing(condition: Mapping[str, Any]) -> str:
+    """What people and the plant's design did to a condition, in words; ``active`` for nothing."""
+    found = [name.replace("_", " ") for name in _STANDINGS if condition.get(name)]
+    return ", ".join(found) or str(condition.get("state"))

@@ -13,7 +13,7 @@ Stream = Literal["event", "summary", "verdict", "state", "gap"]
 
 @dataclass(slots=True)
 class OutboxMessage:
-    """One message for central ops, before its envelope (see `agent.forward.json_payload`).
+    """One message for central ops, before its envelope (see `agent.forward.form`).
 
     Attributes:
         stream: its sequence number counts within the stream, for ever.

@@ -6,7 +6,9 @@ between calls, so it holds up neither the writer nor its checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from agent.store import ranges
 from agent.store.batch import Stream
 from agent.store.codec import decode
 from agent.types import Entry
+
+logger = logging.getLogger(__name__)
 
 ENTRIES_AT_ONCE = 200
 CONDITIONS_SEARCHED = 20_000
@@ -239,12 +243,19 @@ class Reader:
             following = rows[-1][0] + 1
 
     def snapshot(self) -> tuple[int, bytes] | None:
-        """The newest undamaged snapshot: (sequence of the last entry folded in, state)."""
+        """The newest undamaged snapshot: (sequence of the last entry folded in, state).
+
+        A damaged one is logged.
+        """
         for sequence, checksum, packed in self._all(
             "SELECT sequence, checksum, state FROM snapshot ORDER BY sequence DESC"
         ):
-            if zlib.crc32(packed) == checksum:
-                return sequence, zlib.decompress(packed)
+            with contextlib.suppress(zlib.error):
+                if zlib.crc32(packed) == checksum:
+                    return sequence, zlib.decompress(packed)
+            logger.error(
+                "%s", self._error(f"the snapshot of entry {sequence} is damaged and is left")
+            )
         return None
 
     def outbox(self) -> dict[str, Any]:

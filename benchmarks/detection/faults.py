@@ -2,9 +2,8 @@
 
 (a) the plant simulator, trained on one part, tried on another; (b) the Tennessee Eastman normal
 test record, fitted on `d00`; (c) the last 40 % of the clean SKAB record, fitted on the whole of it
-(power
-only). Each fault begins at random rows; found means a condition on that input, its source or the
-model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as far as the record
+(power only). Each fault begins at random rows; found means a condition on that input, its source or
+the model within 600 samples (hard ones: the longer of 3,600 samples and 5 tau, as far as the record
 goes).
 "honesty": fitted on the first 60 % of the clean SKAB record, the rest leaves what was trained, and
 must be named so on the inputs that do. `named_right`: of what was found, the share under a name
@@ -17,25 +16,20 @@ raised, of whatever subject: 1 is best, 2 where two tags are swapped.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from _drilled import Drilled, read_skab, simulator, skab, tennessee
 from _recorded import DATA, SECOND, Guard, absent, note, say, table_of
 
-from agent.drill.faults import FAULTS, Fault
+from agent.drill.faults import FAULTS
 from agent.drill.report import Row, rows_of
 from agent.drill.trials import trials
-from agent.records.table import Table
-from agent.types import Float64
-from simulators.plant import Plant, PlantSettings
-from simulators.tags import NAMES
 
 BUDGET = "1 per 30 days"
 GOAL, HARD_GOAL = 0.99, 0.90
-_TEP_NAMES = [*(f"xmeas.{i}" for i in range(1, 42)), *(f"xmv.{i}" for i in range(1, 12))]
+SEED = 23
 _LEFT = ("Thermocouple", "Accelerometer1RMS", "Accelerometer2RMS")
 _STAYED = ("Current", "Voltage", "Pressure")
 
@@ -43,14 +37,15 @@ _STAYED = ("Current", "Voltage", "Pressure")
 _BESIDE_TAU = [fault for fault in FAULTS if fault.kind in {"bias", "drift"} and fault.hard]
 
 
-def judge(
-    data: str, train: Table, test: Table, faults: Sequence[Fault], repeats: int
-) -> list[Row]:
+def judge(drilled: Drilled, repeats: int) -> list[Row]:
     """Say a row for each fault over all inputs, and list the inputs on which it was missed."""
-    note(f"faults: {data}, {len(train.names)} inputs, {len(faults)} faults ...")
+    data, faults = drilled.data, drilled.faults
+    note(f"faults: {data}, {len(drilled.train.names)} inputs, {len(faults)} faults ...")
     # degC everywhere, so that the change to degF is tried on every input
-    guard = Guard(train, BUDGET, unit="degC")
-    done = rows_of(trials(guard.spec, 0, test, repeats=repeats, seed=23, faults=tuple(faults)))
+    guard = Guard(drilled.train, BUDGET, unit="degC")
+    done = rows_of(
+        trials(guard.spec, 0, drilled.test, repeats=repeats, seed=SEED, faults=faults)
+    )
     for fault in faults:
         own = [row for row in done if row.fault == fault]
         if not own:  # no input can have it
@@ -86,49 +81,18 @@ def _beside_tau(data: str, guard: Guard, rows: list[Row]) -> None:
         )  # fmt: skip
 
 
-def simulator(repeats: int) -> None:
-    """(a): a history of one seed trains, one of another is tried."""
-    def part(seed: int, rows: int) -> Table:
-        measured, _ = Plant(PlantSettings(seed=seed)).advance(rows)
-        return table_of(measured[:, : len(NAMES)], NAMES, SECOND)
-
-    judge("simulator", part(101, 100_000), part(202, 60_000), FAULTS, repeats)
-
-
-def tennessee(folder: Path, repeats: int) -> None:
-    """(b): 500 rows train, the normal test record is tried."""
-    if not (folder / "d00.dat").exists():
+def recorded(drilled: Drilled | None, folder: Path, repeats: int) -> None:
+    """Judge a recorded process, or say that its data is not here."""
+    if drilled is None:
         absent("faults", folder)
-        return
-    train = table_of(np.loadtxt(folder / "d00.dat").T, _TEP_NAMES, 180 * SECOND)
-    test = table_of(np.loadtxt(folder / "d00_te.dat"), _TEP_NAMES, 180 * SECOND)
-    judge("tep", train, test, [fault for fault in FAULTS if not fault.hard], repeats)
+    else:
+        judge(drilled, repeats)
 
 
-def read_skab(path: Path) -> tuple[list[str], Float64]:
-    """Names and float64[n, 8] of the clean record."""
-    with path.open(encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter=";"))
-    names = [name.replace(" ", "_") for name in rows[0][1:9]]
-    return names, np.array([[float(cell) for cell in row[1:9]] for row in rows[1:]])
-
-
-def skab(folder: Path, repeats: int) -> None:
-    """(c) and the test of honesty."""
-    path = folder / "anomaly-free.csv"
-    if not path.exists():
-        absent("faults", folder)
-        return
+def honest(path: Path) -> None:
+    """The rest of a record that really leaves what its first part trained."""
     names, values = read_skab(path)
     cut = int(0.6 * len(values))
-    whole = table_of(values, names, SECOND)
-    judge("skab", whole, table_of(values[cut:], names, SECOND),
-          [fault for fault in FAULTS if not fault.hard], repeats)  # fmt: skip
-    honest(names, values, cut)
-
-
-def honest(names: list[str], values: Float64, cut: int) -> None:
-    """The rest of a record that really leaves what its first part trained."""
     guard = Guard(table_of(values[:cut], names, SECOND), BUDGET)
     judged = guard.judge(table_of(values[cut:], names, SECOND))
     final: dict[str, set[tuple[str, str]]] = {}
@@ -162,11 +126,13 @@ def main() -> None:
     chosen = parser.parse_args()
     repeats = 3 if chosen.quick else 20
     if chosen.only in (None, "simulator"):
-        simulator(repeats)
+        judge(simulator(), repeats)
     if chosen.only in (None, "tep"):
-        tennessee(chosen.data / "tep", max(repeats // 4, 1))
+        recorded(tennessee(chosen.data / "tep"), chosen.data / "tep", max(repeats // 4, 1))
     if chosen.only in (None, "skab"):
-        skab(chosen.data / "skab", repeats)
+        recorded(skab(chosen.data / "skab"), chosen.data / "skab", repeats)
+        if (clean := chosen.data / "skab" / "anomaly-free.csv").exists():
+            honest(clean)
 
 
 if __name__ == "__main__":

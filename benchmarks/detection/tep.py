@@ -14,19 +14,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from _recorded import SECOND, Flags, Guard, Judged, absent, data_folder, say, table_of
+from _drilled import TEP_INTERVAL_NS, TEP_NAMES
+from _recorded import Flags, Guard, Judged, absent, data_folder, say, table_of
 
 from agent.records.table import Table
 
 BUDGET = "5 per 1 days"
-INTERVAL_NS = 180 * SECOND
 ONSET = 160
 WARM_UP = 10
 LEFT_OUT = ("d03", "d09", "d15")
 """Faults that no published method tells from normal operation."""
 
 GOALS = {"detected_percent": 90.0, "false_alarm_percent": 1.0}
-NAMES = [*(f"xmeas.{i}" for i in range(1, 42)), *(f"xmv.{i}" for i in range(1, 12))]
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
         absent("tep", folder)
         return
     train = np.loadtxt(folder / "d00.dat").T
-    guard = Guard(table_of(train, NAMES, INTERVAL_NS), BUDGET)
+    guard = Guard(table_of(train, TEP_NAMES, TEP_INTERVAL_NS), BUDGET)
     normal = guard.judge(_record(folder / "d00_te.dat"))
     false = {
         "false_alarm_percent": _percent(normal.flagged[WARM_UP:]),
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def _record(path: Path) -> Table:
-    return table_of(np.loadtxt(path), NAMES, INTERVAL_NS)
+    return table_of(np.loadtxt(path), TEP_NAMES, TEP_INTERVAL_NS)
 
 
 def _detected(judged: Judged) -> dict[str, float]:

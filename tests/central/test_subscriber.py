@@ -16,8 +16,15 @@ from rich.console import Console
 from agent.central.subscriber import Central, line_of
 from agent.central.view import show_central, table_of
 from agent.core.summary import merge
-from agent.forward import Identity, event_message, summary_messages, verdict_message
-from agent.forward.json_payload import state_wire, wire
+from agent.forward import Identity
+from agent.forward.json_payload import (
+    event_message,
+    state_payload,
+    summary_messages,
+    topic_of,
+    verdict_message,
+    wire,
+)
 from agent.mqtt import MqttLink
 from agent.store.reader import OutboxRow
 from agent.types import Event
@@ -36,7 +43,7 @@ def sent(message, seq, *, sender=None, boot=1, covers=(), now=NOW):
         seq, boot, message.stream, seq, message.topic, message.payload, message.time_ns,
         message.retain, message.expiry_s, list(covers),
     )  # fmt: skip
-    return wire(row, sender or who(), now)
+    return wire(row, sender or who(), now).payload
 
 
 def event(number=1, kind="engine", **data):
@@ -95,9 +102,9 @@ def test_a_gap_record_explains_a_hole():
     central = Central()
     for seq in (1, 5, 9):
         central.take(sent(event(seq), seq), NOW)
-    central.take(wire(gap([[2, 4]]), who(), NOW), NOW)
+    central.take(wire(gap([[2, 4]]), who(), NOW).payload, NOW)
     later = dataclasses.replace(gap([[2, 4], [8, 8]]), seq=2)
-    central.take(wire(later, who(), NOW), NOW)
+    central.take(wire(later, who(), NOW).payload, NOW)
     (view,) = central.gateways.values()
     assert central.missing(view) == {"event": [(6, 7)]}
     assert central.document(NOW)["gateways"][0]["dropped"] == {"event: outbox_full": 4}
@@ -160,7 +167,7 @@ def test_only_the_latest_verdict_and_state_count():
     assert told("trusted", 9) == "untrusted"
     states = [(1, 1, True, True), (1, 2, False, False), (2, 1, True, True), (1, 4, False, True)]
     for boot, seq, online, expected in states:
-        raw = state_wire(
+        raw = state_payload(
             who(), boot=boot, seq=seq, time_ns=NOW, online=online, version="1", reason="x"
         )
         central.take(raw, NOW)
@@ -215,7 +222,7 @@ async def test_shows_what_arrives_and_ends_when_idle(tmp_path, as_json):
         task = asyncio.create_task(gateway.run())
         while "Sending SUBACK to fieldwarden-central" not in broker.log() or not gateway.connected:
             await asyncio.sleep(0.02)
-        prefix = who().prefix
+        prefix = topic_of(who(), "")
         verdict = verdict_message(
             "yield", "untrusted", [{"text": "a is stuck", "cause": "sensor"}],
             time_ns=NOW, since_ns=NOW, valid_until_ns=NOW + 10**6 * S,
@@ -243,9 +250,9 @@ async def test_shows_what_arrives_and_ends_when_idle(tmp_path, as_json):
 def test_a_line_for_every_stream_a_person_reads():
     """State, verdict, event and gap give a line; summaries give none."""
     central = Central()
-    raw = state_wire(who(), boot=1, seq=1, time_ns=NOW, online=False, version="1", reason="lost")
+    raw = state_payload(who(), boot=1, seq=1, time_ns=NOW, online=False, version="1", reason="lost")
     assert line_of(central.take(raw, NOW)) == "north/gw is offline: lost"
-    assert line_of(central.take(wire(gap([[1, 3]]), who(), NOW), NOW)) == (
+    assert line_of(central.take(wire(gap([[1, 3]]), who(), NOW).payload, NOW)) == (
         "north/gw lost 3 of event: outbox_full"
     )
     old = sent(event(5, text="x"), 5, now=NOW + 100 * S)

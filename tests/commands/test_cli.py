@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.cli import COMMANDS, cli
 from agent.clock import wall_ns
 from agent.configuration.load import load
-from agent.forward.json_payload import Identity, state_wire
-from agent.runtime.app import store_path
+from agent.errors import FieldwardenError
+from agent.forward import Identity
+from agent.forward.json_payload import state_payload, topic_of
 from agent.store import Batch, Store
 from tests.mosquitto import Mosquitto, free_port
 
@@ -291,12 +293,6 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
     await store.close()
 
 
-def test_the_store_is_where_the_agent_writes_it(plant):
-    """`status` and the agent agree on the path."""
-    configuration = load(plant / "config.toml")
-    assert store_path(configuration) == configuration.store_path
-
-
 # --- run, as a service -------------------------------------------------------------------------
 
 
@@ -348,7 +344,7 @@ def service(fitted, tmp_path):
 
 
 def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monkeypatch):
-    """Ready, watchdog fed with all sources absent, reload (good and faulty), stop, state kept."""
+    """Ready, watchdog fed though no source is there, reload (good, faulty, in part), stop."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     manager, config = service
     manager.until("READY=1")
@@ -361,6 +357,13 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
         manager.agent.send_signal(signal.SIGHUP)
         manager.until("RELOADING=1")
         manager.until("READY=1")
+    config.write_text(f'{good}\n[upstream]\nhost = "127.0.0.1"\n', encoding="utf-8")
+    manager.agent.send_signal(signal.SIGHUP)
+    manager.until("guarding 1 models; upstream: needs a restart")
+    deadline = time.monotonic() + 30
+    while "Configuration: reloading upstream: a change" not in run("status", config).output:
+        assert time.monotonic() < deadline, "status does not say what waits for a restart"
+        time.sleep(0.5)
     manager.until("WATCHDOG=1")
     assert manager.agent.poll() is None
     log = (tmp_path / "log").read_text(encoding="utf-8")
@@ -381,7 +384,7 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
 def test_central_shows_what_a_broker_has(tmp_path):
     """A retained state of a gateway arrives through a real broker; the last line sums it up."""
     sender = Identity("north", "gw-07", "0123456789abcdef")
-    payload = state_wire(
+    payload = state_payload(
         sender, boot=1, seq=1, time_ns=wall_ns(), online=True, version="0", reason="started"
     )
     broker = Mosquitto(tmp_path)
@@ -390,7 +393,7 @@ def test_central_shows_what_a_broker_has(tmp_path):
         client = paho.Client(CallbackAPIVersion.VERSION2)
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
-        message = client.publish(sender.prefix + "state", payload, qos=1, retain=True)
+        message = client.publish(topic_of(sender, "state"), payload, qos=1, retain=True)
         message.wait_for_publish(5)
         client.disconnect()
         client.loop_stop()
@@ -411,3 +414,21 @@ def test_central_says_which_credential_is_missing():
     result = run("central", "--username", "u", "--password-env", "FIELDWARDEN_NOT_SET")
     assert result.exit_code == 1
     assert "FIELDWARDEN_NOT_SET" in result.output
+
+
+def test_a_sighup_while_the_agent_is_still_loading_does_not_end_it(tmp_path, monkeypatch):
+    """It is ignored until the file is read: what the file says by then is what counts."""
+    seen = []
+
+    def read(path):
+        seen.append(signal.getsignal(signal.SIGHUP))
+        raise FieldwardenError("reading", str(path), "it is not looked at here")
+
+    monkeypatch.setattr("agent.configuration.load.load", read)
+    (tmp_path / "config.toml").touch()
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        run("run", tmp_path / "config.toml")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert seen == [signal.SIG_IGN]

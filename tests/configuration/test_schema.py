@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from agent.configuration import credentials, toml_lines
 from agent.configuration.load import load
-from agent.configuration.schema import Configuration, Login, Tag, Tls, budget_per_ns, duration_ns
+from agent.configuration.schema import Configuration, Login, Tag, Tls
+from agent.configuration.values import budget_per_ns, duration_ns
 from agent.errors import ConfigurationError, FieldwardenError
 
 GOOD = """\

@@ -4,46 +4,74 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.core.condition import Conditions
+from agent.core.condition import Condition, Finding
 from agent.core.diagnosis import Diagnosis
+from agent.core.identity import FindingKey, Subject
+from agent.core.lifecycle import Conditions
 from agent.types import Event
 from tests.core.small import SECOND, START
 
-SUBJECT = "tag/a"
+SUBJECT = Subject.parse("tag/a")
+MODEL = Subject.parse("model/m")
 OFF = 60
+
+
+def keys(*texts: str) -> set[FindingKey]:
+    """Keys of findings, from their texts."""
+    return {FindingKey.parse(text) for text in texts}
 
 
 @dataclass
 class Desk:
-    """Conditions with names by hand: times are seconds, what was said is kept."""
+    """Conditions with names by hand, whose `Rules` it is: times are seconds, what was said is kept.
 
-    name: Diagnosis = field(default_factory=lambda: named("level shift", 2))
-    suppressed: bool = False
+    `over`: every subject is seen to be normal. `given` are findings that are another subject's.
+    """
+
+    called: Diagnosis = field(default_factory=lambda: named("level shift", 2))
+    held: bool = False
     over: bool = False
-    owners: dict[str, str] = field(default_factory=dict)
+    out: bool = False
+    given: dict[str, Subject] = field(default_factory=dict)
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.conditions = Conditions(
-            lambda *_: self.name, lambda _: self.suppressed, lambda *_: self.over,
-            lambda one, _: {
-                key: subject for key, subject in self.owners.items()
-                if key in one.seen and subject != one.subject
-            },
-        )
+        self.conditions = Conditions(self)
 
-    def at(self, second: float, detector: str, *, up: bool, subject: str = SUBJECT,
-           score: float = 1.0, linger: int = OFF, back: int = 0,
-           settle: int | None = None) -> None:
+    def name(self, condition: Condition, now: int) -> Diagnosis:
+        return self.called
+
+    def is_normal(self, condition: Condition, now: int) -> bool:
+        return self.over
+
+    def suppressed(self, condition: Condition) -> bool:
+        return self.held
+
+    def out_of_service(self, condition: Condition) -> bool:
+        return self.out
+
+    def owners(self, condition: Condition, now: int) -> dict[FindingKey, Subject]:
+        given = {FindingKey.parse(text): subject for text, subject in self.given.items()}
+        return {
+            key: subject for key, subject in given.items()
+            if key in condition.seen and subject != condition.subject
+        }
+
+    def at(self, second: float, detector: str, *, up: bool, subject: Subject = SUBJECT,
+           score: float = 1.0, confirmed: int = 0, back: int = 0, delay: int | None = None,
+           interval: float = 1.0, undecided: bool = False) -> None:
+        """A flag comes or goes; `confirmed`, `back` and `delay` are intervals."""
         self.until(second)
-        self.told += self.conditions.finding(
-            subject, detector, score, START + round(second * SECOND), SECOND, ["m"], up=up,
-            linger=linger, back=back, settle=settle,
-        )
+        key, step = FindingKey.parse(detector), round(interval * SECOND)
+        self.told += self.conditions.finding(Finding(
+            subject, key, up, START + round(second * SECOND), score, ["m"], step,
+            step * (key.traits.on_delay if delay is None else delay),
+            confirmation_ns=confirmed * step, looks_back_ns=back * step, undecided=undecided,
+        ))
 
     def until(self, second: float) -> None:
         while (fired := self.conditions.fire(START + round(second * SECOND))) is not None:
-            self.told += fired[2]
+            self.told += fired[1]
 
     def say(self, second: float, kind: str, **data: object) -> None:
         self.until(second)

@@ -31,12 +31,14 @@ DETECTORS = {
 }  # fmt: skip
 
 
-def input_baseline(tag: str, *, centre: float = 0.0, scale: float = 1.0) -> InputBaseline:
+def input_baseline(
+    tag: str, *, centre: float = 0.0, scale: float = 1.0, provisional: bool = False
+) -> InputBaseline:
     return InputBaseline(
         tag=tag, unit="degC", centre=centre, scale=scale, noise=scale, interval_ns=SECOND, tau=1.0,
         n_eff=1000.0, trained=(centre - 4 * scale, centre + 4 * scale),
         edges=tuple(centre + scale * edge for edge in (-2.0, -1.0, 0.0, 1.0, 2.0)), longest_gap=1,
-        r2=0.0, provisional=False, detectors=DETECTORS,
+        r2=0.0, provisional=provisional, detectors=DETECTORS,
     )
 
 
@@ -45,10 +47,13 @@ def baseline(
     provisional: bool = False, centre: float = 0.0, scale: float = 1.0,
 ) -> Baseline:
     """A baseline by hand; `joint` adds T2 and SPE of inputs that are independent in training."""
-    inputs = tuple(input_baseline(tag, centre=centre, scale=scale) for tag in tags)
+    inputs = tuple(
+        input_baseline(tag, centre=centre, scale=scale, provisional=provisional) for tag in tags
+    )
+    joined = joint_of(len(tags)) | {"provisional": provisional} if joint else {}
     return Baseline(
         model="m", model_version="1", interval_ns=SECOND,
-        modes=(ModeBaseline("", None, inputs, joint_of(len(tags)) if joint else {}),),
+        modes=(ModeBaseline("", None, inputs, joined),),
         provisional=provisional, provisional_text="short" if provisional else "", mask_ns=0,
         digest=digest,
     )

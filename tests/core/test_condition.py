@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from agent.core.condition import Condition, severity
 from agent.core.diagnosis import Diagnosis
-from tests.core.desk import SUBJECT, Desk, named
+from agent.core.identity import Subject
+from tests.core.desk import MODEL, SUBJECT, Desk, keys, named
 from tests.core.small import SECOND, START
+
+OTHER = Subject.parse("tag/b")
 
 # --- one fault, one alarm ---------------------------------------------------------------------
 
@@ -62,7 +65,7 @@ def test_a_more_specific_name_replaces_a_vaguer_one_at_once():
     desk = Desk()
     desk.at(10, "level@m", up=True)
     desk.until(17)
-    desk.name = named("stuck", 6, "sensor")
+    desk.called = named("stuck", 6, "sensor")
     desk.at(17, "stuck@m", up=True)
     assert desk.changes() == [(16, "raised"), (17, "updated")]
     assert desk.told[-1].data["kind"] == "stuck"
@@ -75,7 +78,7 @@ def test_a_vaguer_name_never_replaces_a_more_specific_one():
     desk.at(10, "level@m", up=True)
     desk.at(11, "range@m", up=True)
     desk.until(17)
-    desk.name = named("level shift", 2)
+    desk.called = named("level shift", 2)
     desk.at(17, "rate@m", up=True)
     desk.at(18, "rate@m", up=False)
     desk.until(1000)
@@ -87,7 +90,7 @@ def test_a_name_of_equal_rank_replaces_only_at_a_review():
     desk = Desk(named("out of trained range", 4))
     desk.at(10, "range@m", up=True)
     desk.until(17)
-    desk.name = named("drift", 4)
+    desk.called = named("drift", 4)
     desk.at(17, "level@m", up=True)
     desk.until(200)
     assert desk.changes() == [(16, "raised"), (22, "updated")]
@@ -101,7 +104,7 @@ def test_a_name_that_says_lost_gives_way_when_data_arrive_again(lost):
     desk.at(10, detector, up=True)
     desk.at(11, "level@m", up=True)
     desk.until(30)
-    desk.name = named("level shift", 2)
+    desk.called = named("level shift", 2)
     desk.at(30, detector, up=False)
     assert desk.changes()[-1] == (30, "updated")
     assert desk.told[-1].data["kind"] == "level shift"
@@ -112,7 +115,7 @@ def test_a_silent_tag_whose_values_come_again_bad_is_called_bad():
     desk = Desk(named("missing", 8, "integration"))
     desk.at(10, "missing", up=True)
     desk.at(30, "missing", up=False)
-    desk.name = named("bad quality", 7, "sensor")
+    desk.called = named("bad quality", 7, "sensor")
     desk.at(31, "bad", up=True)
     assert desk.changes() == [(12, "raised"), (31, "updated")]
 
@@ -122,7 +125,7 @@ def test_a_person_reads_no_news_where_only_the_number_changed():
     desk = Desk(Diagnosis("stuck", "sensor", "stuck at 1", "look", 6))
     desk.at(10, "stuck@m", up=True)
     desk.until(17)
-    desk.name = Diagnosis("stuck", "sensor", "stuck at 2", "look", 6)
+    desk.called = Diagnosis("stuck", "sensor", "stuck at 2", "look", 6)
     desk.until(1000)
     assert desk.changes() == [(16, "raised")]
 
@@ -134,7 +137,7 @@ def test_severity_follows_the_cause_and_then_the_rank():
                               ("error", 3, "model"), ("drift", 4, "unknown"),
                               ("relations changed", 3, "process"), ("level shift", 2, "unknown"),
                               ("sudden change", 2, "unknown")):
-        made[kind] = severity(Condition("tag/a", [], 1, 1, kind=kind, cause=cause, rank=rank))
+        made[kind] = severity(Condition(SUBJECT, [], 1, 1, kind=kind, cause=cause, rank=rank))
     assert made == {"stuck": "high", "unit change": "high", "error": "high", "drift": "medium",
                     "relations changed": "medium", "level shift": "low",
                     "sudden change": "medium"}
@@ -149,7 +152,7 @@ def test_reviews_of_an_earlier_occurrence_do_not_rename_a_later_one():
     desk.at(20, "range@m", up=False)  # cleared at 80
     desk.at(130, "range@m", up=True)  # raised at 136: reviews at 142, 152 ...
     desk.until(143)
-    desk.name = named("drift", 4)
+    desk.called = named("drift", 4)
     desk.until(151)
     assert desk.changes()[-1] == (136, "raised")
     desk.until(153)
@@ -159,12 +162,12 @@ def test_reviews_of_an_earlier_occurrence_do_not_rename_a_later_one():
 def test_on_timers_of_an_earlier_occurrence_do_not_raise_a_later_one():
     """A pending condition's timer that outlives it must not shorten another one's delay."""
     desk = Desk()
-    desk.suppressed = True
+    desk.held = True
     desk.at(10, "missing", up=True)
     desk.at(11, "missing", up=False)
     desk.until(72)
     assert SUBJECT not in desk.conditions.active
-    desk.suppressed = False
+    desk.held = False
     desk.at(72, "level@m", up=True)
     desk.until(200)
     assert desk.changes() == [(78, "raised")]
@@ -174,23 +177,23 @@ def test_on_timers_of_an_earlier_occurrence_do_not_raise_a_later_one():
 
 def test_a_suppressed_condition_is_not_raised_until_it_is_its_own():
     """While its source is lost a silent tag says nothing; if it stays silent after, it does."""
-    desk = Desk(suppressed=True)
+    desk = Desk(held=True)
     desk.at(10, "missing", up=True)
     desk.until(100)
     assert desk.told == []
-    desk.suppressed = False
-    desk.conditions.release([SUBJECT], START + 100 * SECOND)
+    desk.held = False
+    desk.conditions.refresh([SUBJECT], START + 100 * SECOND)
     desk.until(200)
     assert desk.changes() == [(106, "raised")]
 
 
 def test_a_tag_that_recovers_with_its_source_is_never_told():
     """Between the source's return and the tag's own nothing is raised."""
-    desk = Desk(suppressed=True)
+    desk = Desk(held=True)
     desk.at(10, "missing", up=True)
     desk.until(100)
-    desk.suppressed = False
-    desk.conditions.release([SUBJECT], START + 100 * SECOND)
+    desk.held = False
+    desk.conditions.refresh([SUBJECT], START + 100 * SECOND)
     desk.at(104, "missing", up=False)
     desk.until(1000)
     assert desk.told == []
@@ -202,8 +205,8 @@ def test_conditions_and_their_timers_survive_a_snapshot():
     """After a round trip through JSON everything due comes due."""
     desk = Desk()
     desk.at(10, "level@m", up=True)
-    desk.at(12, "spike@m", up=True, subject="tag/b")
-    desk.at(13, "spike@m", up=False, subject="tag/b")
+    desk.at(12, "spike@m", up=True, subject=OTHER)
+    desk.at(13, "spike@m", up=False, subject=OTHER)
     desk.say(20, "shelve", for_ns=5 * SECOND)
     desk.at(21, "level@m", up=False)
     again = Desk()
@@ -236,8 +239,17 @@ def test_findings_of_detectors_that_start_anew_are_forgotten():
     desk.at(10, "level@m", up=True)
     desk.at(11, "missing", up=True)
     desk.until(20)
-    desk.conditions.forget(lambda _, key: key.endswith("@m"), START + 20 * SECOND)
-    assert desk.conditions.active[SUBJECT].findings.keys() == {"missing"}
+    desk.conditions.forget(lambda _, key: key.model == "m", START + 20 * SECOND)
+    assert desk.conditions.active[SUBJECT].findings.keys() == keys("missing")
     desk.at(30, "missing", up=False)
     desk.until(1000)
     assert desk.changes()[-1] == (90, "cleared")
+
+
+def test_what_comes_undecided_after_a_pause_waits_as_ever():
+    """A pause moves the wait for an owner only where there is one."""
+    desk = Desk()
+    desk.at(0, "spe@m", up=True, subject=MODEL, delay=100)
+    desk.conditions.pause(START + SECOND, START + 11 * SECOND)
+    desk.at(12, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
+    assert desk.conditions.active[MODEL].not_before_ns == START + 27 * SECOND

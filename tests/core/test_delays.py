@@ -9,8 +9,11 @@ import pytest
 
 from agent.core.engine import Engine
 from agent.core.flag import Flag
-from tests.core.desk import OFF, SUBJECT, Desk
+from agent.core.identity import Subject
+from tests.core.desk import MODEL, OFF, SUBJECT, Desk, keys
 from tests.core.small import SECOND, START, baseline, block, conditions, normal, spec
+
+OTHER = Subject.parse("tag/b")
 
 
 @pytest.mark.parametrize(("detector", "delay"), [("missing", 2), ("source", 0), ("level@m", 6)])
@@ -29,13 +32,9 @@ def test_a_condition_is_raised_after_its_on_delay(detector, delay):
 )
 def test_the_off_delay_is_a_minute_of_ten_to_sixty_readings(seconds, readings):
     """A reading an hour that was wrong once does not keep its model from being trusted for days."""
-    interval = round(seconds * SECOND)
     desk = Desk()
-    for at, up in ((0, True), (20, False)):
-        desk.told += desk.conditions.finding(
-            SUBJECT, "level@m", 1.0, START + at * interval, interval, ["m"], up=up
-        )
-        desk.until((at + 19) * seconds)
+    desk.at(0, "level@m", up=True, interval=seconds)
+    desk.at(20 * seconds, "level@m", up=False, interval=seconds)
     desk.until(10_000 * seconds)
     assert desk.changes() == [(6 * seconds, "raised"), ((20 + readings) * seconds, "cleared")]
 
@@ -74,13 +73,13 @@ def test_a_change_that_several_inputs_may_explain_waits_to_be_told_whose(lasts, 
 def test_what_turns_out_to_be_of_an_open_tag_is_its_own_and_no_second_alarm():
     """The model's finding joins the tag's condition, which a person reads with its name."""
     desk = Desk()
-    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
+    desk.at(0, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
     desk.at(8, "spe@m", up=True)
-    desk.owners = {"change@m": SUBJECT}
+    desk.given = {"change@m": SUBJECT}
     desk.until(100)
-    assert [(e.subject, e.data["change"]) for e in desk.told] == [(SUBJECT, "raised")]
+    assert [(e.subject, e.data["change"]) for e in desk.told] == [(str(SUBJECT), "raised")]
     assert desk.conditions.active.keys() == {SUBJECT}
-    assert desk.conditions.active[SUBJECT].findings.keys() == {"change@m", "spe@m"}
+    assert desk.conditions.active[SUBJECT].findings.keys() == keys("change@m", "spe@m")
     desk.at(100, "change@m", up=False)
     desk.at(110, "spe@m", up=False)
     desk.until(171)
@@ -90,43 +89,43 @@ def test_what_turns_out_to_be_of_an_open_tag_is_its_own_and_no_second_alarm():
 def test_what_turns_out_to_be_of_an_open_tag_is_told_of_it_though_it_has_gone():
     """A change that came back before it was known whose it was."""
     desk = Desk()
-    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
-    desk.at(5, "change@m", up=False, subject="model/m")
+    desk.at(0, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.at(5, "change@m", up=False, subject=MODEL)
     desk.at(8, "spe@m", up=True)
-    desk.owners = {"change@m": SUBJECT}
+    desk.given = {"change@m": SUBJECT}
     desk.until(100)
-    assert desk.conditions.active[SUBJECT].seen.keys() == {"change@m", "spe@m"}
-    assert desk.conditions.active[SUBJECT].findings.keys() == {"spe@m"}
+    assert desk.conditions.active[SUBJECT].seen.keys() == keys("change@m", "spe@m")
+    assert desk.conditions.active[SUBJECT].findings.keys() == keys("spe@m")
 
 
 def test_what_turns_out_to_be_of_one_tag_is_raised_as_its_own():
     """Though that had no condition; what is left stays the model's."""
     desk = Desk()
-    desk.at(0, "change@m", up=True, subject="model/m", settle=15)
-    desk.at(1, "t2@m", up=True, subject="model/m", settle=15)
-    desk.owners = {"change@m": SUBJECT}
+    desk.at(0, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.at(1, "t2@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.given = {"change@m": SUBJECT}
     desk.until(100)
     raised = [(e.subject, e.data["detectors"]) for e in desk.told]
-    assert sorted(raised) == [("model/m", ["t2@m"]), (SUBJECT, ["change@m"])]
+    assert sorted(raised) == [("model/m", ["t2@m"]), (str(SUBJECT), ["change@m"])]
 
 
 def test_what_is_left_of_a_condition_whose_findings_were_given_away_does_not_stay_open():
     """Another finding of it had gone before: it is over, and no timer would ever clear it."""
     desk = Desk()
-    desk.at(0, "t2@m", up=True, subject="model/m", settle=15)
-    desk.at(1, "change@m", up=True, subject="model/m", settle=15)
-    desk.at(3, "t2@m", up=False, subject="model/m")
+    desk.at(0, "t2@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.at(1, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.at(3, "t2@m", up=False, subject=MODEL)
     desk.at(8, "spe@m", up=True)
-    desk.owners = {"change@m": SUBJECT}
+    desk.given = {"change@m": SUBJECT}
     desk.until(1000)
-    assert [(e.subject, e.data["change"]) for e in desk.told] == [(SUBJECT, "raised")]
+    assert [(e.subject, e.data["change"]) for e in desk.told] == [(str(SUBJECT), "raised")]
     assert desk.conditions.active.keys() == {SUBJECT}
 
 
 def test_what_cleared_early_was_not_waited_for():
     """The way back amid the range ended it after an off-delay: another fault is no chattering."""
     desk = Desk(over=True)
-    desk.at(0, "step@m", up=True, linger=480)
+    desk.at(0, "step@m", up=True, confirmed=480)
     desk.at(10, "step@m", up=False)
     desk.at(1000, "spe@m", up=True)
     desk.over = False
@@ -226,7 +225,7 @@ def test_a_finding_cleared_that_was_never_raised_is_nothing():
 def test_what_may_come_back_is_waited_for_until_it_is_seen_to_be_over(over_at, cleared):
     """A step lingers 200 intervals; at each off-delay it is looked at whether that is needed."""
     desk = Desk()
-    desk.at(10, "step@m", up=True, linger=200)
+    desk.at(10, "step@m", up=True, confirmed=200)
     desk.at(20, "step@m", up=False)
     desk.until(over_at)
     desk.over = True
@@ -237,7 +236,7 @@ def test_what_may_come_back_is_waited_for_until_it_is_seen_to_be_over(over_at, c
 def test_a_finding_that_comes_again_starts_the_wait_anew():
     """Timers of the wait before clear nothing, whatever they find."""
     desk = Desk(over=True)
-    desk.at(10, "step@m", up=True, linger=200)
+    desk.at(10, "step@m", up=True, confirmed=200)
     desk.at(20, "step@m", up=False)
     desk.at(70, "level@m", up=True)
     desk.at(75, "level@m", up=False)
@@ -275,8 +274,8 @@ def test_the_way_back_counts_where_a_condition_is_open_or_was_of_another_subject
     assert SUBJECT in desk.conditions.active
     desk.until(461)
     assert SUBJECT not in desk.conditions.active
-    desk.at(470, "step@m", up=True, subject="tag/b", back=200)
-    assert "tag/b" in desk.conditions.active
+    desk.at(470, "step@m", up=True, subject=OTHER, back=200)
+    assert OTHER in desk.conditions.active
 
 
 @pytest.mark.parametrize(

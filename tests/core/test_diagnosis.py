@@ -9,19 +9,24 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.core import conversions
 from agent.core.baseline import Baseline
 from agent.core.conversions import CONVERSIONS
 from agent.core.diagnosis import (
     Diagnosis,
     Evidence,
     diagnose,
-    explain_jump,
     group_text,
     joint_diagnosis,
 )
 from agent.core.engine import Engine
 from agent.types import Event, Float64
 from tests.core.small import baseline, block, normal, spec
+
+
+def explain_jump(of: Evidence) -> tuple[str, str] | None:
+    return conversions.explain_jump(of.raw, of.unit, of.noise * of.scale)
+
 
 # Where such a signal runs, in its unit: (mean, noise).
 POINTS = {
@@ -270,6 +275,17 @@ def test_out_of_trained_range_says_value_and_range():
     assert "(sensor or process)" in named.text
 
 
+@pytest.mark.parametrize("companions", [0, 2])
+def test_a_value_without_a_unit_leaves_no_gap_in_the_sentence(companions):
+    """No blank before a comma, and none twice."""
+    raw = 20.0 + np.cumsum(np.full(64, 0.2))
+    for trained, found in (((10.0, 25.0), "range"), ((10.0, 40.0), "range"), ((10, 33), "outside")):
+        named = diagnose(Evidence("t", "", "s", frozenset({found}), raw=raw, trained=trained,
+                                  companions=companions, r2=0.9))  # fmt: skip
+        assert named.kind == "out of trained range"
+        assert " ," not in named.text and "  " not in named.text
+
+
 @pytest.mark.parametrize("others", [(), ("level",), ("level", "step")])
 def test_what_stays_at_the_edge_of_the_trained_range_has_not_left_it(others):
     """`outside` looks at what all but the rarest samples of the record lie within."""
@@ -305,7 +321,7 @@ def test_several_that_moved_together_are_the_process():
 
 def test_what_no_rule_knows_is_an_anomaly():
     """The vaguest name has the lowest rank, so that any other replaces it."""
-    named = diagnose(Evidence("t", "degC", "s", frozenset({"something new"})))
+    named = diagnose(Evidence("t", "degC", "s", frozenset({"spe"})))
     assert (named.kind, named.cause, named.rank) == ("anomaly", "unknown", 1)
 
 
@@ -337,10 +353,10 @@ def test_a_lost_source_says_how_much_is_lost_and_why():
 def test_joint_charts_name_the_inputs_that_matter():
     """SPE: the relations changed, cause open; T2: a new region, the process; change: only that."""
     shares = {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.05}
-    relations, region = joint_diagnosis("spe@m", shares), joint_diagnosis("t2@m", shares)
+    relations, region = joint_diagnosis("spe", shares), joint_diagnosis("t2", shares)
     assert (relations.kind, relations.cause) == ("relations changed", "unknown")
     assert (region.kind, region.cause) == ("new operating region", "process")
-    change = joint_diagnosis("change@m", shares)
+    change = joint_diagnosis("change", shares)
     assert (change.kind, change.cause) == ("sudden change", "unknown")
     assert change.rank < min(relations.rank, region.rank)
     assert "b, c, a" in relations.text
@@ -355,7 +371,7 @@ anything = st.lists(
 )
 clipped = st.lists(st.floats(-1e9, 1e9), max_size=64)
 DETECTORS = ["missing", "bad", "source_clock", "stuck", "range", "rate", "spike", "level", "drift",
-             "noise", "shape"]
+             "noise", "spe", "change", "category", "pace", "late", "outside", "step"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -461,3 +477,23 @@ def last_names(values: Float64, trained: Baseline) -> dict[str, str]:
     """The last name of each condition, by its subject."""
     events = Engine(spec(trained=trained)).step(block(values)).events
     return {event.subject: event.data["kind"] for event in events if event.kind == "condition"}
+
+
+@pytest.mark.parametrize("order", [("wide", "narrow"), ("narrow", "wide")])
+def test_a_tag_of_two_models_is_diagnosed_with_the_baseline_that_saw_it(order):
+    """What lies beyond one model's training is told by that training, not by the first one's."""
+    made = {}
+    for name, scale in (("wide", 10.0), ("narrow", 1.0)):
+        trained = baseline(scale=scale, digest=name)
+        (mode,) = trained.modes
+        charts = {"range": mode.inputs[0].detectors["range"]}
+        inputs = tuple(replace(item, detectors=charts) for item in mode.inputs)
+        trained = replace(trained, modes=(replace(mode, inputs=inputs),))
+        made[name] = replace(spec().models[0], name=name, baseline=trained)
+    both = replace(spec(), models=tuple(made[name] for name in order))
+    values = normal(120)
+    values[60:, 0] += 9.0
+    told = [e for e in Engine(both).step(block(values)).events if e.kind == "condition"]
+    assert {event.subject for event in told} == {"tag/a"}
+    assert told[-1].data["models"] == ["narrow"]
+    assert "trained on -4 to 4" in told[-1].data["text"], told[-1].data["text"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core import identity
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
 from agent.core.summary import merge
@@ -143,8 +144,8 @@ def test_commands_last_in_snapshots():
     again = Engine(spec())
     again.resume(engine.snapshot())
     assert again.texts == {7: "running"}
-    assert again.judge.source_states == {"one": ("live", "", now)}
-    assert again.judge.conditions.active["tag/a"].state == "acknowledged"
+    assert again.judge.sources.states == {"one": ("live", "", now)}
+    assert again.judge.conditions.active[identity.tag("a")].state == "acknowledged"
     rest = block(values[100:], start=100, sequence=7)
     told = tell(again, [rest])
     assert told == tell(engine, [rest])
@@ -400,7 +401,7 @@ def test_acknowledge_is_an_event_with_its_author():
     assert change.data["change"] == change.data["state"] == "acknowledged"
     assert (change.data["by"], change.data["note"], change.data["false"]) == ("ann", "n", True)
     engine.step(replace(rest, sequence=3))
-    assert engine.judge.conditions.active["tag/b"].state == "acknowledged"
+    assert engine.judge.conditions.active[identity.tag("b")].state == "acknowledged"
 
 
 def test_shelving_ends_at_its_time():

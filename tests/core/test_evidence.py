@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.core.attribution import Attribution
 from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.delays import OFF_DELAY
 from agent.core.engine import Engine
-from agent.core.evidence import EvidenceRoom
 from agent.core.flag import Flag
+from agent.core.identity import FindingKey, Subject
 from agent.core.spec import EngineSpec
 from tests.core.small import (
     DETECTORS,
@@ -117,7 +118,8 @@ def test_a_sudden_change_of_two_is_the_ones_that_its_own_charts_tell(length):
     told = tell(engine, [whole])
     raised = [json.loads(line) for line in told.events if '"change": "raised"' in line]
     assert [event[2] for event in raised] == ["tag/b"]
-    assert {"change@m", "level@m"} <= engine.judge.conditions.active["tag/b"].seen.keys()
+    seen = engine.judge.conditions.active[Subject.parse("tag/b")].seen.keys()
+    assert {FindingKey("change", "m"), FindingKey("level", "m")} <= seen
     parts = cut(whole, [START + row * SECOND for row in range(length, 400, length)])
     events, engine = [], Engine(made)
     for part in parts:
@@ -196,12 +198,13 @@ def test_a_step_within_the_range_is_waited_for_also_where_it_may_be_over():
 def test_whose_a_sudden_change_is(about, open_tag, home):
     """What it is about, and where it may be several, the one with an open condition."""
     made = spec(trained=baseline(joint=True))
-    room = EvidenceRoom(made, Charts(made))
+    attribution = Attribution(made, Charts(made))
     flag = Flag(START, 22, 0, True, 1.1, "change", "joint", about)
-    subject = f"tag/{open_tag}"
-    found = {"level@m": 1.1}
+    subject = Subject.parse(f"tag/{open_tag}")
+    found = {FindingKey("level", "m"): 1.1}
     condition = Condition(subject, ["m"], SECOND, START, findings=found, seen=found)
-    assert room.joint_home(flag, {subject: condition} if open_tag else {}) == home
+    active = {subject: condition} if open_tag else {}
+    assert str(attribution.of_flag(flag, active)) == home
 
 
 def predicting() -> EngineSpec:
@@ -255,9 +258,9 @@ def test_a_finding_that_is_up_elsewhere_is_cleared_there(monkeypatch):
     after = {"change": "model/m", "spe": "tag/a"}
 
     def home(model, chart, now, active):
-        return next(homes[chart], after[chart])
+        return Subject.parse(next(homes[chart], after[chart]))
 
-    monkeypatch.setattr(engine.judge._room, "home", home)
+    monkeypatch.setattr(engine.judge._attribution, "by_shares", home)
     rows = [(0, 22, True, "change"), (0, 21, True, "spe"), (1, 21, False, "spe"),
             (4, 21, True, "spe"), (40, 21, False, "spe"), (41, 22, False, "change")]  # fmt: skip
     flags = [

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.kernels import JOINT_CHARTS
 from agent.core.kernels.base import TRANSITION
 from agent.core.kernels.joint import (
     CHARTS,
     CLEAR,
     PARAMS,
     SLOWER,
-    SMOOTHED,
     STATE,
     fold_joint,
     paces,
@@ -141,7 +141,7 @@ def test_one_wild_scan_raises_no_smoothed_chart(size: float) -> None:
     raised = {CHARTS[row] for row in out["row"][out["up"] == 1]}
     assert raised <= {"t2", "spe"}
     assert "t2" in raised or size == 10.0
-    assert not raised & SMOOTHED
+    assert not raised & {c.name for c in JOINT_CHARTS if c.traits.on_delay_agreed}
     assert np.isfinite(joint.levels).all()
     scans[101:110] = size
     _, scores = Joint().fold(scans)

@@ -129,7 +129,7 @@ def test_what_scatters_about_its_level_is_named_of_each_scan(
     rng = np.random.default_rng(2)
     raw = lagging()
     charts = charts_of(raw[:3900]) if lags else JointCharts(0, spec(trained))
-    assert (len(charts.arrays()["joint.0.ring"]) > 1) == lags
+    assert (len(charts._groups[0].ring) > 1) == lags
     named, in_mean = 0, 0
     for j in range(D):
         recent = raw[3950:3966].copy() if lags else plant(16, 60 + j)
@@ -161,7 +161,7 @@ def test_with_lags_the_input_is_named_too() -> None:
     """Inputs that follow others one scan later: the vector holds lags, and names stay right."""
     raw = lagging()
     charts = charts_of(raw[:3900])
-    assert len(charts.arrays()["joint.0.ring"]) > 1
+    assert len(charts._groups[0].ring) > 1
     for j in range(D):
         recent = raw[3950:3966].copy()
         recent[:, j] += 4.0 * SCALE[j]
@@ -254,6 +254,6 @@ def test_a_model_without_joint_structure_never_flags() -> None:
     charts = JointCharts(0, spec({}))
     z = np.full((5, D), 50.0)
     assert charts.fold(np.arange(5) * SECOND, z, np.full(5, 3, np.uint8)) == []
-    assert charts.scores() == (0.0, 0.0, 0.0, 0.0)
+    assert charts.scores() == [0.0, 0.0, 0.0, 0.0]
     assert charts.shares(z, "spe") == [0.0] * D
     assert charts.swapped(z) is None

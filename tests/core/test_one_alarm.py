@@ -126,7 +126,7 @@ def test_what_has_cleared_is_acknowledged_with_the_facts_that_the_command_brings
     (event,) = desk.told
     assert event.data == {
         "id": f"{SUBJECT}@7", "text": "level shift", "change": "acknowledged", "state": "cleared",
-        "by": "ann", "note": "", "false": True,
+        "acknowledged": True, "active": False, "by": "ann", "note": "", "false": True,
     }  # fmt: skip
     assert not desk.conditions.active
     desk.say(2, "shelve", by="ann", for_ns=SECOND, occurrence=past)

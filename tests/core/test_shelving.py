@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from agent.core.identity import Subject
 from tests.core.desk import SUBJECT, Desk
 from tests.core.small import SECOND, START
+
+OTHER = Subject.parse("tag/b")
 
 
 def test_shelving_again_in_a_later_occurrence_prolongs_it():
@@ -51,11 +54,11 @@ def test_what_clears_and_comes_back_while_shelved_comes_back_shelved():
 def test_a_shelving_that_ends_while_all_is_well_is_told_and_over():
     """What comes back after it is active from the start; another subject never was shelved."""
     desk = come_and_gone()
-    desk.at(200, "level@m", up=True, subject="tag/b")
+    desk.at(200, "level@m", up=True, subject=OTHER)
     desk.until(210)
     assert desk.told[-1].data["state"] == "active"
     desk.until(321)
-    assert (desk.told[-1].kind, desk.told[-1].subject) == ("configuration", SUBJECT)
+    assert (desk.told[-1].kind, desk.told[-1].subject) == ("configuration", str(SUBJECT))
     assert desk.changes()[-1] == (320, "unshelved")
     desk.at(330, "level@m", up=True)
     desk.until(340)
@@ -131,13 +134,44 @@ def test_nothing_is_left_behind():
     assert len(desk.conditions._timers) < 60
 
 
-def test_a_snapshot_that_knows_no_shelvings_has_those_of_its_conditions():
-    """Of an agent from before they outlasted occurrences."""
+@pytest.mark.parametrize("first", ["acknowledge", "shelve"])
+def test_shelving_and_acknowledging_do_not_undo_each_other(first):
+    """In either order it is both, and what is unshelved is acknowledged as it was."""
     desk = Desk()
     desk.at(10, "level@m", up=True)
-    desk.say(20, "shelve", for_ns=300 * SECOND)
-    old = json.loads(json.dumps(desk.conditions.to_json()))
-    del old["shelved"]
-    again = Desk()
-    again.conditions.from_json(old)
-    assert again.conditions.to_json() == desk.conditions.to_json()
+    second = {"acknowledge": "shelve", "shelve": "acknowledge"}[first]
+    for at, kind in ((20, first), (21, second)):
+        desk.say(at, kind, for_ns=100 * SECOND, by="ann")
+    condition = desk.conditions.active[SUBJECT]
+    assert (condition.acknowledged, condition.shelved) == (True, True)
+    assert desk.told[-1].data["acknowledged"] and desk.told[-1].data["shelved"]
+    desk.until(200)
+    assert desk.changes()[-1][1] == "unshelved"
+    assert (condition.acknowledged, condition.shelved, condition.state) == (
+        True, False, "acknowledged"
+    )  # fmt: skip
+
+
+def test_what_is_held_back_says_why():
+    """Suppressed by a lost source and out of service are told apart, and from what people did."""
+    desk = Desk(held=True)
+    desk.at(10, "missing", up=True)
+    desk.until(100)
+    condition = desk.conditions.active[SUBJECT]
+    assert (condition.suppressed, condition.out_of_service, condition.raised) == (
+        True, False, False
+    )  # fmt: skip
+    desk.held, desk.out = False, True
+    desk.conditions.refresh([SUBJECT], START + 100 * SECOND)
+    desk.until(200)
+    assert (condition.suppressed, condition.out_of_service, condition.raised) == (
+        False, True, False
+    )  # fmt: skip
+    desk.out = False
+    desk.conditions.refresh([SUBJECT], START + 200 * SECOND)
+    desk.until(300)
+    assert desk.changes() == [(206, "raised")]
+    desk.out = True
+    desk.conditions.refresh([SUBJECT], START + 300 * SECOND)
+    desk.say(300, "acknowledge", by="ann")
+    assert desk.told[-1].data["out_of_service"]

@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.baseline import Baseline
+from agent.core.condition import Condition
 from agent.core.engine import Engine
+from agent.core.flag import Flag
+from agent.core.identity import Subject
 from agent.core.spec import EngineSpec
 from agent.core.verdict import (
     LOST_KINDS,
     ORDER,
     PROVISIONAL_KINDS,
     Concern,
+    Concerns,
     Verdict,
     grade,
     judge,
@@ -25,13 +29,13 @@ from agent.core.verdict import (
     same_to_read,
 )
 from agent.types import Quality
-from tests.core.small import baseline, block, command, events_of, normal, spec
+from tests.core.small import SECOND, baseline, block, command, events_of, normal, spec
 
 
 def concern(subject: str = "tag/a", kind: str = "level shift", cause: str = "unknown",
             *, required: bool = True, provisional: bool = False, lost: bool = False) -> Concern:
-    return Concern(f"{subject}@1", subject, kind, cause, f"{subject} {kind}", "do", required,
-                   provisional, lost)
+    return Concern(f"{subject}@1", Subject.parse(subject), kind, cause, f"{subject} {kind}", "do",
+                   required, provisional, lost)
 
 
 # (what is true, the verdict): the design's table, row by row
@@ -176,7 +180,7 @@ def last_verdict(what: EngineSpec, values: np.ndarray, quality: np.ndarray | Non
     verdict = engine.judge.verdicts["m"]
     assert not told or told[-1].data["verdict"] == verdict.verdict
     first = verdict.reasons[0] if verdict.reasons else None
-    return verdict.verdict, first.kind if first else "", first.subject if first else ""
+    return verdict.verdict, first.kind if first else "", str(first.subject) if first else ""
 
 
 def marked(column: int, mark: Quality) -> np.ndarray:
@@ -275,3 +279,63 @@ def test_engine_provisional_thresholds_exceeded():
     values = normal(60, 2) + np.array([0.0, 3.2, -3.2])
     trained = joint_only(provisional=True)
     assert last_verdict(spec(trained=trained), values)[0] == "caution"
+
+
+@pytest.mark.parametrize(("column", "verdict"), [(0, "untrusted"), (1, "caution")])
+def test_engine_provisional_thresholds_are_of_an_input_not_of_its_model(column, verdict):
+    """A short record of b makes careful about b; what the charts of a confirm stays confirmed."""
+    whole = baseline()
+    (mode,) = whole.modes
+    inputs = tuple(replace(item, provisional=item.tag == "b") for item in mode.inputs)
+    trained = replace(whole, modes=(replace(mode, inputs=inputs),), provisional=True)
+    values = normal(60, 2)
+    values[:, column] *= 4.0
+    assert last_verdict(spec(trained=trained), values) == (verdict, "noise", f"tag/{'ab'[column]}")
+
+
+def test_engine_an_output_or_a_mode_tag_that_is_lost_counts():
+    """Every tag that a model needs does, not its inputs alone."""
+    whole = spec()
+    for needed in ({"outputs": ("c",)}, {"mode_tag": "c"}):
+        model = replace(whole.models[0], inputs=("a", "b"), required=frozenset("ab"), **needed)
+        (mode,) = model.baseline.modes
+        trained = replace(mode, inputs=mode.inputs[:2], code=5.0)
+        model = replace(model, baseline=replace(model.baseline, modes=(trained,)))
+        one = replace(whole, models=(model,))
+        engine, values = Engine(one), normal(80)
+        values[:, 2] = 5.0
+        values[40:, 2] = np.nan
+        told = [e for e in engine.step(block(values)).events if e.kind == "verdict"]
+        assert [event.data["verdict"] for event in told][-2:] == ["unassessable"] * 2
+        assert told[-1].data["reasons"][0]["tag"] == "c"
+        assert "trusted" in [event.data["verdict"] for event in told]
+        back = normal(40, 3)
+        back[:, 2] = 5.0
+        told = engine.step(block(back, start=80, sequence=2)).events
+        assert [e.data["verdict"] for e in told if e.kind == "verdict"][-1] == "trusted"
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+def test_a_condition_of_which_a_models_charts_know_nothing_any_more(provisional):
+    """Its findings were forgotten, for a change of mode: they were as sure as its baseline is."""
+    subject = Subject.parse("tag/a")
+    drifted = Condition(subject, ["m"], 1, 1, raised_ns=1, kind="bias", cause="sensor")
+    concerns = Concerns(spec(trained=baseline(provisional=provisional)))
+    (found,) = concerns.of("m", {subject: drifted}, (), lambda _, key: False)
+    assert found.provisional == provisional
+
+
+def test_a_name_that_one_models_chart_brings_is_told_of_every_model_of_the_tag():
+    """A condition has one name: no model's verdict stays with the one that it had before."""
+    one = spec()
+    both = replace(one, models=(one.models[0], replace(one.models[0], name="n")))
+    engine = Engine(both)
+    engine.step(block(normal(60)))
+    now = engine.time_ns
+    engine.judge.run([Flag(now, 0, 0, True, 1.0, "pace", "tag")], now + 10 * SECOND)
+    own = both.rows_of(1)[0]
+    engine.judge.run(
+        [Flag(now + 20 * SECOND, 0, own, True, 1.0, "stuck", "input")], now + 21 * SECOND
+    )
+    kinds = {name: [r.kind for r in found.reasons] for name, found in engine.judge.verdicts.items()}
+    assert kinds == {"m": ["stuck"], "n": ["stuck"]}

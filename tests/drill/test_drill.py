@@ -18,7 +18,7 @@ from agent.core.spec import EngineSpec
 from agent.drill.faults import FAULTS, Fault
 from agent.drill.picture import picture, unit_of
 from agent.drill.report import document, left_out_text, rows_of
-from agent.drill.trials import Trial, left_out, quiet, trials
+from agent.drill.trials import Trial, left_out, normal_run, trials
 from agent.fit.model import fit_model
 from agent.records.replay import recorded_spec
 from agent.records.table import Table
@@ -130,6 +130,17 @@ def test_a_swap_is_named_and_a_lasting_step_is_not_called_spikes(spec, record):
         assert trial.name in {"level shift", "out of trained range", "bias", "relations changed"}
 
 
+def test_alarms_before_a_fault_are_counted_apart(spec, record):
+    """None where the record is normal; some where it strays every other 150 rows."""
+    fault = (replace(BY_KIND["dropout"], rows=60),)
+    values = record.values.copy()
+    values[np.arange(len(values)) // 150 % 2 == 1] *= 10.0
+    straying = replace(record, values=values)
+    calm, rough = (trials(spec, 0, one, repeats=1, faults=fault) for one in (record, straying))
+    assert all(trial.before == 0 for trial in calm)
+    assert all(trial.before > 0 for trial in rough)
+
+
 def test_the_same_seed_gives_the_same_trials(spec, record):
     """A drill can be repeated; another seed puts faults elsewhere."""
     fault = (replace(BY_KIND["stuck"], rows=60),)
@@ -165,7 +176,7 @@ def test_a_swap_needs_another_input_that_is_unlike():
 
 def test_the_record_itself_is_quiet(spec, record):
     """Without faults hardly an alarm, and the model is trusted nearly always."""
-    calm = quiet(spec, record)
+    calm = normal_run(spec, record)
     assert calm.rows == 12_000
     assert calm.alarms <= 1
     assert calm.not_trusted < 0.05
@@ -257,7 +268,7 @@ def test_rows_put_trials_together():
 
 def test_the_document_is_json(spec, record):
     """Every row and the false alarms, without NaN or infinity."""
-    told = document(rows_of(DONE), quiet(spec, record), 0.25)
+    told = document(rows_of(DONE), normal_run(spec, record), 0.25)
     again = json.loads(json.dumps(told, allow_nan=False))
     assert [row["delay_samples"] for row in again["faults"]] == [20.0, None, 30.0]
     assert [row["named_right"] for row in again["faults"]] == [2 / 3, None, 1.0]

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from scipy.signal import lfilter
 
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.base import TRANSITION
+from agent.fit import univariate
 from agent.fit.univariate import InputFit
 from agent.types import Float64
 
@@ -59,6 +61,17 @@ KINDS: dict[str, Callable[[int, int], Float64]] = {
 def tau_of(phi: float) -> float:
     """Correlation time of AR(1) in samples."""
     return -1.0 / math.log(phi)
+
+
+def fit_alone(monkeypatch: pytest.MonkeyPatch, name: str = "") -> None:
+    """From here on `fit_input` fits this one of its CUSUM charts, or none; the others are off.
+
+    What it learns of all else is as ever; the bootstraps of those charts take most of its time.
+    """
+    for one in DETECTORS:
+        if one.name in {"level", "drift", "noise"} - {name}:
+            off = dict(one.disabled)
+            monkeypatch.setattr(univariate, f"_{one.name}", lambda *_, off=off: dict(off))
 
 
 def raised(fit: InputFit, stream: Float64) -> dict[str, list[int]]:

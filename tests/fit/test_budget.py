@@ -32,6 +32,7 @@ def test_rates_add_up_to_the_budget(loads):
         for interval, arl in zip(load.intervals_ns, share.inputs, strict=True):
             total += len(DETECTORS) / (arl * interval)
         total += JOINT_CHARTS / (share.joint * load.scan_ns)
+    assert sum(share.rate_per_ns for share in shares.values()) == pytest.approx(total)
     assert total == pytest.approx(1.0 / MONTH)
 
 

@@ -26,5 +26,6 @@ def test_a_record_of_minutes_says_what_it_can_not_show(interval_s, told):
     times = np.arange(600, dtype=np.int64) * interval_s * SECOND
     values = np.asfortranarray(np.column_stack([ar1(0.5, 600, 1), ar1(0.5, 600, 2)]))
     report = fit_model(configuration, "m", Table(times, ("a", "b"), values, interval_s * SECOND))
+    assert report.baseline.facts["false_alarms_per_30_days"] == pytest.approx(1.0)
     assert any("movement over hours" in note for note in report.notes) == told
     assert (report.rows[0].thresholds["drift"] == "off") == told

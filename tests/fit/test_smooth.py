@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.fit import bootstrap
 from agent.fit.univariate import EWMA_SHARE, InputFit, fit_input
-from tests.fit.streams import KINDS, SECOND, ar1, first_flags, raised, tau_of
+from tests.fit.streams import KINDS, SECOND, ar1, first_flags, fit_alone, raised, tau_of
 
 ARL = 1e5
 RECORDS = 24  # the rate is a mean over them
@@ -16,6 +17,13 @@ SMOOTHED = (
     "white", "AR(1) 0.9", "AR(1) 0.98", "t4", "whole units", "skewed", "skewed, slow",
     "slow under noise",
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _quick_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The EWMA's limits take nothing from a bootstrap: it may be as short as it likes."""
+    fit_alone(monkeypatch, "level")
+    monkeypatch.setattr(bootstrap, "CHAINS", 10)
 
 
 def ewma_only(values: np.ndarray, arl: float = ARL) -> InputFit:

@@ -8,7 +8,7 @@ import pytest
 from agent.core.kernels import DETECTORS
 from agent.fit.univariate import InputFit, fit_input
 from tests.core.kernels.folding import START, detector, fold, params
-from tests.fit.streams import SECOND, ar1, first_flags, raised, tau_of
+from tests.fit.streams import SECOND, ar1, first_flags, fit_alone, raised, tau_of
 
 ARL = 2e5
 
@@ -18,8 +18,9 @@ def fitted(values: np.ndarray, arl: float = ARL, interval_ns: int = SECOND) -> I
 
 
 @pytest.mark.parametrize("phi", [0.9, 0.98])
-def test_the_level_chart_keeps_its_run_length(phi):
+def test_the_level_chart_keeps_its_run_length(phi, monkeypatch):
     """Both parts together: over baselines of 2,000 correlation times, not more than was asked."""
+    fit_alone(monkeypatch, "level")
     rows, alarms, n = 0, 0, 500_000
     for seed in range(6):
         fit = fitted(ar1(phi, int(2000 * tau_of(phi)), seed))
@@ -29,8 +30,9 @@ def test_the_level_chart_keeps_its_run_length(phi):
 
 
 @pytest.mark.parametrize(("phi", "most"), [(0.9, (1835, 354, 121)), (0.98, (6965, 1401, 499))])
-def test_the_level_chart_finds_shifts_in_time(phi, most):
+def test_the_level_chart_finds_shifts_in_time(phi, most, monkeypatch):
     """Within 1.25 of the best of five charts measured, at an ARL of 2 x 10^5."""
+    fit_alone(monkeypatch, "level")
     tau = tau_of(phi)
     fits = [fitted(ar1(phi, int(2000 * tau), seed)) for seed in range(8)]
     for shift, limit in zip((0.5, 1.0, 2.0), most, strict=True):
@@ -59,8 +61,9 @@ def test_large_shifts_are_found_sooner_by_the_ewma():
 
 @pytest.mark.parametrize("phi", [0.0, 0.9])
 @pytest.mark.parametrize("n", [400, 5000])
-def test_noise_keeps_its_run_length(phi, n):
+def test_noise_keeps_its_run_length(phi, n, monkeypatch):
     """On short records too, on average over them."""
+    fit_alone(monkeypatch, "noise")
     arl, rows, alarms = 1e5, 0, 0
     for seed in range(24):
         stream = ar1(phi, n + 30_000, seed)
@@ -70,8 +73,9 @@ def test_noise_keeps_its_run_length(phi, n):
 
 
 @pytest.mark.parametrize("factor", [1 / 3, 3.0])
-def test_noise_of_another_size_is_found_within_minutes(factor):
+def test_noise_of_another_size_is_found_within_minutes(factor, monkeypatch):
     """Three times the noise, or a third of it, on a slow input and on a record of 500 rows."""
+    fit_alone(monkeypatch, "noise")
     rng = np.random.default_rng(5)
     for n in (500, 50_000):
         slow = ar1(0.99, n + 1200, 6)
@@ -122,8 +126,9 @@ def test_every_detector_has_its_parameters():
             assert set(fit.detectors[one.name]) == set(one.params.names or ())
 
 
-def test_whole_units_that_jump_by_two_are_no_spike():
+def test_whole_units_that_jump_by_two_are_no_spike(monkeypatch):
     """Fitted where whole units follow one another, two at once are within what may come."""
+    fit_alone(monkeypatch)
     rng = np.random.default_rng(8)
     for _ in range(10):
         shown = 32.0 + (rng.random(400) < 0.3)

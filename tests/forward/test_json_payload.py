@@ -9,8 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.forward import Identity, event_message, summary_messages, verdict_message
-from agent.forward.json_payload import schema, state_wire, time_of, time_text, to_json, wire
+from agent.forward import Identity
+from agent.forward.form import Presence
+from agent.forward.json_payload import (
+    birth,
+    event_message,
+    goodbye,
+    schema,
+    summary_messages,
+    time_of,
+    time_text,
+    to_json,
+    verdict_message,
+    will,
+    wire,
+)
 from agent.store.packing import unpack
 from agent.store.reader import OutboxRow
 from agent.types import Event
@@ -44,7 +57,7 @@ def row_of(message, seq=17, covers=()):
 
 
 def validated(message, name, **arguments):
-    document = json.loads(wire(row_of(message, **arguments), WHO, NOW))
+    document = json.loads(wire(row_of(message, **arguments), WHO, NOW).payload)
     checker = jsonschema.Draft202012Validator(
         schema(name), format_checker=jsonschema.FormatChecker()
     )
@@ -122,7 +135,7 @@ def test_a_thousand_tags_stay_within_20_mb_a_day():
                max=2345 + n, good=600, histogram=[600 // 16] * 16)
         for n in range(1000)
     ]  # fmt: skip
-    size = sum(len(wire(row_of(m), WHO, NOW)) + 100 for m in summary_messages(many))
+    size = sum(len(wire(row_of(m), WHO, NOW).payload) + 100 for m in summary_messages(many))
     assert size * 144 <= 20e6
 
 
@@ -131,14 +144,21 @@ def test_gap_record_of_the_store_is_valid():
     gap = {"of": "event", "reason": "outbox_full", "count": 2, "ranges": [[1, 2]]}
     payload = json.dumps({**gap, "start_ns": 1, "end_ns": 2}).encode()
     row = OutboxRow(1, 1, "gap", 1, "gap", payload, NOW, False, None, [])
-    document = json.loads(wire(row, WHO, NOW))
+    document = json.loads(wire(row, WHO, NOW).payload)
     jsonschema.Draft202012Validator(schema("gap")).validate(document)
 
 
 def test_state_is_valid():
     """Birth, goodbye and will are the same message but for what they say."""
-    raw = state_wire(WHO, boot=1, seq=2, time_ns=NOW, online=True, version="1", reason="connected")
-    jsonschema.Draft202012Validator(schema("state")).validate(json.loads(raw))
+    numbers = {}
+    for say in (birth, goodbye, will):
+        message = say(WHO, Presence(boot=1, version="1", connection=3, time_ns=NOW))
+        document = json.loads(message.payload)
+        jsonschema.Draft202012Validator(schema("state")).validate(document)
+        assert message.topic == "fieldwarden/1/north/gw-07/state" and message.retain
+        assert document["data"]["online"] is (say is birth)
+        numbers[say.__name__] = document["seq"]
+    assert numbers["birth"] < numbers["goodbye"] == numbers["will"]
 
 
 @given(st.integers(0, 4_000_000_000 * 10**9))

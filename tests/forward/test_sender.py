@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from agent.forward import Identity, Sender, Uplink, event_message, verdict_message
+from agent.forward import FORMS, Identity, Sender, Uplink
 from agent.forward import sender as sender_module
+from agent.forward.json_payload import event_message, verdict_message
 from agent.mqtt import MqttLink
 from agent.store import Batch, Reader, Store
 from agent.types import Event
@@ -35,6 +36,7 @@ class Gateway:
         self.reader = Reader(self.path)
         self.sender = Sender(
             Reader(self.path),
+            FORMS["json"],
             Identity("north", "gw", self.store.store_id),
             Uplink("127.0.0.1", port, **link),
             boot=self.store.boot,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.cli import cli
 from agent.configuration.load import load
-from agent.configuration.schema import duration_ns
+from agent.configuration.values import duration_ns
 from agent.errors import FieldwardenError
 from agent.records.init import draft, duration_text, guess_unit, write
 from agent.records.table import Table

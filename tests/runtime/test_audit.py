@@ -95,9 +95,9 @@ async def test_the_count_is_the_same_after_a_restart_and_moves_on_with_time(plan
     await plant.tell(25, "a", "raised")
     await plant.tell(24, "a", "acknowledged", false=True)
     assert living.report(GATEWAY, NOW)["acknowledged_false"] == 1
-    living.heed([await plant.tell(20, "b", "raised"), await plant.tell(19, "b", "cleared")])
+    living.count([await plant.tell(20, "b", "raised"), await plant.tell(19, "b", "cleared")])
     assert living.report(GATEWAY, NOW)["raised_30_days"] == 2  # at once
-    living.heed([await plant.tell(18, "b", "acknowledged", false=True)])
+    living.count([await plant.tell(18, "b", "acknowledged", false=True)])
     assert living.report(GATEWAY, NOW)["acknowledged_false"] == 2
     assert living.report(GATEWAY, NOW) == plant.report()
     await plant.store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.configuration.schema import Configuration
+from agent.core import identity
 from agent.core.engine import Engine
 from agent.runtime.document import Surroundings, status_document
 from agent.types import Command
@@ -45,5 +46,5 @@ def test_inputs_of_a_lost_source_are_not_good_although_they_raise_no_alarm_of_th
     assert inputs(engine) == {"a": "good", "b": "source lost", "c": "source lost"}
     engine.step(Command(4, START + 32 * SECOND, "source_state", lost | {"state": "live"}))
     engine.step(block(normal(30, seed=3), start=32, sequence=5))
-    assert "source/two" in engine.judge.conditions.active  # it has not faded yet, but is over
+    assert identity.source("two") in engine.judge.conditions.active  # not cleared yet
     assert inputs(engine) == {"a": "good", "b": "good", "c": "good"}

@@ -20,14 +20,12 @@ class Desk:
         active = {}
         for place, subject in enumerate(OPEN, 1):
             active[subject] = Condition(subject, [], 1, 1, raised_ns=place)
-        conditions = SimpleNamespace(active=active, shelved={})
-        self.engine = SimpleNamespace(sequence=7, judge=SimpleNamespace(conditions=conditions))
-        self.configuration = SimpleNamespace(tags={"flow": None, "a\u00a0b": None})
-        self.intake = self
+        self.sequence = 7
+        self.conditions = SimpleNamespace(active=active, shelved={})
+        self.tags = {"flow": None, "a\u00a0b": None}
         self.reader = SimpleNamespace(
             last_occurrence=lambda *_: past, events=lambda **_: list(events) or [self.event]
         )
-        self.view = SimpleNamespace(audit=SimpleNamespace(forget=lambda: None))
         self.taken = {}
 
     def command(self, kind, data, on_commit):
@@ -40,9 +38,13 @@ class Desk:
         return True
 
 
+def orders(desk):
+    return Orders(desk, desk, desk.reader)
+
+
 async def order(kind, data, desk=None):
     desk = desk or Desk()
-    answer = await Orders(desk).carry_out(kind, {**data, "by": "ann"})
+    answer = await orders(desk).carry_out(kind, {**data, "by": "ann"})
     return answer["event"]["subject"], desk.taken.get("id")
 
 
@@ -82,7 +84,7 @@ async def test_the_event_of_another_occurrence_is_not_the_answer():
         {"subject": "tag/gone", "data": {"change": "acknowledged", "by": "ann", "id": name}}
         for name in ("tag/gone@1", "tag/gone@3")
     ]
-    answer = await Orders(Desk(past, events)).carry_out(
+    answer = await orders(Desk(past, events)).carry_out(
         "acknowledge", {"subject": "tag/gone@3", "by": "ann"}
     )
     assert answer["event"] == events[1]

@@ -17,7 +17,7 @@ from agent.configuration.load import load
 from agent.errors import FieldwardenError
 from simulators.children import Children
 from simulators.demo_central import told_of
-from simulators.demo_report import Outage, Told, rows_of, table_of, unexpected
+from simulators.demo_report import Outage, Reported, rows_of, table_of, unexpected
 from simulators.demo_setup import PORTS, Place, choose_ports, copy_configuration
 from simulators.faults import parse_faults, truth_record
 from simulators.plant import PlantSettings
@@ -37,12 +37,12 @@ def truth(*tables):
 
 def condition(second, subject, text="is stuck at 5", change="raised", kind="stuck"):
     data = {"change": change, "kind": kind, "text": text}
-    return Told("condition", START + round(second * S), subject, data)
+    return Reported("condition", START + round(second * S), subject, data)
 
 
 def verdict(second, name, verdict, **reason):
     data = {"verdict": verdict, "was": "trusted", "reasons": [{"text": "x", **reason}]}
-    return Told("verdict", START + round(second * S), f"model/{name}", data)
+    return Reported("verdict", START + round(second * S), f"model/{name}", data)
 
 
 STUCK = {"kind": "stuck", "tag": "feed.flow", "start": 10, "duration": 5, "title": "stuck"}
@@ -76,7 +76,7 @@ def test_detected_fault_has_delay_verdict_reason_and_arrival():
         [condition(9, "tag/feed.flow")],
         [condition(21, "tag/feed.flow")],
         [condition(12, "tag/feed.flow", change="cleared")],
-        [Told("finding", START + 11 * S, "tag/feed.flow", {"detector": "stuck", "up": True})],
+        [Reported("finding", START + 11 * S, "tag/feed.flow", {"detector": "stuck", "up": True})],
     ],
 )
 def test_what_does_not_name_the_fault_is_no_detection(told):
@@ -125,7 +125,7 @@ def test_table_shows_every_row(capsys):
 
 def test_received_message_has_the_key_of_the_stored_event():
     """The time survives the trip to RFC 3339 and back to the nanosecond."""
-    stored = Told("condition", START + 123_456_789, "tag/feed.flow", {"change": "raised"})
+    stored = Reported("condition", START + 123_456_789, "tag/feed.flow", {"change": "raised"})
     message = {
         "specversion": "1.0",
         "type": "org.fieldwarden.condition",

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.configuration.load import load
-from agent.configuration.schema import ModbusSource, MqttSource, OpcUaSource
-from agent.sources import SOURCES, parse_address
+from agent.configuration.schema import SOURCE_TABLES, ModbusSource, MqttSource, OpcUaSource
+from agent.decode import parse_address
+from agent.sources import SOURCES
 from agent.types import Quality, SourceState
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,6 +24,21 @@ def configured(protocol, port):
         return OpcUaSource(protocol=protocol, endpoint=endpoint, timeout="1s")
     kind = ModbusSource if protocol == "modbus" else MqttSource
     return kind(protocol=protocol, host="127.0.0.1", port=port)
+
+
+def test_the_table_of_sources_and_the_configuration_have_the_same_protocols():
+    """What a file may say can be made, and nothing else can."""
+    assert set(SOURCES) == set(SOURCE_TABLES)
+
+
+@pytest.mark.parametrize("protocol", SOURCES)
+def test_what_is_known_on_paper_needs_no_device(protocol, make_harness, free_port):
+    """`check --offline` can ask every source: where it is, and what keeps it from working."""
+    config = configured(protocol, free_port)
+    assert config.place == ("127.0.0.1", free_port)
+    bindings = make_harness().bind({"a": ADDRESSES[protocol]})
+    remarks = SOURCES[protocol].on_paper("s", config, bindings)
+    assert {remark.level for remark in remarks} == ({"ok"} if SOURCES[protocol].plans else set())
 
 
 @pytest.mark.parametrize("protocol", SOURCES)

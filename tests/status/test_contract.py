@@ -37,6 +37,7 @@ def real_document():
         outbox={"configured": False},
         budget={"false_alarms": "1 per 30 days"},
         process={},
+        reload={"text": "reloading upstream: ...", "hint": "restart it", "waiting": ["upstream"]},
     )
     return status_document(configuration, engine, around, history=True)
 
@@ -56,6 +57,7 @@ async def test_the_apps_document_is_served_as_described():
         ]
         assert not faults
         assert answer["conditions"]
+        assert answer["reload"]["waiting"] == ["upstream"]
         assert answer["models"][0]["reasons"]
         assert json.dumps(answer["tags"]) == json.dumps(served.document["tags"])
         for page in ("/metrics", "/api/v1/models/m/verdict", "/healthz"):

@@ -57,6 +57,15 @@ def test_an_agent_that_stands_still_is_not_called_dead_and_says_what_keeps_it():
     assert "no progress" in shown(document(), age_s=60, running=True)
 
 
+def test_what_of_a_reload_was_not_applied_is_told_with_what_to_do():
+    """Nothing stands there where the configuration is applied as it is."""
+    told = {"text": "reloading upstream: a change of it needs a restart", "hint": "restart it"}
+    text = shown(document() | {"reload": told | {"waiting": ["upstream"]}})
+    assert "Configuration: reloading upstream: a change of it needs a restart" in text
+    assert "do: restart it" in text
+    assert "Configuration:" not in shown(document() | {"reload": {}})
+
+
 def test_of_a_dead_agent_nothing_is_said_to_be_live_or_connected():
     """What its sources and its uplink do now nobody knows."""
     whole = document()

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import zlib
 
 import numpy as np
 import pytest
@@ -149,14 +150,28 @@ async def test_documents_and_snapshots_replace(path, store):
     assert reader.snapshot() == (2, state)
 
 
-async def test_a_damaged_snapshot_gives_way_to_the_one_before(path, store):
-    """Where the newest snapshot's checksum is wrong, the older one is used."""
+async def test_a_damaged_snapshot_gives_way_to_the_one_before(path, store, caplog):
+    """Where the newest snapshot's checksum is wrong, the older one is used; the log says so."""
     await store.commit(Batch(entries=[block(1)], snapshot=(1, b"older")))
     await store.commit(Batch(entries=[block(2)], snapshot=(2, b"newer")))
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE snapshot SET state = x'00' WHERE sequence = 2")
     assert Reader(path).snapshot() == (1, b"older")
+    (record,) = caplog.records
+    assert "the snapshot of entry 2 is damaged" in record.getMessage()
+
+
+async def test_a_snapshot_that_can_not_be_unpacked_is_damaged_too(path, store):
+    """Its checksum may be right: none is better than an exception that no start survives."""
+    await store.commit(Batch(entries=[block(1)], snapshot=(1, b"state")))
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        broken = b"not packed"
+        connection.execute(
+            "UPDATE snapshot SET state = ?, checksum = ?", (broken, zlib.crc32(broken))
+        )
+    assert Reader(path).snapshot() is None
 
 
 async def test_journal_is_trimmed_by_bytes_but_never_past_the_older_snapshot(path):

@@ -1,12 +1,14 @@
 """The detectors: one module each, one row each in a table.
 
-`DETECTORS` judge a model's inputs (feed "good"); `TAG_DETECTORS` judge raw tags (feed "all").
-Adding a detector is one module and one row; the generic tests run over every row.
+`DETECTORS` judge a model's inputs (feed "good"), `TAG_DETECTORS` raw tags (feed "all"),
+`JOINT_CHARTS` the scans of a model. A row says all that the rest of the program needs to know:
+adding a detector is one module and one row; the generic tests run over every row.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from agent.core.kernels import (
     bad,
@@ -25,42 +27,122 @@ from agent.core.kernels import (
     stuck,
 )
 from agent.core.kernels import range as trained_range
-from agent.core.kernels.base import Detector
+from agent.core.kernels.base import (
+    SPE,
+    T2,
+    T2_AND_SPE,
+    Detector,
+    JointChart,
+    Symptom,
+    Traits,
+    Words,
+)
 
 
-def _row(module: ModuleType, feed: str, reference: str, *, blocked: bool = False) -> Detector:
+def _row(
+    module: ModuleType, reference: str, traits: Traits, *, blocked: bool = False, **more: Any
+) -> Detector:
     return Detector(
         name=module.NAME,
-        kind=module.NAME,
-        feed=feed,
+        feed="all" if "of_tag" in more else "good",
         params=module.PARAMS,
         state=module.STATE,
         fold=module.fold,
         disabled=module.DEFAULTS,
         blocked=blocked,
         reference=reference,
+        traits=traits,
+        **more,
     )
 
 
 _CUSUM = "Page 1954, two-sided CUSUM of block means"
+_PEAKS = "limit by peaks over threshold"
 
 DETECTORS: tuple[Detector, ...] = (
-    _row(trained_range, "good", "Siffer et al. 2017, peaks over threshold"),
-    _row(stuck, "good", "QARTOD flat line test; limit by peaks over threshold of run lengths"),
-    _row(spike, "good", "QARTOD spike test; limit by peaks over threshold"),
-    _row(rate, "good", "first difference; limit by peaks over threshold"),
-    _row(level, "good", _CUSUM, blocked=True),
-    _row(drift, "good", _CUSUM, blocked=True),
-    _row(noise, "good", "von Neumann 1941, successive differences; Page 1954", blocked=True),
-    _row(step, "good", "Basseville & Nikiforov 1993; limit by peaks over threshold", blocked=True),
-    _row(outside, "good", "Reynolds & Stoumbos 1999, CUSUM of a Bernoulli stream"),
-    _row(category, "good", "support of a Markov chain; Good 1953, what a record has not shown"),
-)
+    _row(trained_range, "Siffer et al. 2017, peaks over threshold", Traits(Symptom.BEYOND)),
+    _row(stuck, f"QARTOD flat line test; {_PEAKS} of run lengths", Traits(Symptom.FLAT)),
+    _row(spike, f"QARTOD spike test; {_PEAKS}", Traits(Symptom.SPIKE, latched=True)),
+    _row(rate, f"first difference; {_PEAKS}", Traits(Symptom.JUMP, latched=True)),
+    _row(level, _CUSUM, Traits(Symptom.LEVEL), blocked=True),
+    _row(drift, _CUSUM, Traits(Symptom.LEVEL), blocked=True),
+    _row(noise, "von Neumann 1941, successive differences; Page 1954", Traits(Symptom.SCATTER),
+         blocked=True),
+    _row(step, f"Basseville & Nikiforov 1993; {_PEAKS}", Traits(Symptom.JUMP, latched=True),
+         blocked=True, looks_back=step.looks_back),
+    _row(outside, "Reynolds & Stoumbos 1999, CUSUM of a Bernoulli stream",
+         Traits(Symptom.OUTSIDE)),
+    _row(category, "support of a Markov chain; Good 1953, what a record has not shown",
+         Traits(Symptom.STATE)),
+)  # fmt: skip
 
 TAG_DETECTORS: tuple[Detector, ...] = (
-    _row(bad, "all", "OPC UA Part 8; NAMUR NE 43"),
-    _row(missing, "all", "ISA-18.2, stale inputs"),
-    _row(source_clock, "all", "OPC UA Part 4, SourceTimestamp"),
-    _row(pace, "all", "mean inter-arrival time over a window"),
-    _row(late, "all", "OPC UA Part 4, SourceTimestamp and ServerTimestamp"),
-)
+    _row(bad, "OPC UA Part 8; NAMUR NE 43", of_tag=bad.of_tag, traits=Traits(
+        Symptom.MARKED_BAD, on_delay=5,  # longer than its flag takes to clear after one bad sample
+        transport=True, words=Words(
+            "bad quality", "sensor", "{tag} is marked bad by its source {source}",
+            "check the transmitter and its wiring", 7,
+        ))),
+    _row(missing, "ISA-18.2, stale inputs", of_tag=missing.of_tag, by_time=True, traits=Traits(
+        Symptom.SILENT, on_delay=2, transport=True, words=Words(
+            "missing", "integration", "{tag} stopped arriving from {source}",
+            "check that {source} still serves it under the configured address", 8,
+        ))),
+    _row(source_clock, "OPC UA Part 4, SourceTimestamp", of_tag=source_clock.of_tag, traits=Traits(
+        Symptom.CLOCK_STANDS, words=Words(
+            "frozen source clock", "integration",
+            "{tag} keeps arriving, but the time stamps of {source} stand still or go back",
+            "check the clock and the buffer of {source}: old values may be served again", 7,
+        ))),
+    _row(pace, "mean inter-arrival time over a window", of_tag=pace.of_tag, traits=Traits(
+        Symptom.OTHER_PACE, words=Words(
+            "rate change", "integration",
+            "{tag} arrives from {source} at another rate than configured",
+            "check the sampling or publishing interval at {source}, its load and the network", 4,
+        ))),
+    _row(late, "OPC UA Part 4, SourceTimestamp and ServerTimestamp", of_tag=late.of_tag,
+         traits=Traits(Symptom.LATE, words=Words(
+            "late data", "integration",
+            "{tag} arrives late: its time stamps from {source} have fallen behind",
+            "check the network to {source}, its buffer and its clock: the model sees the past", 7,
+        ))),
+)  # fmt: skip
+
+_RELATION = Words(
+    "relations changed", "unknown", "the inputs no longer relate as in training{named}",
+    "look at these inputs first: a sensor of them or the process changed", 3,
+)  # fmt: skip
+
+JOINT_CHARTS: tuple[JointChart, ...] = (
+    JointChart(
+        "t2", T2, "t2", told_apart=False, reference="Hotelling 1931",
+        words=Words(
+            "new operating region", "process",
+            "the inputs moved together out of the trained region{named}",
+            "the plant did something the model did not see; decide whether it is a new normal", 3,
+        ),
+        traits=Traits(Symptom.REGION),
+    ),
+    JointChart(
+        "spe", SPE, "spe", told_apart=False, reference="Hawkins 1974, T_H^2",
+        words=_RELATION, traits=Traits(Symptom.RELATION),
+    ),
+    JointChart(
+        "change", T2_AND_SPE, "change", told_apart=True,
+        reference="Hawkins 1991; Montgomery & Mastrangelo 1991",
+        words=Words(
+            "sudden change", "unknown",
+            "the inputs moved faster together than they did in training{named}",
+            "look at these inputs first: what happened just before?", 2,
+        ),
+        traits=Traits(Symptom.CHANGE, on_delay_agreed=1, passing=True),
+    ),
+    JointChart(
+        "spe_smooth", SPE, "spe", told_apart=False, reference="EWMA of SPE, Roberts 1959",
+        words=_RELATION, traits=Traits(Symptom.RELATION, on_delay_agreed=1),
+    ),
+)  # fmt: skip
+
+_ROWS: tuple[Detector | JointChart, ...] = (*DETECTORS, *TAG_DETECTORS, *JOINT_CHARTS)
+TRAITS: dict[str, Traits] = {row.name: row.traits for row in _ROWS}
+"""What judgement must know of each detector's findings, by its name."""

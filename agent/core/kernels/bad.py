@@ -21,6 +21,11 @@ STATE = np.dtype(
 _UNUSABLE = int(NOT_USABLE)
 
 
+def of_tag(tag):  # type: ignore[no-untyped-def]
+    """Parameters from a `TagSpec`: a tag that reports changes may send one good value in hours."""
+    return {"clear": 1} if tag.by_exception else {}
+
+
 @kernel
 def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
     """Fold all samples of each tag; see `base` for the signature."""

@@ -28,13 +28,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from agent.core.kernels.compiler import kernel
 
-__all__ = ["NEVER", "TRANSITION", "Detector", "kernel", "tell"]
+__all__ = [
+    "NEVER", "ON_DELAY", "SPE", "T2", "T2_AND_SPE", "TRANSITION", "Detector", "JointChart",
+    "Symptom", "Traits", "Words", "kernel", "tell",
+]  # fmt: skip
 
 NEVER = 1e300
 """A limit that no statistic reaches: values are clipped to +-1e9 before they are folded."""
@@ -45,13 +49,77 @@ TRANSITION = np.dtype(
 """One flag raised (`up` 1) or cleared (`up` 0): chart row, engine time, score at that moment."""
 
 
+class Symptom(StrEnum):
+    """What a raised flag is evidence of. Judgement reads these, and no detector's name."""
+
+    SILENT = "nothing arrives"
+    MARKED_BAD = "marked bad by its source"
+    CLOCK_STANDS = "its source's clock stands still"
+    LATE = "arrives late"
+    OTHER_PACE = "arrives at another rate"
+    LEVEL = "its level moved"
+    BEYOND = "beyond what the record makes possible"
+    OUTSIDE = "stays outside the trained range"
+    JUMP = "jumped"
+    SPIKE = "samples stand off"
+    SCATTER = "its noise changed"
+    FLAT = "repeats one value"
+    STATE = "a state or a transition that was never trained"
+    REGION = "inputs are together outside the trained region"
+    RELATION = "inputs left their trained relations"
+    CHANGE = "inputs moved faster together than in training"
+    SOURCE = "its source is lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How people read a finding whose name needs no other evidence; see `diagnosis.Diagnosis`.
+
+    `text` and `hint` may name `{tag}` and `{source}`, of joint charts the inputs `{named}`.
+    """
+
+    kind: str
+    cause: str
+    text: str
+    hint: str
+    rank: int
+
+
+ON_DELAY = 6
+"""Intervals until a finding raises a condition, where its detector has no delay of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What judgement must know of a detector's findings.
+
+    Attributes:
+        symptom: what its flag is evidence of.
+        on_delay: intervals until its finding raises a condition (ISA-18.2).
+        on_delay_agreed: the same once several scans have agreed before the flag; None: always
+            `on_delay`.
+        latched: it sees momentary events, so its flag counts for the on-delay though it has gone.
+        passing: its flag alone keeps no condition open once the subject looks normal, as it also
+            follows the way back.
+        transport: it sees that nothing usable arrives; no model is part of its findings.
+        words: how people read it, where its name needs no other evidence.
+    """
+
+    symptom: Symptom
+    on_delay: int = ON_DELAY
+    on_delay_agreed: int | None = None
+    latched: bool = False
+    passing: bool = False
+    transport: bool = False
+    words: Words | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One row of `DETECTORS`.
+    """One row of `DETECTORS` or `TAG_DETECTORS`.
 
     Attributes:
         name: unique; also the key of its parameters in a baseline.
-        kind: the word that conditions and reasons use for what it saw.
         feed: ``good`` (usable, thinned, standardised samples of an input) or ``all`` (every raw
             sample of a tag).
         params, state: structured dtypes, one row per chart.
@@ -59,10 +127,13 @@ class Detector:
         disabled: parameters where nobody gave any; an input's detector then never flags.
         blocked: judges at the end of blocks, not at every sample.
         reference: where its statistic comes from.
+        traits: what judgement must know of its findings.
+        of_tag: of a tag's detector, its parameters from the `TagSpec`.
+        by_time: time alone may raise its flag: its state has `last_ns`, since when it counts.
+        looks_back: how many samples before a flag its cause may lie, from its parameters.
     """
 
     name: str
-    kind: str
     feed: str
     params: np.dtype[Any]
     state: np.dtype[Any]
@@ -70,6 +141,37 @@ class Detector:
     disabled: Mapping[str, Any]
     blocked: bool
     reference: str
+    traits: Traits
+    of_tag: Callable[[Any], Mapping[str, Any]] | None = None
+    by_time: bool = False
+    looks_back: Callable[[Mapping[str, Any]], int] | None = None
+
+
+T2, SPE, T2_AND_SPE = "t2", "spe", "t2 and spe"
+"""The statistics whose shares say how much of them each input brings about."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointChart:
+    """One row of `JOINT_CHARTS`, in the order in which `fold_joint` writes them.
+
+    Attributes:
+        name: unique among all detectors.
+        statistic: `T2`, `SPE` or `T2_AND_SPE`, of which its shares are.
+        shown: the name under which people see its score.
+        told_apart: its flag says which inputs alone may explain it.
+        reference: where its statistic comes from.
+        words: how people read it where it is the model's as a whole.
+        traits: what judgement must know of its findings.
+    """
+
+    name: str
+    statistic: str
+    shown: str
+    told_apart: bool
+    reference: str
+    words: Words
+    traits: Traits
 
 
 @kernel

@@ -37,8 +37,10 @@ import numpy as np
 from agent.core.kernels.base import kernel
 
 CHARTS = ("t2", "spe", "change", "spe_smooth")
-SMOOTHED = frozenset({"change", "spe_smooth"})
-"""Charts that several scans must agree on before they are raised."""
+"""In the order in which `fold_joint` writes them; what they are is told by `JOINT_CHARTS`."""
+
+MOST_LAGS = 2
+"""Most scans before the present one that a scan vector may hold."""
 
 CLEAR = 0.95
 """A chart clears below this share of its limit, so that it does not chatter about it."""

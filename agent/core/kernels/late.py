@@ -44,6 +44,18 @@ _NO_NEWS = int(
     Quality.COMMUNICATION_LOST | Quality.NOT_A_NUMBER | Quality.BAD | Quality.REPLAYED
 )
 _LATEST = 1 << 62
+_LEAST_NS = 10_000_000_000
+_INTERVALS = 10
+
+
+def of_tag(tag):  # type: ignore[no-untyped-def]
+    """Parameters from a `TagSpec`: how much more than usual its data may lag.
+
+    A label's time is when it was sampled: it is not judged.
+    """
+    if tag.role == "label":
+        return {"limit_ns": NEVER_NS}
+    return {"limit_ns": min(max(_LEAST_NS, _INTERVALS * tag.interval_ns), NEVER_NS)}
 
 
 @kernel

@@ -19,6 +19,11 @@ STATE = np.dtype([("score", np.float64), ("active", np.int64), ("last_ns", np.in
 _COMMUNICATION_LOST = 4
 
 
+def of_tag(tag):  # type: ignore[no-untyped-def]
+    """Parameters from a `TagSpec`."""
+    return {"max_silence_ns": tag.max_silence_ns}
+
+
 @kernel
 def fold(params, state, starts, until_ns, arrival, source, value, quality, out):  # type: ignore[no-untyped-def]
     """Fold all samples of each tag; see `base` for the signature."""

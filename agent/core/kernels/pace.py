@@ -50,6 +50,11 @@ _NOT_ON_TIME = int(Quality.COMMUNICATION_LOST | Quality.REPLAYED)
 _LATEST = 1 << 62
 
 
+def of_tag(tag):  # type: ignore[no-untyped-def]
+    """Parameters from a `TagSpec`: what reports changes has no pace."""
+    return {"interval_ns": 0 if tag.by_exception else tag.interval_ns}
+
+
 @kernel
 def judge(active, run, steady, side, kept):  # type: ignore[no-untyped-def]
     """(active, run, steady) after a window that was too slow (`side` 1), too fast (-1) or neither.

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel, tell
+from agent.core.kernels.gaps import RUN
+from agent.core.kernels.runs import LEAST, calm_until, held
 
 NAME = "range"
 PARAMS = np.dtype([("middle", np.float64), ("half", np.float64), ("hold", np.int64)])
 DEFAULTS = {"middle": 0.0, "half": NEVER, "hold": 1}
-_RUN = 64  # samples looked at together while no flag is up
 STATE = np.dtype([("score", np.float64), ("active", np.int32), ("quiet", np.int32)])
 
 
@@ -36,31 +37,19 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         j = start
         look = start  # where the next run begins
         while j < stop:
-            if active == 0 and j >= look and stop - j >= _RUN:
-                # Nearly always nothing is out of range: a run at a time, without branches.
-                part = value[j : j + _RUN]
-                found = 0
-                for i in range(_RUN):
-                    found += abs(part[i] - middle) >= half
-                look = j + _RUN
-                if found == 0:
-                    j = look
-                    continue
-            distance = abs(value[j] - middle)
-            j += 1
-            if distance >= half:
-                quiet = 0
-                if active == 1:
-                    continue
-                active = 1
-            elif active == 1:
-                quiet += 1
-                if quiet < hold:
-                    continue
-                active = 0
-            else:
+            if active == 0 and j >= look and stop - j >= LEAST:
+                j = calm_until(value, j, stop, 0, middle, 1.0, half)
+                look = j + RUN
                 continue
-            written = tell(out, written, row, active, arrival[j - 1], distance / half)
+            distance = abs(value[j] - middle)
+            hit = distance >= half
+            j += 1
+            if active == 0 and not hit:
+                continue
+            before = active
+            active, quiet = held(active, quiet, hit, hold)
+            if active != before:
+                written = tell(out, written, row, active, arrival[j - 1], distance / half)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["score"] = abs(value[stop - 1] - middle) / half

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel, tell
+from agent.core.kernels.gaps import RUN
+from agent.core.kernels.runs import LEAST, calm_until, held
 
 NAME = "rate"
 PARAMS = np.dtype([("limit", np.float64), ("hold", np.int64), ("gap_ns", np.int64)])
 DEFAULTS = {"limit": NEVER, "hold": 1, "gap_ns": 0}
-_RUN = 64  # samples looked at together while no flag is up
 STATE = np.dtype(
     [
         ("score", np.float64),
@@ -51,15 +52,12 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         j = start
         look = start + 1  # where the next run begins
         while j < stop:
-            if active == 0 and j >= look and stop - j >= _RUN:
-                # Nearly always no step is large, across a gap or not: a run at a time.
-                part = value[j - 1 : j + _RUN]
-                found = 0
-                for i in range(_RUN):
-                    found += abs(part[i + 1] - part[i]) >= limit
-                look = j + _RUN
-                if found == 0:
-                    j = look
+            if active == 0 and j >= look and stop - j >= LEAST:
+                # Nearly always no step is large, across a gap or not.
+                calm = calm_until(value, j, stop, 1, 0.0, 1.0, limit)
+                look = calm + RUN
+                if calm > j:
+                    j = calm
                     last = value[j - 1]
                     last_ns = source[j - 1]
                     step = abs(last - value[j - 2])
@@ -71,20 +69,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 step = 0.0
             last = value[j]
             last_ns = source[j]
+            hit = step >= limit
             j += 1
-            if step >= limit:
-                quiet = 0
-                if active == 1:
-                    continue
-                active = 1
-            elif active == 1:
-                quiet += 1
-                if quiet < hold:
-                    continue
-                active = 0
-            else:
+            if active == 0 and not hit:
                 continue
-            written = tell(out, written, row, active, arrival[j - 1], step / limit)
+            before = active
+            active, quiet = held(active, quiet, hit, hold)
+            if active != before:
+                written = tell(out, written, row, active, arrival[j - 1], step / limit)
         state[row]["seen"] = 1
         state[row]["active"] = active
         state[row]["quiet"] = quiet

@@ -38,6 +38,11 @@ _NO_NEWS = 4 | 8 | 1 | 16  # lost, not a number, bad, replayed: these say nothin
 _LATEST = 1 << 62
 
 
+def of_tag(tag):  # type: ignore[no-untyped-def]
+    """Parameters from a `TagSpec`: the same for every tag."""
+    return {}
+
+
 @kernel
 def _score(run, count, back):  # type: ignore[no-untyped-def]
     return max(np.float64(run) / np.float64(count), np.float64(back) / np.float64(_AGAIN + 1))

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import NEVER, kernel, tell
+from agent.core.kernels.gaps import RUN
+from agent.core.kernels.runs import LEAST, calm_until, held
 
 NAME = "spike"
 PARAMS = np.dtype(
@@ -31,7 +33,7 @@ PARAMS = np.dtype(
 )
 DEFAULTS = {"limit": NEVER, "minor": NEVER, "weight": 1, "most": 1, "hold": 1, "gap_ns": 0}
 _SAME = 3  # samples: one wild value makes up to three large d in a row
-_RUN = 32  # samples looked at together while no flag is up
+_LONG = 1 << 62  # samples: longer than any hold
 STATE = np.dtype(
     [
         ("score", np.float64),
@@ -45,15 +47,6 @@ STATE = np.dtype(
         ("last_ns", np.int64),
     ]
 )
-
-
-@kernel
-def _is_calm(part, minor):  # type: ignore[no-untyped-def]
-    """Whether none of the values, but for the first two, makes a d of `minor`."""
-    found = 0
-    for i in range(_RUN):
-        found += abs(part[i + 1] - (part[i + 2] + part[i]) * 0.5) >= minor
-    return found == 0
 
 
 @kernel
@@ -82,12 +75,13 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         size = 0.0
         j, look = start, start + 2  # `look`: where the next run begins
         while j < stop:
-            if active == 0 and j >= look and stop - j >= _RUN:
-                # Nearly always nothing stands off, across a gap or not: a run at a time.
-                look = j + _RUN
-                if _is_calm(value[j - 2 : look], minor):
-                    j = look
-                    total = max(total - _RUN, 0)
+            if active == 0 and j >= look and stop - j >= LEAST:
+                # Nearly always nothing stands off, across a gap or not.
+                calm = calm_until(value, j, stop, 2, 0.0, 1.0, minor)
+                look = calm + RUN
+                if calm > j:
+                    total = max(total - (calm - j), 0)
+                    j = calm
                     before, last, last_ns = value[j - 2], value[j - 1], source[j - 1]
                     seen = 1 if last_ns - source[j - 2] > gap else 2
                     whole = seen == 2 and source[j - 2] - source[j - 3] <= gap
@@ -97,26 +91,22 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
             size = abs(last - (value[j] + before) * 0.5) if seen == 2 else 0.0
             seen = min(seen + 1, 2)
             before, last, last_ns = last, value[j], source[j]
-            j += 1
             so_far = total
             total = min(so_far + weight, most) if size >= minor else max(so_far - 1, 0)
             hit = size >= limit or total >= most
-            if active == 0:
-                if not hit:
-                    continue
-                active, quiet = 1, 0
-                again = 1 if so_far > weight else 0
-            elif hit:
-                again = 1 if quiet >= _SAME else again
-                quiet = 0
+            j += 1
+            if active == 0 and not hit:
                 continue
-            else:
-                quiet += 1
-                if quiet < hold or (again == 1 and total > 0):
-                    continue
-                active = 0
-            score = max(size / limit, total / most)
-            written = tell(out, written, row, active, arrival[j - 1], score)
+            was = active
+            if hit and was == 0:
+                again = 1 if so_far > weight else 0
+            elif hit and quiet >= _SAME:
+                again = 1
+            wait = _LONG if again == 1 and total > 0 else hold
+            active, quiet = held(active, quiet, hit, wait)
+            if active != was:
+                score = max(size / limit, total / most)
+                written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["sum"] = total

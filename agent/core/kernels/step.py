@@ -57,6 +57,11 @@ _MOST_QUIET = 1 << 14
 _LARGEST = 1e30  # what single precision holds; values are clipped far below
 
 
+def looks_back(parameters):  # type: ignore[no-untyped-def]
+    """How many samples before a flag its cause may lie: a fault's end is seen long after it."""
+    return int((parameters["sides"] + 2) * parameters["block"])
+
+
 @kernel
 def _apart(kept, mean, sides):  # type: ignore[no-untyped-def]
     """How far the newest `sides` means, `mean` among them, lie apart from those before; >= 0."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.kernels.base import kernel, tell
+from agent.core.kernels.gaps import RUN
+from agent.core.kernels.runs import LEAST, calm_until, held
 
 NAME = "stuck"
 PARAMS = np.dtype([("tolerance", np.float64), ("limit", np.int64), ("hold", np.int64)])
 DEFAULTS = {"tolerance": 0.0, "limit": 1 << 62, "hold": 1}
-_RUN = 64  # samples looked at together while no flag is up
 STATE = np.dtype(
     [
         ("score", np.float64),
@@ -47,17 +48,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         j = start
         look = start + 1  # where the next run begins
         while j < stop:
-            if active == 0 and run == 1 and j >= look and stop - j >= _RUN and limit > 1:
+            if active == 0 and run == 1 and j >= look and stop - j >= LEAST and limit > 1:
                 # Often no two neighbours are equal, so each is the first of its own run.
-                part = value[j - 1 : j + _RUN]
-                found = 0
-                for i in range(_RUN):
-                    found += abs(part[i + 1] - part[i]) <= tolerance
-                look = j + _RUN
-                if found == 0:
-                    j = look
+                calm = calm_until(value, j, stop, 1, 0.0, -1.0, -tolerance)
+                look = calm + RUN
+                if calm > j:
+                    quiet += calm - j
+                    j = calm
                     first = value[j - 1]
-                    quiet += _RUN
                     continue
             if run > 0 and abs(value[j] - first) <= tolerance:
                 run += 1
@@ -65,18 +63,14 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 run = 1
                 first = value[j]
             j += 1
-            if run >= limit:
-                quiet = 0
-                if active == 1:
-                    continue
-                active = 1
-            else:
-                quiet += 1
-                if active == 0 or quiet < hold:
-                    continue
-                active = 0
-            score = np.float64(run) / np.float64(limit)
-            written = tell(out, written, row, active, arrival[j - 1], score)
+            if active == 0 and run < limit:
+                quiet += 1  # without a flag too
+                continue
+            before = active
+            active, quiet = held(active, quiet, run >= limit, hold)
+            if active != before:
+                score = np.float64(run) / np.float64(limit)
+                written = tell(out, written, row, active, arrival[j - 1], score)
         state[row]["active"] = active
         state[row]["quiet"] = quiet
         state[row]["run"] = run

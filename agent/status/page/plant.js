@@ -7,6 +7,14 @@ const SEVERITY_RANK = { high: 0, medium: 1, low: 2 };
 const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
 const SOURCE_SYMBOL = { live: "on", connecting: "wait", stale: "medium", failed: "off" };
 
+// What people and the plant's design did to a condition: each by itself, several may be true.
+const STANDINGS = [
+  ["shelved", "shelved"],
+  ["acknowledged", "acknowledged"],
+  ["suppressed", "suppressed: its source is lost"],
+  ["out_of_service", "out of service"],
+];
+
 export class Conditions {
   constructor(showTag, acting) {
     this.showTag = showTag;
@@ -59,8 +67,9 @@ export class Conditions {
     setText(part.chip, CAUSE_WORDS[c.cause] ?? c.cause);
     const since = `since ${moment(c.raised_ns, nowNs)} (${age((nowNs - c.raised_ns) / 1e9)})`;
     const lasted = `from ${moment(c.raised_ns, nowNs)}, for ${duration((c.cleared_ns - c.raised_ns) / 1e9)}`;
-    const states = { active: since, acknowledged: `acknowledged · ${since}`, shelved: `shelved · ${since}`, cleared: lasted };
-    setText(part.meta, `${c.kind} · ${states[c.state] ?? c.state}`);
+    const standing = STANDINGS.filter(([field]) => c[field]).map(([, words]) => words);
+    const when = c.state === "cleared" ? [lasted] : [...standing, since];
+    setText(part.meta, [c.kind, ...when].join(" · "));
     setAttr(part.meta, "title", iso(c.raised_ns));
   }
 }
@@ -130,7 +139,12 @@ export class Agent {
 }
 
 function facts(status, nowNs) {
-  return [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), process(status, nowNs)];
+  const told = [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), process(status, nowNs)];
+  return status.reload?.text ? [configuration(status.reload), ...told] : told;
+}
+
+function configuration({ text, hint }) {
+  return { name: "Configuration", state: "poor", text: hint ? `${text}. To do: ${hint}` : text };
 }
 
 function uplink(outbox, nowNs) {

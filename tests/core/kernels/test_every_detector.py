@@ -5,6 +5,7 @@ but its parameters in `ARMED`.
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -200,10 +201,7 @@ def test_compiled_and_plain_give_the_same_bits(one, monkeypatch):
     stream = Stream(7).seen_by(one)
     compiled = told(one, stream)
     module = plain(one, monkeypatch)
-    python = Detector(
-        one.name, one.kind, one.feed, module.PARAMS, module.STATE, module.fold, one.disabled,
-        one.blocked, one.reference,
-    )  # fmt: skip
+    python = replace(one, params=module.PARAMS, state=module.STATE, fold=module.fold)
     with np.errstate(all="ignore"):
         assert told(python, stream) == compiled
 

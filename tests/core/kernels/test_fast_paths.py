@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.base import TRANSITION
-from agent.core.kernels.gaps import unbroken
+from agent.core.kernels.gaps import RUN, unbroken
+from agent.core.kernels.runs import LEAST, calm_until, held
 from tests.core.kernels.folding import SECOND, START, params
 from tests.core.kernels.naive import NAIVE
 from tests.core.kernels.test_every_detector import ARMED, plain
@@ -93,7 +94,7 @@ def test_as_sample_by_sample(one, armed, seed, lengths, cuts):
 
 
 @FAST
-@pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 66, 67, 130])
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 10, 11, 63, 64, 65, 66, 67, 130])
 def test_chunks_of_one_size(one, armed, size):
     """Chunks just shorter and longer than what the kernels look at together, and single samples."""
     streams = [stream(seed, 400) for seed in range(40, 46)]
@@ -133,3 +134,38 @@ def test_unbroken_is_never_wrong(steps, gap, sane):
         said = bool(unbroken(times, 1, len(times), gap))
     assert not (said and broken)
     assert said != broken or not sane
+
+
+def differences(value, order, middle):
+    """|d| of each sample from `order` on, as `calm_until` defines it."""
+    if order == 0:
+        return np.abs(value - middle)
+    if order == 1:
+        return np.abs(value[1:] - value[:-1])
+    return np.abs(value[1:-1] - (value[2:] + value[:-2]) * 0.5)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(3, 300), limit=st.sampled_from([0.5, 2.0, 3.0]))
+def test_a_calm_stretch_holds_nothing_and_ends_where_something_is(order, sign, seed, n, limit):
+    """All it passes by is calm; it stops at the end, or before a run that holds a hit."""
+    value = np.random.default_rng(seed).choice([0.0, 0.5, 1.0, 2.0, -2.5], n, p=[0.96] + [0.01] * 4)
+    end = calm_until(value, order, n, order, 0.5, sign, sign * limit)
+    hit = sign * differences(value, order, 0.5) >= sign * limit
+    assert order <= end <= n
+    assert not hit[: end - order].any()
+    assert n - end < LEAST or hit[end - order :][:RUN].any()
+
+
+def test_a_flag_is_held_until_enough_are_quiet():
+    """A hit raises it and begins the count anew; the last of `hold` quiet samples clears it."""
+    hits = [0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1]
+    active, quiet, seen = 0, 0, []
+    for hit in hits:
+        active, quiet = held(active, quiet, bool(hit), 3)
+        seen.append((active, quiet))
+    assert seen == [
+        (0, 0), (1, 0), (1, 1), (1, 2), (1, 0), (1, 0), (1, 1), (1, 2), (0, 3), (0, 3), (1, 0),
+    ]  # fmt: skip

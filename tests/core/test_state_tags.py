@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.engine import Engine
 from agent.core.kernels import category
-from agent.core.states import ILLEGAL, UNSEEN, describe, trained_states
+from agent.core.state_tags import ILLEGAL, UNSEEN, describe, trained_states
 from agent.types import Block, Event, Float64
 from tests.core import small
 from tests.core.small import SECOND, TAGS

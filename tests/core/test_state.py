@@ -1,39 +1,47 @@
-"""Snapshots: the state as bytes, found again by name; what has another layout starts anew."""
+"""State by name: as bytes and back; what has another layout or meaning starts anew."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from agent.core import snapshot
+from agent.core import identity, state
 from agent.core.engine import Engine
-from agent.core.snapshot import Lasting
+from agent.core.state import Lasting
 from agent.errors import StoreError
 from agent.types import Quality
 from tests.core import small
 from tests.core.small import SECOND, START, block, normal
 
 KIND = np.dtype([("score", np.float64), ("run", np.int64)])
-KEYS = {"row": ["m/a", "m/b"], "tag": ["a", "b", "c"]}
+KEYS = {"input": ["m/a", "m/b"], "tag": ["a", "b", "c"], "model": ["m", "n"]}
 
 
 def arrays(*, kind=KIND, rows=2, filled=True) -> list[Lasting]:
-    state = np.zeros(rows, kind)
+    one = np.zeros(rows, kind)
     ring = np.zeros((3, 4))
     lone = np.zeros(2, np.int64)
     if filled:
-        state["score"] = np.arange(rows) + 0.5
+        one["score"] = np.arange(rows) + 0.5
         ring += np.arange(12).reshape(3, 4)
         lone += 9
-    return [Lasting("state", "row", state), Lasting("ring", "tag", ring), Lasting("lone", "", lone)]
+    return [
+        Lasting("state", "input", one), Lasting("ring", "tag", ring), Lasting("lone", "model", lone)
+    ]
+
+
+def load(data, into, keys=KEYS, kept=None) -> tuple[dict, list[str]]:
+    """(facts, names of arrays that are new whole)."""
+    saved = state.read(data)
+    return dict(saved.facts), saved.fill(into, keys, kept or keys)
 
 
 def test_equal_states_give_equal_bytes_and_come_back():
     """No time, address or order of insertion is in the bytes; every array and fact returns."""
-    data = snapshot.dump(arrays(), KEYS, {"b": 1, "a": [2, {"y": 1, "x": 2}]})
-    assert data == snapshot.dump(arrays(), KEYS, {"a": [2, {"x": 2, "y": 1}], "b": 1})
+    data = state.dump(arrays(), KEYS, {"b": 1, "a": [2, {"y": 1, "x": 2}]})
+    assert data == state.dump(arrays(), KEYS, {"a": [2, {"x": 2, "y": 1}], "b": 1})
     into = arrays(filled=False)
-    facts, fresh = snapshot.load(data, into, KEYS)
+    facts, fresh = load(data, into)
     assert facts == {"a": [2, {"x": 2, "y": 1}], "b": 1}
     assert fresh == []
     assert [item.array.tobytes() for item in into] == [item.array.tobytes() for item in arrays()]
@@ -41,11 +49,24 @@ def test_equal_states_give_equal_bytes_and_come_back():
 
 def test_rows_are_found_again_by_their_key():
     """Rows that moved keep their state, new rows start at zero, rows that went are gone."""
-    data = snapshot.dump(arrays(), KEYS, {})
+    data = state.dump(arrays(), KEYS, {})
     into = arrays(rows=3, filled=False)
-    snapshot.load(data, into, {"row": ["m/b", "n/x", "m/a"], "tag": ["c", "new", "a"]})
+    load(data, into, {
+        "input": ["m/b", "n/x", "m/a"], "tag": ["c", "new", "a"], "model": ["n", "m"],
+    })
     assert into[0].array["score"].tolist() == [1.5, 0.0, 0.5]
     assert into[1].array.tolist() == [[8, 9, 10, 11], [0] * 4, [0, 1, 2, 3]]
+
+
+def test_rows_that_mean_something_else_now_are_not_filled():
+    """Each array says by which set of keys its rows count; what is taken over is handed back."""
+    data, into = state.dump(arrays(), KEYS, {}), arrays(filled=False)
+    taken = []
+    into[1] = Lasting("ring", "tag", into[1].array, kept="other", take=taken.append)
+    load(data, into, kept=dict(KEYS) | {"input": {"m/b"}, "other": {"a"}})
+    assert into[0].array["score"].tolist() == [0.0, 1.5]
+    assert into[1].array.tolist() == [[0, 1, 2, 3], [0] * 4, [0] * 4]
+    assert taken[0] is into[1].array
 
 
 @pytest.mark.parametrize(
@@ -59,9 +80,9 @@ def test_rows_are_found_again_by_their_key():
 )
 def test_an_array_whose_layout_changed_starts_anew_alone(kind):
     """A field more, another name, type or order: this array is reported, the others are filled."""
-    data = snapshot.dump(arrays(), KEYS, {})
+    data = state.dump(arrays(), KEYS, {})
     into = arrays(kind=kind, filled=False)
-    _, fresh = snapshot.load(data, into, KEYS)
+    _, fresh = load(data, into)
     assert fresh == ["state"]
     assert not np.frombuffer(into[0].array.tobytes(), np.uint8).any()
     assert into[1].array.tobytes() == arrays()[1].array.tobytes()
@@ -70,18 +91,18 @@ def test_an_array_whose_layout_changed_starts_anew_alone(kind):
 
 def test_an_array_that_the_snapshot_does_not_know_is_reported():
     """A detector that is new since then starts anew, and says so."""
-    data = snapshot.dump(arrays()[:2], KEYS, {})
-    _, fresh = snapshot.load(data, arrays(filled=False), KEYS)
+    data = state.dump(arrays()[:2], KEYS, {})
+    _, fresh = load(data, arrays(filled=False))
     assert fresh == ["lone"]
 
 
 @pytest.mark.parametrize("cut", [0, 3, 4, 7, 8, 40, -1, -8])
 def test_cut_short_is_damaged(cut):
     """However much is missing, it is an error with a name, and nothing was filled in."""
-    data = snapshot.dump(arrays(), KEYS, {})
+    data = state.dump(arrays(), KEYS, {})
     into = arrays(filled=False)
     with pytest.raises(StoreError):
-        snapshot.load(data[:cut], into, KEYS)
+        load(data[:cut], into)
     assert not any(item.array.tobytes().strip(b"\0") for item in into)
 
 
@@ -94,11 +115,11 @@ def test_cut_short_is_damaged(cut):
 )  # fmt: skip
 def test_a_damaged_header_is_refused(old, new):
     """A header that is no JSON, lacks a part or describes other bytes is an error with a name."""
-    data = snapshot.dump(arrays(), KEYS, {})
+    data = state.dump(arrays(), KEYS, {})
     assert old in data
     into = arrays(filled=False)
     with pytest.raises(StoreError, match="damaged"):
-        snapshot.load(data.replace(old, new, 1), into, KEYS)
+        load(data.replace(old, new, 1), into)
 
 
 # --- in the engine ---
@@ -111,7 +132,7 @@ def stuck_and_bad() -> Engine:
     values[50:, 0] = values[50, 0]
     quality[80:, 1] = Quality.BAD
     engine.step(block(values, quality=quality))
-    assert set(engine.judge.conditions.active) >= {"tag/a", "tag/b"}
+    assert set(engine.judge.conditions.active) >= {identity.tag("a"), identity.tag("b")}
     return engine
 
 
@@ -120,10 +141,9 @@ def with_other_layout(engine: Engine, name: str) -> bytes:
     lasting = [
         Lasting(item.name, item.axis, np.zeros(len(item.array), [("other", np.int16)]))
         if item.name == name else item
-        for item in engine._lasting()
+        for item in [*engine.charts.modes.arrays(), *engine._lasting()]
     ]
-    facts = snapshot.load(engine.snapshot(), [], engine._keys())[0]
-    return snapshot.dump(lasting, engine._keys(), facts)
+    return state.dump(lasting, engine.charts.keys(), state.read(engine.snapshot()).facts)
 
 
 def test_a_detector_whose_layout_changed_warms_up_alone():

@@ -1,0 +1,392 @@
+"""Lifecycle: when a condition is raised, renamed, and has returned to normal (ISA-18.2).
+
+A condition is *pending* from its first finding until its on-delay is over; then it is *raised*,
+named and announced. It returns to normal by itself once nothing has been found for the off-delay.
+Where what was found may only be the begin of what slower charts see later, the off-delay is as long
+as these may take, unless the subject is seen to be normal before. Names get more specific as
+evidence comes.
+
+Invariants:
+- time comes only from findings and due timers, which fire in time order, before anything else at
+  the same instant; so the way samples were cut into blocks changes nothing.
+- a name is replaced by one of higher rank as soon as it is known, of equal rank only at the
+  scheduled reviews; by a vaguer one only when what it named is over (data arrive again) and other
+  findings remain.
+- a timer acts only on what it was set for, which the time it counts from names. A shelving is the
+  subject's and outlasts conditions: what returns to normal and comes back meanwhile comes back
+  shelved, until its time is over or a person ends it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from agent.core import delays
+from agent.core.condition import Condition, Finding, severity
+from agent.core.diagnosis import TRUE_WHILE, Diagnosis
+from agent.core.identity import FindingKey, Subject
+from agent.types import Event
+
+_LONG_AGO = -1 << 62
+
+
+class Rules(Protocol):
+    """What conditions ask of judgement."""
+
+    def name(self, condition: Condition, now: int) -> Diagnosis:
+        """What the evidence says it is."""
+
+    def is_normal(self, condition: Condition, now: int) -> bool:
+        """Whether its subject is seen to be normal again, before the longest off-delay is over."""
+
+    def owners(self, condition: Condition, now: int) -> Mapping[FindingKey, Subject]:
+        """Which of its findings are known by now to be another subject's."""
+
+    def suppressed(self, condition: Condition) -> bool:
+        """Whether its source is lost, so that it is no alarm of its own."""
+
+    def out_of_service(self, condition: Condition) -> bool:
+        """Whether a person took its subject out of service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A subject's last condition: normal since when, and how long that was waited for, in ns."""
+
+    since_ns: int = _LONG_AGO
+    waited_ns: int = 0
+
+
+class Due(StrEnum):
+    """What a timer is for; of one instant, in this order."""
+
+    CLEAR = "clear"
+    RAISE = "raise"
+    REVIEW = "review"
+    UNSHELVE = "unshelve"
+
+
+Timer = tuple[int, Subject, Due, int]
+"""When it is due, of which subject, what is due, and the time that it counts from: since when
+nothing is found for `CLEAR`, the first finding for all others."""
+
+
+class Conditions:
+    """All conditions of one gateway.
+
+    Attributes:
+        active: subject -> its condition, pending ones too.
+        shelved: subject -> engine ns at which its shelving ends.
+        returned: subject -> when its last condition returned to normal.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.active: dict[Subject, Condition] = {}
+        self.shelved: dict[Subject, int] = {}
+        self.returned: dict[Subject, Returned] = {}
+        self._timers: list[Timer] = []
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def finding(self, finding: Finding) -> list[Event]:
+        """A detector's flag came or went."""
+        condition = self.active.get(finding.subject)
+        if finding.up:
+            condition = condition or self._opened(finding)
+            return self._found(condition, finding) if condition is not None else []
+        if condition is None or finding.key not in condition.findings:
+            return []
+        del condition.findings[finding.key]
+        self._note_holds(condition)
+        if not condition.kept_open:
+            self._begin_to_clear(condition, finding.time_ns)
+        return self._rename(condition, finding.time_ns, review=False)
+
+    def _opened(self, finding: Finding) -> Condition | None:
+        """A new condition; none where the finding may be the way back from the last one."""
+        last = self.returned.get(finding.subject, Returned())
+        passed_ns = finding.time_ns - last.since_ns
+        if passed_ns <= finding.looks_back_ns:
+            return None
+        condition = Condition(
+            finding.subject, sorted(finding.models), finding.interval_ns, finding.time_ns
+        )
+        if passed_ns <= delays.CHATTERS * last.waited_ns:
+            longest_ns = delays.longest_off_delay_ns(finding.interval_ns)
+            condition.off_delay_ns = min(2 * last.waited_ns, longest_ns)
+        self.active[finding.subject] = condition
+        return condition
+
+    def _found(self, condition: Condition, finding: Finding) -> list[Event]:
+        now = finding.time_ns
+        condition.findings[finding.key] = condition.seen[finding.key] = finding.score
+        if not condition.raised:
+            due = now + finding.on_delay_ns
+            if finding.undecided and not condition.not_before_ns:
+                condition.not_before_ns = due
+            self._at(due, condition, Due.RAISE)
+        condition.interval_ns = max(condition.interval_ns, finding.interval_ns)
+        condition.off_delay_ns = max(
+            condition.off_delay_ns, finding.confirmation_ns,
+            delays.off_delay_ns(condition.interval_ns),
+        )
+        condition.models = sorted({*condition.models, *finding.models})
+        condition.normal_since_ns = 0
+        self._note_holds(condition)
+        return self._rename(condition, now, review=False)
+
+    def fire(self, until_ns: int) -> tuple[list[str], list[Event]] | None:
+        """The next timer due before `until_ns`: (models concerned, events), or None."""
+        if not self._timers or self._timers[0][0] >= until_ns:
+            return None
+        due, subject, what, since_ns = heapq.heappop(self._timers)
+        condition = self.active.get(subject)
+        if what is Due.UNSHELVE:
+            models = condition.models if condition is not None else []
+            return models, self._shelving_ended(subject, due)
+        if condition is None:
+            return [], []
+        if what is Due.CLEAR:
+            stands = condition.normal_since_ns == since_ns and not condition.kept_open
+            return condition.models, self._look_again(condition, due) if stands else []
+        if condition.first_ns != since_ns:
+            return [], []
+        if what is Due.RAISE:
+            return condition.models, self._raise(condition, due)
+        return condition.models, self._rename(condition, due, review=True)
+
+    def pause(self, since_ns: int, until_ns: int) -> None:
+        """Nobody looked in [since, until): delays go on where they were; shelving does not wait."""
+        away = until_ns - since_ns
+        self._timers = [
+            (due, subject, what, since) if what is Due.UNSHELVE else
+            (due + away, subject, what, since + (away if what is Due.CLEAR else 0))
+            for due, subject, what, since in self._timers
+        ]
+        heapq.heapify(self._timers)
+        for condition in self.active.values():
+            if condition.normal_since_ns:
+                condition.normal_since_ns += away
+            if condition.not_before_ns:
+                condition.not_before_ns += away
+
+    def refresh(self, subjects: Iterable[Subject], now: int) -> None:
+        """Suppression or service changed: what is held back no longer has its on-delay again."""
+        for subject in subjects:
+            condition = self.active.get(subject)
+            if condition is None:
+                continue
+            was = condition.held_back
+            self._note_holds(condition)
+            if was and not condition.held_back and not condition.raised:
+                condition.not_before_ns = now + delays.on_delay_ns(condition.interval_ns)
+                self._at(condition.not_before_ns, condition, Due.RAISE)
+
+    def _note_holds(self, condition: Condition) -> None:
+        condition.suppressed = self._rules.suppressed(condition)
+        condition.out_of_service = self._rules.out_of_service(condition)
+
+    def keep(self, subjects: Collection[Subject]) -> None:
+        """Drop what is known of any other subject; shelvings end by their timers."""
+        self.active = {key: item for key, item in self.active.items() if key in subjects}
+        self.returned = {key: last for key, last in self.returned.items() if key in subjects}
+
+    def forget(self, gone: Callable[[Subject, FindingKey], bool], now: int) -> None:
+        """Drop findings, by subject and key: their detectors start anew and never clear them."""
+        for condition in self.active.values():
+            keys = [key for key in condition.seen if gone(condition.subject, key)]
+            had = bool(keys and condition.findings)
+            for key in keys:
+                condition.findings.pop(key, None)
+                condition.seen.pop(key)
+            if had and not condition.kept_open:
+                self._begin_to_clear(condition, now)
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next timer is due; far in the future where there is none."""
+        return self._timers[0][0] if self._timers else 1 << 62
+
+    # --- people -----------------------------------------------------------------------------
+
+    def command(
+        self, kind: str, subject: Subject, time_ns: int, data: Mapping[str, Any]
+    ) -> list[Event]:
+        """``acknowledge``, ``shelve`` and ``unshelve`` by a named person.
+
+        The command may name the occurrence it is about, by its ``id``: another one of the same
+        subject, which that person has not seen, it leaves alone.
+        What has returned to normal is not known here any more: to acknowledge it, the command
+        brings the facts of that ``occurrence``, as its last event told them.
+        """
+        by = {"by": data.get("by", ""), "note": data.get("note", "")}
+        judged = by | {"false": bool(data.get("false", False))}
+        if kind == "acknowledge" and isinstance(past := data.get("occurrence"), dict):
+            facts = past | {"change": "acknowledged", "state": "cleared", "acknowledged": True,
+                            "active": False}
+            return [Event("condition", time_ns, str(subject), facts | judged)]
+        condition = self.active.get(subject)
+        if kind == "unshelve":
+            return self._unshelve(subject, time_ns, by)
+        if condition is None or not condition.raised:
+            return []
+        if data.get("id", condition.id) != condition.id:
+            return []
+        if kind == "acknowledge":
+            condition.acknowledged = True
+            return [self._event(condition, "acknowledged", time_ns, judged)]
+        condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
+        self.shelved[subject] = condition.shelved_until_ns
+        self._at(condition.shelved_until_ns, condition, Due.UNSHELVE)
+        return [self._event(condition, "shelved", time_ns, by)]
+
+    def _unshelve(self, subject: Subject, now: int, by: dict[str, Any]) -> list[Event]:
+        """By a person or by time: what is raised is told so; what has cleared is only told."""
+        if self.shelved.pop(subject, None) is None:
+            return []
+        condition = self.active.get(subject)
+        if condition is None or not condition.raised:
+            return [Event("configuration", now, str(subject), {"change": "unshelved"} | by)]
+        condition.shelved_until_ns = 0
+        return [self._event(condition, "unshelved", now, by)]
+
+    def _shelving_ended(self, subject: Subject, now: int) -> list[Event]:
+        over = self.shelved.get(subject, now + 1) <= now
+        return self._unshelve(subject, now, {}) if over else []
+
+    # --- timers -----------------------------------------------------------------------------
+
+    def _at(self, due_ns: int, condition: Condition, what: Due) -> None:
+        since_ns = condition.normal_since_ns if what is Due.CLEAR else condition.first_ns
+        heapq.heappush(self._timers, (due_ns, condition.subject, what, since_ns))
+
+    def _begin_to_clear(self, condition: Condition, now: int) -> None:
+        condition.normal_since_ns = now
+        self._at(now + delays.off_delay_ns(condition.interval_ns), condition, Due.CLEAR)
+
+    def _raise(self, condition: Condition, now: int) -> list[Event]:
+        """An on-delay is over."""
+        if condition.raised:
+            return []
+        if now < condition.not_before_ns or not (condition.findings or condition.momentary):
+            return []
+        self._note_holds(condition)
+        if condition.held_back:
+            return []
+        events = self._hand_over(condition, now)
+        if condition.subject not in self.active:
+            return events
+        condition.raised_ns = now
+        condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
+        condition.take_name(self._rules.name(condition, now))
+        for intervals in delays.REVIEWS:
+            self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
+        return [*events, self._event(condition, "raised", now)]
+
+    def _hand_over(self, condition: Condition, now: int) -> list[Event]:
+        """Give findings to the subjects whose they are; without any left, it ends untold."""
+        events = []
+        owners = self._rules.owners(condition, now)
+        for key, subject in owners.items():
+            if key in condition.findings:
+                events += self.finding(Finding(
+                    subject, key, True, now, condition.findings.pop(key), [key.model],
+                    condition.interval_ns, on_delay_ns=0,
+                ))
+            elif subject in self.active:
+                self.active[subject].seen[key] = condition.seen[key]
+            else:
+                continue
+            del condition.seen[key]
+        if owners and not condition.findings and not condition.momentary:
+            del self.active[condition.subject]
+        return events
+
+    def _look_again(self, condition: Condition, now: int) -> list[Event]:
+        """Looked at after each off-delay without a finding, and when the longest is over."""
+        waited_ns = now - condition.normal_since_ns
+        left_ns = condition.off_delay_ns - waited_ns
+        if (left_ns > 0 or condition.findings) and not self._rules.is_normal(condition, now):
+            if left_ns > 0:
+                step_ns = delays.off_delay_ns(condition.interval_ns)
+                self._at(now + min(step_ns, left_ns), condition, Due.CLEAR)
+            return []
+        del self.active[condition.subject]
+        if not condition.raised:
+            return []
+        self.returned[condition.subject] = Returned(condition.normal_since_ns, waited_ns)
+        return [self._event(condition, "cleared", now)]
+
+    # --- names ------------------------------------------------------------------------------
+
+    def _rename(self, condition: Condition, now: int, *, review: bool) -> list[Event]:
+        if not condition.raised or not condition.findings:
+            return []
+        found = self._rules.name(condition, now)
+        true_while = TRUE_WHILE.get(condition.kind)
+        symptoms = {key.symptom for key in condition.findings}
+        over = true_while is not None and not true_while & symptoms
+        better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
+        if not better or (found.kind, found.cause) == (condition.kind, condition.cause):
+            return []
+        condition.take_name(found)
+        return [self._event(condition, "updated", now)]
+
+    @staticmethod
+    def _event(
+        condition: Condition, change: str, now: int, more: dict[str, Any] | None = None
+    ) -> Event:
+        cleared = change == "cleared"
+        data = {
+            "id": condition.id, "change": change, "kind": condition.kind,
+            "cause": condition.cause, "severity": severity(condition), "text": condition.text,
+            "hint": condition.hint, "models": list(condition.models),
+            "raised_ns": condition.raised_ns,
+            "state": "cleared" if cleared else condition.state,
+            "active": not cleared, "acknowledged": condition.acknowledged,
+            "shelved": condition.shelved, "suppressed": condition.suppressed,
+            "out_of_service": condition.out_of_service,
+            "detectors": sorted(str(key) for key in condition.seen),
+            "score": max(condition.seen.values(), default=0.0),
+        }
+        return Event("condition", now, str(condition.subject), data | (more or {}))
+
+    # --- what lasts -------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """All state, JSON-ready, in a fixed order."""
+        return {
+            "active": [condition.to_json() for _, condition in sorted(self.active.items())],
+            "shelved": {str(name): end for name, end in sorted(self.shelved.items())},
+            "returned": {
+                str(name): [last.since_ns, last.waited_ns]
+                for name, last in sorted(self.returned.items())
+            },
+            "timers": [[due, str(subject), what, since]
+                       for due, subject, what, since in sorted(self._timers)],
+        }
+
+    def from_json(self, document: Mapping[str, Any]) -> None:
+        """Take state from `to_json`."""
+        conditions = [Condition.from_json(item) for item in document["active"]]
+        self.active = {condition.subject: condition for condition in conditions}
+        self.shelved = {Subject.parse(text): int(end) for text, end in document["shelved"].items()}
+        self.returned = {
+            Subject.parse(text): Returned(int(since), int(waited))
+            for text, (since, waited) in document["returned"].items()
+        }
+        self._timers = [
+            (int(due), Subject.parse(subject), Due(what), int(since))
+            for due, subject, what, since in document["timers"]
+        ]
+        heapq.heapify(self._timers)
+
+
+def _whole(value: Any) -> int:
+    """A duration in ns out of a command's data; 0 where it is none."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e18 else 0
