@@ -83,9 +83,9 @@ class SourceWatch:
     def _finding(self, source: str, what: str, time_ns: int, *, up: bool) -> list[Event]:
         subject, key = identity.source(source), FindingKey(what)
         known = self._conditions.active.get(subject)
-        if up == (known is not None and key in known.findings):
-            return []
         tags = self._tags[source]
+        if up == (known is not None and key in known.findings) or (up and not tags):
+            return []  # nothing new; or nothing is read from it, so that nobody misses it
         interval_ns = min(
             (self._spec.tag_of[name].interval_ns for name in tags), default=1_000_000_000
         )

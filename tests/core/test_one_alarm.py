@@ -132,3 +132,14 @@ def test_what_has_cleared_is_acknowledged_with_the_facts_that_the_command_brings
     desk.say(2, "shelve", by="ann", for_ns=SECOND, occurrence=past)
     desk.say(2, "acknowledge", by="ann", occurrence="no facts")
     assert len(desk.told) == 1
+
+
+def test_a_source_from_which_nothing_is_read_is_no_alarm():
+    """Nobody misses it: that it failed is an event, and no condition."""
+    whole = spec()
+    engine = Engine(type(whole)(whole.tags, ("one", "two", "three"), whole.models))
+    engine.step(block(normal(20)))
+    failed = command(20, "source_state", sequence=2, source="three", state="failed", reason="gone")
+    events = [*engine.step(failed).events, *engine.step(samples([], sequence=3, sealed=90)).events]
+    assert [event.subject for event in events if event.kind == "source"] == ["source/three"]
+    assert not [s for _, s, _ in conditions(events) if s == "source/three"]
