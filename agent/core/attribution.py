@@ -62,9 +62,9 @@ class Attribution:
         }
         if found := [subject for subject in about if len(about) == 1 or subject in known]:
             return found[0]
-        home = self.by_shares(flag.row, flag.detector, flag.time_ns, active)
+        owner = self.by_shares(flag.row, flag.detector, flag.time_ns, active)
         undecided = len(about) > 1 or _waits(model.name, flag.time_ns, active)
-        return identity.model(model.name) if undecided and home not in known else home
+        return identity.model(model.name) if undecided and owner not in known else owner
 
     def owners(self, condition: Condition, now: int, active: Active) -> dict[FindingKey, Subject]:
         """A model's joint findings that one tag explains by now: key -> that tag.
@@ -81,10 +81,10 @@ class Attribution:
         if subject.place is not Place.MODEL:
             return {}
         index = self._index[subject.name]
-        homes = {
+        owners = {
             key: self.by_shares(index, key.detector, now, active) for key in condition.seen
         }
-        return {key: home for key, home in homes.items() if home != subject}
+        return {key: owner for key, owner in owners.items() if owner != subject}
 
     def by_shares(self, model: int, chart: str, now: int, active: Active) -> Subject:
         """Whose a finding of a joint chart is by the latest scans alone, as of `now`.

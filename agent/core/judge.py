@@ -48,7 +48,7 @@ class Judge:
         self._index = {model.name: index for index, model in enumerate(spec.models)}
         self._assessed: set[str] = set()
         self._out_of_service: set[str] = set()
-        self._joint_home: dict[FindingKey, Subject] = {}
+        self._joint_owner: dict[FindingKey, Subject] = {}
         self._joint_up: set[FindingKey] = set()
         self._users: dict[str, list[str]] = {tag.name: [] for tag in spec.tags}
         for model in spec.models:
@@ -142,10 +142,10 @@ class Judge:
         key = FindingKey(flag.detector, model.name)
         if flag.up:
             self._joint_up.add(key)
-            self._joint_home[key] = self._attribution.of_flag(flag, self.conditions.active)
+            self._joint_owner[key] = self._attribution.of_flag(flag, self.conditions.active)
         else:
             self._joint_up.discard(key)
-        subject = self._joint_home.get(key, identity.model(model.name))
+        subject = self._joint_owner.get(key, identity.model(model.name))
         whole = subject.place is Place.MODEL
         undecided = whole and len(flag.about) > 1
         delay, agreed = key.traits.on_delay, key.traits.on_delay_agreed
@@ -215,7 +215,7 @@ class Judge:
         """Which of its findings are known by now to be another subject's."""
         owners = self._attribution.owners(condition, now, self.conditions.active)
         # What is down here may be up elsewhere, where it will be cleared.
-        self._joint_home |= {k: home for k, home in owners.items() if k in condition.findings}
+        self._joint_owner |= {key: to for key, to in owners.items() if key in condition.findings}
         return owners
 
     def suppressed(self, condition: Condition) -> bool:
@@ -285,7 +285,7 @@ class Judge:
             "sources": self.sources.to_json(),
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
-            "joint_home": {str(k): str(home) for k, home in sorted(self._joint_home.items())},
+            "joint_owner": {str(k): str(to) for k, to in sorted(self._joint_owner.items())},
             "since": dict(sorted(self.since.items())),
             "verdicts": {name: item.to_json() for name, item in sorted(self.verdicts.items())},
         }
@@ -311,13 +311,13 @@ class Judge:
         self.sources.from_json(document["sources"])
         self._assessed = set(document["assessed"]) & set(kept["model"])
         self._out_of_service = set(document["out_of_service"])
-        homes = {
-            FindingKey.parse(key): Subject.parse(home)
-            for key, home in document["joint_home"].items()
+        owners = {
+            FindingKey.parse(key): Subject.parse(owner)
+            for key, owner in document["joint_owner"].items()
         }
-        self._joint_home = {
-            key: home for key, home in homes.items()
-            if key.model in kept["model"] and home in subjects
+        self._joint_owner = {
+            key: owner for key, owner in owners.items()
+            if key.model in kept["model"] and owner in subjects
         }
         self.since = {name: int(t) for name, t in document["since"].items() if name in known}
         self.verdicts = {

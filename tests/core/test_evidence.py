@@ -188,14 +188,14 @@ def test_a_step_within_the_range_is_waited_for_also_where_it_may_be_over():
     assert told[-1][0] > 300 + 480
 
 
-@pytest.mark.parametrize(("about", "open_tag", "home"), [
+@pytest.mark.parametrize(("about", "open_tag", "owner"), [
     ((0,), "", "tag/a"),  # one input explains it
     ((0,), "b", "tag/a"),  # whatever else is open
     ((0, 1), "b", "tag/b"),  # of two that may be it, the one that is known to be off
     ((0, 1), "c", "model/m"),  # another fault must not hide behind it
     ((0, 1), "", "model/m"),
 ], ids=str)  # fmt: skip
-def test_whose_a_sudden_change_is(about, open_tag, home):
+def test_whose_a_sudden_change_is(about, open_tag, owner):
     """What it is about, and where it may be several, the one with an open condition."""
     made = spec(trained=baseline(joint=True))
     attribution = Attribution(made, Charts(made))
@@ -204,7 +204,7 @@ def test_whose_a_sudden_change_is(about, open_tag, home):
     found = {FindingKey("level", "m"): 1.1}
     condition = Condition(subject, ["m"], SECOND, START, findings=found, seen=found)
     active = {subject: condition} if open_tag else {}
-    assert str(attribution.of_flag(flag, active)) == home
+    assert str(attribution.of_flag(flag, active)) == owner
 
 
 def predicting() -> EngineSpec:
@@ -254,13 +254,13 @@ def test_a_change_that_comes_and_goes_is_not_put_off_again_and_again():
 def test_a_finding_that_is_up_elsewhere_is_cleared_there(monkeypatch):
     """What a condition has seen before it is raised may be up again as another subject's."""
     engine = Engine(spec(trained=baseline(joint=True)))
-    homes = {"change": iter(["model/m"]), "spe": iter(["model/m", "tag/b"])}
+    owners = {"change": iter(["model/m"]), "spe": iter(["model/m", "tag/b"])}
     after = {"change": "model/m", "spe": "tag/a"}
 
-    def home(model, chart, now, active):
-        return Subject.parse(next(homes[chart], after[chart]))
+    def owner(model, chart, now, active):
+        return Subject.parse(next(owners[chart], after[chart]))
 
-    monkeypatch.setattr(engine.judge._attribution, "by_shares", home)
+    monkeypatch.setattr(engine.judge._attribution, "by_shares", owner)
     rows = [(0, 22, True, "change"), (0, 21, True, "spe"), (1, 21, False, "spe"),
             (4, 21, True, "spe"), (40, 21, False, "spe"), (41, 22, False, "change")]  # fmt: skip
     flags = [

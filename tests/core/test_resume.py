@@ -307,7 +307,7 @@ def test_what_stayed_keeps_its_condition_beside_what_changed():
     [
         ("conditions", None), ("conditions", {"x": 1}), ("sources", "x"), ("sources", {"one": 3}),
         ("assessed", None), ("verdicts", [1]), ("verdicts", {"m": {}}), ("out_of_service", 3),
-        ("joint_home", {"spe@m": "nowhere"}), ("since", {"m": "long"}),
+        ("joint_owner", {"spe@m": "nowhere"}), ("since", {"m": "long"}),
     ],
 )  # fmt: skip
 def test_a_snapshot_whose_facts_make_no_sense_leaves_a_new_engine(place, wrong):
