@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test test-versions lint bench bench-detection bench-ablation kernels clean
+.PHONY: demo test test-versions lint bench bench-detection bench-ablation faults kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
 	$(BIN)/fieldwarden demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
+# as many at once as there are cores; ONE=1: one after the other
 test: lint  ## the whole suite, with lint and types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(ONE),,--numprocesses auto --dist loadfile)
 
 # EXCEPT=3.11 leaves out a version that was tested already
 test-versions:  ## a quick part of the suite under each claimed Python that this machine has
@@ -32,6 +33,11 @@ bench-detection: $(VENV)/.ready-bench  ## the eight tables of "What to expect", 
 	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
 	@for table in tep skab nab speed robust; do \
 	  $(BIN)/python benchmarks/detection/$$table.py || exit 1; done
+
+# needs mosquitto; root for the faults of disks, libfaketime for those of clocks, cc for both
+# FAULTS=long does every round that is promised, which takes hours
+faults: $(VENV)/.ready-test  ## every fault that must be borne, from publisher to central, JSON lines
+	@$(BIN)/python benchmarks/faults/run.py $(if $(filter long,$(FAULTS)),--long)
 
 # QUICK=--quick runs a part of it in five minutes
 bench-ablation: $(VENV)/.ready-bench  ## what each chart adds: one left out at a time, JSON lines

@@ -7,6 +7,10 @@ A traceback is a defect of ours.
 from __future__ import annotations
 
 import importlib
+import os
+import select
+import signal
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -86,9 +90,38 @@ class _LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()  # here, where it can still be told that nobody reads it
         except FieldwardenError as error:
             raise _Failure(str(error)) from error
+        except BrokenPipeError:
+            _end_without_a_reader()
+            raise
+        except SystemExit as error:  # rich's way of ending where nobody reads on
+            if isinstance(error.__context__, BrokenPipeError):
+                _end_without_a_reader(known=True)
+            raise
+        return done
+
+
+def _end_without_a_reader(*, known: bool = False) -> None:
+    """End as `cat` and `yes` do when `head` has enough: quietly, by SIGPIPE.
+
+    Only where it is stdout that nobody reads, and not some connection; rich has closed it by then,
+    and `known` says so.
+    """
+    if known or _unread():
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+
+
+def _unread() -> bool:
+    try:
+        watched = select.poll()
+        watched.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in watched.poll(0))
+    except (OSError, ValueError):  # no file at all, as in a test
+        return False
 
 
 def nearest_hint(name: str, valid: list[str]) -> str:

@@ -3,7 +3,8 @@
 Invariants:
 - each call of `append` or `command`, and each seal, gets an engine time of its own that is later
   than every one before it. So a block's arrival times are < its `sealed_ns`, and those of the
-  next block are later than that; a cut never falls between samples of one time.
+  next block are later than that; a cut never falls between samples of one time. Only where the
+  wall clock was set does time step, at a ``clock`` command at its place among the samples.
 - entries leave in the order in which they came; a block is cut before each command.
 - every batch ends with a block, empty where nothing arrived: the tick by which time passes.
 - appending never blocks and never grows past `max_pending`; `received = sealed + pending +
@@ -104,9 +105,13 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A command, and how many of the pending samples came before it."""
+    """A command, and how many of the pending samples came before it.
+
+    `cut_ns` ends the block of these; it differs from `time_ns` where time was set anew.
+    """
 
     position: int
+    cut_ns: int
     time_ns: int
     kind: str
     data: Mapping[str, Any]
@@ -121,6 +126,10 @@ class Intake:
         max_age_ns: longest time between two seals, with samples or without.
         max_pending: samples that wait at most; what comes beyond is dropped and counted.
         max_commands: commands that wait at most.
+
+    Attributes:
+        shifted_ns: by how much in all the wall clock was set so far. Who keeps a time of `now_ns`
+            for long moves it by what this has grown since.
     """
 
     def __init__(
@@ -141,6 +150,7 @@ class Intake:
         self._marks: list[_Mark] = []
         self._callbacks: list[Callable[[], None]] = []
         self._last_ns = 0
+        self.shifted_ns = 0
         self._sealed_at_s: float | None = None  # event loop time of the latest seal
         self._full = asyncio.Event()
         self.received = 0
@@ -157,9 +167,35 @@ class Intake:
         return max(self._clock.now_ns(), self._last_ns)
 
     def _stamp(self, at_ns: int | None = None) -> int:
-        now = self._clock.now_ns() if at_ns is None else at_ns
+        self.alive()
+        now = self._clock.now_ns()
+        if at_ns is not None:
+            now = min(now, at_ns)  # one of before the clock was set back lies ahead
         self._last_ns = max(now, self._last_ns + 1)
         return self._last_ns
+
+    def alive(self) -> None:
+        """The process runs: to be called every second, so that a standstill is known as one.
+
+        What comes after it comes late, and silence in it is nobody's fault.
+        """
+        if self._clock.stood_still_ns():
+            cut_ns = self._last_ns + 1
+            self._last_ns = max(self._clock.now_ns(), cut_ns + 1)
+            away = {"shift_ns": 0, "away_ns": self._last_ns - cut_ns}
+            self._mark_clock(cut_ns, self._clock.facts() | away)
+
+    def _follow_clock(self) -> None:
+        """Engine time steps where the wall clock was set."""
+        told = self._clock.look()
+        if told is not None:
+            cut_ns = max(told.before_ns, self._last_ns + 1)
+            self._last_ns = cut_ns + told.shift_ns
+            self.shifted_ns += told.shift_ns
+            self._mark_clock(cut_ns, told.facts | {"shift_ns": told.shift_ns, "away_ns": 0})
+
+    def _mark_clock(self, cut_ns: int, data: Mapping[str, Any]) -> None:
+        self._marks.append(_Mark(self._columns.size, cut_ns, self._last_ns, "clock", data))
 
     def append(
         self,
@@ -181,8 +217,8 @@ class Intake:
             value: float64[n], NaN where there is none.
             quality: uint16[n], `Quality` bits.
             source: whom to count a drop against.
-            arrival_ns: engine time of arrival instead of now; moved on where it is not later
-                than everything taken before.
+            arrival_ns: engine time of arrival instead of now, not later than now; moved on where
+                it is not later than everything taken before.
             on_commit: called once the outcome is final: what was accepted is committed and what
                 was dropped is counted.
 
@@ -225,7 +261,8 @@ class Intake:
         if len(self._marks) >= self._max_commands:
             self.dropped[kind, INTAKE_FULL] += 1
             return False
-        self._marks.append(_Mark(self._columns.size, self._stamp(), kind, dict(data)))
+        time_ns = self._stamp()
+        self._marks.append(_Mark(self._columns.size, time_ns, time_ns, kind, dict(data)))
         if on_commit is not None:
             self._callbacks.append(on_commit)
         return True
@@ -251,15 +288,18 @@ class Intake:
 
     def seal(self, next_sequence: int) -> SealedBatch:
         """Hand over what is pending without waiting; for `sealed`, and for the last of a run."""
+        self.alive()
+        self._follow_clock()
+        end_ns = self._stamp()
         entries: list[Entry] = []
         start = 0
         for mark in self._marks:
-            self._cut(entries, next_sequence, start, mark.position, mark.time_ns)
+            self._cut(entries, next_sequence, start, mark.position, mark.cut_ns)
             entries.append(
                 Command(next_sequence + len(entries), mark.time_ns, mark.kind, mark.data)
             )
             start = mark.position
-        self._cut(entries, next_sequence, start, self._columns.size, self._stamp(), tick=True)
+        self._cut(entries, next_sequence, start, self._columns.size, end_ns, tick=True)
         batch = SealedBatch(tuple(entries), tuple(self._callbacks))
         self.sealed_samples += self._columns.size
         self._columns.size = 0
@@ -278,11 +318,11 @@ class Intake:
         tick: bool = False,
     ) -> None:
         """Append the blocks of samples start..stop, the last sealed at `sealed_ns`."""
-        arrival = self._columns.arrival_ns[:stop]
         while stop - start > self._max_samples:
             # The first sample of the call that does not fit any more begins the next block.
-            cut_ns = arrival[start + self._max_samples]
-            cut = int(np.searchsorted(arrival, cut_ns))
+            arrival = self._columns.arrival_ns[start:stop]
+            cut_ns = arrival[self._max_samples]
+            cut = start + int(np.searchsorted(arrival, cut_ns))
             sequence = next_sequence + len(entries)
             entries.append(self._columns.block(sequence, int(cut_ns), start, cut))
             start = cut

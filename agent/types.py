@@ -5,6 +5,7 @@ Standard library and numpy only. Nothing here does I/O or reads a clock.
 Invariants:
 - a block's arrival times do not decrease, all are < `sealed_ns`, and all are >= the `sealed_ns`
   of the block before it; so "sealed at T" means "everything that arrived before T has been seen".
+  Time goes back, or leaps, only at the commands ``boot`` and ``clock``.
 - value and quality go together: a value that could not be had is NaN with a bad quality bit.
 """
 
@@ -44,6 +45,12 @@ class Quality(enum.IntFlag):
     STALE = 128  # nothing arrived for longer than the tag's max_silence
     CONTRACT_BROKEN = 256
     MASKED = 512  # in a mode transition, or out of service
+    # --- why there is no value, where the protocol said so; set by sources, beside BAD -------
+    ADDRESS_REFUSED = 1024  # unknown there (Modbus exception 2, BadNodeIdUnknown)
+    WRONG_TYPE = 2048  # what came is not of the type that is configured
+    NOT_AUTHORISED = 4096  # the device or broker does not let this agent read it
+    NOT_AVAILABLE = 8192  # the device's own code for "no value" (0x8000, NaN by agreement)
+    REPEATED = 16384  # the same sample was delivered before; it counts once
 
 
 NOT_USABLE = np.uint16(
@@ -54,8 +61,17 @@ NOT_USABLE = np.uint16(
     | Quality.STALE
     | Quality.CONTRACT_BROKEN
     | Quality.MASKED
+    | Quality.ADDRESS_REFUSED
+    | Quality.WRONG_TYPE
+    | Quality.NOT_AUTHORISED
+    | Quality.NOT_AVAILABLE
+    | Quality.REPEATED
 )
 """A sample with any of these bits never moves a detector's state."""
+
+NO_NEWS = np.uint16(Quality.REPLAYED | Quality.REPEATED)
+"""A sample with any of these bits came late or again: it moves no detector, nor does it speak
+against its tag."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -76,6 +92,15 @@ class SourceState(enum.StrEnum):
     LIVE = "live"
     STALE = "stale"  # connected, but nothing (not even a keep-alive) arrives
     FAILED = "failed"  # not connected; the reason says why, and it is tried again
+
+
+class TimeQuality(enum.StrEnum):
+    """How far the wall clock, and so engine time, is to be believed."""
+
+    SYNCHRONISED = "synchronised"  # the kernel's clock follows a reference (NTP, PTP)
+    UNSYNCHRONISED = "unsynchronised"
+    IMPLAUSIBLE = "implausible"  # before this program was made, or many years ahead
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +134,9 @@ class Command:
     """Something that a person, the configuration or a source did, journaled like a block.
 
     `kind` is one of: ``acknowledge``, ``shelve``, ``unshelve``, ``out_of_service``,
-    ``in_service``, ``reload``, ``source_state``, ``text`` (a dictionary entry). `data` is JSON.
+    ``in_service``, ``reload``, ``source_state``, ``text`` (a dictionary entry), ``lost`` (what the
+    store or another part could not keep), ``boot`` and ``clock`` (engine time was set anew; see
+    `agent.core.timeline`). `data` is JSON.
     """
 
     sequence: int
@@ -127,7 +154,7 @@ class Event:
 
     Attributes:
         kind: ``finding``, ``condition``, ``verdict``, ``source``, ``gap``, ``mode``,
-            ``configuration``, ``engine``.
+            ``configuration``, ``engine``, ``clock``.
         time_ns: engine time at which it became true (not when it was computed).
         subject: ``model/<name>``, ``tag/<name>``, ``source/<name>`` or ``gateway``.
         data: JSON-ready detail; the schema is `forward/schemas/event-<kind>.json`.

@@ -119,11 +119,14 @@ class BrokerProcess:
     Args:
         port: on loopback.
         embedded: use amqtt even where mosquitto is installed.
+
+    Attributes:
+        embedded: it is amqtt: MQTT 3.1.1 only, and a session lasts no longer than its process.
     """
 
     def __init__(self, port: int, *, embedded: bool = False) -> None:
         self.port = port
-        self._embedded = embedded
+        self.embedded = embedded or mosquitto_path() is None
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -139,7 +142,7 @@ class BrokerProcess:
             FieldwardenError: the port is taken, or the broker did not start.
         """
         require_free(self.port, "the MQTT broker")
-        path = None if self._embedded else mosquitto_path()
+        path = None if self.embedded else mosquitto_path()
         if path is None:
             command = [sys.executable, "-m", "simulators", "broker", "--port", str(self.port)]
             command.append("--embedded")

@@ -13,6 +13,7 @@ import click
 
 from agent.errors import FieldwardenError
 from simulators.broker import run_broker
+from simulators.configured import ConfiguredPlant, interval_of
 from simulators.faults import Fault, load_faults
 from simulators.history import (
     HistoryOrder,
@@ -22,7 +23,7 @@ from simulators.history import (
 )
 from simulators.model import SoftSensor, serve_soft_sensor
 from simulators.plant import PlantSettings
-from simulators.service import Addresses, PlantService, addresses_of
+from simulators.service import Addresses, PlantService, addresses_of, is_demo
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,10 +72,12 @@ def history(
 
 
 @cli.command()
-@click.option("--config", type=_FILE, help="serve where this agent configuration looks")
+@click.argument("configuration", type=_FILE, required=False, metavar="[CONFIG]")
+@click.option("--config", type=_FILE, help="the same as CONFIG")
+@click.option("--data", type=_FILE, help="values of tags that the plant does not have")
 @click.option("--faults", type=_FILE, help="fault script (TOML)")
 @click.option("--truth", type=_FILE, help="where to log the faults (JSON lines)")
-@click.option("--interval", default=0.1, show_default=True, help="wall seconds between rows")
+@click.option("--interval", type=float, help="wall seconds between rows; default: CONFIG's, or 0.1")
 @click.option("--speed", default=40.0, show_default=True, help="plant seconds per wall second")
 @click.option("--moves", default=300.0, show_default=True, help="operating-point moves, plant s")
 @click.option("--seconds", type=float, help="stop by itself after so long; default: never")
@@ -84,10 +87,12 @@ def history(
 @click.option("--hold", is_flag=True, help="begin the fault script on SIGUSR1, not at once")
 @click.option("--report-by-exception", is_flag=True, help="OPC UA tells only what changed")
 def plant(
+    configuration: Path | None,
     config: Path | None,
+    data: Path | None,
     faults: Path | None,
     truth: Path | None,
-    interval: float,
+    interval: float | None,
     speed: float,
     moves: float,
     seconds: float | None,
@@ -98,10 +103,20 @@ def plant(
     hold: bool,
     report_by_exception: bool,
 ) -> None:
-    """Run the plant: one physical process behind all three protocols."""
-    addresses = addresses_of(config) if config else Addresses()
+    """Run the plant: one physical process behind all three protocols.
+
+    With CONFIG, an agent's configuration such as `fieldwarden init` writes, it serves that one's
+    tags where it says. An MQTT broker is started where none listens.
+    """
+    config = configuration or config
     script = load_faults(faults) if faults else ()
-    settings = PlantSettings(seed, interval, speed, moves)
+    if config is not None and not is_demo(config):
+        settings = PlantSettings(seed, interval or interval_of(config), speed, moves)
+        configured = ConfiguredPlant(config, settings, script, data, skip=skip)
+        asyncio.run(_run_plant(configured, seconds, speed))
+        return
+    addresses = addresses_of(config) if config else Addresses()
+    settings = PlantSettings(seed, interval or 0.1, speed, moves)
     log = truth.open("w", encoding="utf-8") if truth else None
     try:
         service = PlantService(
@@ -115,13 +130,13 @@ def plant(
             hold=hold,
             by_exception=report_by_exception,
         )
-        asyncio.run(_run_plant(service, seconds, addresses, speed))
+        asyncio.run(_run_plant(service, seconds, speed))
     finally:
         _close(log)
 
 
 async def _run_plant(
-    service: PlantService, seconds: float | None, addresses: Addresses, speed: float
+    service: PlantService | ConfiguredPlant, seconds: float | None, speed: float
 ) -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run gives one
@@ -131,11 +146,7 @@ async def _run_plant(
     loop.add_signal_handler(signal.SIGUSR1, service.release)
 
     def ready() -> None:
-        click.echo(
-            f"plant runs {speed:g} times as fast as the clock: {addresses.opcua}, "
-            f"modbus {addresses.modbus_host}:{addresses.modbus_port}, "
-            f"mqtt {addresses.broker_host}:{addresses.broker_port}"
-        )
+        click.echo(f"plant runs {speed:g} times as fast as the clock: {service.text}")
 
     try:
         rows = await service.run(seconds, ready)

@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,12 +28,22 @@ from agent.clock import monotonic_ns, wall_ns
 from agent.commands.lines import hanging
 from agent.configuration.load import load
 from agent.errors import FieldwardenError, StoreError
+from agent.mqtt import Protocol
 from agent.store import Reader
 from simulators.broker import BrokerProcess
 from simulators.children import Children
 from simulators.demo_central import CentralView
 from simulators.demo_log import DemoLog
-from simulators.demo_report import Outage, Reported, Row, faults_of, rows_of, table_of, unexpected
+from simulators.demo_report import (
+    DELIVERED,
+    Outage,
+    Reported,
+    Row,
+    faults_of,
+    rows_of,
+    table_of,
+    unexpected,
+)
 from simulators.demo_setup import (
     HISTORY_ROWS,
     Place,
@@ -43,11 +51,17 @@ from simulators.demo_setup import (
     environment,
     prepare,
     shipped,
+    working_folder,
 )
 from simulators.plant import PlantSettings
 
 SCRIPT_PERIOD_S = 100.0  # without a bound the script begins again
 _LOOK_S = 0.2
+_DELIVERY_S = 60.0  # at most so long the end waits for what central has not yet
+EMBEDDED = (
+    "the brokers are the embedded ones: they keep no session over an outage, so what they forget "
+    "central asks the gateway for, and the demo waits for it at the end"
+)
 _START_S = 240.0  # kernels that are compiled for the first time take a minute, or several
 _STYLE = {
     "trusted": "green",
@@ -67,6 +81,7 @@ class DemoOptions:
         seed: of the plant.
         free_ports: choose other ports where the configured ones are taken.
         rows: of the history that the baseline is fitted on.
+        embedded: use the embedded brokers even where mosquitto is installed.
     """
 
     seconds: float | None = None
@@ -74,6 +89,7 @@ class DemoOptions:
     seed: int = 7
     free_ports: bool = False
     rows: int = HISTORY_ROWS
+    embedded: bool = False
 
 
 def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
@@ -84,7 +100,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> list[Row]:
     """
     console = console or _console()
     ports = choose_ports(free=options.free_ports)
-    with _folder(options.folder) as folder, _interrupts():
+    with working_folder(options.folder) as folder, _interrupts():
         place = Place(folder, ports, PlantSettings(seed=options.seed))
         console.print(f"preparing in {folder}", markup=False)
         prepare(
@@ -106,19 +122,6 @@ def _console() -> Console:
     """A terminal gets tables of its width, a pipe of 130 columns and lines that are not broken."""
     width = None if sys.stdout.isatty() else 130
     return Console(highlight=False, soft_wrap=True, width=width)
-
-
-@contextlib.contextmanager
-def _folder(wanted: Path | None) -> Iterator[Path]:
-    if wanted is None:
-        with tempfile.TemporaryDirectory(prefix="fieldwarden-demo-") as folder:
-            yield Path(folder)
-        return
-    for name in ("state", "baselines", "log", "truth.jsonl"):  # of an earlier run
-        path = wanted / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    wanted.mkdir(parents=True, exist_ok=True)
-    yield wanted.resolve()
 
 
 @contextlib.contextmanager
@@ -152,8 +155,10 @@ class Demo:
         self._log = DemoLog(console)
         self._socket = load(place.config).socket_path
         self._children = Children(place.folder / "log")
-        self._plant_broker = BrokerProcess(place.ports["the plant's broker"])
-        self._uplink = BrokerProcess(place.ports["the broker of central ops"])
+        plant, uplink = place.ports["the plant's broker"], place.ports["the broker of central ops"]
+        self._plant_broker = BrokerProcess(plant, embedded=options.embedded)
+        self._uplink = BrokerProcess(uplink, embedded=options.embedded)
+        self._at_end: Mapping[str, Any] | None = None
         self._central: CentralView | None = None
         self._reader: Reader | None = None
         self._told: list[Reported] = []
@@ -162,6 +167,7 @@ class Demo:
         self._truth_read = 0
         self._outages: list[Outage] = []
         self._uplink_down = False
+        self._due: set[tuple[str, str, int, str]] | None = None  # once the time is over
         self._reasons: list[str] = []
         self._start_ns = 0
         self._began = 0
@@ -173,7 +179,10 @@ class Demo:
         place, python = self._place, sys.executable
         self._plant_broker.start()
         self._uplink.start()
-        self._central = CentralView(self._uplink.port)
+        if self._uplink.embedded:
+            self._console.print(hanging(EMBEDDED))
+        protocol: Protocol = "3.1.1" if self._uplink.embedded else "auto"
+        self._central = CentralView(self._uplink.port, place.central, protocol)
         plant = [python, "-m", "simulators", "plant", "--config", str(place.config), "--hold"]
         plant += ["--faults", str(shipped("demo-faults.toml")), "--truth", str(place.truth)]
         plant += ["--seed", str(self._options.seed), "--skip", str(self._options.rows)]
@@ -219,6 +228,8 @@ class Demo:
 
     def stop(self) -> None:
         """End everything, by process id; the agent first, so that it sees nothing of the end."""
+        if self._central is not None:  # before the agent is gone, and with it what it vouches for
+            self._at_end = self._central.document()
         try:
             self._children.stop("agent")
             with contextlib.suppress(FieldwardenError):
@@ -242,10 +253,30 @@ class Demo:
             self._children.require()
             self._look()
             time.sleep(_LOOK_S)
+        self._await_central()
+
+    def _await_central(self) -> None:
+        """Wait until central has what the agent has told so far, and say so; no more faults."""
+        self._due = due = {told.key for told in self._told if told.kind in DELIVERED}
+        if self._uplink_down:
+            return
+        deadline, said = monotonic_ns() + round(_DELIVERY_S * 1e9), False
+        while self._central is not None and (left := due - self._central.arrived.keys()):
+            if monotonic_ns() > deadline:
+                self._log.say(wall_ns(), "central", f"still without {len(left)} events", "red")
+                return
+            if not said:
+                said = True
+                text = f"the time is over; waiting until central has {len(left)} more events"
+                self._log.say(wall_ns(), "central", text)
+            self._children.require()
+            self._look()
+            time.sleep(_LOOK_S)
 
     def _look(self) -> None:
-        self._read_truth()
-        self._read_agent()
+        if self._due is None:
+            self._read_truth()
+            self._read_agent()
         self._read_central()
         self._read_uplink()
         self._log.flush(wall_ns())
@@ -320,7 +351,10 @@ class Demo:
     def _read_central(self) -> None:
         if self._central is None:
             return
+        self._central.require()
         for told, historical in self._central.fresh():
+            if self._due is not None and told.key not in self._due:
+                continue
             if told.kind == "condition" and told.data.get("change") in {"raised", "updated"}:
                 late = " (historical)" if historical else ""
                 text = f"received{late}: {told.data.get('text')}"
@@ -337,9 +371,7 @@ class Demo:
         outbox, outage, now_ns = document["outbox"], self._outages[-1], document["served_ns"]
         connected = bool(outbox.get("connected"))
         if outage.lost_ns is None and not connected:
-            outage = replace(
-                outage, lost_ns=now_ns, reason=str(outbox.get("reason") or "lost")
-            )
+            outage = replace(outage, lost_ns=now_ns, reason=str(outbox.get("reason") or "lost"))
             text = f"uplink lost: {outage.reason}; messages wait in the outbox"
             self._log.say(now_ns, "agent", text)
         elif outage.lost_ns is not None and connected and not self._uplink_down:
@@ -361,7 +393,7 @@ class Demo:
         rows = rows_of(self._truth, self._told, central.arrived, self._outages, self._start_ns)
         self._console.print()
         self._console.print(table_of(rows, self._console.width), soft_wrap=False)
-        self._console.print(central_table(central.document()), soft_wrap=False)
+        self._console.print(central_table(self._at_end or central.document()), soft_wrap=False)
         false = unexpected(self._told, self._truth, self._start_ns)
         for told in false:
             self._console.print(f"raised without a fault: {told.data.get('text')}", style="yellow")

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 GRACE_NS = 5_000_000_000  # a fault may be named so long after its end
+DELIVERED = frozenset({"condition", "verdict", "source"})  # kinds of events that central gets
 _SHOWN = {"raised", "updated"}
 
 
@@ -160,7 +161,7 @@ def _uplink_row(
     during = [
         event
         for event in told
-        if event.kind in {"condition", "verdict", "source"}
+        if event.kind in DELIVERED
         and fault["at_ns"] <= event.time_ns <= min(fault["end_ns"], outage.back_ns or 1 << 62)
     ]
     late = [event for event in during if event.key in arrived]

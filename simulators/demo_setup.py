@@ -6,13 +6,16 @@ state, so that nothing is written into the checkout.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ PORTS: Mapping[str, int] = {
 }
 """Purpose -> port, as `configs/demo.toml` has them."""
 
+CENTRAL = "central.db"
 HISTORY_ROWS = 100_000  # over 500 correlation times of the slowest tag
 
 
@@ -60,9 +64,29 @@ class Place:
         return self.folder / "soft-sensor.json"
 
     @property
+    def central(self) -> Path:
+        """What central has received."""
+        return self.folder / CENTRAL
+
+    @property
     def truth(self) -> Path:
         """The simulator's truth log."""
         return self.folder / "truth.jsonl"
+
+
+@contextlib.contextmanager
+def working_folder(wanted: Path | None) -> Iterator[Path]:
+    """The folder to work in, without what an earlier run left; None: one that is removed after."""
+    if wanted is None:
+        with tempfile.TemporaryDirectory(prefix="fieldwarden-demo-") as folder:
+            yield Path(folder)
+        return
+    central = [f"{CENTRAL}{suffix}" for suffix in ("", "-wal", "-shm")]
+    for name in ("state", "baselines", "log", "truth.jsonl", *central):  # of an earlier run
+        path = wanted / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    wanted.mkdir(parents=True, exist_ok=True)
+    yield wanted.resolve()
 
 
 def shipped(name: str) -> Path:

@@ -8,14 +8,16 @@ gateways do; Modbus itself has no quality and no time.
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from agent.decode.modbus import parse_address
 from agent.errors import FieldwardenError
 from simulators.tags import PlantTag
 
@@ -23,7 +25,12 @@ logging.getLogger("pymodbus").setLevel(logging.ERROR)
 
 INVALID_INT16 = -32768
 _READ_HOLDING, _READ_INPUT = 3, 4
-_BLOCK = 256  # registers served from offset 0 in each area
+_BLOCK = 256  # registers served from offset 0 in each area, at least
+
+
+_FUNCTIONS = {"holding": _READ_HOLDING, "input": _READ_INPUT}
+_REVERSED = ("CDAB", "DCBA")
+_SWAPPED = ("BADC", "DCBA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +39,39 @@ class _Field:
 
     function: int
     offset: int
-    integer: bool
-    word_swap: bool
+    dtype: np.dtype[Any]
+    order: str
     scale: float
 
     def registers(self, value: float) -> list[int]:
         """The registers of `value`; NaN is what the device shows for "no value"."""
-        if self.integer:
-            number = INVALID_INT16 if value != value else round(value / self.scale)  # noqa: PLR0124
-            return [max(-32768, min(32767, number)) & 0xFFFF]
-        high, low = struct.unpack(">HH", struct.pack(">f", value))
-        return [low, high] if self.word_swap else [high, low]
+        number = value / self.scale
+        if self.dtype.kind in "iu":
+            limits = np.iinfo(self.dtype)
+            lowest = limits.min if self.dtype.kind == "i" else limits.max
+            number = lowest if number != number else round(number)  # noqa: PLR0124 - NaN
+            number = max(int(limits.min), min(int(limits.max), int(number)))
+        words = np.array(number, self.dtype).tobytes()
+        pairs = [words[at : at + 2] for at in range(0, len(words), 2)]
+        pairs = pairs[::-1] if self.order in _REVERSED else pairs
+        return [
+            int.from_bytes(pair[::-1] if self.order in _SWAPPED else pair, "big") for pair in pairs
+        ]
 
 
-def parse_field(address: str) -> _Field:
-    """``holding 100 float32 ABCD`` or ``holding 107 int16 scale 0.01``."""
-    area, offset, kind, *rest = address.split()
-    scale = float(rest[rest.index("scale") + 1]) if "scale" in rest else 1.0
-    function = _READ_HOLDING if area == "holding" else _READ_INPUT
-    return _Field(function, int(offset), kind == "int16", "CDAB" in rest, scale)
+def parse_field(text: str) -> _Field:
+    """``holding 100 float32 ABCD`` or ``holding 107 int16 scale 0.01``.
+
+    Raises:
+        FieldwardenError: the address is not understood, or of single bits.
+    """
+    address = parse_address(text)
+    if address.area not in _FUNCTIONS:
+        cause = "the simulator serves registers only"
+        raise FieldwardenError("serving", text, cause, "use a holding or an input register")
+    kind = "uint16" if address.type == "bool" else address.type
+    dtype = np.dtype(kind).newbyteorder(">")
+    return _Field(_FUNCTIONS[address.area], address.offset, dtype, address.order, address.scale)
 
 
 class ModbusServer:
@@ -67,7 +88,9 @@ class ModbusServer:
         self._address = (host, port)
         self._fields = [parse_field(tag.address) for tag in tags]
         self._unit = unit
-        self._images = {code: [0] * _BLOCK for code in (_READ_HOLDING, _READ_INPUT)}
+        ends = [field.offset + field.dtype.itemsize // 2 for field in self._fields]
+        self._block = max(_BLOCK, *ends) if ends else _BLOCK
+        self._images = {code: [0] * self._block for code in (_READ_HOLDING, _READ_INPUT)}
         self._server: ModbusTcpServer | None = None
 
     async def start(self) -> None:
@@ -78,7 +101,8 @@ class ModbusServer:
         """
         if self._server is not None:
             return
-        words = [SimData(0, count=_BLOCK, values=0, datatype=DataType.REGISTERS, readonly=True)]
+        kind = DataType.REGISTERS
+        words = [SimData(0, count=self._block, values=0, datatype=kind, readonly=True)]
         bits = [SimData(0, count=1, values=0, datatype=DataType.BITS, readonly=True)]
         device = SimDevice(self._unit, (bits, bits, words, words), action=self._answer)
         server = ModbusTcpServer(device, address=self._address)

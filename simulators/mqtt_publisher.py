@@ -13,6 +13,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.decode.mqtt import parse_address
 from simulators.tags import LAB_TOPIC, NAMES, SNAPSHOT_TOPIC, PlantTag
 
 
@@ -28,23 +29,22 @@ class MqttPublisher:
     Args:
         host: of the broker.
         port: of the broker.
-        tags: published in groups of one topic; the address is ``topic /json/pointer``.
+        tags: published in groups of one topic, at their addresses.
+        client_id: under which it connects.
     """
 
-    def __init__(self, host: str, port: int, tags: Sequence[PlantTag]) -> None:
+    def __init__(
+        self, host: str, port: int, tags: Sequence[PlantTag], *, client_id: str = "plant-line1"
+    ) -> None:
         self._broker = (host, port)
-        self._places = [self._place(tag) for tag in tags]
+        self._client_id = client_id
+        self._places = [parse_address(tag.address) for tag in tags]
         self._client: paho.Client | None = None
-
-    @staticmethod
-    def _place(tag: PlantTag) -> tuple[str, list[str]]:
-        topic, pointer = tag.address.split()
-        return topic, pointer.strip("/").split("/")
 
     async def start(self) -> None:
         """Connect in the background and stay connected."""
         if self._client is None:
-            self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="plant-line1")
+            self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id)
             self._client.reconnect_delay_set(1, 2)
             self._client.max_queued_messages_set(200)
             self._client.connect_async(*self._broker, keepalive=15)
@@ -61,7 +61,7 @@ class MqttPublisher:
     stop = lose
 
     def publish(
-        self, values: Sequence[float], bad: Sequence[bool], clock_ns: Sequence[int]
+        self, values: Sequence[float | str], bad: Sequence[bool], clock_ns: Sequence[int]
     ) -> None:
         """Publish one row: NaN is a member left out, a bad value is ``null``.
 
@@ -69,15 +69,17 @@ class MqttPublisher:
         """
         topics: dict[str, dict[str, Any]] = {}
         times: dict[str, int] = {}
-        for (topic, path), value, is_bad, ns in zip(
-            self._places, values, bad, clock_ns, strict=True
-        ):
+        for place, value, is_bad, ns in zip(self._places, values, bad, clock_ns, strict=True):
+            topic = place.topic
             times[topic] = min(ns, times.get(topic, ns))
-            member = topics.setdefault(topic, {})
-            if value == value:  # noqa: PLR0124 - not NaN
-                for name in path[:-1]:
-                    member = member.setdefault(name, {})
-                member[path[-1]] = None if is_bad else value
+            if value != value:  # noqa: PLR0124 - NaN
+                topics.setdefault(topic, {})
+            elif place.pointer:
+                _put(topics.setdefault(topic, {}), place.pointer, None if is_bad else value)
+            else:
+                self._send(topic, None if is_bad else value)
+            if place.time:
+                _put(topics.setdefault(topic, {}), place.time, iso(times[topic]))
         for topic, document in topics.items():
             self._send(topic, {"time": iso(times[topic]), **document})
 
@@ -94,6 +96,12 @@ class MqttPublisher:
         """Publish one laboratory analysis in percent."""
         self._send(LAB_TOPIC, {"time": iso(taken_ns), "value": value})
 
-    def _send(self, topic: str, document: dict[str, Any]) -> None:
+    def _send(self, topic: str, document: Any) -> None:
         if self._client is not None and self._client.is_connected():
             self._client.publish(topic, json.dumps(document), qos=0)
+
+
+def _put(document: dict[str, Any], pointer: Sequence[str], value: object) -> None:
+    for name in pointer[:-1]:
+        document = document.setdefault(name, {})
+    document[pointer[-1]] = value

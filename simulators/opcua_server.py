@@ -7,7 +7,7 @@ back at once when it is started again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
+from agent.decode.opcua import parse_address
 from agent.errors import FieldwardenError
 from simulators.tags import OPCUA_NAMESPACE, PlantTag
 
@@ -31,21 +32,27 @@ class OpcUaServer:
 
     Args:
         endpoint: such as ``opc.tcp://127.0.0.1:4840/plant``.
-        tags: what to serve; addresses are node ids in namespace 2.
+        tags: what to serve, at their addresses.
         by_exception: tell subscribers only what changed, as servers with the default data change
             trigger do; asyncua tells them every write.
+        texts: names of tags that hold texts.
     """
 
     def __init__(
-        self, endpoint: str, tags: Sequence[PlantTag], *, by_exception: bool = False
-    ) -> None:
+        self, endpoint: str, tags: Sequence[PlantTag], *, by_exception: bool = False,
+        texts: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self._endpoint = endpoint
         self._tags = tags
-        self._nodes = [ua.NodeId.from_string(tag.address) for tag in tags]
+        self._places = [parse_address(tag.address) for tag in tags]
+        self._nodes: list[ua.NodeId] = []
+        self._types = [
+            ua.VariantType.String if tag.name in texts else ua.VariantType.Double for tag in tags
+        ]
         self._server = Server()
         self._listening = False
         self._by_exception = by_exception
-        self._last: list[tuple[float, bool] | None] = [None] * len(tags)
+        self._last: list[tuple[float | str, bool] | None] = [None] * len(tags)
 
     async def start(self) -> None:
         """Build the address space and listen.
@@ -60,12 +67,17 @@ class OpcUaServer:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         await server.set_application_uri(OPCUA_NAMESPACE)
         index = await server.register_namespace(OPCUA_NAMESPACE)
+        for uri in self._namespaces(index):
+            await server.register_namespace(uri)
+        known = await server.get_namespace_array()
+        self._nodes = [ua.NodeId.from_string(place.text(known)) for place in self._places]
         folders = {}
-        for tag, node in zip(self._tags, self._nodes, strict=True):
-            equipment, _, leaf = str(node.Identifier).partition(".")
+        for tag, node, kind in zip(self._tags, self._nodes, self._types, strict=True):
+            equipment, _, leaf = str(node.Identifier).rpartition(".")
             if equipment not in folders:
-                folders[equipment] = await server.nodes.objects.add_folder(index, equipment)
-            variable = await folders[equipment].add_variable(node, leaf, 0.0, ua.VariantType.Double)
+                folders[equipment] = await server.nodes.objects.add_folder(index, equipment or "x")
+            first = "" if kind is ua.VariantType.String else 0.0
+            variable = await folders[equipment].add_variable(node, leaf or "x", first, kind)
             await variable.write_attribute(
                 AttributeIds.Description,
                 ua.DataValue(ua.Variant(ua.LocalizedText(f"{tag.description}, {tag.unit}"))),
@@ -75,6 +87,12 @@ class OpcUaServer:
         except OSError as error:
             raise _port_taken(self._endpoint, error) from error
         self._listening = True
+
+    def _namespaces(self, index: int) -> list[str]:
+        """What must be registered after the simulator's own, so that every address is found."""
+        highest = max((place.namespace for place in self._places), default=0)
+        uris = [f"{OPCUA_NAMESPACE}:{at}" for at in range(index + 1, highest + 1)]
+        return uris + sorted({place.uri for place in self._places if place.uri})
 
     async def lose(self) -> None:
         """Stop listening and drop every session."""
@@ -110,15 +128,15 @@ class OpcUaServer:
             await self._server.stop()
 
     async def publish(
-        self, values: Sequence[float], bad: Sequence[bool], clock_ns: Sequence[int]
+        self, values: Sequence[float | str], bad: Sequence[bool], clock_ns: Sequence[int]
     ) -> None:
         """Write one row; NaN leaves a node as it was. Times are wall ns of the source."""
         if not self._listening:
             return
         write = self._server.iserver.write_attribute_value
         stamps: dict[int, ua.DateTime] = {}  # nearly always one for the whole row
-        rows = zip(self._nodes, values, bad, clock_ns, strict=True)
-        for index, (node, value, is_bad, ns) in enumerate(rows):
+        rows = zip(self._nodes, self._types, values, bad, clock_ns, strict=True)
+        for index, (node, kind, value, is_bad, ns) in enumerate(rows):
             unchanged = self._by_exception and self._last[index] == (value, is_bad)
             if unchanged or value != value:  # noqa: PLR0124 - NaN: no value
                 continue
@@ -129,7 +147,7 @@ class OpcUaServer:
             await write(
                 node,
                 ua.DataValue(
-                    Value=ua.Variant(value, ua.VariantType.Double),
+                    Value=ua.Variant(value, kind),
                     StatusCode=_BAD if is_bad else _GOOD,
                     SourceTimestamp=stamp,
                     ServerTimestamp=stamp,

@@ -55,6 +55,23 @@ def addresses_of(path: Path) -> Addresses:
         raise FieldwardenError("reading plant addresses", str(path), repr(error), hint) from error
 
 
+def is_demo(path: Path) -> bool:
+    """Whether a configuration names the demo's three sources, so that its script can run.
+
+    Raises:
+        FieldwardenError: the file can not be read.
+    """
+    try:
+        sources = tomllib.loads(path.read_text(encoding="utf-8")).get("sources", {})
+    except (OSError, ValueError) as error:
+        raise FieldwardenError("reading configuration", str(path), str(error)) from error
+    return isinstance(sources, dict) and all(
+        isinstance(sources.get(name), dict)
+        and sources[name].get("protocol", protocol) == protocol
+        for name, protocol in zip(SOURCES, ("opcua", "modbus", "mqtt"), strict=True)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Play:
     """One playing of the fault script: when it began (s, wall ns), its injector and its log.
@@ -123,6 +140,10 @@ class PlantService:
             "line": self.mqtt,
         }
         self._servers = {source: servers[source] for source in serve}
+        self.text = (
+            f"{addresses.opcua}, modbus {addresses.modbus_host}:{addresses.modbus_port}, "
+            f"mqtt {addresses.broker_host}:{addresses.broker_port}"
+        )
 
     async def run(self, seconds: float | None, on_ready: Callable[[], None]) -> int:
         """Serve for `seconds` of wall time, or until cancelled; the result is the rows served.

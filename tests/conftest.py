@@ -8,14 +8,29 @@ from typing import Any
 
 import pytest
 
+_WRONG: list[str] = []
+
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Rules about the whole run, beside those of each test."""
-    _kernels_were_called_as_compiled(session)
+    _WRONG.extend(_kernels_called_otherwise_than_compiled())
+    if hasattr(session.config, "workeroutput"):  # one of several processes: its parent tells
+        session.config.workeroutput["wrong"] = _WRONG
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    for line in _WRONG:
+        reporter.write_line(line, red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     _nothing_was_skipped(session, exitstatus)
 
 
-def _kernels_were_called_as_compiled(session: pytest.Session) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of several has ended: take over what it found."""
+    _WRONG.extend(getattr(node, "workeroutput", {}).get("wrong", ()))
+
+
+def _kernels_called_otherwise_than_compiled() -> list[str]:
     """No call of a kernel had other types than the extension is compiled for.
 
     The JIT compiles a kernel anew for whatever it is given; the extension takes it for what it
@@ -23,7 +38,7 @@ def _kernels_were_called_as_compiled(session: pytest.Session) -> None:
     """
     compiler = sys.modules.get("agent.core.kernels.compiler")
     if compiler is None or compiler.MODE != "jit":
-        return
+        return []
     from agent.core.kernels.build import exports
 
     wrong = []
@@ -35,11 +50,7 @@ def _kernels_were_called_as_compiled(session: pytest.Session) -> None:
             wrong += [f"{name}: argument {place} was {was}, compiled for {want}"
                       for place, (was, want) in enumerate(zip(found, wanted, strict=True))
                       if was != want]  # fmt: skip
-    if wrong:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        for line in wrong:
-            reporter.write_line(line, red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return wrong
 
 
 def _kind(one: Any) -> str:

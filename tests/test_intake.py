@@ -26,6 +26,12 @@ class StillClock(EngineClock):
     def now_ns(self) -> int:
         return self.time_ns
 
+    def look(self) -> None:
+        """Nobody sets it."""
+
+    def stood_still_ns(self) -> int:
+        return 0
+
 
 def columns(numbers):
     values = np.asarray(numbers, np.float64)

@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from agent.central.subscriber import Accepted, Central, line_of, run_central
-from agent.clock import wall_ns
+from agent.central.report import line_of
+from agent.central.run import Subscriber, run_central
+from agent.central.subscriber import Accepted
 
 _STYLES = {
     "trusted": "green",
@@ -25,16 +26,22 @@ _STYLES = {
     "offline": "red",
 }
 LINES_KEPT = 8
+_CLOCK_TROUBLE = frozenset({"unsynchronised", "implausible"})
 
 
 _WIDEST = 30
 """Characters up to which a name is not broken; in a terminal of 80 that leaves enough to `why`."""
 
 
-def table_of(document: Mapping[str, Any], trouble: str = "") -> Table:
-    """Every gateway, its models under it, from `Central.document`; whole names at 80 columns."""
-    table = Table(title="central ops", caption=escape(_caption(document, trouble)))
-    rows = [row for gateway in document["gateways"] for row in _rows(gateway)]
+def table_of(document: Mapping[str, Any]) -> Table:
+    """Every gateway, its models under it; whole names at 80 columns.
+
+    Args:
+        document: of `Subscriber.document`.
+    """
+    table = Table(title="central ops", caption=escape(_caption(document)))
+    linked = document.get("link", {}).get("connected", True)
+    rows = [row for gateway in document["gateways"] for row in _rows(gateway, linked=linked)]
     heading = "gateway\n  model"
     longest = max((len(name) for name, _, _ in rows), default=len(heading))
     table.add_column(heading, overflow="fold", min_width=min(longest, _WIDEST))
@@ -47,19 +54,54 @@ def table_of(document: Mapping[str, Any], trouble: str = "") -> Table:
     return table
 
 
-def _rows(gateway: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _rows(gateway: Mapping[str, Any], *, linked: bool) -> list[tuple[str, str, str]]:
     """(name, state or verdict, why): one of the gateway itself, then one for each model."""
-    count, lost = gateway["open_conditions"], _lost(gateway)
-    told = [f"{count} open condition{'' if count == 1 else 's'}"] if count else []
-    told += [f"lost: {lost}"] if lost else []
-    own = (f"{gateway['site']}/{gateway['gateway']}", _state(gateway), "; ".join(told))
-    models = gateway["models"]
-    return [own, *((f"  {item['model']}", str(item["verdict"]), _why(item)) for item in models)]
+    state, told = _state(gateway), _told(gateway)
+    if not linked:
+        state, told = "?", [f"no link to the broker, last known: {state}", *told]
+    own = (f"{gateway['site']}/{gateway['gateway']}", state, "; ".join(told))
+    several = len({item.get("store") for item in gateway["models"]}) > 1
+    models = [
+        (
+            f"  {item['model']}" + (f" ({item['store']})" if several else ""),
+            str(item["verdict"]),
+            _why(item),
+        )
+        for item in gateway["models"]
+    ]
+    return [own, *models]
 
 
-def _caption(document: Mapping[str, Any], trouble: str) -> str:
-    counts = f"{document['messages']} messages, {document['duplicates']} duplicates dropped"
-    return f"{trouble}; {counts}" if trouble else counts
+def _told(gateway: Mapping[str, Any]) -> list[str]:
+    """What a person has to know of a gateway."""
+    told = []
+    clash, count, lost = gateway.get("clash"), gateway["open_conditions"], _lost(gateway)
+    if clash:
+        told.append(
+            f"{len(clash)} gateways have this one name, and throw each other out: "
+            f"stores {' and '.join(clash)}; give one of them another name"
+        )
+    if gateway.get("time_quality") in _CLOCK_TROUBLE:
+        told.append(f"its clock is {gateway['time_quality']}")
+    if count:
+        told.append(f"{count} open condition{'' if count == 1 else 's'}")
+    if lost:
+        told.append(f"lost: {lost}")
+    awaited = [f"{count} {name}" for name, count in gateway.get("awaited", {}).items()]
+    if awaited:
+        told.append(f"still at the gateway: {', '.join(awaited)}")
+    earlier = [f"{count} {name}" for name, count in gateway.get("received_earlier", {}).items()]
+    if earlier:
+        told.append(f"received by an earlier central: {', '.join(earlier)}")
+    return told
+
+
+def _caption(document: Mapping[str, Any]) -> str:
+    told = [str(document.get("trouble") or "")]
+    told.append(f"{document['messages']} messages, {document['duplicates']} duplicates dropped")
+    if document.get("unreadable"):
+        told.append(f"{document['unreadable']} unreadable")
+    return "; ".join(filter(None, told))
 
 
 def _state(gateway: Mapping[str, Any]) -> str:
@@ -67,18 +109,15 @@ def _state(gateway: Mapping[str, Any]) -> str:
 
 
 def _why(model: Mapping[str, Any]) -> str:
-    if model.get("told", model["verdict"]) != model["verdict"]:
-        return f"no longer valid (was {model['told']})"
+    if model.get("why"):
+        return f"{model['why']} (was {model['told']})"
     return "; ".join(str(reason.get("text", "")) for reason in model["reasons"])
 
 
 def _lost(gateway: Mapping[str, Any]) -> str:
-    missing = {
-        name: sum(last - first + 1 for first, last in holes)
-        for name, holes in gateway["missing"].items()
-    }
     told = [f"{count} {reason}" for reason, count in gateway["dropped"].items()]
-    return ", ".join([*(f"{count} {name} missing" for name, count in missing.items()), *told])
+    missing = gateway["missing_count"].items()
+    return ", ".join([*(f"{count} {name} missing" for name, count in missing), *told])
 
 
 async def show_central(
@@ -86,56 +125,55 @@ async def show_central(
     port: int,
     *,
     as_json: bool = False,
-    seconds: float | None = None,
-    once_idle: float | None = None,
     out: TextIO | None = None,
-    **connection: Any,
-) -> Central:
+    **more: Any,
+) -> Subscriber:
     """Run central and print: JSON lines, or a live table in a terminal, or a line a message.
 
-    With `as_json` each new message is one line as it came, and the last line is what was seen in
-    all, under the key ``central``. Arguments as for `run_central`.
+    With `as_json` each new message is one line as it came, each change of central's own link one
+    with the key ``link``, and the last line is what was seen in all, under the key ``central``.
+    `more` are arguments of `run_central`.
     """
     file = out if out is not None else sys.stdout
     console = Console(file=file)
     recent: list[str] = []
-    last_trouble = [""]
+    said = [True, ""]  # central's own link: connected, trouble
     live = (
         Live(console=console, auto_refresh=False) if console.is_terminal and not as_json else None
     )
 
-    def accepted(message: Accepted) -> None:
-        text = json.dumps(message.document) if as_json else line_of(message)
-        if not text:
-            return
+    def say(text: str) -> None:
         if live is None:
             print(text, file=file, flush=True)
         else:
             recent.append(text)
             del recent[:-LINES_KEPT]
 
-    def tick(central: Central, trouble: str) -> None:
-        last_trouble[0] = trouble
+    def accepted(message: Accepted) -> None:
+        document = message.document
+        text = json.dumps(document) if as_json else line_of(message.view, message.stream, document)
+        if text:
+            say(text)
+
+    def tick(subscriber: Subscriber) -> None:
+        state = subscriber.link_state
+        if (now := [state.connected, state.trouble]) != said:
+            first_try = not said[1] and state.reason == "connecting"
+            said[:] = now if not first_try else said
+            if as_json and not first_try:
+                say(json.dumps({"link": state.document()}))
+            elif not first_try:
+                say(state.trouble or "the link to the broker is back")
         if live is not None:
-            table = table_of(central.document(wall_ns()), trouble)
+            table = table_of(subscriber.document())
             table.caption = "\n".join([str(table.caption), *map(escape, recent)])
             live.update(table, refresh=True)
 
     with live if live is not None else nullcontext():
-        central = await run_central(
-            host,
-            port,
-            on_accepted=accepted,
-            on_tick=tick,
-            seconds=seconds,
-            once_idle=once_idle,
-            **connection,
-        )
-    document = central.document(wall_ns())
+        subscriber = await run_central(host, port, on_accepted=accepted, on_tick=tick, **more)
+    document = subscriber.document()
     if as_json:
-        print(
-            json.dumps({"central": {**document, "trouble": last_trouble[0]}}), file=file, flush=True
-        )
+        print(json.dumps({"central": document}), file=file, flush=True)
     elif live is None:
-        console.print(table_of(document, last_trouble[0]))
-    return central
+        console.print(table_of(document))
+    return subscriber

@@ -23,14 +23,17 @@ _EXACT = 0.01  # a smaller difference is none: versions of the program divide a 
 _UNITS = {"days": 1440, "hours": 60, "minutes": 1}  # in minutes
 
 
-def baselines(configuration: Configuration) -> Iterator[Item]:
-    """A line for every model, then what they promise together."""
-    usable: dict[str, Baseline] = {}
+def baselines(
+    configuration: Configuration, usable: dict[str, Baseline] | None = None
+) -> Iterator[Item]:
+    """A line for every model, then what they promise together; good ones join `usable`."""
+    usable = {} if usable is None else usable
     for name in configuration.models:
         found = _baseline(configuration, name)
         if isinstance(found, Baseline):
             usable[name] = found
             yield _matching(name, found)
+            yield from _units_left_out(configuration, name, found)
         else:
             yield found
     if usable:
@@ -46,7 +49,7 @@ def _baseline(configuration: Configuration, name: str) -> Baseline | Item:
         return Item("warning", f"model {name}", f"no baseline yet at {path}", hint)
     try:
         baseline = read_baseline(path)
-        check_baseline(name, model, baseline)
+        check_baseline(name, model, baseline, configuration.tags)
     except FieldwardenError as error:
         return fault_of(f"model {name}", error)
     return baseline
@@ -58,6 +61,16 @@ def _matching(name: str, baseline: Baseline) -> Item:
         text = f"{text}; {baseline.provisional_text}"
         return Item("warning", f"model {name}", text, "fit more data")
     return Item("ok", f"model {name}", text)
+
+
+def _units_left_out(
+    configuration: Configuration, name: str, baseline: Baseline
+) -> Iterator[Item]:
+    was = {item.tag: item.unit for mode in baseline.modes for item in mode.inputs}
+    for tag, unit in was.items():
+        if unit and not configuration.tags[tag].unit:
+            text = f"{tag} was fitted in {unit}, and is configured without a unit"
+            yield Item("warning", f"model {name}", text, f'add unit = "{unit}", if it is that')
 
 
 def _promise(configuration: Configuration, usable: Mapping[str, Baseline]) -> Iterator[Item]:

@@ -10,43 +10,50 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from agent import clock
 from agent.checking.baselines import baselines
 from agent.checking.item import Item, fault_of
 from agent.checking.people import people
-from agent.checking.uplink_size import bytes_per_day
-from agent.configuration import credentials, placeholders
-from agent.configuration.certificates import check_pair, read_certificate
+from agent.checking.reach import unreachable
+from agent.checking.security import login, own_security, tls
+from agent.checking.tags import Span, tag_items, trained_ranges
+from agent.checking.uplink import ask_upstream, upstream_on_paper
+from agent.configuration import placeholders
 from agent.configuration.schema import Configuration, Login, Source, Tls
-from agent.errors import FieldwardenError, cause_of
+from agent.core.baseline import Baseline
+from agent.errors import FieldwardenError, explained
 from agent.sources import SOURCES, TagBinding
 
-_SOON_DAYS = 30.0
 
-
-async def check(configuration: Configuration, *, offline: bool, timeout_s: float) -> list[Item]:
+async def check(
+    configuration: Configuration, *, offline: bool, timeout_s: float, strict: bool = False
+) -> list[Item]:
     """The whole report; sources and broker are asked at the same time.
 
     Args:
         configuration: as loaded.
         offline: connect to nothing.
         timeout_s: for each source, and for the broker.
+        strict: before going live: what never arrived is a fault.
     """
+    usable: dict[str, Baseline] = {}
     items = [_summary(configuration), *_state(configuration)]
     items += [Item("warning", *found) for found in placeholders.left(configuration)]
     for name, source in configuration.sources.items():
         items += _source_on_paper(configuration, name, source)
-    items += baselines(configuration)
-    items += _upstream_on_paper(configuration)
+    items += baselines(configuration, usable)
+    items += upstream_on_paper(configuration)
     items += people(configuration)
     if not offline:
-        asked = [_ask(configuration, name, timeout_s) for name in configuration.sources]
-        answers = await asyncio.gather(*asked, _ask_upstream(configuration, timeout_s))
+        trained = trained_ranges(usable)
+        asked = [
+            _ask(configuration, name, timeout_s, trained, strict=strict)
+            for name in configuration.sources
+        ]
+        answers = await asyncio.gather(*asked, ask_upstream(configuration, timeout_s))
         items += [item for answer in answers for item in answer]
     return items
 
@@ -88,14 +95,15 @@ def _source_on_paper(configuration: Configuration, name: str, source: Source) ->
     tags = _bindings(configuration, name)
     if not tags:
         yield Item("warning", subject, "no tag is read from it", "add tags, or remove the source")
-    for certificate, private_key in source.certificates:
-        yield from _certificate(subject, certificate, private_key)
+    yield from own_security(subject, source.certificates)
     for remark in SOURCES[source.protocol].on_paper(name, source, tags):
         yield Item(remark.level, subject, remark.text, remark.hint)
     if isinstance(source, Login):
-        yield from _login(subject, source)
+        # what has security of its own says itself what it lacks
+        encrypted = source.has_own_security or (isinstance(source, Tls) and source.tls)
+        yield from login(subject, source, encrypted=encrypted)
     if isinstance(source, Tls):
-        yield from _tls(subject, source)
+        yield from tls(subject, source)
 
 
 def _bindings(configuration: Configuration, source: str) -> dict[str, TagBinding]:
@@ -107,107 +115,32 @@ def _bindings(configuration: Configuration, source: str) -> dict[str, TagBinding
     }
 
 
-def _certificate(subject: str, certificate: str, private_key: str) -> Iterator[Item]:
-    try:
-        found = read_certificate(Path(certificate))
-        if private_key:
-            check_pair(Path(certificate), Path(private_key))
-    except FieldwardenError as error:
-        yield fault_of(subject, error)
-        return
-    now_ns = clock.wall_ns()
-    days = found.days_left(now_ns)
-    text = f"certificate {certificate} of {found.subject}"
-    if days < 0:
-        yield Item("fault", subject, f"{text} expired {-days:.0f} days ago", "renew it")
-    elif found.from_ns > now_ns:
-        yield Item("fault", subject, f"{text} is not valid yet", "check the clock of this machine")
-    elif days < _SOON_DAYS:
-        yield Item("warning", subject, f"{text} expires in {days:.0f} days", "renew it")
-    else:
-        yield Item("ok", subject, f"{text} is valid for {days:.0f} days")
-
-
-def _login(subject: str, login: Login) -> Iterator[Item]:
-    try:
-        credentials.password(login)
-    except FieldwardenError as error:
-        # A systemd credential is there only inside the unit.
-        level: Literal["warning", "fault"] = "warning" if login.password_credential else "fault"
-        yield Item(level, subject, f"{error.operation} {error.subject}: {error.cause}", error.hint)
-
-
-def _tls(subject: str, settings: Tls) -> Iterator[Item]:
-    try:
-        credentials.tls_context(settings)
-    except FieldwardenError as error:
-        yield fault_of(subject, error)
-        return
-    if settings.tls and settings.certificate:
-        yield from _certificate(subject, settings.certificate, settings.private_key)
-
-
-def _upstream_on_paper(configuration: Configuration) -> Iterator[Item]:
-    upstream = configuration.upstream
-    if upstream is None:
-        text = "none: verdicts and events stay on this machine"
-        yield Item("ok", "upstream", text)
-        return
-    yield from _login("upstream", upstream)
-    yield from _tls("upstream", upstream)
-    size = bytes_per_day(configuration)
-    text = (
-        f"about {size.total / 1e6:.2g} MB a day: {size.summaries / 1e6:.2g} summaries, "
-        f"{size.verdicts / 1e6:.2g} verdicts, {size.events / 1e6:.2g} events"
-    )
-    yield Item("ok", "upstream", text)
-
-
 # --- asking ---------------------------------------------------------------------------------
 
 
-async def _ask(configuration: Configuration, name: str, timeout_s: float) -> list[Item]:
+async def _ask(
+    configuration: Configuration,
+    name: str,
+    timeout_s: float,
+    trained: Mapping[str, Span],
+    *,
+    strict: bool,
+) -> list[Item]:
     source = configuration.sources[name]
     subject = f"source {name}"
     kind, tags = SOURCES[source.protocol], _bindings(configuration, name)
     host, port = source.place
-    if cause := await _unreachable(host, port, timeout_s):
+    if not tags:
+        return []  # said on paper
+    if cause := await unreachable(host, port, timeout_s):
         hint = "the agent tries again for ever; check host, port and whether it is switched on"
         return [Item("warning", subject, f"{host}:{port} was not reached: {cause}", hint)]
     try:
-        lines = await kind.probe(name, source, tags, timeout_s)
+        found = await kind.probe(name, source, tags, timeout_s)
     except FieldwardenError as error:
         return [fault_of(subject, error)]
-    if kind.plans:
-        return [Item("ok", subject, f"{host}:{port} answered all requests")]  # they are above
-    return [Item("ok", subject, line) for line in lines]
-
-
-async def _unreachable(
-    host: str, port: int, timeout_s: float, context: ssl.SSLContext | None = None
-) -> str:
-    """Why no connection is made; empty where one is."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except TimeoutError:
-        return f"no answer within {timeout_s:g} s"
-    except OSError as error:
-        return cause_of(error)
-    writer.close()
-    return ""
-
-
-async def _ask_upstream(configuration: Configuration, timeout_s: float) -> list[Item]:
-    upstream = configuration.upstream
-    if upstream is None:
-        return []
-    where = f"{upstream.host}:{upstream.port_number}"
-    try:
-        context = credentials.tls_context(upstream)
-    except FieldwardenError:
-        return []  # said on paper
-    if cause := await _unreachable(upstream.host, upstream.port_number, timeout_s, context):
-        hint = "the agent buffers until it is there; check host, port and firewall"
-        return [Item("warning", "upstream", f"{where} was not reached: {cause}", hint)]
-    return [Item("ok", "upstream", f"{where} answers")]
+    except Exception as error:  # noqa: BLE001 - whatever it was: a line of the report, no traceback
+        return [fault_of(subject, explained(error, "trying", f"source {name!r}"))]
+    items = [Item(remark.level, subject, remark.text, remark.hint) for remark in found.remarks]
+    now_ns = clock.wall_ns()
+    return items + list(tag_items(found.tags, configuration.tags, trained, now_ns, strict=strict))

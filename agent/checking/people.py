@@ -5,10 +5,10 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 from agent.checking.item import Item, fault_of
+from agent.checking.security import certificate, open_to_others
 from agent.configuration import credentials
 from agent.configuration.schema import Configuration, Person
 from agent.configuration.values import is_loopback
@@ -33,6 +33,8 @@ def people(configuration: Configuration) -> Iterator[Item]:
             credentials.server_context(status)
         except FieldwardenError as error:
             yield fault_of("status page", error)
+        else:
+            yield from certificate("status page", status.certificate, status.private_key)
     elif not is_loopback(status.address[0]):
         text = f"everybody who reaches {status.listen} can read the page; nobody can act there"
         hint = "to act from elsewhere, give certificate and private_key under [status]"
@@ -57,19 +59,9 @@ def _person(
             level: Literal["warning", "fault"] = "warning" if person.token_credential else "fault"
             told = fault_of(subject, error)
             yield Item(level, subject, told.text, told.hint)
-        yield from _open_to_others(subject, person.token_file)
+        yield from open_to_others(subject, person.token_file, "act in that name")
     role = f" ({person.role})" if person.role else ""
     yield Item("ok", subject, f"{name}{role} may act {' and '.join(ways)}")
-
-
-def _open_to_others(subject: str, file: str) -> Iterator[Item]:
-    try:
-        mode = Path(file).stat().st_mode if file else 0
-    except OSError:
-        return
-    if mode & 0o007:
-        text = f"every user of this machine can get at {file}, and act in that name"
-        yield Item("warning", subject, text, f"chmod o= {file}")
 
 
 def _unix_user(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -51,21 +49,6 @@ def _complete_model(
     except (OSError, tomllib.TOMLDecodeError):
         return []  # completion has nobody to tell
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-def set_up_logging(*, verbose: bool) -> None:
-    """Log lines to stderr; without times where the journal of systemd adds its own."""
-    under_systemd = "JOURNAL_STREAM" in os.environ
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s"
-        if under_systemd
-        else "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
-    if not verbose:  # these tell at INFO what our own source states tell better
-        for name in ("asyncua", "pymodbus", "aiohttp.access", "amqtt", "transitions"):
-            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def one_model(configuration: Configuration, model: str | None) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,6 +25,14 @@ import click
 )
 @click.option("--password-env", default="", help="Environment variable of the password.")
 @click.option("--client-id", help="With one the broker keeps messages while central is away.")
+@click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of what was received; default: one a broker in ~/.local/state/fieldwarden.",
+)
+@click.option(
+    "--look", is_flag=True, help="Only look: keep nothing, and acknowledge nothing to gateways."
+)
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so long.")
 @click.option(
     "--once-idle", type=click.FloatRange(min=0.1), help="End so long after the last news."
@@ -35,26 +46,27 @@ def command(
     password_file: Path | None,
     password_env: str,
     client_id: str | None,
+    store: Path | None,
     seconds: float | None,
     once_idle: float | None,
     *,
     tls: bool,
+    look: bool,
     as_json: bool,
 ) -> None:
     """Subscribe as central ops does: every gateway's models, verdicts, conditions and gaps.
 
-    Messages are de-duplicated and holes in their numbers shown; verdicts expire. A terminal gets a
-    live table, a pipe a line a message. Ctrl-C ends it.
+    Messages are de-duplicated and holes in their numbers shown; verdicts expire. What was received
+    is stored and then acknowledged to its gateway, which deletes it and sends again what is
+    missing. A terminal gets a live table, a pipe a line a message. Ctrl-C ends it.
 
     \b
     Examples:
       fieldwarden central --host broker.example --tls --username ops --password-file secret
-      fieldwarden central --seconds 10 --json | jq 'select(.stream == "verdict")'
+      fieldwarden central --look --seconds 10 --json | jq 'select(.stream == "verdict")'
     """
     import asyncio
-    import signal
 
-    from agent.central.view import show_central
     from agent.configuration.credentials import password, tls_context
     from agent.configuration.schema import Upstream
 
@@ -68,21 +80,58 @@ def command(
         password_env=password_env,
     )
 
-    async def until_told() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await show_central(
-            host,
-            upstream.port_number,
-            as_json=as_json,
-            seconds=seconds,
-            once_idle=once_idle,
-            client_id=client_id,
-            stop=stop,
-            tls=tls_context(upstream),
-            username=username or None,
-            password=password(upstream),
-        )
+    if look and store is not None:
+        raise click.UsageError("--look and --store do not go together")
+    memory = None if look else _memory(store, f"{host}-{upstream.port_number}", client_id)
 
-    asyncio.run(until_told())
+    try:
+        asyncio.run(
+            _until_told(
+                host, upstream.port_number, as_json=as_json, seconds=seconds,
+                once_idle=once_idle, client_id=client_id, memory=memory,
+                tls=tls_context(upstream), username=username or None, password=password(upstream),
+            )
+        )  # fmt: skip
+    finally:
+        if memory is not None:
+            memory.close()
+
+
+async def _until_told(host: str, port: int, **more: Any) -> None:
+    """Show it until SIGINT or SIGTERM."""
+    import asyncio
+    import signal
+
+    from agent.central.view import show_central
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await show_central(host, port, stop=stop, **more)
+
+
+def _memory(given: Path | None, broker: str, client_id: str | None) -> Any:
+    """Central's file; None where the usual one is another central's, beside which this one looks.
+
+    Raises:
+        StoreError: the file that was asked for can not be used.
+    """
+    from agent.central.memory import Memory
+    from agent.store.received import InUseError
+
+    if given is not None:
+        return Memory(given)
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    folder = Path(state) if state else Path(home, "fieldwarden")
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(filter(None, ("central", broker, client_id))))
+    path = folder / f"{name[:200]}.db"
+    try:
+        return Memory(path)
+    except InUseError:
+        click.echo(
+            f"another central keeps its marks in {path}: this one only looks, and acknowledges "
+            "nothing",
+            err=True,
+        )
+        return None

@@ -21,7 +21,7 @@ _SIGNS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "fault": ("re
     default=5.0,
     show_default=True,
     type=click.FloatRange(0.1, 600.0),
-    help="Seconds for each source.",
+    help="Seconds for each source, and to listen for what is sent unasked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_context
@@ -29,6 +29,9 @@ def command(
     ctx: click.Context, config: Path, *, offline: bool, strict: bool, timeout: float, as_json: bool
 ) -> None:
     """Validate a configuration, try its sources, print the plan; exit 0 or 1.
+
+    Every tag is read once and shown: raw, decoded, unit, time, quality, and whether it is within
+    its physical range and what its models were trained on.
 
     What is wrong in the file, in a baseline or at a source that answers is a fault. A source that
     does not answer now, or a baseline not made yet, is a warning: the agent copes with both.
@@ -52,7 +55,7 @@ def command(
     console = Console(highlight=False, soft_wrap=True)
     configuration = load(config)
     worst = "ok"
-    items = asyncio.run(check(configuration, offline=offline, timeout_s=timeout))
+    items = asyncio.run(check(configuration, offline=offline, timeout_s=timeout, strict=strict))
     for item in items:
         if item.level == "fault" or (item.level == "warning" and worst == "ok"):
             worst = item.level
@@ -65,6 +68,7 @@ def command(
                         "text": item.text,
                         "hint": item.hint,
                     }
+                    | ({"tag": dict(item.tag)} if item.tag is not None else {})
                 )
             )
             continue

@@ -20,7 +20,17 @@ import click
 )
 @click.option("--seed", default=7, show_default=True, help="Another plant, the same faults.")
 @click.option("--free-ports", is_flag=True, help="Use other ports where the usual ones are taken.")
-def command(seconds: float | None, folder: Path | None, seed: int, *, free_ports: bool) -> None:
+@click.option(
+    "--embedded-broker", is_flag=True, help="As on a machine without mosquitto, though it is there."
+)
+def command(
+    seconds: float | None,
+    folder: Path | None,
+    seed: int,
+    *,
+    free_ports: bool,
+    embedded_broker: bool,
+) -> None:
     """Show it all on this machine: a simulated plant with scripted faults, the agent, central ops.
 
     Prints each verdict change as it happens, and at the end a table: fault, injected at, detected
@@ -33,4 +43,7 @@ def command(seconds: float | None, folder: Path | None, seed: int, *, free_ports
     """
     from simulators.demo import DemoOptions, run_demo
 
-    run_demo(DemoOptions(seconds=seconds, folder=folder, seed=seed, free_ports=free_ports))
+    options = DemoOptions(
+        seconds=seconds, folder=folder, seed=seed, free_ports=free_ports, embedded=embedded_broker
+    )
+    run_demo(options)

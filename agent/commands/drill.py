@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.commands import config_argument, model_option, one_model
+from agent.commands.reading import reading_options
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from agent.drill.report import Row
+    from agent.records.times import Reading
 
 
 @click.command(name="drill")
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
     help="Draw the result as PNG or SVG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@reading_options
 def command(
     config: Path, model: str | None, data: Path | None, repeats: int, seed: int,
-    picture: Path | None, *, as_json: bool,
+    picture: Path | None, how: Reading, *, as_json: bool,
 ) -> None:  # fmt: skip
     """Put faults into recorded normal data and show what the engine makes of them.
 
@@ -63,27 +66,26 @@ def command(
     from agent.drill.picture import picture as draw
     from agent.drill.trials import columns, left_out, normal_run, trials
     from agent.records.replay import recorded_spec
-    from agent.records.table import read_table
+    from agent.records.table import read_table, tags_of_texts
 
     configuration = load(config)
     name = one_model(configuration, model)
     alone = configuration.model_copy(update={"models": {name: configuration.models[name]}})
     spec = recorded_spec(alone, ())
     model_spec = spec.models[0]
-    table = read_table(data or _record(model_spec.baseline.facts, name), columns(model_spec))
+    facts = model_spec.baseline.facts
+    how = how if data else how.over(facts.get("reading"))
+    record, texts = data or _record(facts, name), tags_of_texts(configuration)
+    table = read_table(record, columns(model_spec), texts=texts, how=how)
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("normal operation", total=None)
         calm = normal_run(spec, table)
         done = trials(
-            spec,
-            0,
-            table,
-            repeats=repeats,
-            seed=seed,
+            spec, 0, table, repeats=repeats, seed=seed,
             progress=lambda what, at, of: bar.update(
                 task, description=what, completed=at, total=of
             ),
-        )
+        )  # fmt: skip
     rows = report.rows_of(done)
     without = left_out(model_spec, FAULTS)
     span_ns = int(table.time_ns[-1] - table.time_ns[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.commands import config_argument, model_option, one_model
+from agent.commands.reading import reading_options, say_notes
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent.configuration.schema import Configuration
     from agent.fit.model import FitReport
     from agent.records.table import Table
+    from agent.records.times import Reading
 
 
 @click.command(name="fit")
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Training data: wide CSV or Parquet with a column for every input.",
 )
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> None:
+def command(
+    config: Path, model: str | None, data: Path, how: Reading, *, as_json: bool
+) -> None:
     """Write a model's baseline: what it was trained on, and every threshold.
 
     The table shows for each input its correlation time (tau), how many independent samples the
@@ -45,14 +50,23 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
     """
     from agent.configuration.load import load
     from agent.core.baseline_file import write_baseline
-    from agent.records.table import read_table
+    from agent.errors import FieldwardenError
+    from agent.records.table import read_table, tags_of_texts
 
     configuration = load(config)
     name = one_model(configuration, model)
     chosen = configuration.models[name]
     columns = [*chosen.inputs, *([chosen.mode.tag] if chosen.mode else [])]
-    table = read_table(data, list(dict.fromkeys(columns)))
-    report = _fit(configuration, name, table, data, quiet=as_json)
+    texts = tags_of_texts(configuration)
+    if of_texts := [tag for tag in chosen.inputs if tag in texts]:
+        raise FieldwardenError(
+            "fitting", f"input {of_texts[0]}", "its tag holds texts, which have no range or trend",
+            "take it out of the inputs; a tag of texts can be the model's mode",
+        )
+    table = read_table(data, list(dict.fromkeys(columns)), texts=texts, how=how)
+    if not as_json:
+        say_notes(table.understood)  # its notes stand in the report
+    report = _fit(configuration, name, table, data, how, quiet=as_json)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)
     if as_json:
@@ -63,8 +77,9 @@ def command(config: Path, model: str | None, data: Path, *, as_json: bool) -> No
 
 
 def _fit(
-    configuration: Configuration, name: str, table: Table, data: Path, *, quiet: bool
-) -> FitReport:
+    configuration: Configuration, name: str, table: Table, data: Path, how: Reading,
+    *, quiet: bool,
+) -> FitReport:  # fmt: skip
     from rich.console import Console
     from rich.progress import Progress
 
@@ -85,6 +100,7 @@ def _fit(
             name,
             table,
             record=str(data.resolve()),
+            reading=how.to_json(),
             progress=lambda what, done, of: bar.update(
                 task, description=what, completed=done, total=of
             ),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.commands import config_argument
+from agent.commands.reading import reading_options, say_notes
+
+if TYPE_CHECKING:
+    from agent.records.times import Reading
 
 
 @click.command(name="replay")
@@ -30,7 +35,10 @@ from agent.commands import config_argument
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write one CSV line a scan: time, verdict, joint scores, worst detectors.",
 )
-def command(config: Path, data: Path, events: Path | None, scans: Path | None) -> None:
+@reading_options
+def command(
+    config: Path, data: Path, events: Path | None, scans: Path | None, how: Reading
+) -> None:
     """Put recorded data through the same engine that runs in service.
 
     \b
@@ -44,7 +52,8 @@ def command(config: Path, data: Path, events: Path | None, scans: Path | None) -
 
     if events is None and scans is None:
         raise click.UsageError("nothing to write: give --events, --scans or both")
-    result = replay(load(config), data, events, scans)
+    result = replay(load(config), data, events, scans, how)
+    say_notes(result.notes)
     counts = {
         "entry": result.entries, "scan": result.scans, "event": result.events,
         "condition": result.raised,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from agent.commands import config_argument, set_up_logging
+from agent.commands import config_argument
+from agent.commands.log_lines import set_up_logging
 
 
 @click.command(name="run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,33 +57,39 @@ def command(config: Path, *, as_json: bool, watch: bool) -> None:
 
 
 class Known(NamedTuple):
-    """A status document, its age in seconds, and whether the agent runs."""
+    """A status document, its age in seconds of real time, and whether the agent runs.
+
+    The age is None where the machine was started anew since.
+    """
 
     document: dict[str, Any]
-    age_s: float
+    age_s: float | None
     running: bool
 
 
 def _read(reader: Any, socket: Path) -> Known:
     """What is stored; where that is old or nothing, what the agent itself answers."""
     from agent.client import request
-    from agent.clock import wall_ns
     from agent.errors import FieldwardenError
     from agent.status.view import FRESH_NS
 
     document = reader.document("status") or {}
-    age_s = _age_s(document, wall_ns())
-    if age_s * 1e9 <= FRESH_NS:
+    age_s = _age_s(document)
+    if age_s is not None and age_s * 1e9 <= FRESH_NS:
         return Known(document, age_s, running=True)
     try:
         document = request(socket, "GET", "/api/v1/status?history=false", timeout_s=_PATIENCE_S)
     except FieldwardenError:
         return Known(document, age_s, running=False)
-    return Known(document, _age_s(document, wall_ns()), running=True)
+    return Known(document, _age_s(document), running=True)
 
 
-def _age_s(document: dict[str, Any], now_ns: int) -> float:
-    return max(0.0, (now_ns - int(document.get("time_ns") or 0)) / 1e9)
+def _age_s(document: dict[str, Any]) -> float | None:
+    from agent.clock import boot_id, boottime_ns
+    from agent.status.view import passed_ns
+
+    passed = passed_ns(document, boot_id(), boottime_ns())
+    return None if passed is None else passed / 1e9
 
 
 def _effective(known: Known) -> dict[str, Any]:
@@ -90,11 +97,13 @@ def _effective(known: Known) -> dict[str, Any]:
     from agent.status.view import effective_model, items
 
     document, age_s, running = known
-    now_ns = int(document.get("time_ns") or 0) + round(age_s * 1e9)
+    now_ns = None
+    if age_s is not None:
+        now_ns = int(document.get("time_ns") or 0) + round(age_s * 1e9)
     models = [effective_model(model, now_ns) for model in items(document, "models")]
     return document | {
         "models": models,
-        "age_s": round(age_s, 3) if document else None,
+        "age_s": round(age_s, 3) if age_s is not None else None,
         "running": running,
     }
 
@@ -111,10 +120,16 @@ def _watch(read: Callable[[], Known], console: Any) -> None:
 
     from rich.live import Live
 
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    def show(live: Any) -> None:
+        rendered = _rendered(read(), console.width)
+        console.print(rendered) if live is None else live.update(rendered, refresh=True)
+
+    # A pipe or a file gets one after the other: there is no screen to draw on.
+    screen = Live(console=console, screen=True, auto_refresh=False)
+    with screen if console.is_terminal else nullcontext() as live:
         try:
             while True:
-                live.update(_rendered(read(), console.width), refresh=True)
+                show(live)
                 time.sleep(1.0)
         except KeyboardInterrupt:
             return

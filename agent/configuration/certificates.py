@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    load_der_private_key,
+    load_pem_private_key,
+)
 
 from agent.errors import FieldwardenError
+from agent.files import read_bounded
+
+_LIMIT_BYTES = 4 * 1024 * 1024
 
 _DAY_NS = 86_400 * 1_000_000_000
 
@@ -33,15 +40,28 @@ def read_certificate(path: Path) -> Certificate:
     Raises:
         FieldwardenError: missing, unreadable, or no certificate.
     """
+    return read_certificates(path)[0]
+
+
+def read_certificates(path: Path) -> list[Certificate]:
+    """All certificates of a PEM file, or the one of a DER file; at least one.
+
+    Raises:
+        FieldwardenError: missing, unreadable, or no certificate.
+    """
     data = _read(path, "certificate")
     try:
         found = (
-            x509.load_pem_x509_certificate(data)
-            if data.lstrip().startswith(b"-----BEGIN")
-            else x509.load_der_x509_certificate(data)
+            x509.load_pem_x509_certificates(data)
+            if b"-----BEGIN" in data
+            else [x509.load_der_x509_certificate(data)]
         )
+        return [_certificate(one) for one in found]
     except ValueError as error:
         raise _error("certificate", path, "it holds no X.509 certificate in PEM or DER") from error
+
+
+def _certificate(found: x509.Certificate) -> Certificate:
     try:
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
@@ -55,6 +75,21 @@ def read_certificate(path: Path) -> Certificate:
     )
 
 
+def der_of(path: Path) -> bytes:
+    """The first certificate of a file in DER, as protocols send it.
+
+    Raises:
+        FieldwardenError: missing, unreadable, or no certificate.
+    """
+    data = _read(path, "certificate")
+    try:
+        pem = b"-----BEGIN" in data
+        found = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
+    except ValueError as error:
+        raise _error("certificate", path, "it holds no X.509 certificate in PEM or DER") from error
+    return found.public_bytes(Encoding.DER)
+
+
 def check_pair(certificate: Path, private_key: Path) -> None:
     """Whether a private key belongs to a certificate.
 
@@ -64,12 +99,12 @@ def check_pair(certificate: Path, private_key: Path) -> None:
     data = _read(certificate, "certificate")
     key_data = _read(private_key, "private key")
     try:
-        pem = key_data.lstrip().startswith(b"-----BEGIN")
+        pem = b"-----BEGIN" in key_data
         key = (load_pem_private_key if pem else load_der_private_key)(key_data, password=None)
     except (TypeError, ValueError) as error:
         cause = f"no private key that can be read without a password: {error}"
         raise _error("private key", private_key, cause) from error
-    pem = data.lstrip().startswith(b"-----BEGIN")
+    pem = b"-----BEGIN" in data
     found = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
     if key.public_key() != found.public_key():
         raise _error("private key", private_key, f"it is not that of {certificate}")
@@ -77,9 +112,9 @@ def check_pair(certificate: Path, private_key: Path) -> None:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _error(what, path, error.strerror or str(error)) from error
+        return read_bounded(path, _LIMIT_BYTES, f"opening {what}")
+    except FieldwardenError as error:
+        raise _error(what, path, error.cause) from error
 
 
 def _error(what: str, path: Path, cause: str) -> FieldwardenError:

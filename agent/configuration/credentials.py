@@ -13,8 +13,10 @@ from pathlib import Path
 
 from agent.configuration.schema import Login, Person, Status, Tls
 from agent.errors import FieldwardenError
+from agent.files import read_bounded
 
 _LIMIT_BYTES = 4096
+_PEM_LIMIT_BYTES = 4 * 1024 * 1024
 LEAST_TOKEN = 16  # characters
 
 
@@ -90,6 +92,7 @@ def tls_context(settings: Tls) -> ssl.SSLContext | None:
     """
     if not settings.tls:
         return None
+    _look_at(settings.ca)
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
     except (OSError, ssl.SSLError) as error:
@@ -103,6 +106,7 @@ def tls_context(settings: Tls) -> ssl.SSLContext | None:
 
 
 def _load_pair(context: ssl.SSLContext, certificate: str, private_key: str) -> None:
+    _look_at(certificate, private_key)
     try:
         context.load_cert_chain(certificate, private_key or None)
     except (OSError, ssl.SSLError) as error:
@@ -114,18 +118,22 @@ def _load_pair(context: ssl.SSLContext, certificate: str, private_key: str) -> N
 
 
 def _read(path: Path) -> str:
+    hint = "put the secret, and nothing else, there"
+    operation = "getting credentials from"
     try:
-        with path.open("rb") as file:
-            data = file.read(_LIMIT_BYTES + 1)
-        text = data.decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _missing(
-            str(path), _why(error), "put the secret, and nothing else, there"
-        ) from error
-    if not text or len(data) > _LIMIT_BYTES:
-        cause = "it is empty" if not text else f"it is longer than {_LIMIT_BYTES} bytes"
-        raise _missing(str(path), cause, "put the secret, and nothing else, there")
+        text = read_bounded(path, _LIMIT_BYTES, operation, hint).decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise _missing(str(path), _why(error), hint) from error
+    if not text:
+        raise _missing(str(path), "it is empty", hint)
     return text
+
+
+def _look_at(*files: str) -> None:
+    """Refuse what a library would read without end, or wait for: devices, pipes, huge files."""
+    for file in files:
+        if file:
+            read_bounded(file, _PEM_LIMIT_BYTES, "getting credentials from", "give a PEM file")
 
 
 def _why(error: Exception) -> str:

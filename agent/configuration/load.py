@@ -19,7 +19,9 @@ from pydantic_core import ErrorDetails
 from agent.configuration import toml_lines
 from agent.configuration.rules import KeyPath, cross_faults, nearest
 from agent.configuration.schema import SOURCE_TABLES, Configuration, Section
+from agent.configuration.values import masked
 from agent.errors import ConfigurationError, FieldwardenError
+from agent.files import read_bounded
 
 _LIST_COLUMNS = (
     "name",
@@ -31,9 +33,12 @@ _LIST_COLUMNS = (
     "physical_low",
     "physical_high",
     "max_silence",
+    "not_available",
     "description",
 )
-_LIMIT_BYTES = 16 * 1024 * 1024
+_LIMIT_BYTES = 4 * 1024 * 1024  # some 30,000 tags; parsed in two seconds
+_MOST_DOTS = 200  # of one line, outside of quotes
+_DEEPEST = 12
 
 
 @dataclass
@@ -54,6 +59,7 @@ class _Draft:
             row_file, line = self.listed[str(path[1])]
             where = str(row_file)
         operation = f"{where}:{line}:" if line else f"{where}:"
+        key, cause, hint = masked(key), masked(cause), masked(hint)
         self.faults.append((line or 0, FieldwardenError(operation, key, cause, hint)))
 
     def error(self) -> ConfigurationError:
@@ -82,6 +88,8 @@ def load(path: Path | str) -> Configuration:
         for details in error.errors(include_url=False):
             _explain(draft, details)
         configuration = None
+    except (RecursionError, OverflowError, ValueError) as error:
+        raise _alone(file, str(error) or type(error).__name__, "see the reference") from None
     for path_, cause, hint in cross_faults(draft.raw):
         draft.fault(path_, cause, hint)
     if draft.faults or configuration is None:
@@ -96,22 +104,49 @@ def _quoted(part: str | int) -> str:
 
 
 def _parse(file: Path) -> _Draft:
+    missing = "give the path of an existing file, or make one: fieldwarden init --help"
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        hint = "give the path of an existing file, or make one: fieldwarden init --help"
-        raise _alone(file, error.strerror or str(error), hint) from error
-    if len(data) > _LIMIT_BYTES:
-        raise _alone(file, f"it is larger than {_LIMIT_BYTES >> 20} MiB", "is this the right file?")
+        data = read_bounded(file, _LIMIT_BYTES, "reading", missing)
+    except FieldwardenError as error:
+        raise _alone(file, error.cause, error.hint) from error
     try:
         text = data.decode("utf-8-sig")
+        # Before parsing: the parser takes quadratic time for a key of very many parts.
+        if any(_dots(line) > _MOST_DOTS for line in text.splitlines()):
+            raise RecursionError
         raw = tomllib.loads(text)
+        if _deep(raw):
+            raise RecursionError
+        return _Draft(file, raw, toml_lines.key_lines(text))
     except UnicodeDecodeError as error:
         raise _alone(file, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         hint = 'names with dots need quotes: [tags."reactor.temperature"]'
         raise _alone(file, str(error), hint) from error
-    return _Draft(file, raw, toml_lines.key_lines(text))
+    except RecursionError:
+        cause = "tables or lists are nested too deeply"
+        raise _alone(file, cause, f"no key of this file lies deeper than {_DEEPEST}") from None
+    except (ValueError, OverflowError) as error:  # a number of thousands of digits
+        raise _alone(file, str(error), "write numbers that a computer can hold") from None
+
+
+def _dots(line: str) -> int:
+    return sum(part.count(".") for part in line.split('"')[::2])
+
+
+def _deep(raw: Any) -> bool:
+    """Whether tables and lists are nested deeper than anything that is known."""
+    level = [raw]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _alone(file: Path, cause: str, hint: str) -> ConfigurationError:
@@ -131,14 +166,26 @@ def _add_tag_lists(draft: _Draft) -> None:
 
 def _add_tag_list(draft: _Draft, index: int, file: Path, tags: dict[str, Any]) -> None:
     here = ("tag_lists", index)
+    relative = "paths are relative to the configuration's folder"
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or "not UTF-8"
-        draft.fault(here, f"{file}: {cause}", "paths are relative to the configuration's folder")
+        text = read_bounded(file, _LIMIT_BYTES, "reading", relative).decode("utf-8-sig")
+    except FieldwardenError as error:
+        draft.fault(here, f"{file}: {error.cause}", error.hint)
+        return
+    except UnicodeDecodeError:
+        draft.fault(here, f"{file}: not UTF-8", "save it as UTF-8")
         return
     separator = ";" if text.partition("\n")[0].count(";") > 1 else ","
     reader = csv.DictReader(text.splitlines(), delimiter=separator, restkey="", restval="")
+    try:
+        _take_rows(draft, here, file, reader, tags)
+    except csv.Error as error:  # a cell without end, a NUL
+        draft.fault(here, f"{file}:{reader.line_num}: {error}", "save it as CSV in UTF-8")
+
+
+def _take_rows(
+    draft: _Draft, here: KeyPath, file: Path, reader: csv.DictReader[str], tags: dict[str, Any]
+) -> None:
     columns = [column.strip() for column in reader.fieldnames or []]
     reader.fieldnames = columns
     for column in columns:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.configuration.schema import SOURCE_TABLES, SourceSection
-from agent.configuration.values import is_loopback
-from agent.decode import parse_address
+from agent.configuration.values import is_loopback, masked
+from agent.decode import parse_address, unfit_codes
 from agent.errors import SourceError
 
 KeyPath = tuple[str | int, ...]
@@ -51,6 +51,8 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     for path, table in logins:
         yield from _login_faults(path, table)
     yield from _people_faults(raw)
+    yield from _secret_faults((), raw)
+    yield from _code_faults(sources, tags)
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
@@ -186,6 +188,53 @@ def _login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
     needs_tls = kind is None or not kind.has_own_security
     if needs_tls and (table.get("ca") or table.get("certificate")) and not table.get("tls"):
         yield (*path, "tls"), "certificates are given but TLS is off", "add tls = true"
+
+
+# --- secrets in plain sight ---------------------------------------------------------------------
+
+_PLACES = frozenset({"endpoint", "host", "url"})
+_ALONE = (
+    "write the place alone, `username` beside it, and name the password_file, password_env or "
+    "password_credential that holds the password"
+)
+
+
+def _secret_faults(path: KeyPath, value: Any) -> Iterator[Fault]:
+    """A login inside a URL or host; the fault does not repeat it."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secret_faults((*path, str(key)), item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _secret_faults((*path, index), item)
+    elif isinstance(value, str) and ("@" in value and path and path[-1] in _PLACES):
+        yield path, "a login never stands in an address: anybody could read it", _ALONE
+    elif isinstance(value, str) and masked(value) != value:
+        yield path, "a password never stands in an address: anybody could read it", _ALONE
+
+
+def _code_faults(
+    sources: Mapping[str, Mapping[str, Any]], tags: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Fault]:
+    """Codes for "not available" that no register of the tag can hold."""
+    for name, tag in tags.items():
+        codes, source = tag.get("not_available"), sources.get(str(tag.get("source")))
+        codes = codes.split() if isinstance(codes, str) else codes
+        if not codes or not isinstance(codes, list) or source is None:
+            continue
+        protocol, path = str(source.get("protocol")), ("tags", name, "not_available")
+        if protocol not in SOURCE_TABLES:
+            continue
+        if not SOURCE_TABLES[protocol].has_registers:
+            yield path, "only values that are read from registers have raw codes", "leave it out"
+            continue
+        try:
+            bad = unfit_codes(protocol, str(tag.get("address")), codes)
+        except (SourceError, ValueError):
+            continue  # told of the address, or of the code by itself
+        for code in bad:
+            cause = f"the registers of {tag.get('address')!r} can not hold {code!r}"
+            yield path, cause, 'write the bits, like "0x8000", or the value before it is scaled'
 
 
 # --- people -----------------------------------------------------------------------------------

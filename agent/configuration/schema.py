@@ -25,6 +25,7 @@ from agent.configuration.values import (
     Name,
     Port,
     Range,
+    RawCodes,
     TopicLevel,
     budget_per_ns,
     duration_ns,
@@ -76,6 +77,7 @@ class SourceSection(Section):
 
     by_exception: ClassVar[bool] = False  # only changes are reported: silence means none
     has_own_security: ClassVar[bool] = False  # and needs no TLS below it
+    has_registers: ClassVar[bool] = False  # values are raw bits: see `Tag.not_available`
     has_session: ClassVar[bool] = False  # two of one `client_id` throw each other out
     protocol: str
 
@@ -99,6 +101,14 @@ class SourceSection(Section):
         """Files (certificate, its private key or "") of the protocol's own security."""
         return ()
 
+    def where(self, address: str) -> str:
+        """What of a tag's address is the place, without how its value is to be read."""
+        return address
+
+    def refusal(self, address: str) -> str:
+        """How people are told that the other side knows no such address."""
+        return f"the other side refuses {self.where(address)}"
+
 
 class OpcUaSource(Login, SourceSection):
     """`[sources.<name>]` with protocol "opcua"."""
@@ -115,6 +125,10 @@ class OpcUaSource(Login, SourceSection):
     server_certificate: FilePath = ""  # the only server certificate that is trusted
     publishing: Duration = duration_ns("500ms")  # publishing interval of the subscription
     timeout: Duration = duration_ns("5s")
+
+    def refusal(self, address: str) -> str:
+        """As OPC UA calls it."""
+        return f"the server refuses {self.where(address)}: unknown node"
 
     @property
     def place(self) -> tuple[str, int]:
@@ -139,6 +153,7 @@ class OpcUaSource(Login, SourceSection):
 class ModbusSource(SourceSection):
     """`[sources.<name>]` with protocol "modbus" (TCP)."""
 
+    has_registers = True
     protocol: Literal["modbus"]
     host: Name
     port: Port = 502
@@ -146,6 +161,15 @@ class ModbusSource(SourceSection):
     every: Duration = duration_ns("1s")
     timeout: Duration = duration_ns("2s")
     max_gap: int = Field(default=16, ge=0, le=124)  # registers read needlessly to join requests
+
+    def where(self, address: str) -> str:
+        """Area and offset."""
+        return " ".join(address.split()[:2])
+
+    def refusal(self, address: str) -> str:
+        """As Modbus calls it: exceptions 2, 1 and 3."""
+        cause = "illegal data address, function or value"
+        return f"the device refuses {self.where(address)}: {cause}"
 
     @property
     def place(self) -> tuple[str, int]:
@@ -167,6 +191,10 @@ class MqttSource(Login, Tls, SourceSection):
     port: Port = 1883
     client_id: str = ""  # default: fieldwarden-<gateway>-<source>
     keepalive: Duration = duration_ns("15s")
+
+    def refusal(self, address: str) -> str:
+        """As MQTT calls it."""
+        return f"the broker refuses {self.where(address)}"
 
     @property
     def place(self) -> tuple[str, int]:
@@ -193,6 +221,7 @@ class Tag(Section):
     interval: Duration | None = None  # nominal sampling interval; default: the source's
     max_silence: Duration | None = None  # longer than this without news is stale
     physical: Range | None = None  # low and high end of what the sensor can say
+    not_available: RawCodes = ()  # raw values that mean "no value": "0x8000" (bits) or numbers
     description: str = ""
 
 
@@ -244,6 +273,7 @@ class Upstream(Login, Tls):
     port: Port | None = None  # default: 8883 with TLS, 1883 without
     format: Literal["json"] = "json"
     outbox_limit_mb: int = Field(default=512, ge=1)
+    delivery: Literal["auto", "central", "broker"] = "auto"
 
     @property
     def port_number(self) -> int:

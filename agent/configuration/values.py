@@ -20,6 +20,8 @@ _UNITS_NS = {
     "d": 86_400_000_000_000,
 }
 _LONGEST_NS = 3650 * _UNITS_NS["d"]
+_IN_QUERY = re.compile(r"(?i)([?&;](?:password|passwd|pwd|token|secret|api_?key)=)[^&;#\s]+")
+_WITH_PASSWORD = re.compile(r"(://[^/?#\s@:]*:)[^/?#\s@]+@")
 _BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?(day|hour)s?\s*")
 
 
@@ -48,6 +50,11 @@ def budget_per_ns(text: str) -> float:
     if count <= 0 or span_ns <= 0:
         raise ValueError(f"{text!r} must be more than nothing, or nothing could ever be found")
     return count / span_ns
+
+
+def masked(text: str) -> str:
+    """`text` with the password of every URL in it hidden."""
+    return _IN_QUERY.sub(r"\1***", _WITH_PASSWORD.sub(r"\1***@", text))
 
 
 def is_loopback(host: str) -> bool:
@@ -94,6 +101,26 @@ def _listen_field(value: str) -> str:
     return value
 
 
+def _raw_codes_field(value: Any) -> Any:
+    """``["0x8000", 65535]`` or, in a tag list, ``"0x8000 65535"`` -> codes."""
+    parts = value.split() if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        cause = f'{value!r} is no list; write it like ["0x8000"] or [-32768]'
+        raise ValueError(cause)  # noqa: TRY004 - pydantic takes no TypeError
+    return tuple(_raw_code(part) for part in parts)
+
+
+def _raw_code(part: Any) -> int | str:
+    if isinstance(part, int) and not isinstance(part, bool):
+        return part
+    if isinstance(part, str) and re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}", part.strip()):
+        return part.strip()
+    if isinstance(part, str) and re.fullmatch(r"-?\d{1,20}", part.strip(), re.ASCII):
+        return int(part)
+    raise ValueError(f'{part!r} is no raw value; write "0x8000" for bits, or a whole number')
+
+
+RawCodes = Annotated[tuple[int | str, ...], BeforeValidator(_raw_codes_field)]
 Duration = Annotated[int, BeforeValidator(_duration_field)]
 Range = Annotated[tuple[float, float], AfterValidator(_range_field)]
 FilePath = Annotated[str, AfterValidator(_path_field)]

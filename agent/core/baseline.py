@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.core.baseline_form import fault_of
 from agent.errors import BaselineError
 
 SCHEMA = 2
@@ -116,43 +117,47 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
     """A baseline from its document; `subject` names the file in errors.
 
     Raises:
-        BaselineError: another schema, a damaged document, or a digest that does not match.
+        BaselineError: another schema, a digest that does not match, or a value that nothing can be
+            judged by (see `baseline_form`).
     """
     if document.get("schema") != SCHEMA:
         raise BaselineError(
             "reading baseline", subject, f"schema {document.get('schema')!r}, expected {SCHEMA}",
             "fit it again with this version: fieldwarden fit CONFIG --model NAME --data FILE",
         )
-    if document.get("digest") != digest_of(document):
+    try:
+        digest = digest_of(document)
+    except (ValueError, TypeError, RecursionError) as error:
+        cause = f"damaged: {error or type(error).__name__}"
+        raise BaselineError("reading baseline", subject, cause, "fit it again") from None
+    if document.get("digest") != digest:
         raise BaselineError(
             "reading baseline", subject, "its digest does not match: the file was changed",
             "restore the file, or fit it again",
         )
-    try:
-        modes = tuple(
-            ModeBaseline(
-                name=mode["name"],
-                code=mode["code"],
-                inputs=tuple(_input_from(item) for item in mode["inputs"]),
-                joint=mode["joint"],
-            )
-            for mode in document["modes"]
+    if fault := fault_of(document):
+        cause = f"damaged: {fault.lstrip('.: ')}"
+        raise BaselineError("reading baseline", subject, cause, "fit it again")
+    modes = tuple(
+        ModeBaseline(
+            name=mode["name"],
+            code=mode["code"],
+            inputs=tuple(_input_from(item) for item in mode["inputs"]),
+            joint=mode["joint"],
         )
-        return Baseline(
-            model=document["model"],
-            model_version=document["model_version"],
-            interval_ns=int(document["interval_ns"]),
-            modes=modes,
-            provisional=bool(document["provisional"]),
-            provisional_text=document["provisional_text"],
-            mask_ns=int(document["mask_ns"]),
-            facts=document["facts"],
-            digest=document["digest"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise BaselineError(
-            "reading baseline", subject, f"damaged: {error!r}", "fit it again"
-        ) from error
+        for mode in document["modes"]
+    )
+    return Baseline(
+        model=document["model"],
+        model_version=document["model_version"],
+        interval_ns=document["interval_ns"],
+        modes=modes,
+        provisional=document["provisional"],
+        provisional_text=document["provisional_text"],
+        mask_ns=document["mask_ns"],
+        facts=document["facts"],
+        digest=digest,
+    )
 
 
 def _input_from(item: Mapping[str, Any]) -> InputBaseline:

@@ -13,16 +13,16 @@ import numpy as np
 
 from agent.core.flag import Flag
 from agent.core.joint_charts import BY_INPUT
-from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, joint, tally
+from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, joint, scan, tally
 from agent.core.kernels.base import TRANSITION
 from agent.core.modes import Modes
 from agent.core.parameters import Parameters
-from agent.core.scans import ModelScans, ScanState
-from agent.core.series import Series
+from agent.core.scans import GRID_MOMENTS, ModelScans, ScanState
+from agent.core.series import Series, news
 from agent.core.spec import EngineSpec
-from agent.core.state import Keys, Lasting
+from agent.core.state import FOR_EVER, Keys, Lasting
 from agent.core.traces import Traces
-from agent.types import Float64, Quality
+from agent.types import Float64, Int64, Quality
 
 
 class Charts:
@@ -42,6 +42,10 @@ class Charts:
         self._state = {d.name: np.zeros(len(spec.rows), d.state) for d in DETECTORS}
         self._tag_state = {d.name: np.zeros(len(spec.tags), d.state) for d in TAG_DETECTORS}
         self._admission = np.zeros(len(spec.rows), admission.STATE)
+        self._source_of_tag = np.array(
+            [spec.row_of_source[tag.source] for tag in spec.tags], np.int64
+        )
+        self._restates = any(tag.by_exception for tag in spec.tags)
         self._counts = np.zeros(len(spec.rows), tally.COUNTS)
         self._histogram = np.zeros((len(spec.rows), tally.BINS), np.int64)
         self._scans = ScanState(spec)
@@ -116,12 +120,36 @@ class Charts:
         starts = np.zeros(len(self.spec.rows) + 1, np.int64)
         arrival, source = np.empty(room, np.int64), np.empty(room, np.int64)
         value, quality = np.empty(room, np.float64), np.empty(room, np.uint16)
+        news_starts, heard = self._news(series)
         n = admission.admit(
             params, self._admission, tag_starts, until_ns,
-            series.arrival, series.source, series.value, series.quality,
+            series.arrival, series.source, series.value, series.quality, news_starts, heard,
             starts, arrival, source, value, quality,
         )
         return Series(starts, arrival[:n], source[:n], value[:n], quality[:n])
+
+    def _news(self, series: Series) -> tuple[Int64, Int64]:
+        """When each source brought anything; only values that are restated depend on it."""
+        sources = len(self.spec.row_of_source)
+        if not self._restates:
+            return np.zeros(sources + 1, np.int64), np.zeros(0, np.int64)
+        return news(series, self._source_of_tag, sources)
+
+    def link(self, source: str, time_ns: int, *, lost: bool) -> None:
+        """A source says whether its link is lost: silence while it is tells nothing of its tags."""
+        row = self.spec.row_of_source.get(source)
+        if row is None:
+            return
+        tags = self._source_of_tag == row
+        rows = tags[self._tag_of_row]
+        admission.link(self.parameters.admission, self._admission, rows, time_ns, lost=lost)
+        held = rows & np.array([self.spec.tags[tag].by_exception for tag in self._tag_of_row], bool)
+        self._scans.held["lost"][held] = int(lost)
+        for state in self._of_silence():
+            back = tags & (state["lost"] == 1)
+            if not lost:
+                state["back_ns"][back] = time_ns
+            state["lost"][tags] = int(lost)
 
     def _hide_masked(self, time_ns: int) -> None:
         nothing = len(self.spec.tags)
@@ -159,8 +187,12 @@ class Charts:
         return bool(np.any((delays > 0) & (self._admission["usable"] == 1)))
 
     def _count_all(self, series: Series, admitted: Series) -> None:
-        """Count every sample that came, usable or not, and every one that was restated."""
+        """Count every sample that came, usable or not, once, and every one that was restated."""
         per_tag = np.diff(series.starts)
+        again = np.nonzero(series.quality & np.uint16(Quality.REPEATED))[0]
+        if len(again):
+            tag = np.searchsorted(series.starts, again, side="right") - 1
+            per_tag = per_tag - np.bincount(tag, minlength=len(per_tag))
         self._counts["count"] += per_tag[self._tag_of_row]
         held = np.nonzero(admitted.quality & np.uint16(Quality.HELD))[0]
         if len(held):
@@ -179,6 +211,21 @@ class Charts:
         self._counts = np.zeros_like(taken[0])
         self._histogram = np.zeros_like(taken[1])
         return taken
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def settled_ns(self) -> int:
+        """From when on, without a sample, no scan and no restated value differs from the last."""
+        if self.holding():
+            return FOR_EVER
+        return max((scans.settled_ns() for scans in self.scans), default=0)
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: all times move, so that nothing that counts them notices."""
+        for item in [*self.modes.arrays(), *self.arrays()]:
+            item.move(shift_ns)
+        if self.watched_from_ns:
+            self.watched_from_ns += shift_ns
 
     # --- starting anew ------------------------------------------------------------------------
 
@@ -257,17 +304,24 @@ class Charts:
 
     def arrays(self) -> list[Lasting]:
         """Everything that lasts but the modes: what a snapshot holds."""
-        kept = [Lasting(f"input.{name}", "input", state) for name, state in self._state.items()]
-        kept += [Lasting(f"tag.{name}", "tag", state) for name, state in self._tag_state.items()]
+        kept = [
+            Lasting(f"input.{d.name}", "input", self._state[d.name], moments=d.moments)
+            for d in DETECTORS
+        ]
         kept += [
-            Lasting("admission", "input", self._admission),
+            Lasting(f"tag.{d.name}", "tag", self._tag_state[d.name], moments=d.moments)
+            for d in TAG_DETECTORS
+        ]
+        kept += [
+            Lasting("admission", "input", self._admission, moments=admission.MOMENTS),
             Lasting("counts", "input", self._counts),
             Lasting("histogram", "input", self._histogram),
-            Lasting("scan.held", "input", self._scans.held, kept="held"),
+            Lasting("scan.held", "input", self._scans.held, "held", moments=scan.MOMENTS),
             Lasting("scan.ring", "input", self._scans.ring, kept="scanned"),
-            Lasting("scan.grid", "model", self._scans.grid),
+            Lasting("scan.grid", "model", self._scans.grid, moments=GRID_MOMENTS),
             Lasting("joint.inputs", "input", self._joint_inputs(), "scanned", self._take_inputs),
-            Lasting("joint.groups", "group", self._joint_groups(), take=self._take_groups),
+            Lasting("joint.groups", "group", self._joint_groups(), take=self._take_groups,
+                    moments=joint.MOMENTS),
         ]
         return kept + self.traces.arrays()
 

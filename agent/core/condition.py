@@ -43,6 +43,10 @@ class Finding:
     undecided: bool = False
 
 
+MOMENTS = ("first_ns", "raised_ns", "normal_since_ns", "not_before_ns", "shelved_until_ns")
+"""The fields of a condition that are engine times; its others in ns are spans."""
+
+
 @dataclass(slots=True)
 class Condition:
     """One subject's condition; times are engine ns, 0 where there is none.
@@ -52,6 +56,8 @@ class Condition:
         off_delay_ns: nothing must be found for so long until it has returned to normal.
         normal_since_ns: from when on nothing that holds it open was found.
         not_before_ns: it is not raised earlier.
+        occurrence: what names it from its raising on: the subject, when it was raised, and how
+            often time had gone back by then.
         findings: score of every detector whose flag is up; `seen`: of every one whose flag was.
     """
 
@@ -69,6 +75,7 @@ class Condition:
     out_of_service: bool = False
     findings: dict[FindingKey, float] = field(default_factory=dict)
     seen: dict[FindingKey, float] = field(default_factory=dict)
+    occurrence: str = ""
     kind: str = ""
     cause: str = "unknown"
     text: str = ""
@@ -77,18 +84,18 @@ class Condition:
 
     @property
     def id(self) -> str:
-        """Names this occurrence for ever: the subject and when it was raised."""
-        return f"{self.subject}@{self.raised_ns}"
+        """Names this occurrence for ever, also when engine time is set anew."""
+        return self.occurrence or f"{self.subject}@{self.raised_ns}"
 
     @property
     def raised(self) -> bool:
         """Whether it is past its on-delay, and so known to people."""
-        return self.raised_ns > 0
+        return self.raised_ns != 0
 
     @property
     def shelved(self) -> bool:
         """Whether a person has put it aside for a time."""
-        return self.shelved_until_ns > 0
+        return self.shelved_until_ns != 0
 
     @property
     def state(self) -> str:
@@ -124,6 +131,12 @@ class Condition:
             lasted_ns >= (key.traits.on_delay_agreed or 0) * self.interval_ns
             for key in self.seen if key.traits.passing
         )
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: move all its times by so much."""
+        for name in MOMENTS:
+            if time_ns := getattr(self, name):
+                setattr(self, name, time_ns + shift_ns)
 
     def take_name(self, diagnosis: Diagnosis) -> None:
         """Be called so from now on."""

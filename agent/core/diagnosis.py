@@ -6,14 +6,13 @@ model; `unknown` names its candidates where the evidence can not tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agent.core import shape
 from agent.core.conversions import explain_jump
-from agent.core.kernels import JOINT_CHARTS, TRAITS
+from agent.core.kernels import TRAITS
 from agent.core.kernels.base import Symptom, Words
 from agent.core.state_tags import describe
 from agent.types import Float64
@@ -46,7 +45,7 @@ class Evidence:
     deviations; `share` is the tag's share of the joint residual while a joint chart is flagged (0
     otherwise), `alike` the inputs whose share is as large, `joint` says that one is; `companions`
     counts other inputs of the same model flagged as moved; `states` is `trained_states` of a state
-    tag.
+    tag; `role`, `address` and `refusal` are of its `TagSpec`.
     """
 
     tag: str
@@ -66,10 +65,12 @@ class Evidence:
     share: float = 0.0
     alike: tuple[str, ...] = ()
     companions: int = 0
-    out_of_physical: bool = False
     lost: bool = False
     swapped_with: str = ""
     states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
+    role: str = "input"
+    address: str = ""
+    refusal: str = ""
 
     @property
     def symptoms(self) -> frozenset[Symptom]:
@@ -87,25 +88,43 @@ MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | _LEAVES_RANGE
 """What says of an input that its value is another one than before."""
 
 _MOVES = MOVED | {Symptom.SPIKE, Symptom.SCATTER}
-_OF_MODELS = {chart.name: chart.words for chart in JOINT_CHARTS}
 _NO_MEASUREMENT = 7
 """Rank from which a finding's own words say that what arrives is no measurement of now."""
 
 _TRANSPORT = {
-    traits.words.kind: frozenset({traits.symptom})
+    traits.words.kind: frozenset({traits.symptom, Symptom.SOURCE})
     for traits in TRAITS.values() if traits.transport and traits.words
 }
 TRUE_WHILE = _TRANSPORT | {
     "source lost": frozenset(
         {traits.symptom for traits in TRAITS.values() if traits.transport} | {Symptom.SOURCE}
     ),
-    "out of physical range": frozenset({Symptom.MARKED_BAD}),
+    "out of physical range": frozenset({Symptom.IMPOSSIBLE}),
 }
 """A name that says what arrives -> what must be found, any of it, for the name to be true."""
 
 
+_NO_INSTRUMENT = {
+    "output": ("model", "look at the program that computes {tag}, and at what it is given"),
+    "label": ("unknown", "look at how {tag} is found out and entered, and how it gets here"),
+    "mode": ("unknown", "look at what sets {tag} at {source}"),
+}
+"""Role of a tag that no transmitter measures -> whose fault it is rather than a sensor's, hint."""
+
+
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """The most specific name that the evidence supports."""
+    """The most specific name that the evidence supports, in words that fit the tag's role."""
+    named = _name(evidence)
+    if named.cause == "integration" or evidence.role not in _NO_INSTRUMENT:
+        return named
+    cause, hint = _NO_INSTRUMENT[evidence.role]
+    return replace(
+        named, cause=cause if named.cause == "sensor" else named.cause,
+        hint=hint.format(tag=evidence.tag, source=evidence.source),
+    )
+
+
+def _name(evidence: Evidence) -> Diagnosis:
     for attempt in (
         _transport, _states, _integration, _sensor, _spread, _moved, _own_words, _changed,
     ):  # fmt: skip
@@ -128,7 +147,7 @@ def _transport(evidence: Evidence) -> Diagnosis | None:
             f"check the device, cable and network of {source}", 9,
         )
     words = _words(evidence)
-    return _read(words, evidence) if words and words.rank >= _NO_MEASUREMENT else None
+    return read(words, evidence) if words and words.rank >= _NO_MEASUREMENT else None
 
 
 def _words(evidence: Evidence) -> Words | None:
@@ -136,7 +155,6 @@ def _words(evidence: Evidence) -> Words | None:
     own = [
         traits.words for name, traits in TRAITS.items()
         if name in evidence.found and traits.words and traits.symptom not in _OF_SCANS
-        and not (traits.symptom is Symptom.MARKED_BAD and evidence.out_of_physical)
     ]
     return max(own, key=lambda words: words.rank, default=None)
 
@@ -144,11 +162,16 @@ def _words(evidence: Evidence) -> Words | None:
 def _own_words(evidence: Evidence) -> Diagnosis | None:
     """What was found says itself what it is."""
     words = _words(evidence)
-    return _read(words, evidence) if words else None
+    return read(words, evidence) if words else None
 
 
-def _read(words: Words, evidence: Evidence) -> Diagnosis:
-    facts = {"tag": evidence.tag, "source": evidence.source}
+def read(words: Words, evidence: Evidence) -> Diagnosis:
+    """A finding's own words, of this tag."""
+    facts = {
+        "tag": evidence.tag, "source": evidence.source,
+        "address": evidence.address or "its address",
+        "refusal": evidence.refusal or "its address is refused",
+    }
     return Diagnosis(
         words.kind, words.cause, words.text.format(**facts), words.hint.format(**facts), words.rank
     )
@@ -202,12 +225,9 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             "stuck", "sensor", text,
             "check the transmitter: it repeats one value where it never did in training", 6,
         )
-    if evidence.out_of_physical:
+    if Symptom.IMPOSSIBLE in evidence.symptoms:
         return Diagnosis(
-            "out of physical range", "sensor",
-            f"{tag} reads {_number(evidence, -1)} {evidence.unit}, which can not be".replace(
-                "  ", " "
-            ),
+            "out of physical range", "sensor", f"{tag} reads {_impossible(evidence)}",
             "check wiring and range of the transmitter", 6,
         )
     if _momentary(evidence):
@@ -332,7 +352,8 @@ def _changed(evidence: Evidence) -> Diagnosis | None:
 def _who_moved(evidence: Evidence) -> tuple[str, str]:
     if evidence.companions >= 1 and evidence.r2 >= 0.5:
         return "process", ", together with other inputs"
-    return "unknown", " (sensor or process)"
+    measured = evidence.role not in _NO_INSTRUMENT
+    return "unknown", " (sensor or process)" if measured else " (what sets it, or the process)"
 
 
 def _number(evidence: Evidence, position: int) -> str:
@@ -340,25 +361,12 @@ def _number(evidence: Evidence, position: int) -> str:
     return f"{raw[position]:.5g}" if len(raw) else "?"
 
 
-def group_text(source: str, reason: str, tags: int) -> Diagnosis:
-    """The diagnosis of a whole source that is lost or silent."""
-    why = f": {reason}" if reason else ""
-    return Diagnosis(
-        "source lost", "integration", f"source {source} is lost with {tags} tags{why}",
-        f"check the device, cable and network of {source}", 9,
-    )
-
-
-def joint_diagnosis(chart: str, shares: Mapping[str, float]) -> Diagnosis:
-    """The diagnosis of a model whose inputs left their trained relations or region together.
-
-    Args:
-        chart: the joint chart that saw it best.
-        shares: of each input in that chart's statistic.
-    """
-    most = sorted((tag for tag in shares if shares[tag] > 0.0), key=lambda tag: -shares[tag])[:3]
-    named = f"; most of it lies in {', '.join(most)}" if most else ""
-    words = _OF_MODELS[chart]
-    return Diagnosis(
-        words.kind, words.cause, words.text.format(named=named), words.hint, words.rank
-    )
+def _impossible(evidence: Evidence) -> str:
+    """The latest value outside the physical range, and that range."""
+    unit = evidence.unit and f" {evidence.unit}"
+    low, high = evidence.physical or (-np.inf, np.inf)
+    raw = evidence.raw[np.isfinite(evidence.raw)]
+    outside = raw[(raw < low) | (raw > high)][-1:]
+    value = f"{outside[0]:.5g}{unit}" if len(outside) else f"a value{unit and f' in{unit}'}"
+    given = f": its physical range is {low:.5g} to {high:.5g}{unit}" if evidence.physical else ""
+    return f"{value}, which can not be{given}"

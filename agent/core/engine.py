@@ -8,25 +8,34 @@ Invariants (tested for every detector):
 
 A block sealed at T stands for everything that happened before T and after the block before it:
 samples, scans, silences, timers. Windows of summaries split it; the fold does not notice.
+
+Every turn of the fold moves time or the place in the block on (`_fold_until`), and what a gap costs
+does not grow with it: scans and strides end where nothing can differ any more (`settled_ns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from agent.core import identity, state
-from agent.core.charts import Charts, input_key
+from agent.core.charts import Charts
 from agent.core.judge import Judge
+from agent.core.kept import facts_of_model, facts_of_tag, kept_of
+from agent.core.kernels.base import ENGINE_TIME, Moment
 from agent.core.series import Series, TagMajor, empty_series
-from agent.core.spec import EngineSpec, ModelSpec, TagSpec
+from agent.core.source_watch import LOST_STATES
+from agent.core.spec import EngineSpec
 from agent.core.summary import summary_of
+from agent.core.timeline import LEAPS, Timeline, leap_of
 from agent.errors import FieldwardenError
-from agent.types import Block, Command, Entry, Event, Outcome
+from agent.types import Block, Command, Entry, Event, Outcome, Quality, TimeQuality
 
 _MOST_SCANS = 4096
+_LONGEST_HELD_NS = 3600 * 1_000_000_000
+"""Values that are reported by exception are restated over so much time without an entry: a running
+agent seals every second, so beyond that nobody watched."""
 
 
 class Engine:
@@ -40,7 +49,8 @@ class Engine:
         self.sequence = 0
         self.time_ns = 0
         self._window_ns = self._window_end_ns = 0
-        self.texts: dict[int, str] = {}
+        self.texts = self.charts.modes.texts
+        self.timeline = Timeline()
         self._stride_ns = _MOST_SCANS * min((m.scan_ns for m in spec.models), default=1 << 40)
         tags = len(spec.tags)
         self._last = np.zeros(
@@ -58,13 +68,42 @@ class Engine:
         self._in_order(entry)
         events: list[Event] = []
         summaries: list[dict[str, Any]] = []
+        heard = isinstance(entry, Command)
+        if isinstance(entry, Command) and entry.kind in LEAPS:
+            heard = self._leap(entry, events, summaries)
+        first = int(entry.arrival_ns[0]) if isinstance(entry, Block) and len(entry) else None
+        longest = self.time_ns + _LONGEST_HELD_NS
+        if self.charts.holding() and (first or entry.sealed_ns) > longest:
+            self._fold_until(longest, None, events, summaries)
+            summaries += self._resume_at(first or entry.sealed_ns)
+        self._fold_until(entry.sealed_ns, entry, events, summaries)
+        if isinstance(entry, Command) and entry.kind == "text":
+            self.texts[int(entry.data["code"])] = str(entry.data["text"])
+        elif isinstance(entry, Command) and heard:
+            self._note_link(entry)
+            events += self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
+        self.sequence = entry.sequence
+        return Outcome(tuple(events), tuple(summaries))
+
+    def _note_link(self, told: Command) -> None:
+        """A source says whether its link is lost or back."""
+        state = str(told.data.get("state", ""))
+        if told.kind == "source_state" and (state in LOST_STATES or state == "live"):
+            name = str(told.data.get("source", ""))
+            self.charts.link(name, told.sealed_ns, lost=state in LOST_STATES)
+
+    def _fold_until(
+        self, until_ns: int, entry: Entry | None, events: list[Event],
+        summaries: list[dict[str, Any]],
+    ) -> None:
+        """Fold all that happened before `until_ns`, with the samples of the entry if it is a block.
+
+        A boundary lies after the time judged so far, or changes a mode at it, after which the
+        samples of that time are not looked at again: so this ends.
+        """
         block = entry if isinstance(entry, Block) else None
-        if isinstance(entry, Command) and entry.kind == "boot":
-            self.charts.restart(entry.sealed_ns)
-            self.judge.restart(self.time_ns, entry.sealed_ns)
-            self.time_ns = entry.sealed_ns
         at = 0
-        while (found := self._next_boundary(block, at, entry.sealed_ns)) is not None:
+        while (found := self._next_boundary(block, at, until_ns)) is not None:
             boundary, modes = found
             stop = int(np.searchsorted(block.arrival_ns, boundary)) if block else 0
             events += self._advance(block, at, stop, boundary)
@@ -72,16 +111,55 @@ class Engine:
                 changes, closed = self._change_modes(modes, boundary)
                 events += changes
                 summaries += closed
-            elif boundary == self._window_end_ns:
+            elif boundary >= self._window_end_ns:
                 summaries += self._close_window(boundary)
             at = stop
-        events += self._advance(block, at, len(block) if block else 0, entry.sealed_ns)
-        if isinstance(entry, Command) and entry.kind == "text":
-            self.texts[int(entry.data["code"])] = str(entry.data["text"])
-        elif isinstance(entry, Command):
-            events += self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
-        self.sequence = entry.sequence
-        return Outcome(tuple(events), tuple(summaries))
+        events += self._advance(block, at, len(block) if block else 0, until_ns)
+
+    def _leap(
+        self, told: Command, events: list[Event], summaries: list[dict[str, Any]]
+    ) -> bool:
+        """Engine time is set anew, or nobody watched for a while; see `agent.core.timeline`.
+
+        Returns:
+            Whether judgement begins anew: a clock that was set changes no verdict.
+        """
+        leap = leap_of(told, self.timeline, self.time_ns)
+        if leap.before_ns > self.time_ns:
+            self._fold_until(leap.before_ns, None, events, summaries)
+        if leap.shift_ns:
+            self._move(leap.shift_ns)
+        if leap.anew:
+            summaries += self._resume_at(told.sealed_ns)
+        self.time_ns = told.sealed_ns
+        events += self.timeline.take(told, leap)
+        return leap.anew
+
+    def _resume_at(self, now: int) -> list[dict[str, Any]]:
+        """Nobody watched until `now`: an open window that ended meanwhile is closed."""
+        closed: list[dict[str, Any]] = []
+        if self._window_end_ns <= now:
+            if self.charts.counted():
+                closed = self._close_window(self._window_end_ns)
+            self._open_window(now // self.spec.summary_ns * self.spec.summary_ns)
+        self.charts.restart(now)
+        self.judge.restart(self.time_ns, now)
+        self.time_ns = now
+        return closed
+
+    def _move(self, shift_ns: int) -> None:
+        """All times of the state move by so much, so that no span between them changes."""
+        if shift_ns < 0:
+            self.judge.conditions.turns += 1
+        self.charts.move(shift_ns)
+        self.judge.move(shift_ns)
+        for item in self._own():
+            item.move(shift_ns)
+        self.time_ns += shift_ns
+        self._window_ns += shift_ns
+        self._window_end_ns = min(
+            self._window_end_ns + shift_ns, self._window_after(self.time_ns)
+        )
 
     def _in_order(self, entry: Entry) -> None:
         first = entry.sealed_ns
@@ -95,7 +173,8 @@ class Engine:
                     "its arrival times decrease, or reach the time it was sealed at",
                     "a block holds what arrived before it was sealed, in order",
                 )
-        if entry.sequence <= self.sequence or first < self.time_ns:
+        back = first < self.time_ns and not (isinstance(entry, Command) and entry.kind in LEAPS)
+        if entry.sequence <= self.sequence or back:
             raise FieldwardenError(
                 "folding entry", str(entry.sequence),
                 f"it lies before entry {self.sequence} or before the time judged already",
@@ -108,11 +187,16 @@ class Engine:
         """Where the fold must stop before `sealed_ns`: (time, the rest where modes change there).
 
         The fold stops where a summary window ends and where a model's mode, or its masking, ends;
-        and in a long silence at strides, so that memory does not grow with it.
+        and in a long silence at strides, so that memory does not grow with it, until nothing
+        differs any more.
         """
         start = int(block.arrival_ns[at]) if block is not None and at < len(block) else sealed_ns
         self._move_window(start)
-        first = min(self._window_end_ns, (self.time_ns or start) + self._stride_ns)
+        here = self.time_ns or start
+        stride = here + self._stride_ns
+        if here >= self.charts.settled_ns():
+            stride = max(stride, start)  # nothing differs until the next sample
+        first = max(min(self._window_end_ns, stride), self.time_ns)
         modes = self.charts.modes
         if not modes.used:
             return (first, None) if first <= sealed_ns else None
@@ -145,8 +229,12 @@ class Engine:
 
     def _open_window(self, start_ns: int) -> None:
         """A window from here to where the clock's next one begins."""
+        self._window_ns, self._window_end_ns = start_ns, self._window_after(start_ns)
+
+    def _window_after(self, time_ns: int) -> int:
+        """Where the window of the clock ends that holds `time_ns`."""
         length = self.spec.summary_ns
-        self._window_ns, self._window_end_ns = start_ns, start_ns // length * length + length
+        return time_ns // length * length + length
 
     def _advance(self, block: Block | None, at: int, stop: int, until_ns: int) -> list[Event]:
         series = self._series(block, at, stop)
@@ -173,7 +261,8 @@ class Engine:
         self._last["value"][has] = series.value[place]
         self._last["arrival_ns"][has] = series.arrival[place]
         self._last["source_ns"][has] = series.source[place]
-        self._last["quality"][has] = series.quality[place]
+        # What came again is shown as what it was the first time.
+        self._last["quality"][has] = series.quality[place] & ~np.uint16(Quality.REPEATED)
 
     def _close_window(self, end_ns: int) -> list[dict[str, Any]]:
         start_ns = self._window_ns
@@ -199,21 +288,30 @@ class Engine:
         """The last sample of each tag (structured: value, arrival_ns, source_ns, quality)."""
         return self._last
 
+    @property
+    def time_quality(self) -> TimeQuality:
+        """How far engine time is to be believed."""
+        return self.timeline.quality
+
     # --- what lasts -----------------------------------------------------------------------------
 
     def _lasting(self) -> list[state.Lasting]:
-        return [*self.charts.arrays(), state.Lasting("last", "tag", self._last)]
+        return [*self.charts.arrays(), *self._own()]
+
+    def _own(self) -> list[state.Lasting]:
+        moments = {"arrival_ns": ENGINE_TIME, "source_ns": Moment(beside="arrival_ns")}
+        return [state.Lasting("last", "tag", self._last, moments=moments)]
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
         facts = {
             "sequence": self.sequence, "time_ns": self.time_ns,
             "window_ns": [self._window_ns, self._window_end_ns],
-            "watched_from_ns": self.charts.watched_from_ns,
+            "watched_from_ns": self.charts.watched_from_ns, "timeline": self.timeline.to_json(),
             "judge": self.judge.to_json(),
             "texts": {str(code): text for code, text in sorted(self.texts.items())},
-            "models": {model.name: _facts_of_model(model) for model in self.spec.models},
-            "tags": {tag.name: _facts_of_tag(tag) for tag in self.spec.tags},
+            "models": {model.name: facts_of_model(model) for model in self.spec.models},
+            "tags": {tag.name: facts_of_tag(tag) for tag in self.spec.tags},
         }
         arrays = [*self.charts.modes.arrays(), *self._lasting()]
         return state.dump(arrays, self.charts.keys(), facts)
@@ -242,14 +340,16 @@ class Engine:
 
     def _take(self, saved: state.Saved, watch_from_ns: int) -> list[Event]:
         facts = saved.facts
-        kept = _kept(self.spec, facts)
+        kept = kept_of(self.spec, facts)
         self.sequence, self.time_ns = int(facts["sequence"]), int(facts["time_ns"])
         self._window_ns, self._window_end_ns = map(int, facts["window_ns"])
         length = self.spec.summary_ns
         # Windows may have become shorter: the open one ends soon, and began when it did.
         self._window_end_ns = min(self._window_end_ns, self.time_ns // length * length + length)
         self.charts.watched_from_ns = int(facts["watched_from_ns"])
-        self.texts = {int(code): text for code, text in facts["texts"].items()}
+        self.timeline = Timeline.from_json(facts.get("timeline", {}))
+        self.texts.clear()
+        self.texts.update({int(code): text for code, text in facts["texts"].items()})
         # The joint charts' arrays are those of the present mode, so modes come first.
         fresh = saved.fill(self.charts.modes.arrays(), self.charts.keys(), kept)
         self.charts.resume_modes(self.time_ns)
@@ -269,43 +369,3 @@ class Engine:
             Event("engine", self.time_ns, "gateway", {"change": "warming up", "part": name})
             for name in fresh
         ]
-
-
-def _facts_of_tag(tag: TagSpec) -> list[Any]:
-    """What must be the same for a tag's state to go on."""
-    return [tag.source, tag.unit, tag.interval_ns, tag.by_exception]
-
-
-def _facts_of_model(model: ModelSpec) -> dict[str, Any]:
-    """What must be the same for a model's state to go on."""
-    return {
-        "baseline": model.baseline.digest, "scan_ns": model.scan_ns, "mode_tag": model.mode_tag,
-    }
-
-
-def _kept(spec: EngineSpec, facts: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Which keys of a snapshot still mean the same, by the name of a set (see `Lasting.kept`).
-
-    `tag`: of the same source, unit and interval. `model`: the same baseline, scan and mode tag, and
-    all its inputs such tags. `mode`: models whose mode tag is one. `input`: such a tag of a model
-    with the same baseline. `held`: such a tag of whatever model, for values in the tag's unit.
-    `scanned`: all inputs of a model that is kept, for what is of whole scans.
-    """
-    tags = {tag.name for tag in spec.tags if facts["tags"].get(tag.name) == _facts_of_tag(tag)}
-    same = {
-        m.name for m in spec.models
-        if facts["models"].get(m.name) == _facts_of_model(m)
-        and (m.mode_tag is None or m.mode_tag in tags)  # else its mode is not known any more
-    }
-    modes = {
-        m.name for m in spec.models
-        if m.mode_tag in tags and facts["models"].get(m.name, {}).get("mode_tag") == m.mode_tag
-    }
-    whole = {m.name for m in spec.models if m.name in same and tags.issuperset(m.inputs)}
-    places = [(spec.models[place.model].name, spec.tags[place.tag].name) for place in spec.rows]
-    return {
-        "tag": tags, "mode": modes, "model": whole,
-        "held": {input_key(model, tag) for model, tag in places if tag in tags},
-        "input": {input_key(model, tag) for model, tag in places if tag in tags and model in same},
-        "scanned": {input_key(model, tag) for model, tag in places if model in whole},
-    }

@@ -80,13 +80,9 @@ class EvidenceReader:
         """What is known of a tag without any model."""
         tag = self._spec.tag_of[condition.subject.name]
         raw = self._charts.traces.of_tag(self._spec.row_of_tag[tag.name], now)
-        latest = raw[np.isfinite(raw)][-1:]
-        outside = tag.physical is not None and any(
-            value < tag.physical[0] or value > tag.physical[1] for value in latest
-        )
         return Evidence(
             tag.name, tag.unit, tag.source, _found(condition, ""), raw=raw, physical=tag.physical,
-            out_of_physical=outside, lost=lost,
+            lost=lost, role=tag.role, address=tag.address, refusal=tag.refusal,
         )
 
     def _as_input(

@@ -15,9 +15,10 @@ from agent.core.attribution import Attribution
 from agent.core.charts import Charts, input_key
 from agent.core.condition import Condition, Finding
 from agent.core.delays import UNDECIDED, on_delay_ns
-from agent.core.diagnosis import Diagnosis, diagnose, joint_diagnosis
+from agent.core.diagnosis import Diagnosis, diagnose
 from agent.core.evidence import EvidenceReader
 from agent.core.flag import Flag
+from agent.core.group_diagnosis import joint_diagnosis
 from agent.core.identity import FindingKey, Place, Subject
 from agent.core.lifecycle import Conditions
 from agent.core.scans import ENOUGH
@@ -62,6 +63,12 @@ class Judge:
             self.conditions.pause(since_ns, until_ns)
 
     # --- time ---------------------------------------------------------------------------------
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: all times move, so that no delay notices."""
+        self.conditions.move(shift_ns)
+        self.sources.move(shift_ns)
+        self.since = {name: time_ns + shift_ns for name, time_ns in self.since.items()}
 
     def run(self, flags: Iterable[Flag], until_ns: int) -> list[Event]:
         """Judge everything before `until_ns`, instant by instant."""
@@ -176,7 +183,7 @@ class Judge:
             return self.conditions.command(kind, subject, time_ns, data)
         if kind in {"out_of_service", "in_service"}:
             return self._service(kind, time_ns, data)
-        return []
+        return _lost(time_ns, data) if kind == "lost" else []
 
     def _service(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         tag = str(data.get("tag", ""))
@@ -203,7 +210,7 @@ class Judge:
             return joint_diagnosis(worst.detector, shares)
         evidence = self._evidence.of_tag(
             condition, now, self.conditions.active, self._joint_up,
-            lost=self.sources.is_lost(self.spec.tag_of[subject.name].source),
+            lost=self.sources.is_silent(self.spec.tag_of[subject.name].source),
         )
         return max((diagnose(item) for item in evidence), key=lambda found: found.rank)
 
@@ -375,3 +382,12 @@ class Judge:
 def _finding_event(flag: Flag, subject: Subject, model: str) -> Event:
     data = {"detector": flag.detector, "up": flag.up, "score": flag.score, "model": model}
     return Event("finding", flag.time_ns, str(subject), data)
+
+
+def _lost(time_ns: int, data: Mapping[str, Any]) -> list[Event]:
+    """What a part of the agent lost: that it did, and how many samples or entries."""
+    told = {"change": str(data.get("reason", "")), **data}
+    events = [Event("engine", time_ns, "gateway", told)]
+    if int(data.get("count", 0)) > 0:
+        events.append(Event("gap", time_ns, "gateway", dict(data)))
+    return events

@@ -21,17 +21,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
 from agent.core import delays
 from agent.core.condition import Condition, Finding, severity
 from agent.core.diagnosis import TRUE_WHILE, Diagnosis
 from agent.core.identity import FindingKey, Subject
+from agent.core.timers import Due, Returned, Timer, moved, paused
 from agent.types import Event
-
-_LONG_AGO = -1 << 62
 
 
 class Rules(Protocol):
@@ -53,28 +50,6 @@ class Rules(Protocol):
         """Whether a person took its subject out of service."""
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """A subject's last condition: normal since when, and how long that was waited for, in ns."""
-
-    since_ns: int = _LONG_AGO
-    waited_ns: int = 0
-
-
-class Due(StrEnum):
-    """What a timer is for; of one instant, in this order."""
-
-    CLEAR = "clear"
-    RAISE = "raise"
-    REVIEW = "review"
-    UNSHELVE = "unshelve"
-
-
-Timer = tuple[int, Subject, Due, int]
-"""When it is due, of which subject, what is due, and the time that it counts from: since when
-nothing is found for `CLEAR`, the first finding for all others."""
-
-
 class Conditions:
     """All conditions of one gateway.
 
@@ -82,6 +57,7 @@ class Conditions:
         active: subject -> its condition, pending ones too.
         shelved: subject -> engine ns at which its shelving ends.
         returned: subject -> when its last condition returned to normal.
+        turns: how often engine time was set back; it keeps occurrences of one time apart.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -90,6 +66,7 @@ class Conditions:
         self.shelved: dict[Subject, int] = {}
         self.returned: dict[Subject, Returned] = {}
         self._timers: list[Timer] = []
+        self.turns = 0
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -140,6 +117,11 @@ class Conditions:
         self._note_holds(condition)
         return self._rename(condition, now, review=False)
 
+    def reworded(self, subject: Subject, now: int) -> list[Event]:
+        """What is open is explained otherwise by now: so is its text."""
+        condition = self.active.get(subject)
+        return [] if condition is None else self._rename(condition, now, review=True, told=True)
+
     def fire(self, until_ns: int) -> tuple[list[str], list[Event]] | None:
         """The next timer due before `until_ns`: (models concerned, events), or None."""
         if not self._timers or self._timers[0][0] >= until_ns:
@@ -163,17 +145,24 @@ class Conditions:
     def pause(self, since_ns: int, until_ns: int) -> None:
         """Nobody looked in [since, until): delays go on where they were; shelving does not wait."""
         away = until_ns - since_ns
-        self._timers = [
-            (due, subject, what, since) if what is Due.UNSHELVE else
-            (due + away, subject, what, since + (away if what is Due.CLEAR else 0))
-            for due, subject, what, since in self._timers
-        ]
+        self._timers = paused(self._timers, away)
         heapq.heapify(self._timers)
         for condition in self.active.values():
             if condition.normal_since_ns:
                 condition.normal_since_ns += away
             if condition.not_before_ns:
                 condition.not_before_ns += away
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: all times move, so that no delay notices."""
+        self._timers = moved(self._timers, shift_ns)
+        self.shelved = {subject: end + shift_ns for subject, end in self.shelved.items()}
+        self.returned = {
+            subject: Returned(last.since_ns + shift_ns, last.waited_ns)
+            for subject, last in self.returned.items()
+        }
+        for condition in self.active.values():
+            condition.move(shift_ns)
 
     def refresh(self, subjects: Iterable[Subject], now: int) -> None:
         """Suppression or service changed: what is held back no longer has its on-delay again."""
@@ -243,7 +232,8 @@ class Conditions:
         condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
         self.shelved[subject] = condition.shelved_until_ns
         self._at(condition.shelved_until_ns, condition, Due.UNSHELVE)
-        return [self._event(condition, "shelved", time_ns, by)]
+        until = {"shelved_until_ns": condition.shelved_until_ns}
+        return [self._event(condition, "shelved", time_ns, by | until)]
 
     def _unshelve(self, subject: Subject, now: int, by: dict[str, Any]) -> list[Event]:
         """By a person or by time: what is raised is told so; what has cleared is only told."""
@@ -282,6 +272,7 @@ class Conditions:
         if condition.subject not in self.active:
             return events
         condition.raised_ns = now
+        condition.occurrence = f"{condition.subject}@{now}" + f"+{self.turns}" * bool(self.turns)
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
         condition.take_name(self._rules.name(condition, now))
         for intervals in delays.REVIEWS:
@@ -324,7 +315,9 @@ class Conditions:
 
     # --- names ------------------------------------------------------------------------------
 
-    def _rename(self, condition: Condition, now: int, *, review: bool) -> list[Event]:
+    def _rename(
+        self, condition: Condition, now: int, *, review: bool, told: bool = False
+    ) -> list[Event]:
         if not condition.raised or not condition.findings:
             return []
         found = self._rules.name(condition, now)
@@ -332,7 +325,8 @@ class Conditions:
         symptoms = {key.symptom for key in condition.findings}
         over = true_while is not None and not true_while & symptoms
         better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
-        if not better or (found.kind, found.cause) == (condition.kind, condition.cause):
+        same = (found.kind, found.cause) == (condition.kind, condition.cause)
+        if not better or (found.text == condition.text if told else same):
             return []
         condition.take_name(found)
         return [self._event(condition, "updated", now)]
@@ -367,6 +361,7 @@ class Conditions:
                 str(name): [last.since_ns, last.waited_ns]
                 for name, last in sorted(self.returned.items())
             },
+            "turns": self.turns,
             "timers": [[due, str(subject), what, since]
                        for due, subject, what, since in sorted(self._timers)],
         }
@@ -375,6 +370,7 @@ class Conditions:
         """Take state from `to_json`."""
         conditions = [Condition.from_json(item) for item in document["active"]]
         self.active = {condition.subject: condition for condition in conditions}
+        self.turns = int(document.get("turns", 0))
         self.shelved = {Subject.parse(text): int(end) for text, end in document["shelved"].items()}
         self.returned = {
             Subject.parse(text): Returned(int(since), int(waited))

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from agent.core.kernels.base import ENGINE_TIME
 from agent.core.series import Series
 from agent.core.spec import EngineSpec
-from agent.core.state import Lasting
+from agent.core.state import FOR_EVER, Lasting
 from agent.types import NOT_USABLE, Int64
 
 UNKNOWN = -1
-FOR_EVER = 1 << 62
 
 STATE = np.dtype(
     [
@@ -41,6 +41,7 @@ class Modes:
         ]
         self.used = any(row >= 0 for row in self._tag_row)
         self.state = np.zeros(len(spec.models), STATE)
+        self.texts: dict[int, str] = {}  # of codes, kept by the engine
         self._index = [0] * len(spec.models)
         for model, row in enumerate(self._tag_row):
             if row >= 0:
@@ -143,8 +144,10 @@ class Modes:
         if self._index[model] >= 0:
             return self._spec.models[model].baseline.modes[self._index[model]].name
         known, value, _, _ = self.state[model].item()
-        return f"{value:g}, which was never trained" if known else "not known yet"
+        value_text = self.texts.get(int(value)) or f"{value:g}"
+        return f"{value_text}, which was never trained" if known else "not known yet"
 
     def arrays(self) -> list[Lasting]:
         """Everything that lasts."""
-        return [Lasting("mode", "model", self.state, kept="mode")]
+        moments = {"masked_until_ns": ENGINE_TIME, "taken_ns": ENGINE_TIME}
+        return [Lasting("mode", "model", self.state, kept="mode", moments=moments)]

@@ -10,6 +10,10 @@ from agent.core.baseline import InputBaseline
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally
 from agent.core.spec import EngineSpec
 
+_PATIENCE_NS = 30_000_000_000
+"""Within this, and within so many of its reports, a source has noticed that its link is lost."""
+_PATIENCE_REPORTS = 5
+
 
 class Parameters:
     """Arrays of parameters as kernels take them.
@@ -57,7 +61,11 @@ class Parameters:
         tag = self._spec.tags[place.tag]
         longest = max(tag.interval_ns, item.interval_ns, tag.report_ns)
         delay = 2 * longest if tag.by_exception else 0
-        self.admission[row] = (place.tag, item.centre, 1.0 / item.scale, item.interval_ns, delay)
+        patience = max(_PATIENCE_NS, _PATIENCE_REPORTS * tag.report_ns)
+        self.admission[row] = (
+            place.tag, item.centre, 1.0 / item.scale, item.interval_ns, delay,
+            self._spec.row_of_source[tag.source], patience,
+        )
 
     def _of_tags(self, detector: Any) -> np.ndarray[Any, Any]:
         params = np.zeros(len(self._spec.tags), detector.params)

@@ -14,6 +14,7 @@ import numpy as np
 from agent.core.flag import Flag
 from agent.core.joint_charts import JointCharts
 from agent.core.kernels import scan as scan_kernel
+from agent.core.kernels.base import ENGINE_TIME
 from agent.core.series import Series
 from agent.core.spec import EngineSpec
 from agent.types import Float64
@@ -28,6 +29,7 @@ GRID = np.dtype(
         ("count", np.int64),  # scans so far
     ]
 )
+GRID_MOMENTS = {"next_ns": ENGINE_TIME}
 
 
 class ScanState:
@@ -57,6 +59,7 @@ class ModelScans:
         self._held, self._ring = state.held[own], state.ring[own].T
         self._grid = state.grid[index : index + 1]
         self._block: tuple[Float64, int] = (np.zeros((0, len(rows))), 0)
+        self._same = 0  # scans of the present fold after those of `_block`, each like its last
         self.use_mode(0)
 
     def use_mode(self, mode: int) -> None:
@@ -98,6 +101,8 @@ class ModelScans:
             grid["next_ns"] = first + self.model.scan_ns // 2
         first_ns = int(grid["next_ns"])
         m = max(0, -(-(until_ns - first_ns) // self.model.scan_ns))
+        self._same = max(0, m - self._until_settled(series, first_ns))
+        m -= self._same
         z = np.zeros((m, len(self._params)))
         good = np.zeros(m, np.uint8)
         scan_kernel.scan(
@@ -112,9 +117,27 @@ class ModelScans:
         times = first_ns + np.arange(m, dtype=np.int64) * self.model.scan_ns
         flags = self._assess(good, times)
         flags += self.joint.fold(times, z, good)
-        grid["next_ns"] += m * self.model.scan_ns
-        grid["count"] += m
+        if grid["good_run"]:
+            grid["good_run"] += self._same
+        grid["next_ns"] += (m + self._same) * self.model.scan_ns
+        grid["count"] += m + self._same
         return flags
+
+    def settled_ns(self) -> int:
+        """From when on, without a sample, each scan is like the one before: all inputs silent."""
+        held = self._held
+        if not held["usable"].any():
+            return 0
+        usable = held["usable"] > 0
+        silence = np.where(usable, self._params["max_silence_ns"], 0)
+        return int((held["last_ns"] + silence)[usable].max())
+
+    def _until_settled(self, series: Series, first_ns: int) -> int:
+        """How many scans from `first_ns` on may differ from the one before them."""
+        longest = int(self._params["max_silence_ns"].max(initial=0))
+        newest = int(series.arrival.max(initial=0))
+        last = max(self.settled_ns(), newest + longest if newest else 0)
+        return max(0, -((first_ns - last) // self.model.scan_ns)) + RECENT + 1
 
     def _first_arrival(self, series: Series) -> int | None:
         firsts = [
@@ -144,7 +167,7 @@ class ModelScans:
     def recent(self, time_ns: int) -> Float64:
         """The last <= 16 standardised scan vectors as of `time_ns`, oldest first, float64[n, d]."""
         z, first_ns = self._block
-        before = self.count - len(z)
+        before = self.count - self._same - len(z)
         k = int(min(max((time_ns - first_ns) // self.model.scan_ns + 1, 0), len(z)))
         ring = np.roll(self._ring, -(before % RECENT), axis=0)[-min(before, RECENT) :]
         if before == 0:
@@ -169,7 +192,8 @@ class ModelScans:
     def remember(self) -> None:
         """Take the last fold's scans into the ring; called after judgement."""
         z, _ = self._block
+        # Scans that are all the same fill the ring, so that only where it begins shifts.
         before = self.count - len(z)
         for offset in range(max(0, len(z) - RECENT), len(z)):
             self._ring[(before + offset) % RECENT] = z[offset]
-        self._block = (z[:0], 0)
+        self._block, self._same = (z[:0], 0), 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.core.kernels.arrange import arrange
 from agent.core.spec import TagSpec
-from agent.types import Block, Float64, Int64, Quality, UInt16
+from agent.types import NO_NEWS, Block, Float64, Int64, Quality, UInt16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,29 @@ def empty_series(rows: int) -> Series:
     )
 
 
-_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST)
+def news(series: Series, source_of_row: Int64, sources: int) -> tuple[Int64, Int64]:
+    """When each source brought news: (starts int64[sources + 1], times int64[n], each's rising).
+
+    What tells of a loss, and what came late or again, is no sign that the source is there now.
+
+    Args:
+        series: tag by tag.
+        source_of_row: int64[tags].
+        sources: how many there are.
+    """
+    source = np.repeat(source_of_row, np.diff(series.starts))
+    fresh = (series.quality & _NOT_THERE) == 0
+    source, time = source[fresh], series.arrival[fresh]
+    order = np.lexsort((time, source))
+    return np.searchsorted(source[order], np.arange(sources + 1)).astype(np.int64), time[order]
+
+
+_NOT_THERE = np.uint16(Quality.COMMUNICATION_LOST) | NO_NEWS
+_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST | Quality.REPLAYED)
 
 
 def without_lost(series: Series) -> Series:
-    """For looking back: what a device called bad is no value, whatever number came with it."""
+    """For looking back: what a device called bad, or what came late, is no value of its time."""
     lost = (series.quality & _NO_VALUE) != 0
     if not lost.any():
         return series

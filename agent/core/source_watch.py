@@ -5,22 +5,30 @@ A source is lost while its session is, or while most of its tags give nothing us
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from agent.core import identity
 from agent.core.condition import Finding
 from agent.core.delays import on_delay_ns
-from agent.core.diagnosis import Diagnosis, group_text
+from agent.core.diagnosis import Diagnosis
+from agent.core.group_diagnosis import group_alike, group_text
 from agent.core.identity import SESSION_LOST, TAGS_SILENT, FindingKey, Subject
+from agent.core.kernels.base import Symptom
 from agent.core.lifecycle import Conditions
-from agent.core.spec import EngineSpec
+from agent.core.spec import EngineSpec, TagSpec
 from agent.types import Event
 
 MOST_SILENT = 0.75
 """Share of a source's tags from which their silence is the source's; slow tags may be late."""
 
-_LOST_STATES = frozenset({"failed", "stale"})
+LOST_STATES = frozenset({"failed", "stale"})
+_NOTHING_COMES = {
+    Symptom.SILENT: "most of them stopped arriving",
+    Symptom.CUT_OFF: "it has lost what it reads most of them from",
+}
+"""What a source that answers has where nothing of now arrives -> how people read it."""
 
 
 class SourceWatch:
@@ -49,7 +57,11 @@ class SourceWatch:
         """A tag fell silent, went bad, or came back: most of a source's tags are the source."""
         self._note(tag)
         source = self._spec.tag_of[tag].source
-        return self._finding(source, TAGS_SILENT, time_ns, up=self._mostly_silent(source))
+        events = self._finding(source, TAGS_SILENT, time_ns, up=self._mostly_silent(source))
+        condition = self._conditions.active.get(identity.source(source))
+        if not events and condition is not None and self.name(source).kind != condition.kind:
+            events = self._conditions.reworded(condition.subject, time_ns)
+        return events
 
     def told(self, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         """What a source says of its session; an unknown source changes nothing."""
@@ -63,8 +75,12 @@ class SourceWatch:
         if old is None or old[:2] != (state, reason):
             detail = {"state": state, "reason": reason, "was": old[0] if old else ""}
             events.append(Event("source", time_ns, str(identity.source(source)), detail))
-        if state in _LOST_STATES or state == "live":
+        if isinstance(gap := data.get("gap"), Mapping):
+            events.append(Event("gap", time_ns, str(identity.source(source)), dict(gap)))
+        if state in LOST_STATES or state == "live":
             events += self._finding(source, SESSION_LOST, time_ns, up=state != "live")
+        if state in LOST_STATES:
+            events += self._conditions.reworded(identity.source(source), time_ns)
         return events
 
     def _mostly_silent(self, source: str) -> bool:
@@ -103,13 +119,36 @@ class SourceWatch:
         condition = self._conditions.active.get(identity.source(source))
         return condition is not None and bool(condition.findings)
 
+    def is_silent(self, source: str) -> bool:
+        """Whether a source is lost and nothing arrives from it: not even what can not be used."""
+        return self.is_lost(source) and (
+            self.states.get(source, ("", "", 0))[0] in LOST_STATES
+            or self._commonest(source)[0] in _NOTHING_COMES
+        )
+
     def name(self, source: str) -> Diagnosis:
         """How people read what a source has."""
         state, reason, _ = self.states.get(source, ("", "", 0))
-        if state not in _LOST_STATES:
-            reason = "most of them stopped arriving"
+        if state not in LOST_STATES:
+            symptom, example = self._commonest(source)
+            if example is not None and symptom not in _NOTHING_COMES:
+                return group_alike(symptom, example)
+            reason = _NOTHING_COMES[symptom]
             reason = f"it answers, but {reason}" if state == "live" else reason
         return group_text(source, reason, len(self._tags[source]))
+
+    def _commonest(self, source: str) -> tuple[Symptom, TagSpec | None]:
+        """What most of its unusable tags have, and one that has it."""
+        found: Counter[Symptom] = Counter()
+        example: dict[Symptom, TagSpec] = {}
+        for tag in sorted(self._silent[source]):
+            condition = self._conditions.active[identity.tag(tag)]
+            for key in sorted(condition.findings):
+                if key.traits.transport:
+                    found[key.symptom] += 1
+                    example.setdefault(key.symptom, self._spec.tag_of[tag])
+        most = max(found, key=lambda symptom: (found[symptom], symptom), default=Symptom.SILENT)
+        return most, example.get(most)
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -126,6 +165,13 @@ class SourceWatch:
         self.states = {
             name: (str(state), str(reason), int(since))
             for name, (state, reason, since) in document.items() if name in self._tags
+        }
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: all times move."""
+        self.states = {
+            name: (state, reason, since + shift_ns)
+            for name, (state, reason, since) in self.states.items()
         }
 
     def resumed(self, now: int) -> None:

@@ -17,7 +17,8 @@ class TagSpec:
     `interval_ns` is the nominal sampling interval; `max_silence_ns` the longest silence that is
     not yet stale; `by_exception` says that the source reports changes only, so that silence with a
     live session means "unchanged" and the engine restates the last value at the interval, once
-    `report_ns`, the interval at which such a source tells its changes, has surely passed.
+    `report_ns`, the interval at which such a source tells its changes, has surely passed. For texts
+    only: `address` is where the source has it, `refusal` how a source that refuses it is told.
     """
 
     index: int
@@ -30,6 +31,8 @@ class TagSpec:
     max_silence_ns: int = 5_000_000_000
     by_exception: bool = False
     report_ns: int = 0
+    address: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,15 @@ class EngineSpec:
     summary_ns: int = 600_000_000_000
     tag_of: dict[str, TagSpec] = field(init=False, compare=False)
     row_of_tag: dict[str, int] = field(init=False, compare=False)
+    row_of_source: dict[str, int] = field(init=False, compare=False)
     rows: tuple[ChartRow, ...] = field(init=False, compare=False)
     _first_row: tuple[int, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tag_of", {tag.name: tag for tag in self.tags})
         object.__setattr__(self, "row_of_tag", {t.name: row for row, t in enumerate(self.tags)})
+        names = dict.fromkeys((*self.sources, *(tag.source for tag in self.tags)))
+        object.__setattr__(self, "row_of_source", {name: row for row, name in enumerate(names)})
         rows = tuple(
             ChartRow(index, position, self.row_of_tag[name])
             for index, model in enumerate(self.models)

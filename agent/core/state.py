@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.kernels.base import Moment
 from agent.errors import StoreError
 
 MAGIC = b"FWS1"
+FOR_EVER = 1 << 62
 ENGINE_VERSION = 2
 
 Keys = Mapping[str, Sequence[str]]
@@ -40,6 +42,7 @@ class Lasting:
         kept: which rows of a snapshot still count, by the name of a set of keys; the axis' own
             where it is not given.
         take: called with the array after it was filled, where it is a copy of what is in use.
+        moments: its fields that hold times, by name.
     """
 
     name: str
@@ -47,6 +50,19 @@ class Lasting:
     array: np.ndarray[Any, Any]
     kept: str = ""
     take: Callable[[np.ndarray[Any, Any]], None] | None = None
+    moments: Mapping[str, Moment] = field(default_factory=dict)
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: move every time that it holds by so much."""
+        before = self.array.copy() if self.moments else self.array
+        for name, moment in self.moments.items():
+            column, was = self.array[name], before[name]
+            which = (was != 0) & (np.abs(was) < FOR_EVER // 2) & moment.moves
+            if moment.beside:
+                which &= was == before[moment.beside]
+            column[which] += shift_ns
+        if self.moments and self.take is not None:
+            self.take(self.array)
 
 
 def _layout(array: np.ndarray[Any, Any]) -> str:

@@ -8,6 +8,7 @@ Rules for all protocols:
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -25,8 +26,13 @@ MAX_TIME_NS = 2**63 - 1
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _MAX_NUMBER_CHARS = 64
 _BAD = int(Quality.BAD)
+_WRONG_TYPE = int(Quality.WRONG_TYPE)
+_UNCERTAIN = int(Quality.UNCERTAIN)
 _NOT_A_NUMBER = int(Quality.NOT_A_NUMBER)
 _UNDEFINED = (math.nan, _BAD | _NOT_A_NUMBER)
+_OTHER_TYPE = (math.nan, _BAD | _NOT_A_NUMBER | _WRONG_TYPE)
+_NO_VALUE = (math.nan, _BAD | _NOT_A_NUMBER | int(Quality.NOT_AVAILABLE))
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,10 @@ class Samples:
 
 
 class Dictionary:
-    """Texts as codes, given once and never changed, so that a column of numbers can hold them.
+    """Texts as codes, so that a column of numbers can hold them.
+
+    A text's code follows from the text alone: it is the same in every store, in a training record
+    and in replay, so that a mode that was trained is known by its code.
 
     Args:
         entries: text -> code, as journaled so far.
@@ -60,8 +69,10 @@ class Dictionary:
         limit: int = 10_000,
         max_chars: int = 200,
     ) -> None:
-        self._codes = dict(entries or {})
-        self._next = max(self._codes.values(), default=0) + 1
+        self._codes = {
+            text: code for text, code in (entries or {}).items() if code == text_code(text)
+        }
+        self._texts = {code: text for text, code in self._codes.items()}
         self._on_new = on_new
         self._limit = limit
         self._max_chars = max_chars
@@ -80,33 +91,57 @@ class Dictionary:
         clean = text.encode("utf-8", "replace").decode()
         if clean != text:
             return self.code(clean)
-        if self._on_new is not None and not self._on_new(self._next, text):
+        code = text_code(text)
+        if code in self._texts:  # of another text: once in 10^6 dictionaries that are full
             return None
-        self._codes[text] = self._next
-        self._next += 1
-        return self._codes[text]
+        if self._on_new is not None and not self._on_new(code, text):
+            return None
+        self._codes[text] = code
+        self._texts[code] = text
+        return code
+
+
+def text_code(text: str) -> int:
+    """1 to 2^48, which float64 holds exactly; by SHA-256, the same for ever."""
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
+    return 1 + int.from_bytes(digest[:6], "big")
 
 
 def scalar(value: Any, *, is_text: bool, dictionary: Dictionary) -> tuple[float, int]:
     """One scalar as (number, quality bits): a number, a truth value or a text.
 
-    Lists, tables, nothing, infinities and numbers beyond float64 give NaN with bad bits.
+    Nothing, infinities and numbers beyond float64 give NaN with bad bits; lists, tables and texts
+    that are no numbers are of the wrong type besides. A whole number that float64 may not hold
+    exactly is uncertain.
     """
+    if value is None:
+        return _NO_VALUE
     if isinstance(value, str):
         if is_text:
             code = dictionary.code(value)
             return (math.nan, _BAD) if code is None else (float(code), 0)
         if len(value) > _MAX_NUMBER_CHARS or not _NUMBER.fullmatch(value):
-            return _UNDEFINED
+            return _OTHER_TYPE
     elif not isinstance(value, (int, float)):
-        return _UNDEFINED
+        return _OTHER_TYPE
     elif is_text:
         return scalar(str(value), is_text=True, dictionary=dictionary)
     try:
         number = float(value)
     except OverflowError:
         return _UNDEFINED
-    return (number, 0) if math.isfinite(number) else _UNDEFINED
+    if not math.isfinite(number):
+        return _UNDEFINED
+    inexact = abs(number) >= _EXACT and not isinstance(value, float) and _is_inexact(value, number)
+    return number, _UNCERTAIN if inexact else 0
+
+
+def _is_inexact(value: int | str, number: float) -> bool:
+    """Whether a number this large may be another one than what was sent."""
+    try:
+        return abs(int(value)) > _EXACT
+    except ValueError:
+        return abs(number) > _EXACT  # a text with a point or an exponent
 
 
 def settle(value: Float64, quality: UInt16) -> None:

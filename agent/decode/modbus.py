@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,6 +59,8 @@ _EXCEPTIONS = {
     11: "gateway target device failed to respond",
 }
 NOT_REACHED = frozenset({10, 11})
+REFUSED = frozenset({1, ILLEGAL_ADDRESS, ILLEGAL_VALUE})
+_EXACT = 2**53  # whole numbers beyond it are rounded by float64
 
 Area = Literal["holding", "input", "coil", "discrete"]
 
@@ -90,9 +92,20 @@ class Request:
     columns: tuple[int, ...]
 
     @property
+    def is_bits(self) -> bool:
+        """Whether it reads bits, not registers."""
+        return self.area in _BIT_AREAS
+
+    @property
     def size(self) -> int:
         """Bytes of data that the answer must hold."""
         return (self.count + 7) // 8 if self.area in _BIT_AREAS else 2 * self.count
+
+    @property
+    def place(self) -> str:
+        """Area and offsets, for people."""
+        last = self.start + self.count - 1
+        return f"{self.area} {self.start}" + f"..{last}" * (last > self.start)
 
     def __str__(self) -> str:
         unit = "bits" if self.area in _BIT_AREAS else "registers"
@@ -128,6 +141,15 @@ def parse_address(text: str) -> Address:
         if is_fault:
             raise SourceError("reading Modbus address", repr(text), cause, _HINT)
     return Address(area, offset, kind, order, scale, width)  # type: ignore[arg-type]
+
+
+def types_of(width: int) -> list[str]:
+    """The types of numbers that take so many registers."""
+    return [
+        name
+        for name, dtype in _TYPES.items()
+        if name != "bool" and np.dtype(dtype).itemsize == 2 * width
+    ]
 
 
 def plan(
@@ -177,16 +199,43 @@ def split(request: Request, addresses: Sequence[Address]) -> list[Request]:
     return [part for half in halves for part in plan(addresses, 0, half)]
 
 
+def raw_code(code: int | str, address: Address) -> int | None:
+    """A code that stands for "not available" as the bits of a tag's registers; None: it can not be.
+
+    Args:
+        code: ``"0x8000"`` is the registers' bits, a number the value before it is scaled.
+        address: of the tag.
+    """
+    dtype = np.dtype(_TYPES[address.type])
+    if isinstance(code, str):
+        bits = int(code, 16)
+        return bits if bits < 1 << 8 * dtype.itemsize else None
+    if dtype.kind == "f":
+        return int.from_bytes(np.array(code, dtype).tobytes())
+    limits = np.iinfo(dtype)
+    if not limits.min <= code <= limits.max:
+        return None
+    return int.from_bytes(np.array(code, dtype).tobytes())
+
+
 def exception_text(code: int) -> str:
     """``"illegal data address (exception 2)"``."""
     return f"{_EXCEPTIONS.get(code, 'refused')} (exception {code})"
 
 
+_KINDS = {
+    1: Quality.ADDRESS_REFUSED,
+    ILLEGAL_ADDRESS: Quality.ADDRESS_REFUSED,
+    ILLEGAL_VALUE: Quality.ADDRESS_REFUSED,
+    5: Quality.NOT_AVAILABLE,
+    6: Quality.NOT_AVAILABLE,
+} | dict.fromkeys(NOT_REACHED, Quality.COMMUNICATION_LOST)
+"""What an exception says of why there is no value; all others are the device's own fault."""
+
+
 def exception_quality(code: int) -> int:
     """Quality bits for a Modbus exception code."""
-    if code in NOT_REACHED:
-        return int(Quality.BAD | Quality.COMMUNICATION_LOST)
-    return int(Quality.BAD)
+    return int(Quality.BAD | _KINDS.get(code, Quality.GOOD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +246,7 @@ class _Group:
     is_bool: bool
     columns: np.ndarray[tuple[int], np.dtype[np.intp]]
     gather: np.ndarray[tuple[int, int], np.dtype[np.intp]]
+    codes: tuple[tuple[int, tuple[int, ...]], ...]  # (position, codes for "not available")
 
 
 class Decoder:
@@ -205,13 +255,20 @@ class Decoder:
     Args:
         addresses: of all tags, in the order of the columns.
         requests: that cover all of them.
+        not_available: for each tag the raw values that stand for "not available"; see `raw_code`.
     """
 
-    def __init__(self, addresses: Sequence[Address], requests: Sequence[Request]) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        requests: Sequence[Request],
+        not_available: Sequence[tuple[int, ...]] = (),
+    ) -> None:
         self._requests = tuple(requests)
         self._columns = [np.array(request.columns, np.intp) for request in requests]
         self._scale = np.array([address.scale for address in addresses], np.float64)
         self._slots: list[slice] = []
+        self.rounded: list[int] = []  # columns whose last value float64 could not hold exactly
         places: dict[tuple[str, bool], list[tuple[int, list[int]]]] = {}
         size = 0
         for request in requests:
@@ -232,22 +289,31 @@ class Decoder:
                 is_bool,
                 np.array([column for column, _ in found], np.intp),
                 np.array([place for _, place in found], np.intp),
+                tuple(
+                    (position, not_available[column])
+                    for position, (column, _) in enumerate(found)
+                    if not_available and not_available[column]
+                ),
             )
             for (dtype, is_bool), found in places.items()
         ]
 
-    def decode(self, answers: Sequence[bytes | int]) -> tuple[Float64, UInt16]:
+    def decode(self, answers: Sequence[bytes | int | None]) -> tuple[Float64, UInt16]:
         """Values and qualities of all columns, new arrays.
 
         Args:
-            answers: one for each request: its data bytes, or the exception code. Data of a wrong
-                length counts as bad, as nobody knows what it is.
+            answers: one for each request: its data bytes, or the exception code; None where there
+                is none, whose columns mean nothing. Data of a wrong length counts as bad, as
+                nobody knows what it is.
         """
         value = np.empty(len(self._scale), np.float64)
         quality = np.zeros(len(self._scale), np.uint16)
+        self.rounded = []
         for i, answer in enumerate(answers):
             request, slot = self._requests[i], self._slots[i]
-            if isinstance(answer, int):
+            if answer is None:
+                quality[self._columns[i]] = int(Quality.BAD)
+            elif isinstance(answer, int):
                 quality[self._columns[i]] = exception_quality(answer)
             elif len(answer) != request.size:
                 quality[self._columns[i]] = int(Quality.BAD)
@@ -261,9 +327,26 @@ class Decoder:
             for group in self._groups:
                 raw = self._bytes[group.gather].view(group.dtype)[:, 0]
                 value[group.columns] = raw != 0 if group.is_bool else raw
+                self.rounded += _mark(group, raw, quality)
             value *= self._scale
         settle(value, quality)
         return value, quality
+
+
+def _mark(group: _Group, raw: np.ndarray[Any, Any], quality: UInt16) -> list[int]:
+    """Give codes for "not available" their quality; the columns of integers that float64 rounds.
+
+    Such a value is good: it is off by less than one part in 10^15. That it is rounded is told.
+    """
+    for position, codes in group.codes:
+        column = group.columns[position]
+        if not quality[column] and int.from_bytes(raw[position : position + 1].tobytes()) in codes:
+            quality[column] = int(Quality.BAD | Quality.NOT_AVAILABLE)
+    if group.dtype.kind in "iu" and group.dtype.itemsize == 8:
+        beyond = (raw > _EXACT) | (raw < -_EXACT) if group.dtype.kind == "i" else raw > _EXACT
+        columns = group.columns[beyond]
+        return [int(column) for column in columns[quality[columns] == 0]]
+    return []
 
 
 def _byte_places(at: int, address: Address) -> list[int]:

@@ -26,15 +26,52 @@ _SEVERITY = 0xC0000000
 _UNCERTAIN_SEVERITY = 0x40000000
 _CODE = 0xFFFF0000
 _OVERFLOW = 0x0480  # InfoType DataValue and its overflow bit: the server's queue lost values
-_LOST_CODES = frozenset(
-    {
+_KINDS: dict[Quality, tuple[int, ...]] = {
+    Quality.COMMUNICATION_LOST: (
         0x80050000,  # BadCommunicationError
+        0x800A0000,  # BadTimeout
         0x800D0000,  # BadServerNotConnected
         0x80310000,  # BadNoCommunication
         0x808A0000,  # BadNotConnected
         0x408F0000,  # UncertainNoCommunicationLastUsableValue
-    }
-)
+        0x40900000,  # UncertainLastUsableValue: what updated it has stopped doing so
+    ),
+    Quality.ADDRESS_REFUSED: (
+        0x80330000,  # BadNodeIdInvalid
+        0x80340000,  # BadNodeIdUnknown
+        0x80350000,  # BadAttributeIdInvalid
+        0x80360000,  # BadIndexRangeInvalid
+        0x803F0000,  # BadObjectDeleted
+        0x80890000,  # BadConfigurationError
+    ),
+    Quality.WRONG_TYPE: (
+        0x80380000,  # BadDataEncodingInvalid
+        0x80390000,  # BadDataEncodingUnsupported
+        0x80740000,  # BadTypeMismatch
+    ),
+    Quality.NOT_AUTHORISED: (
+        0x801F0000,  # BadUserAccessDenied
+        0x803A0000,  # BadNotReadable
+        0x80210000,  # BadIdentityTokenRejected
+        0x80E60000,  # BadSecurityModeInsufficient
+    ),
+    Quality.NOT_AVAILABLE: (
+        0x80320000,  # BadWaitingForInitialData
+        0x80370000,  # BadIndexRangeNoData
+        0x803D0000,  # BadNotSupported
+        0x80400000,  # BadNotImplemented
+        0x808D0000,  # BadOutOfService
+        0x809B0000,  # BadNoData
+        0x809E0000,  # BadDataUnavailable
+        0x80B10000,  # BadNoDataAvailable
+        0x40910000,  # UncertainSubstituteValue: a person wrote it
+        0x40920000,  # UncertainInitialValue: nothing was measured yet
+    ),
+}
+"""What a status code says of why there is no value of now; all other bad codes are the device's
+own, such as BadDeviceFailure and BadSensorFailure."""
+
+_KIND_OF = {code: int(kind) for kind, codes in _KINDS.items() for code in codes}
 _NODE_ID = re.compile(r"(?:ns=(\d{1,5});|nsu=([^;]+);)?([isgb])=(.+)", re.DOTALL)
 _HINT = "write it like 'ns=2;s=Reactor.Temperature', 'ns=3;i=1007' or 'nsu=urn:plant;s=Flow'"
 
@@ -91,10 +128,8 @@ def status_quality(status: int) -> int:
     severity = status & _SEVERITY
     if severity == 0:
         return 0
-    bits = Quality.UNCERTAIN if severity == _UNCERTAIN_SEVERITY else Quality.BAD
-    if status & _CODE in _LOST_CODES:
-        bits |= Quality.COMMUNICATION_LOST
-    return int(bits)
+    bits = int(Quality.UNCERTAIN if severity == _UNCERTAIN_SEVERITY else Quality.BAD)
+    return bits | _KIND_OF.get(status & _CODE, 0)
 
 
 def time_ns(stamp: datetime | None) -> int:
@@ -162,5 +197,5 @@ class Decoder:
     def _scalar(self, value: Any, handle: int) -> tuple[float, int]:
         if value is not None and not isinstance(value, (bool, int, float, str)):
             # LocalizedText is a text with a locale; every other structure is no scalar.
-            value = getattr(value, "Text", None)
+            value = getattr(value, "Text", value)
         return scalar(value, is_text=self._is_text[handle], dictionary=self._dictionary)

@@ -6,7 +6,7 @@ chart's thresholds are calibrated to its share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,7 +54,7 @@ class FitReport:
 
 def fit_model(
     configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None,
-    record: str = "",
+    record: str = "", reading: Mapping[str, object] | None = None,
 ) -> FitReport:
     """Learn one model's baseline from its training record.
 
@@ -63,6 +63,7 @@ def fit_model(
         name: of the model.
         table: the record; it must have a column for every input of the model.
         record: where the record came from; `drill` takes it from there again.
+        reading: what a person said about how it is written.
         progress: told (what, done, of) as the work goes on.
 
     Raises:
@@ -76,7 +77,9 @@ def fit_model(
     modes: list[tuple[str, float | None, Float64]] = [("", None, values)]
     mask = 0
     if model.mode is not None:
-        found, mask = split(part.column(model.mode.tag), values, model.mode.names, name)
+        found, mask = split(
+            part.column(model.mode.tag), values, model.mode.names, name, table.texts
+        )
         modes = [(item.name, item.code, item.series(values)) for item in found]
     tell = progress or (lambda what, done, of: None)
     rate = configuration.gateway.false_alarms_per_ns
@@ -87,7 +90,8 @@ def fit_model(
         for mode, code, rows in modes
     ]
     tell("done", steps.of, steps.of)
-    return _report(configuration, name, table, fitted, mask, share, record)
+    facts = {"record": record, "reading": dict(reading or {})}
+    return _report(configuration, name, table, fitted, mask, share, facts)
 
 
 @dataclass(slots=True)
@@ -152,7 +156,7 @@ def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
 
 def _report(
     configuration: Configuration, name: str, table: Table, fitted: list[_Fitted], mask: int,
-    share: Share, record: str,
+    share: Share, facts: Mapping[str, object],
 ) -> FitReport:  # fmt: skip
     model = configuration.models[name]
     short = [
@@ -168,7 +172,7 @@ def _report(
         mask_ns=mask * table.interval_ns,
         facts={
             "rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
-            "to_ns": int(table.time_ns[-1]), "record": record,
+            "to_ns": int(table.time_ns[-1]), **facts,
             "false_alarms": configuration.gateway.false_alarms,
             PART: per_30_days(share.rate_per_ns),
         },

@@ -15,7 +15,7 @@ import numpy as np
 from agent.errors import BaselineError
 from agent.types import Float64, Int64
 
-FEWEST_ROWS = 200
+FEWEST_ROWS = 100
 """A mode with fewer settled rows than this has no baseline; it then reads as never trained."""
 
 _SETTLED_SD = 3.0
@@ -40,15 +40,17 @@ class ModeRows:
 
 
 def split(
-    mode: Float64, values: Float64, names: Mapping[str, str], model: str
+    mode: Float64, values: Float64, names: Mapping[str, str], model: str,
+    texts: Mapping[int, str] | None = None,
 ) -> tuple[list[ModeRows], int]:
     """(modes with enough settled rows, rows to mask after a change).
 
     Args:
         mode: float64[n], the mode tag's codes, NaN where missing (the last one holds).
         values: float64[n, d] of the inputs.
-        names: code, as the configuration writes it -> what people call it.
+        names: code or text, as the configuration writes it -> what people call it.
         model: for errors.
+        texts: code -> text, where the mode tag is one of texts.
 
     Raises:
         BaselineError: no mode has enough rows.
@@ -65,7 +67,7 @@ def split(
             if held[start] == code and begin < stop:
                 rows += [-1] * bool(rows) + list(range(begin, stop))
         if sum(row >= 0 for row in rows) >= FEWEST_ROWS:
-            text = f"{code:g}"
+            text = (texts or {}).get(int(code)) or f"{code:g}"
             found.append(ModeRows(code, names.get(text, text), np.array(rows, np.int64)))
     if not found:
         raise BaselineError(

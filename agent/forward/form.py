@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.store.batch import OutboxMessage
+from agent.store.batch import Acknowledgement, OutboxMessage
 from agent.store.reader import OutboxRow
 from agent.types import Event
 
@@ -23,7 +23,7 @@ _NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who speaks: `store` names the very database, whose boots and numbers count from 1."""
+    """Who speaks: `store` names the very database."""
 
     site: str
     gateway: str
@@ -40,12 +40,19 @@ class Presence:
         connection: number of the connection within the run, from 1; the will is handed over before
             it is made, so will and birth of one connection have the same number.
         time_ns: engine time at which this is said.
+        time_quality: how far it can be believed.
+        unacknowledged: boot, stream, first and last of what the broker took but no central has
+            acknowledged; told in the birth.
+        acknowledged: boot, stream and through of what a central has.
     """
 
     boot: int
     version: str
     connection: int
     time_ns: int
+    time_quality: str = "unknown"
+    unacknowledged: Sequence[Mapping[str, Any]] = ()
+    acknowledged: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,17 @@ class PayloadForm(Protocol):
         """What a model is worth now; `details` are version, owner, baseline, provisional."""
 
     def wire(self, row: OutboxRow, sender: Identity, now_ns: int) -> WireMessage:
-        """A row of the outbox, of any stream (gaps too), as it is published at `now_ns`."""
+        """A row of the outbox, of any stream (gaps too), as it is published at `now_ns`.
+
+        Raises:
+            ValueError: the row is damaged.
+        """
+
+    def trial(self) -> bytes:
+        """What a gateway's `check` publishes to try its rights; nobody takes it for a message."""
+
+    def shortened(self, row: OutboxRow) -> OutboxRow | None:
+        """A row that the broker finds too large, with what matters most; None: there is no less."""
 
     def birth(self, sender: Identity, presence: Presence) -> WireMessage:
         """Connected; not of the outbox, as goodbye and will, because only the present counts."""
@@ -92,6 +109,26 @@ class PayloadForm(Protocol):
 
     def will(self, sender: Identity, presence: Presence) -> WireMessage:
         """What the broker says where the connection is lost without a goodbye."""
+
+    def answers_topic(self, sender: Identity) -> str:
+        """Where central acknowledges."""
+
+    def state_topic(self, sender: Identity) -> str:
+        """Where birth, goodbye and will are said."""
+
+    def acknowledgements(self, payload: bytes, sender: Identity) -> list[Acknowledgement]:
+        """What central says it has.
+
+        Raises:
+            ValueError: no acknowledgement for this store.
+        """
+
+    def state_said(self, payload: bytes) -> tuple[str, int, int]:
+        """Store, boot and number of who said a state.
+
+        Raises:
+            ValueError: it is none.
+        """
 
 
 def left_s(row: OutboxRow, now_ns: int) -> int | None:

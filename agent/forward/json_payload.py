@@ -7,11 +7,12 @@ against them. This module is a `PayloadForm`; its functions are pure.
 
 | topic below `fieldwarden/1/<site>/<gateway>/` | data |
 |---|---|
-| `state` (retained; the will says offline) | online, version, reason |
-| `verdict/<model>` (retained, expires) | verdict, reasons, valid until |
+| `state` (retained; the will says offline) | online, version, reason; what is not acknowledged |
+| `verdict/<model>` (retained, expires) | verdict, reasons, valid until, valid for |
 | `event` | CloudEvent; `data` by kind |
 | `summary` | `agent.store.packing`: windows of one model's tags |
-| `gap` | which numbers of which stream were dropped, and why |
+| `gap` | which numbers of which run and stream were dropped, and why |
+| `central` | read here: what central acknowledges, see `json_answers` |
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from agent.forward import json_answers
 from agent.forward.form import Identity, Presence, WireMessage, left_s
 from agent.store.batch import OutboxMessage
 from agent.store.packing import pack
@@ -32,11 +35,13 @@ from agent.store.reader import OutboxRow
 from agent.types import Event
 
 SCHEMA = 1
+CHECK = {"schema": 0, "check": True}  # see `trial`
 PREFIX = "fieldwarden"
 HISTORICAL_NS = 60_000_000_000  # older than this when sent is history, not news
 EVENT_TYPE = "fieldwarden.event."
 EVENT_CONTENT = "application/cloudevents+json"
 JSON_CONTENT = "application/json"
+_SHORT = 80  # characters of a text in a shortened message
 TAGS_PER_SUMMARY = 200  # in one message, some 30 kB
 _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -113,10 +118,18 @@ def summary_messages(summaries: Sequence[Mapping[str, Any]]) -> list[OutboxMessa
         key = (one["model"], one["baseline"], one["start_ns"], one["end_ns"], *sorted(one))
         groups.setdefault(key, []).append(one)
     return [
-        OutboxMessage("summary", "summary", pack(some), int(some[0]["end_ns"]), summary=some[0])
+        OutboxMessage(
+            "summary", "summary", pack([_told(one) for one in some]), int(some[0]["end_ns"]),
+            summary=some[0],
+        )
         for group in groups.values()
         for some in _parts(group, TAGS_PER_SUMMARY)
     ]
+
+
+def _told(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a summary central is told: the entry that closed it is the store's own matter."""
+    return {name: value for name, value in summary.items() if name != "entry"}
 
 
 def _parts(items: list[Mapping[str, Any]], most: int) -> list[list[Mapping[str, Any]]]:
@@ -144,11 +157,13 @@ def verdict_message(
         valid_until_ns: past it, it reads as unassessable.
         details: more members of `data`, such as version, owner, baseline, provisional.
     """
+    valid_for_s = max(1, -(-(valid_until_ns - time_ns) // _NS))
     data = {
         "model": model,
         "verdict": verdict,
         "since": time_text(since_ns),
         "valid_until": time_text(valid_until_ns),
+        "valid_for_s": valid_for_s,
         "reasons": [dict(reason) for reason in reasons],
         **details,
     }
@@ -159,7 +174,7 @@ def verdict_message(
         to_json(data),
         time_ns,
         retain=True,
-        expiry_s=max(1, -(-(valid_until_ns - time_ns) // _NS)),
+        expiry_s=valid_for_s,
         replace_key=topic,
     )
 
@@ -189,17 +204,23 @@ def wire(row: OutboxRow, sender: Identity, now_ns: int) -> WireMessage:
 
 
 def _enveloped(row: OutboxRow, sender: Identity, now_ns: int) -> bytes:
-    head = _envelope(sender, row.boot, row.stream, row.seq, row.time_ns)
+    if row.damaged:
+        raise ValueError(row.damaged)
+    if not isinstance(json.loads(row.payload), dict):
+        raise ValueError("the payload is no JSON object")  # noqa: TRY004 - of a damaged row
+    head = _envelope(sender, row.boot, row.stream, row.seq, row.time_ns, row.time_quality)
     head["historical"] = now_ns - row.time_ns > HISTORICAL_NS
     if row.covers:
         head["covers"] = row.covers
     if row.stream == "event":
-        head |= _cloud_event(sender, row.seq)
+        head |= _cloud_event(sender, row.boot, row.seq)
         return _dumps(head)[:-1] + b"," + row.payload[1:]
     return _dumps(head)[:-1] + b',"data":' + row.payload + b"}"
 
 
-def _envelope(sender: Identity, boot: int, stream: str, seq: int, time_ns: int) -> dict[str, Any]:
+def _envelope(
+    sender: Identity, boot: int, stream: str, seq: int, time_ns: int, time_quality: str
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "site": sender.site,
@@ -209,17 +230,55 @@ def _envelope(sender: Identity, boot: int, stream: str, seq: int, time_ns: int) 
         "stream": stream,
         "seq": seq,
         "time": time_text(time_ns),
+        "time_quality": time_quality,
         "historical": False,
     }
 
 
-def _cloud_event(sender: Identity, seq: int) -> dict[str, Any]:
+def _cloud_event(sender: Identity, boot: int, seq: int) -> dict[str, Any]:
     return {
         "specversion": "1.0",
-        "id": f"{sender.store}-{seq}",
+        "id": f"{sender.store}-{boot}-{seq}",
         "source": f"/{PREFIX}/{quote(sender.site)}/{quote(sender.gateway)}",
         "datacontenttype": JSON_CONTENT,
     }
+
+
+def shortened(row: OutboxRow) -> OutboxRow | None:
+    """See `PayloadForm.shortened`; every key stays, long texts and lists do not.
+
+    A verdict that is too large must not leave an older one standing at central.
+    """
+    try:
+        told = json.loads(row.payload)
+    except ValueError:
+        return None
+    if row.stream == "verdict":
+        reasons = [_shorter(one) for one in told.get("reasons", ())[:1]]
+        told = {**_shorter(told), "reasons": reasons, "shortened": True}
+    elif row.stream == "event":
+        told = {**told, "data": {**_shorter(told["data"]), "shortened": True}}
+    else:
+        return None
+    payload = to_json(told)
+    return replace(row, payload=payload) if len(payload) < len(row.payload) else None
+
+
+def _shorter(told: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in told.items():
+        if isinstance(value, str):
+            made[name] = "" if name == "hint" else value[:_SHORT]
+        elif isinstance(value, list):
+            made[name] = [one for one in value[:3] if isinstance(one, str)]
+        else:
+            made[name] = {} if isinstance(value, dict) else value
+    return made
+
+
+def trial() -> bytes:
+    """See `PayloadForm.trial`."""
+    return to_json(CHECK)
 
 
 def birth(sender: Identity, presence: Presence) -> WireMessage:
@@ -238,24 +297,39 @@ def will(sender: Identity, presence: Presence) -> WireMessage:
 
 
 def _state(sender: Identity, presence: Presence, *, online: bool, reason: str) -> WireMessage:
+    more: dict[str, Any] = {}
+    if online:
+        more["unacknowledged"] = [dict(one) for one in presence.unacknowledged]
+        more["acknowledged"] = [dict(one) for one in presence.acknowledged]
     payload = state_payload(
-        sender,
-        boot=presence.boot,
-        seq=2 * presence.connection - (1 if online else 0),
-        time_ns=presence.time_ns,
-        online=online,
-        version=presence.version,
-        reason=reason,
-    )
-    return WireMessage(topic_of(sender, "state"), payload, retain=True)
+        sender, boot=presence.boot, seq=2 * presence.connection - (1 if online else 0),
+        time_ns=presence.time_ns, time_quality=presence.time_quality,
+        online=online, version=presence.version, reason=reason, **more,
+    )  # fmt: skip
+    return WireMessage(state_topic(sender), payload, retain=True)
 
 
 def state_payload(
-    sender: Identity, *, boot: int, seq: int, time_ns: int, online: bool, version: str, reason: str
-) -> bytes:
-    """The data and envelope of birth, goodbye and will."""
-    head = _envelope(sender, boot, "state", seq, time_ns)
-    return to_json({**head, "data": {"online": online, "version": version, "reason": reason}})
+    sender: Identity, *, boot: int, seq: int, time_ns: int, time_quality: str = "unknown",
+    **data: Any,
+) -> bytes:  # fmt: skip
+    """Birth, goodbye and will; `data` are online, version, reason and what the birth adds."""
+    head = _envelope(sender, boot, "state", seq, time_ns, time_quality)
+    return to_json({**head, "data": data})
+
+
+def state_topic(sender: Identity) -> str:
+    """See `PayloadForm.state_topic`."""
+    return topic_of(sender, "state")
+
+
+def answers_topic(sender: Identity) -> str:
+    """See `PayloadForm.answers_topic`."""
+    return topic_of(sender, "central")
+
+
+acknowledgements = json_answers.acknowledgements
+state_said = json_answers.state_said
 
 
 def schema(name: str) -> dict[str, Any]:

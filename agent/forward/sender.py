@@ -1,52 +1,53 @@
-"""Drains the outbox to central's broker: in order, some in flight, each deleted only after PUBACK.
+"""Drains the outbox to central's broker: live before backlog, some in flight, none lost.
 
 Invariants:
 - a row is in flight at most once at a time; it is sent again only after its connection was lost, or
-  after the broker said that it could not take it, or that nobody was there to hear it.
-- a row leaves the store only by way of `take_delivered`, with a commit of the application.
+  after the broker said that it could not take it, or that nobody was there to hear it, or after
+  central said that it did not come.
+- a row leaves the store only by way of `take_delivered` and `take_acknowledged`, with a commit of
+  the application. What the broker took is marked; what central acknowledged is deleted.
+- no row blocks the others: what can not be said, or is refused for good, or ends the connection
+  time after time, is given up with its reason; a refusal for now holds its own stream up only.
 - sending is paced, so that draining a long outage leaves the loop to acquisition.
 
-A broker that was restarted may have forgotten central's subscription, and acknowledges what nobody
-gets. MQTT 5 says so ("no matching subscribers"): for `GRACE_NS` after each connect such messages
-are held back and tried again, until central is there too. After that nobody is expected, and PUBACK
-counts as it is.
+A broker acknowledges what nobody gets; MQTT 5 says so ("no matching subscribers"). Such messages
+are held back until central is there; where none ever acknowledged, for `GRACE_NS` after a connect.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from agent.clock import monotonic_ns
 from agent.errors import StoreError
+from agent.forward.answers import Answers
+from agent.forward.blame import Blame, Refusals
+from agent.forward.broker import Uplink
+from agent.forward.clash import PAUSE_S, Clash
 from agent.forward.form import Identity, PayloadForm, Presence, WireMessage, left_s
-from agent.mqtt import LinkError, MqttLink, RefusedError, Will
+from agent.forward.lanes import WINDOW, Lanes
+from agent.mqtt import LinkError, LostError, Message, MqttLink, RefusedError, Will
+from agent.store.batch import EXPIRED, Acknowledgement
+from agent.store.numbers import CONFIRMED
 from agent.store.reader import OutboxRow, Reader
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 100  # messages in flight
+LOOKED_AT_PER_SENT = 10  # rows that take as long as one message
 MESSAGES_PER_S = 1_000  # pace of draining, some 4 % of one core
 GRACE_NS = 60_000_000_000
 RETRY_PAUSE_S = 1.0
 REFUSED_PAUSE_S = 10.0
+ALONE_S = 10.0  # without an answer, a row that is sent alone holds the others up no longer
 GOODBYE_S = 1.0
-EXPIRED = "expired"
-
-
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """How to reach central's broker."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    username: str | None = None
-    password: str | None = None
+RUNS_TOLD = 100  # (run, stream) in a birth
+NOT_SUBSCRIBED = "central is not subscribed (yet); held back"
+_NS = 1_000_000_000
 
 
 class Sender:
@@ -60,6 +61,7 @@ class Sender:
         boot: number of this run.
         version: of the program, told in the state message.
         now_ns: engine time.
+        time_quality: how far engine time can be believed.
     """
 
     def __init__(
@@ -72,35 +74,48 @@ class Sender:
         boot: int,
         version: str,
         now_ns: Callable[[], int],
+        time_quality: Callable[[], str] = lambda: "unknown",
     ) -> None:
         self._reader = reader
         self._form = form
         self._identity = identity
-        self._boot = boot
-        self._version = version
-        self._now_ns = now_ns
+        self._delivery = uplink.delivery
+        self._boot, self._version = boot, version
+        self._now_ns, self._time_quality = now_ns, time_quality
         self._wake = asyncio.Event()
-        self._cursor = 0
+        self._lanes = Lanes(reader)
+        self._blame = Blame()
         self._in_flight: dict[int, OutboxRow] = {}
+        self._alone: int | None = None
+        self._alone_ns = 0
         self._delivered: list[int] = []
         self._rejected: dict[int, str] = {}
-        self._taken: set[int] = set()
-        self._connections = 0
-        self._connected_ns = 0
-        self._paused = False
+        self._shortened: set[int] = set()  # rows of which the broker refused the whole
+        self._taken = set[int]()
+        self._answers = Answers(form, identity, boot)
+        self._refusals = Refusals()
+        self._asked = False
+        self._confirmed = False
+        self._connections = self._connected_ns = 0
+        self._standing = self._birth_answered = False
+        self._held: set[str] = set()  # streams
+        self._resuming: asyncio.TimerHandle | None = None
+        self._probing = False
         self._trouble = ""
         self._reason = "not yet connected"
+        name = f"{identity.site}/{identity.gateway}"
+        client_id = f"fieldwarden-{identity.site}-{identity.gateway}"
+        self._clash = Clash(name, client_id, identity.store)
+        self._clash_told = ""
         self._link = MqttLink(
-            host=uplink.host,
-            port=uplink.port,
-            client_id=f"fieldwarden-{identity.site}-{identity.gateway}",
-            tls=uplink.tls,
-            username=uplink.username,
-            password=uplink.password,
-            will=self._will,
-            max_inflight=WINDOW + 1,
-            on_state=self._on_state,
-        )
+            host=uplink.host, port=uplink.port, client_id=client_id, tls=uplink.tls,
+            username=uplink.username, password=uplink.password, will=self._will,
+            max_inflight=WINDOW + 1, on_message=self._on_message, on_state=self._on_state,
+        )  # fmt: skip
+        topics = [form.state_topic(identity)]
+        if self._delivery != "broker":
+            topics.append(form.answers_topic(identity))
+        self._link.subscribe([(topic, 1) for topic in topics])
 
     # --- the application's side ----------------------------------------------------------------
 
@@ -119,7 +134,10 @@ class Sender:
             await asyncio.gather(link, drain, return_exceptions=True)
 
     def notify(self) -> None:
-        """New rows were committed."""
+        """New rows were committed, or what central asked for waits again."""
+        if self._asked:
+            self._asked = False
+            self._lanes.again()
         self._wake.set()
 
     def take_delivered(self) -> tuple[list[int], dict[int, str]]:
@@ -133,12 +151,19 @@ class Sender:
         self._taken = {*delivered, *rejected}
         return delivered, rejected
 
+    def take_acknowledged(self) -> list[Acknowledgement]:
+        """For `Batch.acknowledged` of the next commit, as with `take_delivered`."""
+        acknowledged = self._answers.take()
+        self._asked = self._asked or bool(acknowledged)
+        return acknowledged
+
     def report(self) -> dict[str, Any]:
-        """For status: connected, reason, in_flight."""
+        """For status: connected, reason, in_flight, and answers that were refused."""
         return {
             "connected": self._link.connected,
-            "reason": self._trouble or self._reason,
+            "reason": self._clash.text or self._trouble or self._reason,
             "in_flight": len(self._in_flight),
+            "answers_refused": self._answers.refused,
         }
 
     # --- state, birth and will -------------------------------------------------------------------
@@ -148,27 +173,54 @@ class Sender:
         message = self._form.will(self._identity, self._presence())
         return Will(message.topic, message.payload, message.retain)
 
-    def _presence(self) -> Presence:
-        return Presence(self._boot, self._version, self._connections, self._now_ns())
+    def _presence(self, *, birth: bool = False) -> Presence:
+        told: dict[str, Any] = {}
+        if birth and self._delivery != "broker":
+            try:
+                told["unacknowledged"] = self._reader.unacknowledged(RUNS_TOLD)
+                told["acknowledged"] = self._reader.acknowledged(RUNS_TOLD)
+            except StoreError as error:
+                logger.error("uplink: %s", error)
+        return Presence(
+            self._boot, self._version, self._connections, self._now_ns(), self._time_quality(),
+            **told,
+        )  # fmt: skip
 
     def _publish(self, message: WireMessage) -> asyncio.Future[bool]:
         return self._link.publish(
-            message.topic,
-            message.payload,
-            retain=message.retain,
-            expiry_s=message.expiry_s,
+            message.topic, message.payload, retain=message.retain, expiry_s=message.expiry_s,
             content_type=message.content_type,
-        )
+        )  # fmt: skip
 
     def _on_state(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - the link's signature
         self._reason = reason
-        if connected:
-            logger.info("uplink: %s", reason)
+        stood, self._standing = self._standing, connected
+        if not connected:
+            if stood:
+                lived_s = (monotonic_ns() - self._connected_ns) / _NS
+                busy = bool(self._in_flight) or self._blame.lost_on(self._connections)
+                self._clash.ended(reason, lived_s, busy=busy)
+            self._tell_clash()
+            if not self._clash.text:
+                logger.warning("uplink: %s", reason)
+        elif not stood:
+            if not self._clash.text:
+                logger.info("uplink: %s", reason)
             self._connected_ns = monotonic_ns()
-            self._publish(self._form.birth(self._identity, self._presence()))
-            self._rewind()
-        else:
-            logger.warning("uplink: %s", reason)
+            self._birth_answered = False
+            self._alone = None
+            born = self._publish(self._form.birth(self._identity, self._presence(birth=True)))
+            born.add_done_callback(self._born)
+            self._begin()
+
+    def _born(self, future: asyncio.Future[bool]) -> None:
+        if future.cancelled() or not isinstance(error := future.exception(), RefusedError | None):
+            return
+        # Nothing goes out earlier: a connection lost at a row would look as one never made.
+        self._birth_answered = True
+        if error is None:
+            self._clash.spoke()
+        self._wake.set()
 
     async def _goodbye(self) -> None:
         if not self._link.connected:
@@ -176,35 +228,78 @@ class Sender:
         farewell = self._publish(self._form.goodbye(self._identity, self._presence()))
         await asyncio.wait({farewell}, timeout=GOODBYE_S)
 
+    def _tell_clash(self) -> None:
+        """Once each time that it changes: two gateways throw each other out for ever."""
+        text = self._clash.text
+        self._link.pause_s = PAUSE_S if text else 0.0
+        if text and text != self._clash_told:
+            logger.error("uplink: %s; this store is %s", text, self._identity.store)
+        elif self._clash_told and not text:
+            logger.info("uplink: no other client uses the name any more")
+        self._clash_told = text
+
+    # --- what is heard ---------------------------------------------------------------------------
+
+    def _on_message(self, message: Message) -> None:
+        if message.topic == self._form.state_topic(self._identity):
+            with contextlib.suppress(ValueError):
+                self._clash.heard(*self._form.state_said(message.payload))
+                self._tell_clash()
+        elif message.retain or message.topic != self._form.answers_topic(self._identity):
+            pass
+        elif self._answers.hear(message.payload):
+            self._confirmed = True
+            if self._probing:
+                self._resume()
+
     # --- draining --------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._link.connected and not self._paused:
-                sent = self._send_some()
-                if not sent:
+            while self._link.connected:
+                looked_at, sent = self._send_some()
+                if not looked_at:
                     break
-                await asyncio.sleep(sent / MESSAGES_PER_S)
+                await asyncio.sleep((sent + looked_at / LOOKED_AT_PER_SENT) / MESSAGES_PER_S)
 
-    def _send_some(self) -> int:
-        """Fill the window; returns how many rows were looked at."""
-        room = WINDOW - len(self._in_flight)
-        if room < WINDOW // 2:
-            return 0
+    def _send_some(self) -> tuple[int, int]:
+        """Fill the window; returns how many rows were looked at, and how many sent."""
+        if self._alone is not None and monotonic_ns() - self._alone_ns < ALONE_S * _NS:
+            return 0, 0
+        room = (1 if self._probing else WINDOW) - len(self._in_flight)
+        if room <= 0 or not self._birth_answered:
+            return 0, 0
         try:
-            rows = self._reader.pending(self._cursor, room)
+            rows = self._lanes.next(room)
+            if not rows and not self._in_flight:
+                rows = self._next_alone()
         except StoreError as error:
             logger.error("uplink: %s", error)
-            self._pause(RETRY_PAUSE_S, str(error))
-            return 0
+            self._hold(CONFIRMED, RETRY_PAUSE_S, str(error))
+            return 0, 0
         done = self._taken.union(self._delivered, self._rejected, self._in_flight)
+        sent = 0
         for row in rows:
-            self._cursor = row.id
-            if row.id not in done:
+            apart = self._blame.suspects_row(row.id) and row.id != self._alone
+            if row.id not in done and row.stream not in self._held and not apart:
                 self._send(row)
-        return len(rows)
+                sent += 1
+        return len(rows), sent
+
+    def _next_alone(self) -> list[OutboxRow]:
+        """A row at which connections were lost, once nothing else is under way."""
+        done = self._taken.union(self._delivered, self._rejected)
+        for suspect in self._blame.suspects():
+            row = None if suspect in done else self._reader.outbox_row(suspect)
+            if row is None:
+                self._blame.answered(suspect)
+            elif row.stream not in self._held:
+                self._alone, self._alone_ns = row.id, monotonic_ns()
+                asyncio.get_running_loop().call_later(ALONE_S, self._wake.set)
+                return [row]
+        return []
 
     def _send(self, row: OutboxRow) -> None:
         now = self._now_ns()
@@ -212,47 +307,91 @@ class Sender:
         if expiry_s is not None and expiry_s <= 0:
             self._rejected[row.id] = EXPIRED
             return
+        try:
+            wire = self._form.wire(row, self._identity, now)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a row is its own fault
+            self._give_up(row, f"can not be said: {error!r}"[:300])
+            return
+        self._answers.sent(row)
         self._in_flight[row.id] = row
-        future = self._publish(self._form.wire(row, self._identity, now))
+        self._lanes.sent(row)
+        future = self._publish(wire)
         future.add_done_callback(lambda done: self._done(row, done))
 
     def _done(self, row: OutboxRow, future: asyncio.Future[bool]) -> None:
         self._in_flight.pop(row.id, None)
+        self._lanes.done(row)
+        if self._alone == row.id:
+            self._alone = None
+        self._wake.set()
         error = None if future.cancelled() else future.exception()
-        if future.cancelled() or (error is not None and not isinstance(error, RefusedError)):
-            if not isinstance(error, LinkError | None):
-                logger.error("uplink: %r", error)
-            return  # the connection is gone; the next one begins again from the oldest row
         if isinstance(error, RefusedError):
             self._refused(row, error)
+        elif isinstance(error, LostError):
+            if self._blame.lost_at(row.id, self._connections):
+                self._give_up(row, f"the broker ends the connection on it: {error}"[:300])
+        elif future.cancelled() or error is not None:
+            if not isinstance(error, LinkError | None):
+                logger.error("uplink: %r", error)
         elif not future.result() and self._may_be_heard_later(row):
-            self._pause(RETRY_PAUSE_S, "central is not subscribed (yet); held back")
+            self._probing = True
+            self._hold(CONFIRMED, RETRY_PAUSE_S, NOT_SUBSCRIBED)
         else:
-            self._trouble = ""
-            self._delivered.append(row.id)
-        self._wake.set()
+            self._took(row)
+
+    def _took(self, row: OutboxRow) -> None:
+        self._delivered.append(row.id)
+        self._blame.answered(row.id)
+        self._shortened.discard(row.id)
+        self._refusals.took(row)
+        if row.stream in CONFIRMED or self._trouble != NOT_SUBSCRIBED:
+            self._trouble, self._probing = "", False
 
     def _refused(self, row: OutboxRow, error: RefusedError) -> None:
-        if error.lasting:
-            logger.error("uplink: %s %d will never be taken: %s", row.stream, row.seq, error.reason)
-            self._rejected[row.id] = error.reason
+        less = None if row.id in self._shortened else self._form.shortened(row)
+        if error.lasting and less is not None:
+            self._shortened.add(row.id)
+            self._send(less)
+        elif self._refusals.refused(row) or error.lasting:
+            self._give_up(row, error.reason)
+            if row.retain:  # no older message is to stand there as if it were still so
+                wire = self._form.wire(row, self._identity, self._now_ns())
+                self._publish(replace(wire, payload=b"", expiry_s=None))
         else:
-            self._pause(REFUSED_PAUSE_S, f"central's broker refuses: {error.reason}")
+            self._hold((row.stream,), REFUSED_PAUSE_S, f"central's broker refuses: {error.reason}")
+
+    def _give_up(self, row: OutboxRow, reason: str) -> None:
+        logger.error(
+            "uplink: %s %d of run %d is given up and put aside: %s",
+            row.stream, row.seq, row.boot, reason,
+        )  # fmt: skip
+        self._blame.answered(row.id)
+        self._rejected[row.id] = reason
 
     def _may_be_heard_later(self, row: OutboxRow) -> bool:
-        return not row.retain and monotonic_ns() - self._connected_ns < GRACE_NS
+        if row.retain or self._delivery == "central" or self._confirmed:
+            return not row.retain
+        return monotonic_ns() - self._connected_ns < GRACE_NS
 
-    def _pause(self, seconds: float, trouble: str) -> None:
-        """Stop sending for a while, then begin again from the oldest row that is not done."""
+    def _hold(self, streams: tuple[str, ...], seconds: float, trouble: str) -> None:
+        """Send nothing of some streams for a while, then begin again from the oldest row."""
         self._trouble = trouble
-        if not self._paused:
-            self._paused = True
-            asyncio.get_running_loop().call_later(seconds, self._resume)
+        self._held.update(streams)
+        if self._resuming is None:
+            self._resuming = asyncio.get_running_loop().call_later(seconds, self._resume)
 
     def _resume(self) -> None:
-        self._paused = False
-        self._rewind()
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        self._held.clear()
+        self._lanes.again()
+        self._wake.set()
 
-    def _rewind(self) -> None:
-        self._cursor = 0
+    def _begin(self) -> None:
+        try:
+            self._lanes.begin()
+            self._confirmed = self._delivery != "broker" and self._reader.confirming()
+        except StoreError as error:
+            logger.error("uplink: %s", error)
         self._wake.set()

@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.mqtt.messages import Settings
+from agent.mqtt.messages import HUNG_UP, Settings
 
 CONNECT_TIMEOUT_S = 5.0  # TCP and TLS together, per address
 FIVE = MQTTProtocolVersion.MQTTv5
@@ -42,7 +42,7 @@ class Client(paho.Client):
 
     def hang_up(self, error: OSError | None) -> MQTTErrorCode:
         """Tell paho that the stream has ended, by an error or by a goodbye of TCP."""
-        self._end = error or ConnectionResetError("the broker closed the connection")
+        self._end = error or ConnectionResetError(HUNG_UP)
         return self.loop_read()
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,14 +22,25 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import cause_of
-from agent.mqtt.client import FIVE, Client, connect, new_client
-from agent.mqtt.messages import LinkError, Message, RefusedError, Settings
-from agent.mqtt.packets import Packets, Publish, publish
+from agent.mqtt.background import failed, in_thread
+from agent.mqtt.client import FIVE, LARGEST_RECEIVED, Client, connect, new_client
+from agent.mqtt.messages import LinkError, LostError, Message, RefusedError, Settings
+from agent.mqtt.packets import (
+    FAILURE,
+    LASTING,
+    REASONS,
+    Packet,
+    Packets,
+    Publish,
+    known_suback,
+    plain_puback,
+    puback,
+    publish,
+)
 
 logger = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT_S = 1.0  # for what is queued, and DISCONNECT, at the end of `run`
-LASTING = frozenset({"Packet too large", "Payload format invalid", "Topic name invalid"})
 NO_SUBSCRIBERS = 0x10
 _TLS_AGAIN_S = 0.05
 READ_BYTES = 16_384  # taken before the loop's other tasks get their turn: some 300 messages
@@ -43,40 +53,6 @@ class _Publish(NamedTuple):
     retain: bool
     properties: Properties | None
     future: asyncio.Future[bool]
-
-
-async def _in_thread(function: Callable[[], None]) -> None:
-    """Run in a daemon thread, so that a connect to a black hole delays no exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def report(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            function()
-        except BaseException as caught:  # noqa: BLE001 - handed over to the caller
-            error = caught
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(report, error)
-
-    threading.Thread(target=work, name="mqtt-connect", daemon=True).start()
-    await done
-
-
-def failed(future: asyncio.Future[bool], error: Exception) -> asyncio.Future[bool]:
-    """Fail a future without asyncio's complaint when nobody ever looks at it."""
-    if not future.done():
-        future.set_exception(error)
-        future.exception()
-    return future
 
 
 class Connection:
@@ -103,7 +79,8 @@ class Connection:
         self._attached = False
         self._paused = False
         self._heard = False  # a PUBLISH since the last `misc`
-        self._packets = Packets()
+        self._packets = Packets(LARGEST_RECEIVED)
+        self._codes: dict[int, int] = {}  # of PUBACKs, by packet identifier, until paho tells
         self._acks: list[int] = []
         self._filters: dict[int, Sequence[tuple[str, int]]] = {}
         self._pending: dict[int, asyncio.Future[bool]] = {}
@@ -111,6 +88,7 @@ class Connection:
         self._window = settings.max_inflight
         self._largest_sent = 268_435_455
         self.version = version
+        self.session_present = False  # the broker goes on with a session that it had kept
         self.accepted: asyncio.Future[str] = self._loop.create_future()  # "" or the refusal
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.on_subscribe_refused: Callable[[str], None] = logger.warning
@@ -137,7 +115,7 @@ class Connection:
             OSError: not reachable; includes `ssl.SSLError` and failed name look-up.
             ValueError: host or port unusable.
         """
-        await _in_thread(self._connect)
+        await in_thread(self._connect)
         sock = self._client.socket()
         if sock is None:
             raise LinkError("closed while connecting")
@@ -192,12 +170,24 @@ class Connection:
                 if found is not None:
                     self._message(found)
                     continue
-                self._guarded(partial(self._client.hand_over, packet.data))
+                self._guarded(partial(self._client.hand_over, self._for_paho(packet)))
                 if self.ended.done():
                     break
         except ValueError as error:
             self.close(f"broken packet: {error}")
         return len(data)
+
+    def _for_paho(self, packet: Packet) -> bytes:
+        """The packet without reason codes that paho can not name: it raises on them."""
+        if self.version != FIVE:
+            return packet.data
+        answer = puback(packet)
+        if answer is None:
+            return known_suback(packet)
+        mid, code = answer
+        if mid in self._pending:
+            self._codes[mid] = code
+        return plain_puback(mid)
 
     def _writable(self) -> None:
         self._guarded(self._client.loop_write)
@@ -235,11 +225,13 @@ class Connection:
     def _end(self, reason: str) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
-        unfinished = [*self._pending.values(), *(publish.future for publish in self._waiting)]
+        pending, waiting = list(self._pending.values()), list(self._waiting)
         self._pending.clear()
         self._waiting.clear()
-        for future in unfinished:
-            failed(future, LinkError(f"connection lost before PUBACK: {reason}"))
+        for future in pending:
+            failed(future, LostError(f"connection lost before PUBACK: {reason}"))
+        for one in waiting:
+            failed(one.future, LinkError(f"not sent: {reason}"))
 
     # --- paho's side; never close the socket in here: paho holds a lock that is not re-entrant --
 
@@ -258,8 +250,9 @@ class Connection:
             self._loop.remove_writer(sock.fileno())
 
     def _connected(
-        self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, given: Any
+        self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, given: Any
     ) -> None:
+        self.session_present = bool(flags.session_present)
         # A broker ends the connection when more are in flight than it said it takes.
         self._window = min(self._window, getattr(given, "ReceiveMaximum", 65_535))
         self._largest_sent = getattr(given, "MaximumPacketSize", self._largest_sent)
@@ -288,15 +281,16 @@ class Connection:
         )
 
     def _published(
-        self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _given: Any
+        self, _client: Any, _data: Any, mid: int, _reason: ReasonCode, _given: Any
     ) -> None:
         future = self._pending.pop(mid, None)
+        code = self._codes.pop(mid, 0)
         if future is not None and not future.done():
-            if reason.is_failure:
-                lasting = str(reason) in LASTING
-                failed(future, RefusedError(str(reason), lasting=lasting))
+            if code >= FAILURE:
+                reason = REASONS.get(code, f"reason code 0x{code:02X}")
+                failed(future, RefusedError(reason, lasting=code in LASTING))
             else:
-                future.set_result(reason.value != NO_SUBSCRIBERS)
+                future.set_result(code != NO_SUBSCRIBERS)
         while self._waiting and len(self._pending) < self._window and not self.ended.done():
             self._send(self._waiting.popleft())
 
@@ -312,14 +306,18 @@ class Connection:
 
     def _message(self, found: Publish) -> None:
         self._heard = True
-        topic_bytes, payload, qos, retain, mid = found
+        topic_bytes, payload, qos, retain, mid, expiry_s, dup = found
         try:
             topic = str(topic_bytes, "utf-8")
         except UnicodeDecodeError:
             logger.warning("a topic that is not UTF-8 was ignored")
             self._acknowledge(mid)
             return
-        self._hand_on(Message(topic, payload, qos, retain, mid, self._number))
+        self._hand_on(
+            Message(
+                topic, payload, qos, retain, mid, self._number, expiry_s, dup, self.session_present
+            )
+        )
         if not self._settings.manual_ack or self._on_message is None:
             self._acknowledge(mid)
 
@@ -387,6 +385,10 @@ class Connection:
             return
         if mid is not None:
             self._filters[mid] = filters
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages no longer that an earlier configuration had asked for."""
+        self._client.unsubscribe(list(filters))
 
     def ack(self, message: Message) -> None:
         """PUBACK, where the message came by this connection."""

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from agent.backoff import Backoff
+from agent.backoff import LONGEST_RETRY_S, Backoff
 from agent.errors import cause_of
+from agent.mqtt.background import failed
 from agent.mqtt.client import FIVE, THREE, publish_properties
-from agent.mqtt.connection import Connection, failed
+from agent.mqtt.connection import Connection
 from agent.mqtt.messages import LinkError, Message, Settings, Will
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class MqttLink:
             delay, and saves waking up for each of many messages.
         on_message: called on the loop with each message.
         on_state: called on the loop with (connected, reason) whenever either changes.
+        longest_retry_s: no pause between two tries to connect is longer.
         protocol: "auto" tries MQTT 5 and falls back to 3.1.1 where the broker can not.
     """
 
@@ -81,6 +84,7 @@ class MqttLink:
         gather_s: float = 0.0,
         on_message: Callable[[Message], None] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
+        longest_retry_s: float = LONGEST_RETRY_S,
         protocol: Protocol = "auto",
     ) -> None:
         self._settings = Settings(
@@ -98,6 +102,7 @@ class MqttLink:
             max_inflight,
             gather_s,
         )
+        self._longest_retry_s = longest_retry_s
         self._on_message = on_message
         self._on_state = on_state
         self._filters: dict[str, int] = {}
@@ -107,15 +112,21 @@ class MqttLink:
         self._fixed = protocol != "auto"
         self._heard = False  # the broker has accepted the version in use
         self._version = THREE if protocol == "3.1.1" else FIVE
+        self.pause_s = 0.0  # before each further connection, at least
 
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and the connection stands."""
         return self._state[0]
 
+    @property
+    def session_present(self) -> bool:
+        """Whether the broker goes on with a session that it had kept: old messages may come."""
+        return self._connection is not None and self._connection.session_present
+
     async def run(self) -> None:
         """Connect, and connect again, until cancelled; then say DISCONNECT."""
-        backoff = Backoff(FIRST_RETRY_S)
+        backoff = Backoff(FIRST_RETRY_S, self._longest_retry_s)
         loop = asyncio.get_running_loop()
         while True:
             began, version = loop.time(), self._version
@@ -125,7 +136,7 @@ class MqttLink:
                 continue
             if loop.time() - began > STABLE_S:
                 backoff.reset()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(max(backoff.next_s(), self.pause_s * random.uniform(0.8, 1.2)))
 
     async def _serve(self) -> str:
         """One connection from beginning to end; returns why it ended."""
@@ -222,6 +233,13 @@ class MqttLink:
         self._filters.update(dict(filters))
         if self._connection is not None:
             self._connection.subscribe(list(filters))
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """End subscriptions that a kept session still has; sent now, where connected."""
+        for text in filters:
+            self._filters.pop(text, None)
+        if self._connection is not None:
+            self._connection.unsubscribe(filters)
 
     def ack(self, message: Message) -> None:
         """Acknowledge with `manual_ack`, after what the message said was committed."""

@@ -7,9 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+HUNG_UP = "the broker closed the connection"
+"""How a connection ended that the broker ended without a word."""
+
 
 class LinkError(ConnectionError):
     """A publish that was not acknowledged because there is, or was soon, no connection."""
+
+
+class LostError(LinkError):
+    """The connection ended while a publish was under way: it may have arrived, or not."""
 
 
 class RefusedError(LinkError):
@@ -36,7 +43,12 @@ class Will:
 
 
 class Message(NamedTuple):
-    """One message received; `connection` numbers the connection that it came by."""
+    """One message received; `connection` numbers the connection that it came by.
+
+    `retain`: the broker had kept it, and sends it because of a subscription. `expiry_s`: seconds
+    that it is still good for, as the broker counts (MQTT 5); None where nobody said. `dup`: it was
+    sent before, but never acknowledged. `resumed`: by a session that the broker had kept.
+    """
 
     topic: str
     payload: bytes
@@ -44,6 +56,9 @@ class Message(NamedTuple):
     retain: bool
     mid: int
     connection: int = 0
+    expiry_s: int | None = None
+    dup: bool = False
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Received bytes cut into MQTT packets, and PUBLISH taken apart without a detour. Pure.
 
 Source: MQTT 5.0 and 3.1.1 (OASIS), 2.1 and 3.3: the same layout but for the properties, which stand
-before the payload in version 5. Nobody here needs a received message's properties, so they are
-skipped unread.
+before the payload in version 5. Of these only the message expiry is read: what is left of it when
+the broker hands the message on.
 """
 
 from __future__ import annotations
@@ -11,17 +11,46 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _PUBLISH = 3
+_PUBACK = 4
+_SUBACK = 9
+_LARGEST = 268_435_455  # what a length of four bytes can say
+_UNSPECIFIED = 0x80
+_SUBACK_CODES = frozenset({0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2})
 _MOST_LENGTH_BYTES = 4
+_EXPIRY = 0x02
+# Properties of PUBLISH by identifier (MQTT 5.0, 3.3.2.3): bytes of their value; 0: as many as a
+# length of two bytes before them says, -1: two such strings, -2: a variable byte integer.
+_PROPERTIES = {0x01: 1, _EXPIRY: 4, 0x03: 0, 0x08: 0, 0x09: 0, 0x0B: -2, 0x23: 2, 0x26: -1}
+
+REASONS = {
+    0x80: "Unspecified error",
+    0x83: "Implementation specific error",
+    0x87: "Not authorized",
+    0x90: "Topic name invalid",
+    0x91: "Packet identifier in use",
+    0x95: "Packet too large",
+    0x97: "Quota exceeded",
+    0x99: "Payload format invalid",
+}
+"""Of PUBACK: the standard's, and 0x95, which mosquitto 2.0 says there too. paho raises on it."""
+LASTING = frozenset({0x90, 0x95, 0x99})
+FAILURE = 0x80  # and above
 
 
 class Publish(NamedTuple):
-    """A received PUBLISH of QoS 0 or 1; `topic` as sent, `mid` 0 where QoS is 0."""
+    """A received PUBLISH of QoS 0 or 1; `topic` as sent, `mid` 0 where QoS is 0.
+
+    `expiry_s` is how many seconds the message is still good for, None where nobody said; `dup` says
+    that it was sent before, though perhaps not received.
+    """
 
     topic: bytes
     payload: bytes
     qos: int
     retain: bool
     mid: int
+    expiry_s: int | None = None
+    dup: bool = False
 
 
 class Packet(NamedTuple):
@@ -32,22 +61,30 @@ class Packet(NamedTuple):
 
 
 class Packets:
-    """Cuts a stream into packets; holds back what is not whole yet."""
+    """Cuts a stream into packets; holds back what is not whole yet.
 
-    def __init__(self) -> None:
+    Args:
+        most: bytes after the fixed header of the largest packet that is taken.
+    """
+
+    def __init__(self, most: int = _LARGEST) -> None:
         self._data = bytearray()
+        self._most = most
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """The packets that are whole with `data`; take all of them before the next call.
 
         Raises:
-            ValueError: a length of more than four bytes: this is not MQTT.
+            ValueError: a length of more than four bytes, which is not MQTT, or a packet that is
+                too large.
         """
         self._data += data
         held, at = self._data, 0
         try:
             while (found := _length(held, at + 1)) is not None:
                 length, body = found
+                if length > self._most:
+                    raise ValueError(f"a packet of {length:,} bytes; at most {self._most:,}")
                 end = body + length
                 if end > len(held):
                     return
@@ -77,6 +114,32 @@ def _length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     raise ValueError("a length of more than four bytes")
 
 
+def _expiry_s(data: bytes, at: int, end: int) -> int | None:
+    """The message expiry among the properties from `at` to `end`; None where it is not there.
+
+    Raises:
+        IndexError, ValueError: properties that are broken.
+    """
+    found: int | None = None
+    while at < end:
+        name, at = data[at], at + 1
+        size = _PROPERTIES.get(name)
+        if size is None:
+            raise ValueError("a property that PUBLISH does not have")
+        begin = at
+        if size == -2:
+            length = _length(data, at)
+            at = end + 1 if length is None else length[1]
+        else:
+            for _ in range(2 if size == -1 else 1):
+                at += size if size > 0 else 2 + (data[at] << 8 | data[at + 1])
+        if at > end:
+            raise ValueError("a property longer than all of them")
+        if name == _EXPIRY:
+            found = int.from_bytes(data[begin:at], "big")
+    return found
+
+
 def publish(packet: Packet, *, five: bool) -> Publish | None:
     """What a PUBLISH says; None for every other packet, for QoS 2, and for one that is broken.
 
@@ -85,7 +148,7 @@ def publish(packet: Packet, *, five: bool) -> Publish | None:
         five: of MQTT 5, with properties.
     """
     data, at = packet
-    first = data[0]
+    first, expiry_s = data[0], None
     qos = first >> 1 & 3
     if first >> 4 != _PUBLISH or qos > 1:
         return None
@@ -98,8 +161,37 @@ def publish(packet: Packet, *, five: bool) -> Publish | None:
         if five:
             found = _length(data, end)
             end = len(data) + 1 if found is None else sum(found)
+            if found is not None and found[0]:
+                expiry_s = _expiry_s(data, found[1], end)
     except (IndexError, ValueError):
         return None
     if end > len(data) or not topic or (qos and not mid):
         return None
-    return Publish(topic, data[end:], qos, bool(first & 1), mid)
+    return Publish(topic, data[end:], qos, bool(first & 1), mid, expiry_s, bool(first & 8))
+
+
+def puback(packet: Packet) -> tuple[int, int] | None:
+    """Packet identifier and reason code of a PUBACK of MQTT 5; None for every other packet."""
+    data, at = packet
+    if data[0] >> 4 != _PUBACK or len(data) < at + 2:
+        return None
+    return data[at] << 8 | data[at + 1], data[at + 2] if len(data) > at + 2 else 0
+
+
+def plain_puback(mid: int) -> bytes:
+    """A PUBACK that says nothing but that it is one."""
+    return bytes((_PUBACK << 4, 2, mid >> 8, mid & 255))
+
+
+def known_suback(packet: Packet) -> bytes:
+    """A SUBACK of MQTT 5 with codes that the standard knows; every other packet as it is."""
+    data, at = packet
+    if data[0] >> 4 != _SUBACK:
+        return data
+    try:
+        found = _length(data, at + 2)
+    except ValueError:
+        return data
+    codes = len(data) if found is None else sum(found)
+    known = (code if code in _SUBACK_CODES else _UNSPECIFIED for code in data[codes:])
+    return data[:codes] + bytes(known)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
+from agent.records.delimited import plain_unit
+from agent.records.roles import Said, questions
 from agent.records.table import Table
 from agent.types import Float64
 
@@ -35,7 +38,7 @@ _UNIT_OF_WORD = {
     "valve": "%",
 }
 _SCALES_NS = (("d", 86400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9))
-_MOSTLY_MISSING = 0.5
+_SILENT_STEPS = 5
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -49,15 +52,23 @@ class Draft:
 
 
 def draft(
-    table: Table, model: str, *, data: str = "TRAIN.csv", exclude: Sequence[str] = ()
-) -> Draft:
+    table: Table, model: str, *, data: str = "TRAIN.csv", exclude: Sequence[str] = (),
+    inputs: Sequence[str] = (), outputs: Sequence[str] = (), labels: Sequence[str] = (),
+) -> Draft:  # fmt: skip
     """Write a configuration for one model whose inputs are the table's columns.
+
+    A column that looks like no input (a lab value, a prediction, a quality) and of which nobody
+    said what it is stands there as comment, with the question.
 
     Args:
         table: training data.
         model: the model's name.
         data: how the data file is called in the comments.
         exclude: columns that are no inputs (truth columns, counters).
+        inputs: columns that are, whatever they look like.
+        outputs: columns that the model itself gives.
+        labels: columns that bring the truth for an output; ``LABEL=OUTPUT`` where there are
+            several outputs.
 
     Raises:
         FieldwardenError: a name can not be used, or no column is left.
@@ -65,32 +76,42 @@ def draft(
     if not model or _UNSAFE.search(model):
         cause = "letters, digits, '_', '.' and '-' only, because it becomes part of MQTT topics"
         raise FieldwardenError("naming model", repr(model), cause, "choose another --model")
-    if unknown := [name for name in exclude if name not in table.names]:
-        cause = f"the data has no such column; it has {', '.join(table.names[:12])}"
-        raise FieldwardenError("leaving out", ", ".join(unknown), cause, "mend --exclude")
+    said = Said.of(table.names, exclude, inputs, outputs, labels)
     notes = list(table.notes)
-    names = []
-    for name in table.names:
-        if name in exclude:
-            continue
-        if not is_usable_name(name):
-            notes.append(f"left out: column {name[:40]!r} has no usable name")
-        elif not np.isfinite(table.column(name)).any():
-            notes.append(f"left out: column {name!r} holds no value at all")
-        else:
-            names.append(name)
-            missing = float(np.mean(~np.isfinite(table.column(name))))
-            if missing > _MOSTLY_MISSING:
-                hint = f"if it is a lab value and no input: --exclude {name}"
-                notes.append(f"column {name!r} is {missing:.0%} missing; {hint}")
-    if not names:
-        cause = "no numeric column with a value is left"
-        raise FieldwardenError("reading data", data, cause, "the first column is time, then tags")
-    keys = _keys(names)
+    names = [name for name in table.names if name not in exclude and _usable(table, name, notes)]
+    asked = questions(table, [name for name in names if name not in said.known])
+    kept = [name for name in names if name not in said.others and name not in asked]
+    notes += [f"{item.text(name)}; it is left out until then" for name, item in asked.items()]
+    if not kept:
+        cause = "no numeric column with a value is left as an input"
+        hint = f"say which are: --input {next(iter(asked), 'COLUMN')}"
+        raise FieldwardenError("reading data", data, cause, hint)
+    keys = dict(zip(names, _keys(names), strict=True))
     parts = [_head(model, data)]
-    parts += [_tag(name, key, table.column(name)) for name, key in zip(names, keys, strict=True)]
-    parts.append(_model(model, names, duration_text(table.interval_ns)))
-    return Draft("\n".join(parts), tuple(names), tuple(notes))
+    for name in names:
+        text = _tag(table, name, keys[name])
+        parts.append(_as_question(text, asked[name].text(name)) if name in asked else text)
+    parts.append(_model(model, kept, duration_text(table.interval_ns), said, table))
+    return Draft("\n".join(parts), tuple(kept), tuple(notes))
+
+
+def _usable(table: Table, name: str, notes: list[str]) -> bool:
+    if not is_usable_name(name):
+        notes.append(f"left out: column {name[:40]!r} has no usable name")
+    elif not np.isfinite(table.column(name)).any():
+        notes.append(f"left out: column {name!r} holds no value at all")
+    else:
+        return True
+    return False
+
+
+def _as_question(text: str, question: str) -> str:
+    lines = textwrap.wrap(
+        f"EDIT: {question}. Until then it is not read:", 96, initial_indent="# ",
+        subsequent_indent="# ", break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    lines += [f"# {line}" for line in text.splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 def write(draft_: Draft, path: Path, *, overwrite: bool = False) -> None:
@@ -161,8 +182,10 @@ def _keys(names: Sequence[str]) -> list[str]:
     return keys
 
 
-def _tag(name: str, key: str, values: Float64) -> str:
-    unit = guess_unit(name, values)
+def _tag(table: Table, name: str, key: str) -> str:
+    values = table.column(name)
+    told = "from the data" if name in table.units else "guessed from the name"
+    unit = table.units.get(name) or guess_unit(name, values)
     finite = values[np.isfinite(values)]
     low, high = float(finite.min()), float(finite.max())
     seen = f"always {low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
@@ -174,21 +197,42 @@ def _tag(name: str, key: str, values: Float64) -> str:
         f"address = {_text(f'{TOPIC} /{key}')}",
     ]
     if unit:
-        lines.append(f"unit = {_text(unit)}  # guessed from the name")
+        lines.append(f"unit = {_text(unit)}  # {told}")
+    steps = table.steps_ns(name)
+    if len(steps) and (usual := int(np.median(steps))) > 1.5 * table.interval_ns:
+        silence = max(_SILENT_STEPS * usual, 2 * int(steps.max()))
+        lines.append(f'interval = "{duration_text(usual)}"  # as it comes in the data')
+        lines.append(f'max_silence = "{duration_text(silence)}"')
     return "\n".join(lines) + "\n"
 
 
-def _model(model: str, names: list[str], scan: str) -> str:
+def _model(model: str, names: list[str], scan: str, said: Said, table: Table) -> str:
     inputs = "".join(f"    {_text(name)},\n" for name in names)
+    more = ""
+    if said.outputs:
+        more += f"outputs = [{', '.join(map(_text, said.outputs))}]\n"
+    if said.labels:
+        rows = "".join(
+            f"    {{ tag = {_text(label)}, of = {_text(output)}, within = "
+            f'"{duration_text(_within_ns(table, label))}" }},\n'
+            for label, output in said.labels.items()
+        )
+        more += f"labels = [  # EDIT: `within` is how late a value may come\n{rows}]\n"
     return f"""\
 [models.{_text(model)}]
 version = "1"                       # EDIT: the version of the model that was trained on this data
 owner = {{ team = "{TEAM}", contact = "{CONTACT}" }}  # EDIT: who must act
 baseline = {_text(f"baselines/{model}.json")}  # written by: fieldwarden fit
 scan = "{scan}"  # the interval of the data
-inputs = [  # EDIT: what the model reads; take out its own output and lab values
+{more}inputs = [  # EDIT: what the model reads
 {inputs}]
 """
+
+
+def _within_ns(table: Table, name: str) -> int:
+    """How late a label may come, for want of anything better: twice the time between two."""
+    steps = table.steps_ns(name)
+    return 2 * (int(np.median(steps)) if len(steps) else table.interval_ns)
 
 
 def guess_unit(name: str, values: Float64) -> str:
@@ -198,7 +242,7 @@ def guess_unit(name: str, values: Float64) -> str:
     degC is usual.
     """
     if match := _BRACKETED_UNIT.search(name):
-        return match[1].replace("°", "deg").replace("³", "3").replace("²", "2")
+        return plain_unit(match[1])
     words = {word.lower() for word in _WORDS.findall(name)}
     found = {_UNIT_OF_WORD[word] for word in words if word in _UNIT_OF_WORD}
     if len(found) != 1:

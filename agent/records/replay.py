@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -22,10 +22,11 @@ from agent.core.engine import Engine
 from agent.core.kernels import JOINT_CHARTS
 from agent.core.spec import EngineSpec
 from agent.errors import FieldwardenError
-from agent.records.table import Table, read_table
+from agent.records.table import Table, read_table, tags_of_texts
+from agent.records.times import Reading
 from agent.runtime.assemble import baselines_of, build_spec
 from agent.store import Reader
-from agent.types import Block, Entry, Event
+from agent.types import Block, Command, Entry, Event
 
 _ROWS_AT_ONCE = 512
 _SQLITE = b"SQLite format 3\x00"
@@ -39,11 +40,13 @@ class ReplayResult:
     scans: int
     events: int
     raised: int
+    notes: tuple[str, ...] = ()  # on the data
 
 
 def replay(
-    configuration: Configuration, data: Path, events: Path | None, scans: Path | None
-) -> ReplayResult:
+    configuration: Configuration, data: Path, events: Path | None, scans: Path | None,
+    how: Reading | None = None,
+) -> ReplayResult:  # fmt: skip
     """Fold recorded data; write events as JSON lines and scans as CSV.
 
     Raises:
@@ -52,15 +55,16 @@ def replay(
     with data.open("rb") as file:
         is_journal = file.read(16) == _SQLITE
     if is_journal:
+        notes: tuple[str, ...] = ()
         spec, entries = _journal(configuration, data)
     else:
-        spec, entries = _table(configuration, data, one_by_one=scans is not None)
+        spec, entries, notes = _table(configuration, data, how, one_by_one=scans is not None)
     with ExitStack() as stack:
         event_file = stack.enter_context(events.open("w", encoding="utf-8")) if events else None
         scan_file = (
             stack.enter_context(scans.open("w", encoding="utf-8", newline="")) if scans else None
         )
-        return run_entries(Engine(spec), entries, event_file, scan_file)
+        return replace(run_entries(Engine(spec), entries, event_file, scan_file), notes=notes)
 
 
 def run_entries(
@@ -118,10 +122,18 @@ def table_entries(spec: EngineSpec, table: Table, rows_at_once: int) -> Iterator
         )
 
 
-def recorded_spec(configuration: Configuration, columns: Iterable[str]) -> EngineSpec:
+def recorded_spec(
+    configuration: Configuration, columns: Iterable[str],
+    intervals_ns: Mapping[str, int] | None = None,
+) -> EngineSpec:  # fmt: skip
     """The engine's spec for a wide table: its columns and the models' inputs, each sampled.
 
     A configured tag that the table does not have, and no model needs, is nobody's fault.
+
+    Args:
+        configuration: of the agent.
+        columns: that the table has.
+        intervals_ns: at which they come there; that of a trained input is known.
     """
     models = configuration.models.values()
     needed = {name for model in models for name in model.inputs}
@@ -133,21 +145,29 @@ def recorded_spec(configuration: Configuration, columns: Iterable[str]) -> Engin
     }
     part = configuration.model_copy(update={"tags": kept})
     ids = {name: row for row, name in enumerate(kept)}
-    return build_spec(part, ids, baselines_of(configuration), recorded=True)
+    return build_spec(part, ids, baselines_of(configuration), recorded=intervals_ns or {})
 
 
 def _table(
-    configuration: Configuration, data: Path, *, one_by_one: bool
-) -> tuple[EngineSpec, Iterator[Entry]]:
-    table = read_table(data)
-    spec = recorded_spec(configuration, table.names)
-    if not any(name in spec.tag_of for name in table.names):
-        raise FieldwardenError(
-            "replaying", str(data),
-            f"no column is a tag of the configuration (columns: {', '.join(table.names[:8])})",
-            "columns are named as the tags are",
-        )
-    return spec, table_entries(spec, table, 1 if one_by_one else _ROWS_AT_ONCE)
+    configuration: Configuration, data: Path, how: Reading | None, *, one_by_one: bool
+) -> tuple[EngineSpec, Iterator[Entry], tuple[str, ...]]:
+    table = read_table(
+        data, list(configuration.tags), texts=tags_of_texts(configuration), lenient=True, how=how
+    )
+    steps = {name: table.steps_ns(name) for name in table.names}
+    intervals_ns = {name: int(np.median(own)) for name, own in steps.items() if len(own)}
+    spec = recorded_spec(configuration, table.names, intervals_ns)
+    entries = table_entries(spec, table, 1 if one_by_one else _ROWS_AT_ONCE)
+    return spec, _after_texts(table, entries), (*table.understood, *table.notes)
+
+
+def _after_texts(table: Table, blocks: Iterator[Block]) -> Iterator[Entry]:
+    """The texts of a table's codes, told as the agent journals them, then its blocks."""
+    start = int(table.time_ns[0])
+    for number, (code, text) in enumerate(table.texts.items(), start=1):
+        yield Command(number, start, "text", {"code": code, "text": text})
+    for block in blocks:
+        yield replace(block, sequence=block.sequence + len(table.texts))
 
 
 def _journal(configuration: Configuration, data: Path) -> tuple[EngineSpec, Iterator[Entry]]:

@@ -4,8 +4,10 @@ The flow is one loop: sealed entries -> engine -> events, summaries, messages ->
 Only after the commit do sources get their acknowledgements and does the forwarder see the rows.
 
 Invariants:
-- what was folded is committed before the next batch is folded; a commit that fails is tried again
-  with the same batch, and nothing is acknowledged meanwhile.
+- what was folded is committed behind the fold, in order; where that fails, sampling and judgement
+  go on in memory, it is tried again, and nothing is acknowledged meanwhile, see `storing`.
+- no part but engine and store ends the process, see `supervisor`; what the engine can not fold is
+  journaled first.
 - a start resumes from the snapshot and folds the journal's tail again: events have the identity of
   their entry, so nothing is told twice, and what is judged otherwise now is told, see `refold`.
 - a reload is taken whole or not at all, but for what needs a restart, see `reload`; whatever goes
@@ -18,44 +20,42 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from agent.clock import EngineClock
 from agent.configuration.credentials import server_context
 from agent.configuration.load import load
 from agent.configuration.schema import Configuration, Tag
 from agent.core.engine import Engine
 from agent.core.lifecycle import Conditions
-from agent.core.spec import EngineSpec
 from agent.core.summary import merge
-from agent.errors import FieldwardenError, StoreError, explained
-from agent.intake import Intake
-from agent.runtime import reload
+from agent.errors import FieldwardenError, explained
+from agent.intake import Intake, SealedBatch
+from agent.runtime import reload, spoken, timekeeping
 from agent.runtime.assemble import baselines_of, build_spec
+from agent.runtime.catch_up import catch_up, tell_of_last_stop, warm_up
 from agent.runtime.document import Surroundings, View
 from agent.runtime.feeds import Feeds
 from agent.runtime.load import LoadMeter
 from agent.runtime.orders import Orders
-from agent.runtime.outgoing import Outgoing
-from agent.runtime.refold import left, placed, resumed
+from agent.runtime.outgoing import TOLD, Outgoing
+from agent.runtime.refold import placed
 from agent.runtime.service import Progress, ServiceManager
+from agent.runtime.storing import Storing
+from agent.runtime.supervisor import Supervisor
 from agent.runtime.uplink import CentralLink
 from agent.status.api import StatusServer
 from agent.status.commands import COMMANDS
 from agent.status.people import People
-from agent.store import Batch, Reader, Store
-from agent.types import Block, Command, Entry, Event
+from agent.store import Batch, OutboxMessage, Reader, Store
+from agent.types import Command, Entry, Event
 
 logger = logging.getLogger(__name__)
 
 SEAL_NS = 1_000_000_000
 SNAPSHOT_NS = 180 * 1_000_000_000
 DOCUMENT_NS = 5 * 1_000_000_000  # on disk, for a dead agent; each one wears the flash
-_REFOLD_AT_ONCE = 200
-_RETRY_S = 1.0
 
 
 async def run(configuration: Configuration) -> None:
@@ -78,37 +78,26 @@ async def run(configuration: Configuration) -> None:
         await agent.close()
 
 
-def warm_up(spec: EngineSpec) -> None:
-    """Fold a few samples through an engine that is thrown away.
-
-    Kernels that are compiled just in time take seconds at their first call; in service that would
-    look like a plant that stood still for as long.
-    """
-    engine = Engine(spec)
-    count, second = len(spec.tags), 1_000_000_000
-    tag = np.array([item.index for item in spec.tags], np.int32)
-    for turn in (1, 2, 3):
-        times = np.full(count, turn * second, np.int64)
-        engine.step(
-            Block(turn, (turn + 1) * second, tag, times, times, np.zeros(count),
-                  np.zeros(count, np.uint16))
-        )  # fmt: skip
-    engine.snapshot()
-
-
 class Agent:
     """One gateway's agent; `open`, then `serve`, then `close`."""
+
+    engine: Engine
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.service = ServiceManager()
         self.progress = Progress("intake", "engine", "store")
         self.load = LoadMeter()
-        self.trouble: dict[str, str] = {}
+        self.supervisor = Supervisor(lambda: self.engine.time_ns)
         self.reload: dict[str, Any] = {}
         self._stop = asyncio.Event()
         self._told_to_reload = asyncio.Event()
         self._snapshot_ns = self._document_ns = 0
+        self.folding = 0  # number of the entry that the engine has in hand
+        self._left_out: list[dict[str, Any]] = []
+        self._attempts = 0
+        self._shown: Mapping[str, Any] = {}
+        self._engine_failed = False
 
     # --- start and end --------------------------------------------------------------------------
 
@@ -127,65 +116,54 @@ class Agent:
             journal_limit_bytes=configuration.gateway.journal_limit_mb * 1_000_000,
             outbox_limit_bytes=(upstream.outbox_limit_mb if upstream else 1) * 1_000_000,
             merge=merge,
+            delivery=upstream.delivery if upstream else "auto",
         )
         self.reader = Reader(path)
+        self.storing = Storing(
+            self.store, self.supervisor, path.with_suffix(".lost"), self._after_commit
+        )
         ids = self.store.tag_ids(list(configuration.tags))
         spec = build_spec(configuration, ids, baselines)
         warm_up(spec)
-        self.outgoing = Outgoing(configuration)
-        await self._catch_up(spec)
-        self.clock = EngineClock(max(self.store.last_time_ns, self.engine.time_ns))
-        self.started_ns = self.clock.now_ns()
-        self.uplink = CentralLink(configuration, self.reader, self.store.boot, self.clock.now_ns)
+        self.outgoing = Outgoing(configuration, self.reader.document(TOLD) or ())
+        left_out = await catch_up(self, spec)
+        self.clock = timekeeping.clock_after(self.engine)
+        self._started_ns = self.clock.now_ns()
+        self.uplink = CentralLink(
+            configuration, self.reader, self.store.boot, self.clock.now_ns,
+            lambda: str(self.engine.time_quality),
+        )
         self.intake = Intake(self.clock, max_age_ns=SEAL_NS)
-        self.intake.command("boot", {"boot": self.store.boot})
-        self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts)
+        boot = timekeeping.boot_facts(self.engine, self.clock, self.store.boot)
+        self.intake.command("boot", boot)
+        tell_of_last_stop(self, left_out)
+        self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts, self.supervisor)
+        self.feeds.recall(self.reader, self.engine.sequence)
         self.view = View(self, self.reader)
         # A month of events is read before anybody waits for the loop; later only what is new.
         self.view.audit.report(configuration.gateway, self.engine.time_ns)
         self.orders = Orders(self, self.intake, self.reader)
         self.people = People(configuration.people)
 
-    async def _catch_up(self, spec: EngineSpec) -> None:
-        """Resume from the snapshot and fold again what was journaled after it."""
-        self.engine = Engine(spec)
-        found = self.reader.snapshot()
-        if found is not None:
-            # What the journal's tail says nothing about was added while the agent was away.
-            store = self.store
-            self.engine = resumed(spec, found[1], store.last_time_ns, store.last_sequence)
-        try:
-            await self._fold_tail()
-        except StoreError:
-            raise
-        except Exception as error:
-            if found is None:
-                raise
-            left(error)  # it could be resumed, but not used
-            self.engine = Engine(spec)
-            await self._fold_tail()
-
-    async def _fold_tail(self) -> None:
-        tail: list[Entry] = []
-        for entry in self.reader.journal(self.engine.sequence + 1):
-            tail.append(entry)
-            if len(tail) >= _REFOLD_AT_ONCE:
-                await self.store.commit(self._fold(tail, again=True))
-                tail = []
-        await self.store.commit(self._fold(tail, again=True))
-
     async def close(self) -> None:
         """Commit what is still pending, with a snapshot, and close the store."""
-        batch = self.intake.seal(self.engine.sequence + 1)
-        last = self._fold(list(batch.entries))
-        last.entries = list(batch.entries)
-        self.view.audit.count(event for _, _, event in last.events)
-        last.snapshot = (self.engine.sequence, self.engine.snapshot())
-        last.documents["status"] = self.view.document(history=False)
+        batch = self.intake.seal(self._next_sequence)
+        last = Batch(entries=list(batch.entries))
+        if not self._engine_failed:
+            try:
+                last = self.fold(list(batch.entries))
+                last.entries = list(batch.entries)
+                self.view.count([event for _, _, event in last.events])
+                last.snapshot = (self.engine.sequence, self.engine.snapshot())
+                self._add_document(last)
+            except Exception:
+                logger.exception("the last entries could not be judged; they are stored")
+                last = Batch(entries=list(batch.entries))
         last.delivered, last.rejected = self.uplink.take_results()
+        last.acknowledged = self.uplink.take_acknowledged()
+        self.storing.backlog.add(last, batch.callbacks)
         try:
-            await self.store.commit(last)
-            batch.committed()
+            await self.storing.end()
         finally:
             self.reader.close()
             await self.store.close()
@@ -196,6 +174,16 @@ class Agent:
     def sequence(self) -> int:
         """The number of the last entry that was folded."""
         return self.engine.sequence
+
+    @property
+    def trouble(self) -> Mapping[str, str]:
+        """What keeps it from storing anything; empty where nothing does."""
+        return self.storing.trouble
+
+    @property
+    def _next_sequence(self) -> int:
+        """The number of the next entry; those that were left out are not given again."""
+        return max(self.engine.sequence, self.store.last_sequence) + 1
 
     @property
     def conditions(self) -> Conditions:
@@ -210,9 +198,11 @@ class Agent:
     def surroundings(self, budget: Mapping[str, Any]) -> Surroundings:
         """What the status document shows beside the engine; `budget` is the audit's report."""
         return Surroundings(
-            boot=self.store.boot, started_ns=self.started_ns, sources=self.feeds.reports(),
-            outbox=self.uplink.report(), budget=budget, process=self.load.report(),
-            trouble=self.trouble, reload=self.reload,
+            boot=self.store.boot, started_ns=self._started_ns + self.intake.shifted_ns,
+            sources=self.feeds.reports(),
+            outbox=self.supervisor.call("uplink report", self.uplink.report, {}),
+            budget=budget, process=self.supervisor.call("load report", self.load.report, {}),
+            trouble=self.trouble, reload=self.reload, parts=self.supervisor.report(),
         )
 
     # --- serving --------------------------------------------------------------------------------
@@ -221,99 +211,134 @@ class Agent:
         """Serve until told to stop; every part is a named task of one group.
 
         Raises:
-            FieldwardenError: the status address can not be had.
+            FieldwardenError: the status address can not be had, or the engine failed.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         served = self.configuration.status
         status = StatusServer(
-            served.listen, self.view.document, self.view.events, self.orders.carry_out,
-            people=lambda: self.people, now_ns=self.clock.now_ns, tls=server_context(served),
+            served.listen, self._document, self.view.events, self.orders.carry_out,
+            people=lambda: self.people, now_ns=self.view.now_ns, tls=server_context(served),
             local=(self.configuration.socket_path, served.socket_group),
         )
+        # Whoever asks from the first moment on is told of this run, not of the last one's end.
+        self._take(self.intake.seal(self._next_sequence))
         await status.start()
         try:
             await self._parts(status.url)
         finally:
             await status.stop()
 
+    def _document(self) -> Mapping[str, Any]:
+        """The status document for the page; the one before where it can not be made."""
+        self._shown = self.supervisor.call("status document", self.view.document, self._shown)
+        return self._shown
+
     async def _parts(self, url: str) -> None:
         parts = {
-            "pump": self._pump(), "reload": self._reloads(), "feeds": self.feeds.run(),
-            "uplink": self.uplink.run(), "load": self.load.run(),
-            "watchdog": self.service.keep_watchdog(self.progress),
+            "feeds": self.feeds.run, "uplink": self.uplink.run, "load meter": self.load.run,
+            "reloads": self._reloads, "heartbeat": lambda: timekeeping.heartbeat(self.intake),
+            "watchdog": lambda: self.service.keep_watchdog(self.progress),
         }
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part, name=name) for name, part in parts.items()]
+        tasks = [asyncio.create_task(self._pump(), name="pump")]
+        tasks += [
+            asyncio.create_task(self.supervisor.run(name, start), name=name)
+            for name, start in parts.items()
+        ]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
             self.service.ready(self._guarding())
             logger.info("serving on %s", url)
-            await self._stop.wait()
+            await asyncio.wait({tasks[0], stop}, return_when=asyncio.FIRST_COMPLETED)
             self.service.stopping()
-            for task in tasks:
+        finally:
+            for task in (*tasks, stop):
                 task.cancel()
+            ended = await asyncio.gather(*tasks, stop, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
 
     async def _pump(self) -> None:
         """The loop of the module's docstring."""
         while True:
-            sealed = await self.intake.sealed(self.engine.sequence + 1)
+            sealed = await self.intake.sealed(self._next_sequence)
             self.progress.moved("intake")
-            batch = self._fold(list(sealed.entries))
-            self.progress.moved("engine")
-            batch.entries = list(sealed.entries)
-            self.view.audit.count(event for _, _, event in batch.events)
-            self._add_state(batch)
-            batch.delivered, batch.rejected = self.uplink.take_results()
-            # A commit under way is seen to its end even if the agent is told to stop meanwhile.
-            await asyncio.shield(asyncio.ensure_future(self._commit(batch)))
+            self._take(sealed)
+
+    def _take(self, sealed: SealedBatch) -> None:
+        """Fold what was sealed, and hand it over to be committed with all that came of it."""
+        try:
+            batch = self.fold(list(sealed.entries))
+        except Exception as error:
+            self._engine_failed = True  # its state is not to be trusted, nor kept
+            self.storing.backlog.add(Batch(entries=list(sealed.entries)), sealed.callbacks)
+            raise explained(error, "judging", f"entry {self.folding}") from error
+        self.progress.moved("engine")
+        batch.entries = list(sealed.entries)
+        told = [event for _, _, event in batch.events]
+        self.supervisor.call("audit", partial(self.view.count, told), None)
+        spoken.say(told)
+        self._add_state(batch)
+        batch.delivered, batch.rejected = self.uplink.take_results()
+        batch.acknowledged = self.uplink.take_acknowledged()
+        attempts = self.storing.attempts
+        self.storing.backlog.add(batch, sealed.callbacks)
+        self.storing.step()
+        if attempts != self._attempts:
             self.progress.moved("store")
-            sealed.committed()
-            self.uplink.notify()
+        self._attempts = attempts
 
-    async def _commit(self, batch: Batch) -> None:
-        while True:
-            try:
-                await self.store.commit(batch)
-            except StoreError as error:
-                what = f"{error.operation} {error.subject}: {error.cause}"
-                if self.trouble.get("text") != what:  # once, not every second
-                    logger.error("%s", error)
-                self.trouble = {"text": what, "hint": error.hint}
-                await asyncio.sleep(_RETRY_S)
-            else:
-                if self.trouble:
-                    logger.warning("stored again after: %s", self.trouble["text"])
-                self.trouble = {}
-                return
+    def _after_commit(self, losses: Sequence[Mapping[str, Any]]) -> None:
+        for told in losses:
+            self.supervisor.renewed("store", str(told["reason"]))
+            self.intake.command("lost", told)
+            self._snapshot_ns = 0  # a new store has none that goes with its entries
+        self.uplink.notify()
 
-    def _fold(self, entries: list[Entry], *, again: bool = False) -> Batch:
+    def fold(self, entries: Sequence[Entry], *, again: bool = False) -> Batch:
         """Fold entries; the batch holds what they brought about, but not yet the entries."""
         events: list[tuple[int, int, Event]] = []
         summaries: list[Mapping[str, Any]] = []
         for entry in entries:
+            self.folding = entry.sequence
             outcome = self.engine.step(entry)
             events += [(entry.sequence, i, event) for i, event in enumerate(outcome.events)]
-            summaries += outcome.summaries
+            # Where time goes back, a window of one time may end twice: the entry tells them apart.
+            summaries += [{**item, "entry": entry.sequence} for item in outcome.summaries]
         if again and events:
             told = self.reader.events_of(entries[0].sequence, entries[-1].sequence)
             events, fresh = placed(events, told)
             if fresh:
                 logger.warning("judged otherwise than before the start: %d events more", fresh)
         changed = {event.subject[6:] for _, _, event in events if event.kind == "verdict"}
-        messages = self.outgoing.messages(events, summaries)
-        messages += self.outgoing.verdicts(self.engine, changed)
-        return Batch(events=events, summaries=summaries, messages=messages)
+        call, none = self.supervisor.call, list[OutboxMessage]()
+        quality, told_before = str(self.engine.time_quality), self.outgoing.told
+        make = partial(self.outgoing.messages, events, summaries, quality)
+        messages = call("messages for central", make, none) + call(
+            "verdicts for central", partial(self.outgoing.verdicts, self.engine, changed), none
+        )
+        batch = Batch(events=events, summaries=summaries, messages=messages)
+        if self.outgoing.told != told_before:
+            batch.documents[TOLD] = sorted(self.outgoing.told)
+        return batch
 
     def _add_state(self, batch: Batch) -> None:
         now = self.engine.time_ns
         # Whoever acted looks next at what came of it, and may do so as soon as it is committed.
         acted = any(isinstance(e, Command) and e.kind in COMMANDS for e in batch.entries)
-        if acted or now - self._document_ns >= DOCUMENT_NS:
+        if acted or not 0 <= now - self._document_ns < DOCUMENT_NS:
             self._document_ns = now
-            batch.documents["status"] = self.view.document(history=False)
-        if now - self._snapshot_ns >= SNAPSHOT_NS:
+            self._add_document(batch)
+        if not 0 <= now - self._snapshot_ns < SNAPSHOT_NS:
             self._snapshot_ns = now
             batch.snapshot = (self.engine.sequence, self.engine.snapshot())
+
+    def _add_document(self, batch: Batch) -> None:
+        make = partial(self.view.document, history=False)
+        document = self.supervisor.call("status document", make, None)
+        if document is not None:
+            batch.documents["status"] = document
 
     # --- reload ---------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from agent.configuration.schema import Configuration, Model
+from agent.configuration.schema import Configuration, Model, Tag
 from agent.core.baseline import Baseline, ModeBaseline
 from agent.core.baseline_file import read_baseline
 from agent.core.joint_charts import NEEDED
@@ -23,18 +23,20 @@ def baselines_of(configuration: Configuration) -> dict[str, Baseline]:
     """Every model's baseline, checked against the model it is for.
 
     Raises:
-        BaselineError: missing, damaged, or of another version or other inputs.
+        BaselineError: missing, damaged, or of another version, other inputs or other units.
     """
     found = {}
     for name, model in configuration.models.items():
         baseline = read_baseline(Path(model.baseline))
-        check_baseline(name, model, baseline)
+        check_baseline(name, model, baseline, configuration.tags)
         found[name] = baseline
     return found
 
 
-def check_baseline(name: str, model: Model, baseline: Baseline) -> None:
-    """Whether a baseline belongs to this model, version and inputs.
+def check_baseline(
+    name: str, model: Model, baseline: Baseline, configured: Mapping[str, Tag]
+) -> None:
+    """Whether a baseline belongs to this model, version and inputs, in their `configured` units.
 
     Raises:
         BaselineError: it does not.
@@ -59,6 +61,28 @@ def check_baseline(name: str, model: Model, baseline: Baseline) -> None:
                 f"made by another version of this program: it has no {', '.join(lacking[:4])}",
                 hint,
             )
+    _check_units(name, baseline.modes, configured, hint)
+
+
+def _check_units(
+    name: str, modes: Iterable[ModeBaseline], configured: Mapping[str, Tag], hint: str
+) -> None:
+    """What was learned in one unit says nothing of values in another.
+
+    To give a unit where none was, or to leave it out, changes no value.
+    """
+    was = {item.tag: item.unit for mode in modes for item in mode.inputs}
+    changed = [tag for tag in was if configured[tag].unit not in ("", was[tag]) and was[tag]]
+    if changed:
+        told = ", ".join(
+            f"{tag} was fitted in {was[tag]}, configured is {configured[tag].unit}"
+            for tag in changed[:4]
+        )
+        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+        raise BaselineError(
+            "matching baseline", f"model {name}", told + more,
+            f"put the unit back; or, if the values now are in the other unit, {hint}",
+        )
 
 
 def _lacking(mode: ModeBaseline) -> set[str]:
@@ -74,9 +98,13 @@ def _lacking(mode: ModeBaseline) -> set[str]:
 
 def build_spec(
     configuration: Configuration, tag_ids: Mapping[str, int], baselines: Mapping[str, Baseline],
-    *, recorded: bool = False,
+    *, recorded: Mapping[str, int] | None = None,
 ) -> EngineSpec:
-    """What the engine guards; `recorded` for replay of a wide table, where all tags are sampled."""
+    """What the engine guards.
+
+    `recorded` is for replay of a wide table, where all tags are sampled: their intervals in ns, as
+    far as they are known.
+    """
     models = tuple(
         ModelSpec(
             name=name, version=model.version, scan_ns=model.scan, inputs=tuple(model.inputs),
@@ -92,13 +120,13 @@ def build_spec(
     tags = []
     for name, tag in configuration.tags.items():
         source = configuration.sources[tag.source]
-        by_exception = source.by_exception and not recorded
-        interval = trained.get(name, _SECOND) if recorded else (
+        by_exception = source.by_exception and recorded is None
+        interval = trained.get(name, recorded.get(name, _SECOND)) if recorded is not None else (
             tag.interval or source.interval_ns or trained.get(name, _SECOND)
         )
         silence = tag.max_silence or (
             _FOR_EVER if by_exception
-            else max(_SILENT_INTERVALS * interval, 0 if recorded else _LEAST_SILENCE,
+            else max(_SILENT_INTERVALS * interval, 0 if recorded is not None else _LEAST_SILENCE,
                      2 * gaps.get(name, 0))
         )
         tags.append(
@@ -106,7 +134,8 @@ def build_spec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
                 role=configuration.role(name), physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
-                report_ns=source.report_ns,
+                report_ns=source.report_ns, address=source.where(tag.address),
+                refusal=source.refusal(tag.address),
             )
         )
     return EngineSpec(tuple(tags), tuple(configuration.sources), models,

@@ -42,28 +42,36 @@ class Audit:
         self._reader = reader
         self._raised: dict[str, int] = {}  # occurrence -> when it was raised
         self._false: dict[str, bool] = {}  # occurrence -> the last word on it
-        self._read_ns = self._watched_ns = -1
+        self._has_read = False
+        self._read_ns = self._watched_ns = 0
 
     def count(self, events: Iterable[Event]) -> None:
         """Count these too; they are committed together with the next document, or were already."""
         for event in events:
             if event.kind == "condition":
                 self._mark(event.time_ns, event.data)
+            elif event.kind == "clock":
+                self._move(int(event.data["shift_ns"]))
 
     def report(self, gateway: Gateway, now_ns: int) -> dict[str, Any]:
         """The document's ``budget`` as of `now_ns`; the store is asked once a minute how long it
         was watched.
         """
         since_ns = now_ns - WINDOW_NS
-        if self._read_ns < 0:
+        if not self._has_read:
             for mark in self._reader.condition_marks(since_ns):
                 self._mark(mark["time_ns"], mark)
-        if self._read_ns < 0 or now_ns - self._read_ns >= _LOOK_NS:
+        if not self._has_read or now_ns - self._read_ns >= _LOOK_NS:
             self._watched_ns = self._reader.watched_ns(since_ns, now_ns)
-            self._read_ns = now_ns
+            self._read_ns, self._has_read = now_ns, True
         self._raised = {name: at for name, at in self._raised.items() if at >= since_ns}
         self._false = {name: word for name, word in self._false.items() if name in self._raised}
         return self._count(gateway, min(WINDOW_NS, self._watched_ns))
+
+    def _move(self, shift_ns: int) -> None:
+        """The clock was set: an alarm was raised as long ago as before."""
+        self._raised = {name: at + shift_ns for name, at in self._raised.items()}
+        self._read_ns += shift_ns
 
     def _mark(self, time_ns: int, told: Mapping[str, Any]) -> None:
         if told["change"] == "raised":

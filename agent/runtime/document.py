@@ -6,6 +6,7 @@ known state of an agent that is dead. `View` is the running agent as its status 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agent import __version__
+from agent import __version__, clock
+from agent.checking.security import own_certificates
 from agent.configuration.schema import Configuration
 from agent.core import identity
 from agent.core.condition import Condition, severity
@@ -22,11 +24,15 @@ from agent.core.identity import Place
 from agent.core.kernels.base import Symptom
 from agent.core.verdict import reasons_of
 from agent.runtime.audit import Audit
+from agent.runtime.standings import Standings
 from agent.store import Reader
-from agent.types import Quality, quality_names
+from agent.types import Event, Quality, quality_names
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 _HISTORY = 60
+_LOOK_NS = 3_600_000_000_000
 _VALID_SCANS = 10
 _LEAST_VALID_NS = 10_000_000_000
 
@@ -43,6 +49,7 @@ class Surroundings:
     process: Mapping[str, Any]
     trouble: Mapping[str, str] = field(default_factory=dict)
     reload: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Mapping[str, Any]] = ()
 
 
 class Shown(Protocol):
@@ -78,6 +85,13 @@ class View:
         self._reader = reader
         self._made: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.audit = Audit(reader)
+        self.standings = Standings(reader)
+        self._certificates: tuple[int, list[str]] = (-_LOOK_NS, [])
+
+    def count(self, events: Sequence[Event]) -> None:
+        """Take events that are committed together with the next document, or were already."""
+        self.audit.count(events)
+        self.standings.count(events)
 
     def document(self, *, history: bool = True) -> dict[str, Any]:
         """The status document as of the last fold; with each tag's latest values for the page."""
@@ -93,7 +107,28 @@ class View:
         agent = self._agent
         budget = self.audit.report(agent.configuration.gateway, agent.engine.time_ns)
         around = agent.surroundings(budget)
-        return status_document(agent.configuration, agent.engine, around, history=history)
+        document = status_document(agent.configuration, agent.engine, around, history=history)
+        for condition in document["conditions"]:
+            condition["acts"] = self.standings.acts(condition["subject"], condition["id"])
+        document["conditions"] += self.standings.cleared()
+        document["certificates"] = self._expiring()
+        return document
+
+    def _expiring(self) -> list[str]:
+        """What people should know of the agent's own certificates; looked at once an hour."""
+        now_ns = clock.boottime_ns()
+        if now_ns - self._certificates[0] >= _LOOK_NS:
+            told = own_certificates(self._agent.configuration)
+            for text in told:
+                logger.warning("%s", text)
+            self._certificates = (now_ns, told)
+        return self._certificates[1]
+
+    def now_ns(self) -> int:
+        """Now, on the time of the latest document: it grows by real time, whatever was set."""
+        document = self.document()
+        passed_ns = clock.boottime_ns() - int(document["boottime_ns"])
+        return int(document["time_ns"]) + max(passed_ns, 0)
 
     def events(self, limit: int, kind: str | None) -> list[Mapping[str, Any]]:
         """The newest events of a kind, newest first."""
@@ -112,13 +147,20 @@ def status_document(
     return {
         "schema": SCHEMA, "site": configuration.gateway.site, "gateway": configuration.gateway.name,
         "version": __version__, "boot": around.boot, "sequence": engine.sequence,
-        "time_ns": engine.time_ns, "started_ns": around.started_ns,
+        "time_ns": engine.time_ns, "time_quality": str(engine.time_quality),
+        "boot_id": engine.timeline.boot_id, "boottime_ns": _boottime_ns(engine, engine.time_ns),
+        "started_ns": around.started_ns,
         "models": _models(configuration, engine), "sources": list(around.sources),
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process), "trouble": dict(around.trouble),
-        "reload": dict(around.reload),
+        "reload": dict(around.reload), "parts": [dict(part) for part in around.parts],
     }
+
+
+def _boottime_ns(engine: Engine, time_ns: int) -> int:
+    """CLOCK_BOOTTIME at an engine time, in the run of the kernel that `boot_id` names."""
+    return time_ns - engine.timeline.offset_ns
 
 
 def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]]:
@@ -130,12 +172,14 @@ def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]
         verdict = engine.judge.verdicts.get(model.name)
         owner = configuration.models[model.name].owner
         joint = scans.joint.scores_by_statistic()
+        valid_ns = valid_until_ns(model.scan_ns, scans.last_ns or engine.time_ns)
         made.append({
             "name": model.name, "version": model.version,
             "owner": {"team": owner.team, "contact": owner.contact},
             "verdict": verdict.verdict if verdict else "unassessable",
             "since_ns": engine.judge.since.get(model.name),
-            "valid_until_ns": valid_until_ns(model.scan_ns, scans.last_ns or engine.time_ns),
+            "valid_until_ns": valid_ns,
+            "valid_until_boottime_ns": _boottime_ns(engine, valid_ns),
             "reasons": reasons_of(verdict) if verdict else [],
             "scans": scans.count, "provisional": model.baseline.provisional,
             "provisional_text": model.baseline.provisional_text,
@@ -181,11 +225,18 @@ def _state(engine: Engine, tag: str) -> str:
     return source.kind if source is not None and source.raised and source.findings else "good"
 
 
+def _kinds(engine: Engine, place: Place) -> dict[str, str]:
+    """Name -> kind of the condition that is open on it."""
+    active = engine.judge.conditions.active.values()
+    return {c.subject.name: c.kind for c in active if c.raised and c.subject.place is place}
+
+
 def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
     stale = {
         condition.subject for condition in engine.judge.conditions.active.values()
         if any(key.symptom is Symptom.SILENT for key in condition.findings)
     }
+    own, lost = _kinds(engine, Place.TAG), _kinds(engine, Place.SOURCE)
     past = _history(engine) if history else [[] for _ in engine.spec.tags]
     made = []
     for tag, values, latest in zip(engine.spec.tags, past, engine.latest().tolist(), strict=True):
@@ -197,6 +248,7 @@ def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
             "value": _finite(value) if arrival else None, "arrival_ns": arrival or None,
             "source_ns": source or None, "quality": quality,
             "quality_names": quality_names(quality) if arrival else ["waiting"],
+            "condition": own.get(tag.name) or lost.get(tag.source, ""),
             "history": values,
         })
     return made

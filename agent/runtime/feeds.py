@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from agent.backoff import Backoff
 from agent.configuration.schema import Configuration, Source
-from agent.decode.columns import Dictionary
+from agent.decode.columns import Dictionary, lost
 from agent.intake import Intake
+from agent.runtime.supervisor import LONGEST_WAIT_S, Supervisor
 from agent.sources import SOURCES, SourceLink, TagBinding
+from agent.sources.base import Recalling, tag_ids
+from agent.store import Reader
+from agent.types import Block, SourceState
 
-logger = logging.getLogger(__name__)
+_RECALLED = 400  # entries
+
+
+def _blocks(reader: Reader, first: int) -> list[Block]:
+    """The blocks with samples among the entries from `first` on."""
+    entries = reader.journal(first)
+    return [entry for entry in entries if isinstance(entry, Block) and len(entry)]
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A source that died of a fault of ours, until it is live again."""
+
+    reason: str = ""
+    since_ns: int = 0
+    again_s: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(0.5, LONGEST_WAIT_S))
 
 
 class Feeds:
@@ -23,13 +45,16 @@ class Feeds:
         ids: the store's id of each tag.
         intake: gets what they bring.
         texts: code -> text, as journaled so far.
+        supervisor: counts and tells what fails.
     """
 
     def __init__(
         self, configuration: Configuration, ids: Mapping[str, int], intake: Intake,
-        texts: Mapping[int, str],
+        texts: Mapping[int, str], supervisor: Supervisor,
     ) -> None:
         self._intake = intake
+        self._supervisor = supervisor
+        self._troubles: dict[str, _Trouble] = {}
         self._dictionary = Dictionary(
             {text: code for code, text in texts.items()},
             on_new=lambda code, text: intake.command("text", {"code": code, "text": text}),
@@ -60,6 +85,7 @@ class Feeds:
         links = {name: self._make(name, *wanted[name]) for name in changed}
         for name in set(self._wanted) - set(wanted) | set(changed):
             self._links.pop(name, None)
+            self._troubles.pop(name, None)
             task = self._tasks.pop(name, None)
             if task is not None:
                 task.cancel()
@@ -71,15 +97,30 @@ class Feeds:
             name, source, tags, self._intake, dictionary=self._dictionary, gateway=self._gateway
         )
 
+    def recall(self, reader: Reader, last: int) -> None:
+        """The journal's end, for sources that may be sent again what it holds; before `run`.
+
+        Args:
+            reader: of the store.
+            last: sequence of the last entry.
+        """
+        read = partial(_blocks, reader, max(0, last - _RECALLED))
+        blocks = self._supervisor.call("what was heard last", read, list[Block]())
+        for link in self._links.values():
+            if isinstance(link, Recalling):
+                link.recall(blocks)
+
     async def run(self) -> None:
         """Keep every wanted source running until cancelled."""
         try:
             while True:
-                for name, link in self._links.items():
+                for name in list(self._links):
                     task = self._tasks.get(name)
-                    if task is None or task.done():
-                        self._tell_end(name, task)
-                        self._tasks[name] = asyncio.create_task(link.run(), name=f"source {name}")
+                    if task is not None and task.done():
+                        self._ended(name, task)
+                    if name not in self._tasks and self._due(name):
+                        run = self._links[name].run()
+                        self._tasks[name] = asyncio.create_task(run, name=f"source {name}")
                 await asyncio.sleep(0.5)
         finally:
             running = list(self._tasks.values())
@@ -87,20 +128,60 @@ class Feeds:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    @staticmethod
-    def _tell_end(name: str, task: asyncio.Task[None] | None) -> None:
-        if task is not None and not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("source %s stopped by a fault of ours; starting it again", name,
-                         exc_info=error)
+    def _due(self, name: str) -> bool:
+        trouble = self._troubles.get(name)
+        return trouble is None or asyncio.get_running_loop().time() >= trouble.again_s
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        """A source that died of a fault of ours: its values are lost, and it is made anew."""
+        del self._tasks[name]
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._supervisor.failed(f"source {name}", error)
+        trouble = self._troubles.setdefault(name, _Trouble())
+        trouble.again_s = asyncio.get_running_loop().time() + trouble.backoff.next_s()
+        trouble.since_ns = self._intake.now_ns()
+        trouble.reason = f"a fault of the agent: {type(error).__name__}: {error}"
+        source, tags = self._wanted[name]
+        told = {"source": name, "state": SourceState.FAILED.value, "reason": trouble.reason}
+        self._intake.command("source_state", told)
+        samples = lost(tag_ids(tags))
+        self._intake.append(
+            samples.tag, samples.source_ns, samples.value, samples.quality, source=name
+        )
+        fresh = self._supervisor.call(
+            f"source {name}", lambda: self._make(name, source, tags), None
+        )
+        self._links[name] = fresh or self._links[name]
 
     def reports(self) -> list[dict[str, Any]]:
         """Each source's state, JSON-ready, as the status document shows it."""
-        made = []
-        for name, link in self._links.items():
-            report = link.describe()
-            made.append({
-                "name": name, "protocol": report.protocol, "state": report.state.value,
-                "reason": report.reason, "since_ns": report.since_ns,
-                "received": report.received, "last_arrival_ns": report.last_arrival_ns,
-            })
+        return [self._supervisor.call(f"source {name}, its description",
+                                      partial(self._report, name), self._unknown(name))
+                for name in self._links]  # fmt: skip
+
+    def _report(self, name: str) -> dict[str, Any]:
+        report = self._links[name].describe()
+        made = {
+            "name": name, "protocol": report.protocol, "state": report.state.value,
+            "reason": report.reason, "since_ns": report.since_ns,
+            "received": report.received, "last_arrival_ns": report.last_arrival_ns,
+            "details": report.details, "times": report.times,
+        }
+        trouble = self._troubles.get(name)
+        if trouble is not None and report.state is SourceState.LIVE and name in self._tasks:
+            del self._troubles[name]
+        elif trouble is not None:
+            made |= {"state": SourceState.FAILED.value, "reason": trouble.reason,
+                     "since_ns": trouble.since_ns}  # fmt: skip
         return made
+
+    def _unknown(self, name: str) -> dict[str, Any]:
+        """A source of which nobody can say how it is."""
+        return {
+            "name": name, "protocol": self._wanted[name][0].protocol,
+            "state": SourceState.FAILED.value, "since_ns": self._intake.now_ns(), "received": 0,
+            "reason": "its state could not be told: a fault of the agent, see its log",
+            "last_arrival_ns": None,
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.configuration.schema import Configuration
@@ -15,6 +15,7 @@ from agent.types import Event
 LOCAL = frozenset({"finding"})
 """Events that stay here: a finding is a detail of a condition, and there are many."""
 
+TOLD = "verdicts told"
 VALID_NS = 300_000_000_000
 REFRESH_NS = 120_000_000_000
 
@@ -24,14 +25,22 @@ class Outgoing:
 
     A verdict at central is valid for 5 minutes and told every 2, so that one lost message does not
     make a model read as unassessable; a pending older one is replaced.
+
+    Args:
+        configuration: as it is applied; a reload sets it.
+        told: models of which a verdict was told; `told` is kept, as the document `TOLD`.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, told: Iterable[str] = ()) -> None:
         self.configuration = configuration
+        self.told = frozenset(told)
         self._told_ns: dict[str, int] = {}
 
     def messages(
-        self, events: Sequence[tuple[int, int, Event]], summaries: Sequence[Mapping[str, Any]]
+        self,
+        events: Sequence[tuple[int, int, Event]],
+        summaries: Sequence[Mapping[str, Any]],
+        time_quality: str,
     ) -> list[OutboxMessage]:
         """Messages of what entries brought about; nothing where there is no upstream."""
         form = self._form()
@@ -42,10 +51,14 @@ class Outgoing:
             for sequence, position, event in events
             if event.kind not in LOCAL
         ]
-        return made + form.summary_messages(summaries)
+        return _marked(made + form.summary_messages(summaries), time_quality)
 
     def verdicts(self, engine: Engine, changed: set[str]) -> list[OutboxMessage]:
-        """The verdicts of models in `changed`, and those to be told again before they expire."""
+        """The verdicts of models in `changed`, and those to be told again before they expire.
+
+        And, once, of each model that was told of before and is not watched any more, that nobody
+        watches it: else its last verdict stays at the broker.
+        """
         form = self._form()
         if form is None:
             return []
@@ -53,10 +66,25 @@ class Outgoing:
         due = [
             name
             for name in engine.judge.verdicts
-            if name in changed or now - self._told_ns.get(name, 0) >= REFRESH_NS
+            if name in changed or not 0 <= now - self._told_ns.get(name, -REFRESH_NS) < REFRESH_NS
         ]
         self._told_ns |= dict.fromkeys(due, now)
-        return [self._verdict(form, engine, name) for name in due]
+        gone = sorted(self.told.difference(self.configuration.models))
+        self.told = self.told.difference(gone).union(due)
+        made = [self._unwatched(form, name, now) for name in gone]
+        made += [self._verdict(form, engine, name) for name in due]
+        return _marked(made, str(engine.time_quality))
+
+    def _unwatched(self, form: PayloadForm, name: str, now: int) -> OutboxMessage:
+        """It does not expire: a broker that knows no expiry keeps the last verdict for ever."""
+        self._told_ns.pop(name, None)
+        reason = {"text": "no longer watched", "cause": "model", "kind": "unwatched"}
+        message = form.verdict_message(
+            name, "unassessable", [reason], time_ns=now, since_ns=now,
+            valid_until_ns=now + VALID_NS, removed=True,
+        )  # fmt: skip
+        message.expiry_s = None
+        return message
 
     def _form(self) -> PayloadForm | None:
         upstream = self.configuration.upstream
@@ -74,3 +102,9 @@ class Outgoing:
             baseline=baseline.digest[:12],
             owner={"team": model.owner.team, "contact": model.owner.contact},
         )
+
+
+def _marked(messages: list[OutboxMessage], time_quality: str) -> list[OutboxMessage]:
+    for message in messages:
+        message.time_quality = time_quality
+    return messages

@@ -10,7 +10,7 @@ from agent import __version__
 from agent.configuration.credentials import password, tls_context
 from agent.configuration.schema import Configuration
 from agent.forward import FORMS, Identity, Sender, Uplink
-from agent.store import Reader
+from agent.store import Acknowledgement, Reader
 
 
 class CentralLink:
@@ -21,13 +21,19 @@ class CentralLink:
         reader: of the store, used on the loop only.
         boot: number of this run.
         now_ns: engine time.
+        time_quality: how far engine time can be believed.
 
     Raises:
         FieldwardenError: a password or certificate can not be had.
     """
 
     def __init__(
-        self, configuration: Configuration, reader: Reader, boot: int, now_ns: Callable[[], int]
+        self,
+        configuration: Configuration,
+        reader: Reader,
+        boot: int,
+        now_ns: Callable[[], int],
+        time_quality: Callable[[], str] = lambda: "unknown",
     ) -> None:
         self._reader = reader
         self._sender: Sender | None = None
@@ -41,9 +47,9 @@ class CentralLink:
             Identity(gateway.site, gateway.name, reader.store_id),
             Uplink(
                 upstream.host, upstream.port_number, tls_context(upstream),
-                upstream.username or None, password(upstream),
+                upstream.username or None, password(upstream), upstream.delivery,
             ),
-            boot=boot, version=__version__, now_ns=now_ns,
+            boot=boot, version=__version__, now_ns=now_ns, time_quality=time_quality,
         )
 
     async def run(self) -> None:
@@ -62,10 +68,18 @@ class CentralLink:
         """Outbox ids that were delivered, and those that never will be, for the next commit."""
         return ([], {}) if self._sender is None else self._sender.take_delivered()
 
+    def take_acknowledged(self) -> list[Acknowledgement]:
+        """What central said it has, for the next commit."""
+        return [] if self._sender is None else self._sender.take_acknowledged()
+
     def report(self) -> dict[str, Any]:
         """The outbox part of the status document."""
         books = self._reader.outbox()
-        link = {"connected": False, "reason": "no upstream is configured"}
+        link: dict[str, Any] = {"connected": False, "reason": "no upstream is configured"}
         if self._sender is not None:
             link = self._sender.report()
-        return {"configured": self._sender is not None, **link, **books}
+        refused = books.pop("acknowledgements_refused") + link.pop("answers_refused", 0)
+        return {
+            "configured": self._sender is not None, **link, **books,
+            "acknowledgements_refused": refused,
+        }

@@ -13,8 +13,17 @@ from agent.configuration.schema import Source
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources.base import Remark, SourceLink, SourceReport, TagBinding
+from agent.sources.probed import Probe, TagProbe
 
-__all__ = ["SOURCES", "SourceKind", "SourceLink", "SourceReport", "TagBinding"]
+__all__ = [
+    "SOURCES",
+    "Probe",
+    "SourceKind",
+    "SourceLink",
+    "SourceReport",
+    "TagBinding",
+    "TagProbe",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,8 @@ class SourceKind:
     """A protocol's source module, imported at first use, as its library is large.
 
     What the protocol's table of the configuration says is in `agent.configuration.schema`, how its
-    addresses are read in `agent.decode.<protocol>`; `agent.sources.<protocol>` has `create`,
-    `probe` and `on_paper`, see below.
+    addresses are read in `agent.decode.<protocol>`; `agent.sources.<protocol>` has `create`, beside
+    it `<protocol>_probe` has `probe`, and `<protocol>_paper` has `on_paper`, see below.
 
     Attributes:
         protocol: as in the configuration.
@@ -66,24 +75,22 @@ class SourceKind:
 
     async def probe(
         self, name: str, config: Source, tags: Mapping[str, TagBinding], timeout_s: float
-    ) -> list[str]:
-        """Try the source once, for `check`: what was found, one line each.
+    ) -> Probe:
+        """Try the source once, for `check`: what was found, of each tag.
 
         Raises:
-            FieldwardenError: it was not reached, or tags of it do not exist.
+            FieldwardenError: it was not reached, or refused us.
         """
-        lines: list[str] = await importlib.import_module(self.module).probe(
-            name, config, tags, timeout_s
-        )
-        return lines
+        probe = importlib.import_module(f"{self.module}_probe").probe
+        found: Probe = await probe(name, config, tags, timeout_s)
+        return found
 
     def on_paper(
         self, name: str, config: Source, tags: Mapping[str, TagBinding]
     ) -> Sequence[Remark]:
         """What can be said of a source without connecting to it, for `check`."""
-        remarks: Sequence[Remark] = importlib.import_module(self.module).on_paper(
-            name, config, tags
-        )
+        on_paper = importlib.import_module(f"{self.module}_paper").on_paper
+        remarks: Sequence[Remark] = on_paper(name, config, tags)
         return remarks
 
 

@@ -4,14 +4,15 @@ Invariants:
 - a source says that it is live only after the device itself answered;
 - leaving `live`, and the first failure of all, gives one sample for each tag with
   `COMMUNICATION_LOST`, so that no model goes on with the last values as if they were fresh;
-- a state is told when it changes, not at each retry: a dead device makes no flood.
+- a state is told when it changes, not at each retry: a dead device makes no flood;
+- coming back to `live` tells the gap: from when until when nothing was received, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from agent.configuration.schema import Tag
 from agent.decode.columns import TEXT_TYPES, Samples, lost
 from agent.errors import ConfigurationError, FieldwardenError
 from agent.intake import Intake
-from agent.types import Int32, SourceState
+from agent.types import Block, Int32, SourceState
 
 Address = TypeVar("Address")
+_LOST = frozenset({SourceState.STALE, SourceState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,10 @@ class TagBinding:
 class SourceReport:
     """How a source is; times are engine time in ns, `received` counts samples.
 
-    `bytes` counts what the protocol's payloads held, None where the library does not say.
+    Attributes:
+        bytes: counts what the protocol's payloads held, None where the library does not say.
+        details: parts of the source that fail alone, in words, while the rest goes on.
+        times: how often a configured time was ``absent``, ``unreadable`` or ``implausible``.
     """
 
     name: str
@@ -54,6 +59,8 @@ class SourceReport:
     bytes: int | None
     last_arrival_ns: int | None
     plan: tuple[str, ...]
+    details: list[str] = field(default_factory=list)
+    times: dict[str, int] = field(default_factory=dict)
 
 
 class Remark(NamedTuple):
@@ -79,6 +86,14 @@ class SourceLink(Protocol):
         """State and counts now."""
 
 
+@runtime_checkable
+class Recalling(Protocol):
+    """A source that may be sent again what it had handed on before the agent was started."""
+
+    def recall(self, blocks: Iterable[Block]) -> None:
+        """What the journal's end holds; called before `run`."""
+
+
 class Health:
     """The state of a source, told to the intake whenever it changes.
 
@@ -94,8 +109,9 @@ class Health:
         self._protocol = protocol
         self._intake = intake
         self._tag = tag
-        self._since_ns = intake.now_ns()
+        self._since_ns = self._steady_ns()
         self._last_arrival_ns: int | None = None
+        self._gap: tuple[int, str] | None = None  # since when nothing came, and the first reason
         self.state = SourceState.CONNECTING
         self.reason = ""
         self.received = 0
@@ -106,13 +122,18 @@ class Health:
 
     def stale(self, reason: str) -> None:
         """Connected, but the device is silent."""
-        self._change(SourceState.STALE, reason)
+        self._lose(SourceState.STALE, reason)
 
     def failed(self, reason: str) -> None:
         """Not connected; `reason` is for people."""
-        if self.state is not SourceState.FAILED:
+        self._lose(SourceState.FAILED, reason)
+
+    def _lose(self, state: SourceState, reason: str) -> None:
+        if self.state not in _LOST:
+            if self.state is SourceState.LIVE:
+                self._gap = self._last_arrival_ns or self._since_ns, reason
             self.take(lost(self._tag))
-        self._change(SourceState.FAILED, reason)
+        self._change(state, reason)
 
     def take(self, samples: Samples) -> None:
         """Hand samples to the intake and count them."""
@@ -123,29 +144,51 @@ class Health:
     def arrived(self, count: int) -> None:
         """Count samples that the device itself brought."""
         self.received += count
-        self._last_arrival_ns = self._intake.now_ns()
+        self._last_arrival_ns = self._steady_ns()
+
+    def _steady_ns(self) -> int:
+        """Engine time as if it had never been set: what is kept of it stays right in `report`."""
+        return self._intake.now_ns() - self._intake.shifted_ns
 
     def _change(self, state: SourceState, reason: str) -> None:
         self.reason = reason
         if state is self.state:
             return
         self.state = state
-        self._since_ns = self._intake.now_ns()
-        data = {"source": self._name, "state": state.value, "reason": reason}
+        self._since_ns = self._steady_ns()
+        data: dict[str, Any] = {"source": self._name, "state": state.value, "reason": reason}
+        if state is SourceState.LIVE and self._gap is not None:
+            from_ns, cause = self._gap
+            shifted_ns = self._intake.shifted_ns
+            data["gap"] = {
+                "from_ns": from_ns + shifted_ns, "to_ns": self._since_ns + shifted_ns,
+                "reason": cause,
+            }
+            self._gap = None
         self._intake.command("source_state", data)
 
-    def report(self, plan: tuple[str, ...], *, size: int | None = None) -> SourceReport:
+    def report(
+        self,
+        plan: tuple[str, ...],
+        *,
+        size: int | None = None,
+        details: Sequence[str] = (),
+        times: Mapping[str, int] | None = None,
+    ) -> SourceReport:
         """What `SourceLink.describe` returns."""
+        shifted_ns, last_ns = self._intake.shifted_ns, self._last_arrival_ns
         return SourceReport(
             name=self._name,
             protocol=self._protocol,
             state=self.state,
             reason=self.reason,
-            since_ns=self._since_ns,
+            since_ns=self._since_ns + shifted_ns,
             received=self.received,
             bytes=size,
-            last_arrival_ns=self._last_arrival_ns,
+            last_arrival_ns=None if last_ns is None else last_ns + shifted_ns,
             plan=plan,
+            details=list(details),
+            times=dict(times or {}),
         )
 
 

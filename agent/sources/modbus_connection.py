@@ -2,8 +2,10 @@
 
 Invariants:
 - one request at a time, the next one as soon as the answer is there;
-- a connection on which an answer failed to come is closed: a late answer is never taken for the
-  answer to a later request.
+- a connection is closed as soon as it is in doubt: an answer failed to come or could not be
+  understood, bytes came that nobody asked for, or the device does not repeat transaction ids. So
+  a late or doubled answer never becomes that of a later request;
+- a device that hangs up between two requests is connected to anew, once for each request.
 
 pymodbus's own client takes half as long again for a request, tells neither why it could not
 connect nor at once that the device hung up, and goes on after a timeout on the same connection.
@@ -20,56 +22,48 @@ from agent.decode.modbus import Request
 from agent.errors import SourceError, cause_of
 from agent.sources.modbus_framing import Framing, NotUnderstoodError
 
+_STRANGE_IDS = 3  # fresh connections in a row with one, until the device is held to repeat none
+
+
+class NoAnswerError(SourceError):
+    """Connected, but this request had no answer that can be used; others may."""
+
 
 class _Wire(asyncio.Protocol):
-    """One TCP connection: one question at a time, the next one as soon as the answer is there."""
+    """One TCP connection: one question at a time."""
 
-    def __init__(self) -> None:
-        self._framing = Framing()
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._requests: Sequence[Request] = ()
-        self._unit = 0
-        self._done: asyncio.Future[None] | None = None
-        self._limit_s = self._latest_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self.answers: list[bytes | int] = []
+        self._answer: asyncio.Future[bytes | int] | None = None
+        self._is_spoilt = False
+        self.is_fresh = True
 
-    async def ask(
-        self, requests: Sequence[Request], unit: int, limit_s: float
-    ) -> list[bytes | int]:
-        """The answers in order: data or exception code; `answers` has what came where this raises.
+    @property
+    def is_usable(self) -> bool:
+        """Whether a question may be sent: it is open, and nothing is left of earlier answers."""
+        return self._transport is not None and not self._is_spoilt and self._framing.is_clean
+
+    async def ask(self, request: Request, unit: int, limit_s: float) -> bytes | int:
+        """The answer: data or exception code.
 
         Raises:
-            TimeoutError: an answer took longer than `limit_s`.
+            TimeoutError: it took longer than `limit_s`.
             OSError: the connection ended.
-            NotUnderstoodError: an answer could not be understood.
+            NotUnderstoodError: it could not be understood.
         """
-        self.answers, self._requests, self._unit = [], requests, unit
-        self._done, self._limit_s = self._loop.create_future(), limit_s
-        self._timer = self._loop.call_later(limit_s, self._check_time)
-        try:
-            self._send()
-            await self._done
-        finally:
-            self._timer.cancel()
-        return self.answers
-
-    def _check_time(self) -> None:
-        """One timer for all questions: each answer only moves what it looks at."""
-        remaining_s = self._latest_s - self._loop.time()
-        if remaining_s > 0.0:
-            self._timer = self._loop.call_later(remaining_s, self._check_time)
-        else:
-            self._fail(TimeoutError())
-
-    def _send(self) -> None:
         if self._transport is None:
-            self._fail(ConnectionResetError("the device closed the connection"))
-            return
-        request = self._requests[len(self.answers)]
-        self._latest_s = self._loop.time() + self._limit_s
-        self._transport.write(self._framing.question(request, self._unit))
+            raise ConnectionResetError("the device closed the connection")
+        self._answer = self._loop.create_future()
+        timer = self._loop.call_later(limit_s, self._fail, TimeoutError())
+        try:
+            self._transport.write(self._framing.question(request, unit))
+            return await self._answer
+        finally:
+            timer.cancel()
+            self._answer = None
+            self.is_fresh = False
 
     def close(self) -> None:
         if self._transport is not None:
@@ -84,24 +78,21 @@ class _Wire(asyncio.Protocol):
         self._fail(error or ConnectionResetError("the device closed the connection"))
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None or self._done.done():
+        waiting = self._answer
+        if waiting is None or waiting.done():
+            self._is_spoilt = True  # nobody asked for it
             return
         try:
             answer = self._framing.answer(data)
         except NotUnderstoodError as error:
             self._fail(error)
             return
-        if answer is None:
-            return
-        self.answers.append(answer)
-        if len(self.answers) < len(self._requests):
-            self._send()
-        else:
-            self._done.set_result(None)
+        if answer is not None:
+            waiting.set_result(answer)
 
     def _fail(self, error: Exception) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(error)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
 
 
 class Connection:
@@ -114,6 +105,9 @@ class Connection:
         self._port = port
         self._lock = asyncio.Lock()
         self._wire: _Wire | None = None
+        self._framing = Framing()
+        self._echoes = False
+        self._strange_ids = 0
         self._users = 0
 
     def __enter__(self) -> Self:
@@ -133,35 +127,90 @@ class Connection:
             connection = cls._shared[host, port] = cls(host, port)
         return connection
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others use it as well."""
+        return self._users > 1
+
     async def read(
         self, requests: Sequence[Request], unit: int, timeout_s: float
     ) -> list[bytes | int]:
         """For each request the answer's data, or the exception code.
 
         Raises:
-            SourceError: no connection, no answer in time, or none that can be understood.
+            SourceError: as of `ask`, of the first request that had none.
+        """
+        return [await self.ask(request, unit, timeout_s) for request in requests]
+
+    async def ask(self, request: Request, unit: int, timeout_s: float) -> bytes | int:
+        """The answer's data, or the exception code.
+
+        Raises:
+            NoAnswerError: connected, but no answer in time, or none that can be understood.
+            SourceError: there is no connection.
         """
         async with self._lock:
             answered = False
             try:
-                wire = await self._connected(timeout_s)
-                answers = await wire.ask(requests, unit, timeout_s)
+                answer = await self._asked(request, unit, timeout_s)
                 answered = True
-                return answers
+                return answer
             except TimeoutError as error:
-                raise self._error(requests, unit, f"no answer within {timeout_s:g} s") from error
+                raise self._no_answer(request, unit, f"no answer within {timeout_s:g} s") from error
             except (NotUnderstoodError, OSError) as error:
-                raise self._error(requests, unit, cause_of(error)) from error
+                raise self._no_answer(request, unit, cause_of(error)) from error
             finally:
                 if not answered:
                     self.close()
 
+    async def _asked(self, request: Request, unit: int, timeout_s: float) -> bytes | int:
+        wire = await self._connected(timeout_s)
+        was_fresh = wire.is_fresh
+        try:
+            answer = await wire.ask(request, unit, timeout_s)
+        except TimeoutError:
+            raise
+        except OSError:
+            # Many devices hang up when they have been silent, or after each answer.
+            if was_fresh:
+                raise
+            self.close()
+            wire = await self._connected(timeout_s)
+            answer = await wire.ask(request, unit, timeout_s)
+        except NotUnderstoodError:
+            self._note_strange(was_fresh=was_fresh)
+            raise
+        self._strange_ids = 0
+        self._echoes = bool(self._framing.echoed)
+        return answer
+
+    def _note_strange(self, *, was_fresh: bool) -> None:
+        """A device that repeated ids and does so no longer (another one now) is believed late."""
+        self._strange_ids += was_fresh
+        if self._strange_ids >= _STRANGE_IDS:
+            self._echoes, self._strange_ids = False, 0
+
     async def _connected(self, timeout_s: float) -> _Wire:
+        if self._wire is not None and not self._wire.is_usable:
+            self.close()
         if self._wire is None:
+            framing = self._framing = Framing(echoes=self._echoes)
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(timeout_s):
-                _, self._wire = await loop.create_connection(_Wire, self._host, self._port)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    _, self._wire = await loop.create_connection(
+                        lambda: _Wire(framing), self._host, self._port
+                    )
+            except TimeoutError as error:
+                cause = f"no connection within {timeout_s:g} s"
+                raise SourceError("connecting to", self._place, cause) from error
+            except OSError as error:
+                raise SourceError("connecting to", self._place, cause_of(error)) from error
         return self._wire
+
+    @property
+    def _place(self) -> str:
+        return f"{self._host}:{self._port}"
 
     def close(self) -> None:
         """Close; the next `read` connects again."""
@@ -169,9 +218,5 @@ class Connection:
         if wire is not None:
             wire.close()
 
-    def _error(self, requests: Sequence[Request], unit: int, cause: str) -> SourceError:
-        place = f"{self._host}:{self._port} unit {unit}"
-        if self._wire is None:
-            return SourceError("connecting to", place, cause)
-        at = min(len(self._wire.answers), len(requests) - 1)
-        return SourceError(f"reading {requests[at]} from", place, cause)
+    def _no_answer(self, request: Request, unit: int, cause: str) -> NoAnswerError:
+        return NoAnswerError(f"reading {request} from", f"{self._place} unit {unit}", cause)

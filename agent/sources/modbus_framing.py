@@ -1,82 +1,68 @@
-"""Modbus TCP on the wire: questions and answers as frames; the only module that imports pymodbus.
+"""Modbus TCP on the wire: questions as frames, and whether bytes are the answer to a question.
 
-Invariant: only functions 1 to 4 (reads) are ever sent.
+Source of the frame: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3.
 
-pymodbus makes the frames and reads them. Its conversion of registers costs 750 ns a value: here
-its answers keep the bytes, and `agent.decode.modbus` views them.
+Invariants:
+- only functions 1 to 4 (reads) are ever sent;
+- an answer is of the question's unit, function and length, whatever its transaction id; all else
+  is no answer, and ends the connection, as nobody knows what comes after it;
+- an answer with another id than the question's (devices that always say 0) is taken only as the
+  first one of a connection, where it can be no other question's;
+- ids are random, so that a device that counts its answers can not meet the next question's.
 """
 
 from __future__ import annotations
 
-import logging
-from functools import lru_cache
-
-from pymodbus.framer import FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+import random
+import struct
+from collections import deque
 
 from agent.decode.modbus import Request
 
-# What it has to say reaches people as the source's state; each retry in the log is a flood.
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-
-_REQUESTS: dict[str, type[ModbusPDU]] = {
-    "coil": ReadCoilsRequest,
-    "discrete": ReadDiscreteInputsRequest,
-    "holding": ReadHoldingRegistersRequest,
-    "input": ReadInputRegistersRequest,
-}
-_BUFFER_BYTES = 4 * 260  # the longest frame has 260 bytes; a device that babbles fills no memory
+_FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+_HEADER = struct.Struct(">HHHB")
+_QUESTION = struct.Struct(">HHHBBHH")
+_EXCEPTION = 0x80
+_LENGTHS = range(3, 255)  # of what follows the length: unit, function and at least one byte
+_REMEMBERED = 32  # ids of earlier questions, whose answers may still come
 
 
 class NotUnderstoodError(Exception):
     """What the device sent is no answer to the question."""
 
 
-class _RawAnswer(ModbusPDU):
-    """An answer that keeps its data as bytes."""
-
-    data: bytes = b""
-
-    def decode(self, data: bytes) -> None:
-        """Take the data without the leading count; what is too short stays empty."""
-        if data and len(data) > data[0]:
-            self.data = data[1 : 1 + data[0]]
-
-    def __str__(self) -> str:
-        return type(self).__name__  # pymodbus formats every answer, whether it is logged or not
-
-
-_ANSWERS = [
-    type(f"RawAnswer{code}", (_RawAnswer,), {"function_code": code}) for code in (1, 2, 3, 4)
-]
-
-
-@lru_cache(maxsize=4096)
-def _question(area: str, start: int, count: int, unit: int) -> ModbusPDU:
-    """Kept from poll to poll; only its transaction number changes, each time it is sent."""
-    return _REQUESTS[area](address=start, count=count, dev_id=unit)
-
-
 class Framing:
-    """The frames of one connection: one question at a time, and the bytes that answer it."""
+    """The frames of one connection: one question at a time, and the bytes that answer it.
 
-    def __init__(self) -> None:
-        decoder = DecodePDU(is_server=False)
-        for answer in _ANSWERS:
-            decoder.register(answer)
-        self._framer = FramerSocket(decoder)
-        self._question: ModbusPDU | None = None
+    Args:
+        echoes: the device is known to answer with the question's id.
+
+    Attributes:
+        echoed: whether the latest answer had the question's id; None before the first.
+    """
+
+    def __init__(self, *, echoes: bool = False) -> None:
+        self._must_echo = echoes
+        self._asked: deque[int] = deque(maxlen=_REMEMBERED)
+        self._request: Request | None = None
+        self._unit = 0
         self._buffer = b""
-        self._number = 0
+        self.echoed: bool | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether another question may follow: ids are echoed, and nothing is left over."""
+        return self.echoed is not False and not self._buffer
 
     def question(self, request: Request, unit: int) -> bytes:
-        """The next question's frame; what is left of earlier answers is forgotten."""
-        question = _question(request.area, request.start, request.count, unit)
-        self._number = question.transaction_id = self._number % 0xFFFF + 1
-        self._question, self._buffer = question, b""
-        return self._framer.buildFrame(question)
+        """The next question's frame."""
+        number = random.randrange(1, 0x10000)
+        while number in self._asked:
+            number = random.randrange(1, 0x10000)
+        self._asked.append(number)
+        self._request, self._unit = request, unit
+        function = _FUNCTIONS[request.area]
+        return _QUESTION.pack(number, 0, 6, unit, function, request.start, request.count)
 
     def answer(self, data: bytes) -> bytes | int | None:
         """What more bytes make of the answer: its data, the exception code, None: not whole yet.
@@ -84,21 +70,47 @@ class Framing:
         Raises:
             NotUnderstoodError: they are no answer to the last question.
         """
-        question = self._question
-        if question is None:
-            return None
-        self._buffer = (self._buffer + data)[-_BUFFER_BYTES:]
-        try:
-            used, answer = self._framer.handleFrame(self._buffer, question.dev_id, self._number)
-        except Exception as error:  # a strange device can make pymodbus raise all
-            raise NotUnderstoodError(f"not understood: {error}") from error
-        self._buffer = self._buffer[used:]
-        return None if answer is None else _content(question, answer)
+        self._buffer += data
+        while self._request is not None and len(self._buffer) >= _HEADER.size:
+            number, protocol, length, unit = _HEADER.unpack_from(self._buffer)
+            if protocol or length not in _LENGTHS:
+                raise NotUnderstoodError("it sent what is no Modbus frame")
+            end = _HEADER.size - 1 + length
+            if len(self._buffer) < end:
+                return None
+            pdu, self._buffer = self._buffer[_HEADER.size : end], self._buffer[end:]
+            if self._is_late(number):
+                continue
+            content = self._content(self._request, unit, pdu)
+            self.echoed = number == self._asked[-1]
+            self._request = None
+            return content
+        return None
 
+    def _is_late(self, number: int) -> bool:
+        """Whether a frame answers an earlier question, doubled or too late.
 
-def _content(question: ModbusPDU, answer: ModbusPDU) -> bytes | int:
-    if answer.isError():
-        return int(answer.exception_code)
-    if not isinstance(answer, _RawAnswer) or answer.function_code != question.function_code:
-        raise NotUnderstoodError(f"answered with function {answer.function_code}")
-    return answer.data
+        Raises:
+            NotUnderstoodError: nobody can tell what it answers.
+        """
+        if number == self._asked[-1]:
+            return False
+        if self.echoed and number in self._asked:
+            return True
+        if self.echoed or self._must_echo:
+            raise NotUnderstoodError(f"it answered with the foreign transaction id {number}")
+        return False
+
+    def _content(self, request: Request, unit: int, pdu: bytes) -> bytes | int:
+        function = _FUNCTIONS[request.area]
+        if unit != self._unit:
+            raise NotUnderstoodError(f"unit {unit} answered where unit {self._unit} was asked")
+        if pdu[0] == function | _EXCEPTION and len(pdu) == 2:
+            return pdu[1]
+        if pdu[0] != function:
+            raise NotUnderstoodError(f"it answered with function {pdu[0]}, not {function}")
+        data = pdu[2:]
+        if pdu[1] != len(data) or len(data) != request.size:
+            cause = f"it answered with {len(data)} bytes where {request.size} were asked for"
+            raise NotUnderstoodError(cause)
+        return data

@@ -2,20 +2,22 @@
 
 Invariants:
 - a message with QoS 1 is acknowledged only after what it said is committed, so that a crash loses
-  nothing that a broker still has; it may come twice, and both times with the same source time;
+  nothing that a broker still has; what comes twice, and what had waited, is marked (`mqtt_replay`);
 - messages that arrive together leave together: columns are handed over once for each read of the
   socket, not once for each message, and reads are 20 ms apart while messages keep coming;
 - nothing is ever published.
 
-The agent keeps a session at the broker (for an hour), so the client id must be the gateway's own.
+The agent keeps a session at the broker (for an hour), so the client id must be the gateway's own:
+another client of that id takes it, which is told. A session may hold subscriptions of an earlier
+configuration; they end with the first message that they bring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import Callable, Mapping
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import numpy as np
@@ -26,18 +28,22 @@ from agent.configuration.schema import MqttSource
 from agent.decode import mqtt as decode
 from agent.decode.columns import Dictionary, settle
 from agent.decode.mqtt import Columns, Decoder
-from agent.errors import FieldwardenError, SourceError
+from agent.errors import FieldwardenError
 from agent.intake import Intake
-from agent.mqtt import Message, MqttLink
-from agent.sources.base import Health, Remark, SourceReport, TagBinding, parse_all, tag_ids
-from agent.types import Quality
+from agent.mqtt import HUNG_UP, Message, MqttLink
+from agent.sources.base import Health, SourceReport, TagBinding, parse_all, tag_ids
+from agent.sources.mqtt_replay import Replay
+from agent.types import Block
 
 _SESSION_EXPIRY_S = 3600  # the broker keeps what it could not deliver for so long
 _MAX_BATCH = 2_000  # samples handed over at most at a time
 _QOS = 1
 _GATHER_S = 0.02  # far below any scan; one message a wake-up costs three times as much
-_REPLAYED = int(Quality.REPLAYED)
-_PROBE_LISTEN_S = 2.0
+_MOST_ENDED = 1_000  # topics of an earlier configuration
+_HANG_UPS, _HANG_UPS_WITHIN_S = 3, 120.0  # in a row, without another reason between
+_TAKEN_OVER = "taken over"
+
+logger = logging.getLogger(__name__)
 
 
 class MqttSourceLink:
@@ -63,6 +69,13 @@ class MqttSourceLink:
             [binding.is_text for binding in tags.values()],
             dictionary,
         )
+        self._replay = Replay(len(tags))
+        self._tags = tag_ids(tags).tolist()
+        self._told = 0  # details that the log has
+        self._clashes = 0
+        self._hung_up_s: deque[float] = deque(maxlen=_HANG_UPS)
+        self._undecoded: dict[str, str] = {}  # topic -> the fault of ours
+        self._ended: set[str] = set()  # topics that are subscribed no longer
         self._columns = Columns.empty()
         self._unacknowledged: list[Message] = []
         self._is_due = False
@@ -79,14 +92,29 @@ class MqttSourceLink:
         )
         plan = [f"subscription to {topic}" for topic in decoder.topics]
         plan += [f"{count} {what}" for count, what in counts if count]
-        return self._health.report(tuple(plan), size=self._bytes)
+        return self._health.report(
+            tuple(plan), size=self._bytes, details=self._details(), times=dict(decoder.times)
+        )
+
+    def _details(self) -> list[str]:
+        made = [f"{topic}: {fault}" for topic, fault in self._undecoded.items()]
+        if self._clashes:
+            made.append(
+                f"another client of the id {self._client_id!r} took the session {self._clashes} "
+                f"time{'s' * (self._clashes != 1)}: give each agent a client_id of its own"
+            )
+        return made + self._decoder.details
+
+    def recall(self, blocks: Iterable[Block]) -> None:
+        """What the journal's end holds, so that what is sent again is known; before `run`."""
+        self._replay.recall(blocks, self._tags)
 
     async def run(self) -> None:
         """Connect and subscribe until cancelled."""
         backoff = Backoff()
         while True:
             try:
-                self._link = _link(
+                self._link = link_to(
                     self._config,
                     self._client_id,
                     self._received,
@@ -105,15 +133,32 @@ class MqttSourceLink:
 
     def _changed(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - MqttLink's signature
         if connected:
+            self._replay.connected(asyncio.get_running_loop().time())
             self._health.live("" if reason == "connected" else reason)
         else:
             self._hand_over()
+            self._replay.connected(None)
+            if self._is_clash(reason):
+                self._clashes += 1
+                reason += f": is there a second agent with the client id {self._client_id!r}?"
             self._health.failed(f"{self._config.host}:{self._config.port}: {reason}")
 
+    def _is_clash(self, reason: str) -> bool:
+        """Whether another client seems to have taken our session: not every broker says so.
+
+        A broker that hangs up without a word and takes us back at once, again and again, does that.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if reason != HUNG_UP:
+            self._hung_up_s.clear()
+            return _TAKEN_OVER in reason.lower()
+        self._hung_up_s.append(now_s)
+        return len(self._hung_up_s) == _HANG_UPS and now_s - self._hung_up_s[0] < _HANG_UPS_WITHIN_S
+
     def _received(self, message: Message) -> None:
-        bits = _REPLAYED if message.retain else 0
         self._bytes += len(message.payload)
-        self._decoder.decode(message.topic, message.payload, bits, self._columns)
+        bits = self._replay.bits(message, asyncio.get_running_loop().time())
+        self._decode(message, bits)
         if message.qos:
             self._unacknowledged.append(message)
         if len(self._columns.tag) >= _MAX_BATCH:
@@ -121,6 +166,28 @@ class MqttSourceLink:
         elif not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _decode(self, message: Message, bits: int) -> None:
+        now_ns, columns, unknown = self._intake.now_ns(), self._columns, self._decoder.unknown
+        begin = len(columns.tag)
+        try:
+            self._decoder.decode(message.topic, message.payload, bits, columns, now_ns)
+        except Exception as error:  # one message must not end the source
+            for column in (columns.tag, columns.source_ns, columns.value, columns.quality):
+                del column[begin:]
+            if message.topic not in self._undecoded:
+                self._undecoded[message.topic] = f"a fault of the agent: {error!r}"
+                logger.exception("source %s: decoding a message on %s", self._name, message.topic)
+            return
+        self._replay.mark(message, columns, begin, now_ns)
+        if (
+            self._decoder.unknown > unknown
+            and message.topic not in self._ended
+            and (len(self._ended) < _MOST_ENDED)
+        ):
+            self._ended.add(message.topic)
+            if self._link is not None:
+                self._link.unsubscribe([message.topic])
 
     def _hand_over(self) -> None:
         """Everything since the last time, as columns."""
@@ -130,6 +197,9 @@ class MqttSourceLink:
         if not columns.tag and not messages:
             return
         self._health.arrived(len(columns.tag))
+        for text in self._decoder.details[self._told :]:
+            logger.warning("source %s: %s", self._name, text)
+            self._told += 1
         value, quality = np.array(columns.value, np.float64), np.array(columns.quality, np.uint16)
         settle(value, quality)
         self._intake.append(
@@ -144,10 +214,11 @@ class MqttSourceLink:
     def _acknowledge(self, messages: list[Message]) -> None:
         if self._link is not None:
             for message in messages:
+                self._replay.acknowledged(message)
                 self._link.ack(message)
 
 
-def _link(
+def link_to(
     config: MqttSource,
     client_id: str,
     on_message: Callable[[Message], None],
@@ -155,6 +226,7 @@ def _link(
     *,
     keeps_session: bool,
 ) -> MqttLink:
+    """A link to the broker, as configured; with a session, messages wait for `ack`."""
     return MqttLink(
         host=config.host,
         port=config.port,
@@ -172,7 +244,8 @@ def _link(
     )
 
 
-def _client_id(name: str, config: MqttSource, gateway: str) -> str:
+def client_id_of(name: str, config: MqttSource, gateway: str) -> str:
+    """Under which name the broker knows a source of this gateway."""
     return config.client_id or "-".join(part for part in ("fieldwarden", gateway, name) if part)
 
 
@@ -186,56 +259,5 @@ def create(
     gateway: str,
 ) -> MqttSourceLink:
     """See `agent.sources.SourceKind.create`."""
-    client_id = _client_id(name, config, gateway)
+    client_id = client_id_of(name, config, gateway)
     return MqttSourceLink(name, config, tags, intake, dictionary, client_id)
-
-
-def on_paper(
-    name: str,  # noqa: ARG001 - the same for all sources
-    config: MqttSource,  # noqa: ARG001
-    tags: Mapping[str, TagBinding],  # noqa: ARG001
-) -> list[Remark]:
-    """Nothing that holds for MQTT alone; see `agent.sources.SourceKind.on_paper`."""
-    return []
-
-
-async def probe(
-    name: str, config: MqttSource, tags: Mapping[str, TagBinding], timeout_s: float
-) -> list[str]:
-    """Subscribe for a moment and tell what was heard; see `agent.sources.SourceKind.probe`.
-
-    Silence is no fault: a topic may have nothing to say just now.
-    """
-    addresses = parse_all(name, tags, decode.parse_address)
-    topics = dict.fromkeys(address.topic for address in addresses)
-    heard: Counter[str] = Counter()
-    states: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
-    # Of its own name and without a session: the agent itself may be connected at the same time.
-    link = _link(
-        config,
-        f"{_client_id(name, config, 'check')}-check",
-        lambda message: heard.update([message.topic]),
-        lambda connected, reason: states.put_nowait((connected, reason)),
-        keeps_session=False,
-    )
-    link.subscribe([(topic, 0) for topic in topics])
-    task = asyncio.create_task(link.run())
-    reason = f"no answer within {timeout_s:g} s"
-    try:
-        async with asyncio.timeout(timeout_s):
-            connected, reason = await states.get()
-            if not connected:
-                raise TimeoutError
-        await asyncio.sleep(min(_PROBE_LISTEN_S, timeout_s))
-    except TimeoutError:
-        place = f"source {name!r} at {config.host}:{config.port}"
-        hint = "is the broker running, and host, port, TLS and login right?"
-        raise SourceError("connecting to", place, reason, hint) from None
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    return [
-        f"{topic}: {heard[topic] or 'no'} message{'s' * (heard[topic] != 1)} heard"
-        for topic in topics
-    ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agent.status import encode, view
+from agent.status.attempts import Attempts
 from agent.status.commands import COMMANDS, command_data
 from agent.status.gate import json_response, problem
 from agent.status.metrics import Metrics
@@ -67,6 +68,7 @@ class Routes:
         self._command, self._people, self._confidential = command, people, confidential
         self._metrics = metrics
         self._tags = encode.TagsEncoder()
+        self._attempts = Attempts()
         folder = resources.files("agent.status")
         self._openapi = json.loads(folder.joinpath("openapi.json").read_text("utf-8"))
         self._page = {
@@ -116,10 +118,13 @@ class Routes:
         document, now_ns = self._document(), self._now_ns()
         reason = view.stalled(document, now_ns)
         age = view.age_ns(document, now_ns)
+        poor = view.degraded(document)
         body = {
             "healthy": not reason,
-            "reason": reason,
+            "state": "stalled" if reason else "degraded" if poor else "ok",
+            "reason": reason or "; ".join(poor),
             "age_s": None if age is None else age / _NS,
+            "time_quality": document.get("time_quality") or "unknown",
         }
         return json_response(body, 503 if reason else 200)
 
@@ -186,11 +191,11 @@ class Routes:
 
     # --- commands --------------------------------------------------------------------------
     async def _person(self, request: web.Request) -> web.Response:
-        person = self._asker(request)
+        person = await self._asker(request)
         return json_response({"person": person}) if isinstance(person, str) else person
 
     async def _commands(self, request: web.Request) -> web.Response:
-        person = self._asker(request)
+        person = await self._asker(request)
         if isinstance(person, web.Response) or self._command is None:
             return person if isinstance(person, web.Response) else _no_commands()
         kind = request.match_info["kind"]
@@ -202,12 +207,16 @@ class Routes:
         data = command_data(kind, body)
         return json_response(await self._command(kind, {**data, "by": person}))
 
-    def _asker(self, request: web.Request) -> str | web.Response:
+    async def _asker(self, request: web.Request) -> str | web.Response:
         """The person who asks, or why nobody may act here."""
         uid = peer_uid(request.get_extra_info("socket"))
         if self._people is None or (uid is None and not self._confidential):
             return _no_commands()
-        return _identified(request, uid, self._people())
+        found = _identified(request, uid, self._people())
+        guessed = isinstance(found, web.Response) and "Authorization" in request.headers
+        if guessed and not await self._attempts.failed(request.remote or f"user {uid}"):
+            return problem(429, "too many wrong tokens at once", "wait a minute, then try again")
+        return found
 
 
 def _no_commands() -> web.Response:

@@ -36,34 +36,42 @@ _STATE_SIGNS: Final = {
 }
 _NARROW: Final = 90  # columns; below, tables leave out what can be looked up elsewhere
 _MAX_TAGS: Final = 40  # tags that are not good; the page and the API have all of them
+_MAX_CLEARED = 5
 _NS: Final = 1_000_000_000
 
 
 def render(
-    document: Document, *, width: int, age_s: float, running: bool = False
+    document: Document, *, width: int, age_s: float | None, running: bool = False
 ) -> RenderableType:
     """The whole status for a terminal.
 
     Args:
         document: the status document, from the store or the API.
         width: of the terminal, in columns.
-        age_s: seconds since the document's `time_ns`; beyond `view.FRESH_NS` the agent stands
-            still, and verdicts past their `valid_until_ns` show as not assessable.
+        age_s: seconds of real time since the document's `time_ns`; beyond `view.FRESH_NS` the
+            agent stands still, and verdicts past their `valid_until_ns` show as not assessable.
+            None: it was written before the machine was started, so that no verdict is valid.
         running: the agent itself answered; else one that stands still is taken not to run.
     """
     if not document:
         return Text("no status has been written yet: the agent never ran with this state directory")
-    now_ns = int(document.get("time_ns") or 0) + round(max(0.0, age_s) * _NS)
+    now_ns = int(document.get("time_ns") or 0) + round(max(0.0, age_s or 0.0) * _NS)
     parts: list[RenderableType] = [_title(document, age_s)]
-    dead = age_s * _NS > view.FRESH_NS
-    if dead:
-        parts.append(_still(document, age_s) if running else _dead(document, age_s))
-    models = [view.effective_model(model, now_ns) for model in view.items(document, "models")]
+    dead = age_s is None or age_s * _NS > view.FRESH_NS
+    if age_s is not None and dead and running:
+        parts.append(_still(document, age_s))
+    elif dead:
+        parts.append(_dead(document, age_s))
+    elif poor := view.degraded(document):
+        parts.append(_degraded(document, poor))
+    known_ns = None if age_s is None else now_ns
+    models = [view.effective_model(model, known_ns) for model in view.items(document, "models")]
     parts += [_model(model, now_ns) for model in view.worst_first(models)]
     if not models:
         parts.append(Text("no models are configured"))
     parts += [
         _conditions(view.open_conditions(document), now_ns, width),
+        *_cleared(view.unacknowledged(document), now_ns),
         _sources(view.items(document, "sources"), now_ns, width, dead=dead),
         _tags(view.items(document, "tags"), now_ns, width),
         *_agent(document, now_ns, dead=dead),
@@ -80,17 +88,19 @@ def _text(text: Any, style: str = "") -> Text:
     return Text(plain(text), style=style)
 
 
-def _title(document: Document, age_s: float) -> Text:
+def _title(document: Document, age_s: float | None) -> Text:
     where = f"{document.get('site', '')} / {document.get('gateway', '')}"
     title = Text.assemble(("Fieldwarden ", "bold"), plain(where))
-    return title.append(f"   as of {view.duration(age_s)} ago", style="dim")
+    when = view.utc(document.get("time_ns")) if age_s is None else f"{view.duration(age_s)} ago"
+    return title.append(f"   as of {when}", style="dim")
 
 
-def _dead(document: Document, age_s: float) -> Panel:
+def _dead(document: Document, age_s: float | None) -> Panel:
     since = view.utc(document.get("time_ns"))
+    ago = "before this machine was started" if age_s is None else f"{view.duration(age_s)} ago"
     return Panel(
         Text(
-            f"The agent is not running since {since} ({view.duration(age_s)} ago).\n"
+            f"The agent is not running since {since} ({ago}).\n"
             "What follows is the last known state; verdicts past their time are not assessable.\n"
             "See: systemctl status fieldwarden, journalctl -u fieldwarden"
         ),
@@ -114,6 +124,14 @@ def _still(document: Document, age_s: float) -> Panel:
         border_style="bold red",
         box=box.HEAVY,
     )
+
+
+def _degraded(document: Document, poor: list[str]) -> Panel:
+    lines = [plain(text) for text in poor]
+    if hint := (document.get("trouble") or {}).get("hint"):
+        lines.append(f"do: {plain(hint)}")
+    text = Text("\n".join(lines))
+    return Panel(text, title="DEGRADED", border_style="bold yellow", box=box.HEAVY)
 
 
 def _model(model: Mapping[str, Any], now_ns: int) -> RenderableType:
@@ -173,7 +191,7 @@ def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) ->
         since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
         if not wide:
             since = _ago(condition.get("raised_ns"), now_ns)
-            if (standing := view.standing(condition)) != "active":  # also where it is narrow
+            if (standing := _standing(condition)) != "active":  # also where it is narrow
                 since += f"\n{plain(standing)}"
         cells = [
             Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
@@ -181,10 +199,35 @@ def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) ->
             _text(condition.get("hint")),
             _text(condition.get("cause")),
             Text(since),
-            _text(view.standing(condition)),
+            _text(_standing(condition)),
         ]
         table.add_row(*(cells if wide else (cells[0], cells[1], cells[4])))
     return table
+
+
+def _standing(condition: Mapping[str, Any]) -> str:
+    """``active``, or what people and the plant's design did to it, who, why and until when."""
+    acts = [view.acted(act, view.utc) for act in condition.get("acts") or ()]
+    said = {act.get("what") for act in condition.get("acts") or ()}
+    others = [part for part in view.standing(condition).split(", ") if part not in said]
+    return "; ".join([*acts, *(part for part in others if part != "active" or not acts)])
+
+
+def _cleared(conditions: list[Mapping[str, Any]], now_ns: int) -> Iterable[RenderableType]:
+    """Alarms that cleared and that nobody has acknowledged: the latest, and how many more."""
+    if not conditions:
+        return
+    table = _table(f"Cleared, not acknowledged ({len(conditions)})", "", "what", "cleared")
+    for condition in conditions[:_MAX_CLEARED]:
+        severity = plain(condition.get("severity"))
+        table.add_row(
+            Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
+            _text(condition.get("text")), Text(_ago(condition.get("cleared_ns"), now_ns)),
+        )
+    yield table
+    if len(conditions) > _MAX_CLEARED:
+        more = f"and {len(conditions) - _MAX_CLEARED} more: see the status page or --json"
+        yield Text(more, style="dim")
 
 
 def _sources(
@@ -205,7 +248,7 @@ def _sources(
             _text(source.get("name")),
             _text(state, style),
             Text(_ago(source.get("last_arrival_ns"), now_ns)),
-            _text(source.get("reason")),
+            _text("; ".join(filter(None, (source.get("reason"), *(source.get("details") or ()))))),
         ]
         if wide:
             cells += [_text(source.get("protocol")), Text(f"{source.get('received') or 0:,}")]
@@ -214,14 +257,15 @@ def _sources(
 
 
 def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
-    poor = [tag for tag in tags if view.quality_class(tag) != "good"]
+    poor = [tag for tag in tags if view.is_poor(tag)]
     if not poor:
         return Text(f"\nTags: {len(tags):,}, all of good quality", style="bold")
     wide = width >= _NARROW
-    title = f"Tags not of good quality ({len(poor):,} of {len(tags):,})"
+    title = f"Tags with trouble ({len(poor):,} of {len(tags):,})"
     table = _table(title, "tag", "value", "age", "quality", *(("source",) if wide else ()))
     for tag in poor[:_MAX_TAGS]:
-        quality = ", ".join(tag.get("quality_names") or ()).replace("_", " ")
+        said = (*(tag.get("quality_names") or ()), *filter(None, [tag.get("condition")]))
+        quality = ", ".join(name for name in said if name != "good").replace("_", " ")
         waits = tag.get("arrival_ns") is None
         cells = [
             _text(tag.get("name")),
@@ -244,6 +288,10 @@ def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
         ("False alarms: ", "bold"),
         (plain(view.audited(budget)), "bold red" if budget.get("exceeded") else ""),
     )
+    for told in view.texts(document, "certificates"):
+        yield Text.assemble(("Certificate: ", "bold"), (plain(told), "yellow"))
+    if told := view.clock_told(document):
+        yield Text.assemble(("Clock: ", "bold"), (told, "yellow"))
     reload = document.get("reload") or {}
     if reload.get("text"):
         told = f"{plain(reload['text'])}\ndo: {plain(reload.get('hint'))}"
@@ -262,7 +310,7 @@ def _uplink(outbox: Mapping[str, Any], now_ns: int, *, dead: bool) -> str:
         return "none is configured"
     reason = outbox.get("reason")
     text = "was " * dead + ("connected" if outbox.get("connected") else "not connected")
-    text += f" ({reason})" if reason and not outbox.get("connected") else ""
+    text += f" ({reason})" if reason and reason != "connected" else ""
     waiting = outbox.get("pending") or 0
     text += f"; {waiting:,} message{' waits' if waiting == 1 else 's wait'}"
     text += f" ({(outbox.get('bytes') or 0) / 1e3:.1f} kB"
@@ -271,7 +319,12 @@ def _uplink(outbox: Mapping[str, Any], now_ns: int, *, dead: bool) -> str:
     text += f"; {outbox.get('delivered') or 0:,} delivered"
     dropped = {why: count for why, count in (outbox.get("dropped") or {}).items() if count}
     lost = ", ".join(f"{count:,} {why}" for why, count in dropped.items())
-    return f"{text}; dropped: {lost or 'none'}"
+    text += f"; dropped: {lost or 'none'}"
+    aside = outbox.get("dead_letters") or {}
+    if aside.get("count"):
+        last = f"{aside.get('last', 'one')}: {aside.get('last_reason', 'unknown')}"
+        text += f"; put aside as undeliverable: {aside['count']:,} (last: {last})"
+    return text
 
 
 def _since(time_ns: int | None, now_ns: int) -> str:

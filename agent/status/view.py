@@ -2,7 +2,9 @@
 
 The document is one JSON object, written by the app at every commit and never changed after it was
 handed over; `openapi.json` has its schema (`Status`). Times are engine nanoseconds since
-1970-01-01 UTC, None where unknown. Nothing here reads a clock: `now_ns` is handed in.
+1970-01-01 UTC, None where unknown. Nothing here reads a clock: `now_ns` is handed in. It is the
+document's own time plus the real time that has passed since, see `passed_ns`: the wall clock may
+have been set meanwhile, and says nothing about how old the document is.
 
 Invariant: no reader ever shows a verdict past its `valid_until_ns`, or without one, as anything
 but `unassessable`; all of them get models through `effective_model`.
@@ -11,7 +13,7 @@ but `unassessable`; all of them get models through `effective_model`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,11 +35,36 @@ FRESH_NS: Final = 10_000_000_000
 """A document older than this means that the agent stands still or is gone."""
 
 _NS: Final = 1_000_000_000
+_CLOCK: Final = {
+    "unsynchronised": "not synchronised: times may be off (see: timedatectl timesync-status)",
+    "implausible": "the date can not be right: times are not to be believed until the clock is set",
+}
 
 
 def items(document: Document, key: str) -> list[Mapping[str, Any]]:
     """The list of objects under `key`, empty where the document has none."""
     return [item for item in document.get(key) or () if isinstance(item, Mapping)]
+
+
+def texts(document: Document, key: str) -> list[str]:
+    """The list of sentences under `key`, empty where the document has none."""
+    return [str(text) for text in document.get(key) or ()]
+
+
+def passed_ns(document: Document, boot_id: str, boottime_ns: int) -> int | None:
+    """Real time since the document, by CLOCK_BOOTTIME; None where it can not be known.
+
+    That is where another kernel wrote it: the machine was started anew, or it is another one.
+
+    Args:
+        document: the status document.
+        boot_id: of the running kernel.
+        boottime_ns: CLOCK_BOOTTIME now.
+    """
+    at = document.get("boottime_ns")
+    if at is None or not boot_id or document.get("boot_id") != boot_id or boottime_ns < int(at):
+        return None
+    return boottime_ns - int(at)
 
 
 def age_ns(document: Document, now_ns: int) -> int | None:
@@ -46,8 +73,10 @@ def age_ns(document: Document, now_ns: int) -> int | None:
     return None if not time_ns else max(0, now_ns - int(time_ns))
 
 
-def effective_model(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+def effective_model(model: Mapping[str, Any], now_ns: int | None) -> dict[str, Any]:
     """A model as it may be shown at `now_ns`: past `valid_until_ns` it is unassessable.
+
+    So it is where `now_ns` is None: nobody can say how long ago it was told.
 
     The result has everything of `model`, plus `last_known`: None, or what the verdict was
     (`verdict`, `since_ns`, `reasons`) before it expired. One that has expired already stays so.
@@ -57,12 +86,12 @@ def effective_model(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
     shown: dict[str, Any] = {**model, "last_known": None}
     verdict, until = model.get("verdict"), model.get("valid_until_ns")
     known = verdict in VERDICTS
-    if known and until is not None and now_ns <= until:
+    if known and until is not None and now_ns is not None and now_ns <= until:
         return shown
     if verdict == "unassessable" and until is None:
         return shown
     shown["verdict"] = "unassessable"
-    shown["reasons"] = [_expired(known=known, until=until)]
+    shown["reasons"] = [_expired(known=known, until=until, anew=now_ns is None)]
     if known and verdict != "unassessable":
         shown["since_ns"] = until if until is not None else model.get("since_ns")
     if known:
@@ -74,11 +103,13 @@ def effective_model(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
     return shown
 
 
-def _expired(*, known: bool, until: int | None) -> dict[str, Any]:
+def _expired(*, known: bool, until: int | None, anew: bool) -> dict[str, Any]:
     if not known:
         text = "the agent gave no verdict that this version understands"
     elif until is None:
         text = "the verdict does not say how long it is valid"
+    elif anew:
+        text = "the verdict was given before this machine was started, or on another one"
     else:
         text = f"the verdict was valid until {utc(until)} and was not renewed"
     return {
@@ -131,11 +162,8 @@ def stalled(document: Document, now_ns: int, *, fresh_ns: int = FRESH_NS) -> str
     """Why the agent does not count as healthy; empty where intake, engine and store move on.
 
     The document itself is written by intake, engine and store in turn, so its age covers all
-    three; `progress` (`intake_ns`, `engine_ns`, `store_ns`, optional) names the one that stands,
-    and `trouble` says what keeps the agent from going on.
+    three; `progress` (`intake_ns`, `engine_ns`, `store_ns`, optional) names the one that stands.
     """
-    if text := (document.get("trouble") or {}).get("text"):
-        return f"the agent can not go on: {text}"
     age = age_ns(document, now_ns)
     if age is None:
         return "no status has been written yet"
@@ -147,6 +175,23 @@ def stalled(document: Document, now_ns: int, *, fresh_ns: int = FRESH_NS) -> str
     if age > fresh_ns:
         return f"the status is {duration(age / _NS)} old: intake, engine or store stands still"
     return ""
+
+
+def degraded(document: Document) -> list[str]:
+    """What of a running agent does not work as it should, in words; empty where all does.
+
+    `trouble` keeps it from storing: it samples and judges in memory. `parts` failed unexpectedly
+    and were started again.
+    """
+    told = []
+    if text := (document.get("trouble") or {}).get("text"):
+        told.append(f"nothing is stored, sampling and verdicts go on in memory: {text}")
+    for part in items(document, "parts"):
+        if part.get("state") in ("failing", "unsteady"):
+            times = int(part.get("restarts") or 0)
+            again = f"failed {times} time{'s' if times != 1 else ''} and is started again"
+            told.append(f"{part.get('name')} {again}: {part.get('reason')}")
+    return told
 
 
 def utc(time_ns: int | None) -> str:
@@ -181,6 +226,35 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "-" if value is None or isinstance(value, float) else str(value)
     return f"{value:.5g}"
+
+
+def unacknowledged(document: Document) -> list[Mapping[str, Any]]:
+    """Conditions that have cleared and that nobody has acknowledged, the last to clear first."""
+    return [c for c in items(document, "conditions") if c.get("state") == "cleared"]
+
+
+def is_poor(tag: Mapping[str, Any]) -> bool:
+    """Whether a tag's value is not good, or a condition is open on it or its source."""
+    return quality_class(tag) != "good" or bool(tag.get("condition"))
+
+
+def acted(act: Mapping[str, Any], when: Callable[[int], str]) -> str:
+    """What a person did, in words: ``shelved by Mara until 14:00: being changed``.
+
+    Args:
+        act: as `agent.runtime.standings` gives it.
+        when: how a time in ns is said.
+    """
+    text = str(act.get("what"))
+    text += " as false" if act.get("false") else ""
+    text += f" by {act['by']}" if act.get("by") else ""
+    text += f" until {when(act['until_ns'])}" if act.get("until_ns") else ""
+    return text + (f": {act['note']}" if act.get("note") else "")
+
+
+def clock_told(document: Document) -> str:
+    """What people should know of the clock; empty where it is synchronised, or nothing is known."""
+    return _CLOCK.get(str(document.get("time_quality")), "")
 
 
 def standing(condition: Mapping[str, Any]) -> str:

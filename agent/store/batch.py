@@ -9,6 +9,26 @@ from typing import Any, Literal
 from agent.types import Entry, Event
 
 Stream = Literal["event", "summary", "verdict", "state", "gap"]
+Delivery = Literal["auto", "central", "broker"]
+
+EXPIRED = "expired"  # why a message is rejected that came too late to mean anything
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What central has of one stream of one run: 1 to `through` but for `missing`.
+
+    Attributes:
+        boot: number of the run.
+        stream: of the messages.
+        through: the highest number that central received, 0 where none.
+        missing: inclusive ranges below it, sorted and disjoint.
+    """
+
+    boot: int
+    stream: str
+    through: int
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -16,7 +36,7 @@ class OutboxMessage:
     """One message for central ops, before its envelope (see `agent.forward.form`).
 
     Attributes:
-        stream: its sequence number counts within the stream, for ever.
+        stream: its sequence number counts within the stream of one run.
         topic: below the gateway's prefix, such as ``verdict/yield``.
         payload: JSON object, UTF-8. For the stream ``summary`` as `agent.store.packing` makes it,
             so that the store can add windows together during a long outage.
@@ -27,6 +47,8 @@ class OutboxMessage:
         event: identity (entry sequence, position) of the event it tells of; it is enqueued only
             if that event is new, so a re-fold after a crash tells nothing twice.
         summary: the first of the `Batch.summaries` it carries; enqueued only if that is new.
+        time_quality: how far `time_ns` can be believed: synchronised, unsynchronised, implausible
+            or unknown.
     """
 
     stream: Stream
@@ -38,6 +60,7 @@ class OutboxMessage:
     replace_key: str | None = None
     event: tuple[int, int] | None = None
     summary: Mapping[str, Any] | None = None
+    time_quality: str = "unknown"
 
 
 @dataclass(slots=True)
@@ -48,12 +71,15 @@ class Batch:
         entries: those already journaled (a re-fold) are left alone; the others must continue the
             journal without a gap.
         events: (entry sequence, position, event); those already there are left alone.
-        summaries: as `agent.core.summary` makes them; identity is model, tag, start and baseline.
+        summaries: as `agent.core.summary` makes them, and `entry`, the sequence of the entry that
+            closed it; identity is model, tag, start, baseline and entry, for where time goes back
+            a window may come twice.
         messages: for the outbox, in order.
         documents: name -> JSON-ready document; replaces the one of that name.
         snapshot: (sequence of the last entry folded in, state bytes).
         delivered: outbox ids that were acknowledged (PUBACK).
-        rejected: outbox id -> why central will never take it; dropped, counted and told.
+        rejected: outbox id -> why central will never take it; put aside, counted and told.
+        acknowledged: what central says it has.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -64,3 +90,4 @@ class Batch:
     snapshot: tuple[int, bytes] | None = None
     delivered: list[int] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
+    acknowledged: list[Acknowledgement] = field(default_factory=list)

@@ -29,6 +29,10 @@ class Counters:
         """Value, 0 where it was never set."""
         return self._changed.get(name, self._saved.get(name, 0))
 
+    def all(self) -> dict[str, int]:
+        """Every counter as it was committed, by name."""
+        return dict(self._saved)
+
     def set(self, name: str, value: int) -> None:
         """Set one."""
         self._changed[name] = value

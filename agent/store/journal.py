@@ -16,6 +16,7 @@ from agent.store.codec import encode
 from agent.store.counters import Counters
 from agent.types import Entry
 
+LOST = "lost"  # kind of the entry that tells of a loss, and closes the hole in the numbers
 ROW_OVERHEAD = 40  # bytes of one journal row besides its blob
 SNAPSHOTS_KEPT = 2  # the older one serves where the newer one is damaged
 DELETED_AT_ONCE = 500  # rows per transaction, so that no commit takes long
@@ -48,7 +49,8 @@ class Journal:
         for entry in entries:
             if entry.sequence <= last:
                 continue
-            if entry.sequence != last + 1:
+            # One that tells of a loss stands for the numbers before it, too.
+            if entry.sequence != last + 1 and getattr(entry, "kind", "") != LOST:
                 raise StoreError(
                     "writing the journal",
                     f"entry {entry.sequence}",

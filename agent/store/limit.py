@@ -1,5 +1,8 @@
 """What goes when central is away so long that the outbox is full, and in which order.
 
+Rows that count as delivered, kept for a central that comes later, go first, and never take more
+than `KEPT_SHARE` of the limit. Then:
+
 1. summaries are added together, first to hours, then to days: nothing is lost but resolution;
 2. the oldest summaries are dropped; 3. the oldest events are dropped. Verdicts, states and gap
 records stay: a newer one replaces an older one, so there are never many.
@@ -20,6 +23,7 @@ from agent.store.outbox import ROW_OVERHEAD, Outbox, Row
 from agent.store.packing import pack, unpack
 
 Merge = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 _Packed = tuple[Row, list[dict[str, Any]]]
 
 LEVELS_NS = (3_600_000_000_000, 86_400_000_000_000)  # spans that summaries are merged to
@@ -28,6 +32,8 @@ DROPPED_AT_ONCE = 1_000
 STEPS_PER_COMMIT = 4
 OVERSHOOT = 1.1
 OUTBOX_FULL = "outbox_full"
+DAMAGED = "damaged in the store"
+KEPT_SHARE = 0.25
 
 
 class Limiter:
@@ -50,6 +56,7 @@ class Limiter:
 
     def keep(self) -> None:
         """Make room where there is too little."""
+        self._forget_kept()
         for _ in range(STEPS_PER_COMMIT):
             if self._bytes() <= self._limit:
                 return
@@ -59,6 +66,13 @@ class Limiter:
         for stream in ("summary", "event"):
             while self._bytes() > over and self._drop_oldest(stream):
                 pass
+
+    def _forget_kept(self) -> None:
+        room = min(self._limit * KEPT_SHARE, max(0, self._limit - self._bytes()))
+        for _ in range(STEPS_PER_COMMIT):
+            over = self._counters.get("kept_bytes") - round(room)
+            if over <= 0 or not self._outbox.forget_kept(over, DROPPED_AT_ONCE):
+                return
 
     def _bytes(self) -> int:
         return self._counters.get("outbox_bytes")
@@ -73,20 +87,28 @@ class Limiter:
         span = LEVELS_NS[level - 1]
         newest = self._outbox.newest_ns("summary")
         return self._outbox.rows(
-            "WHERE stream = 'summary' AND level < ? AND time_ns <= ? ORDER BY level, id LIMIT ?",
+            f"WHERE stream = 'summary' AND level < ? AND time_ns <= ? {self._pending()} "
+            "ORDER BY level, id LIMIT ?",
             (level, newest // span * span, most),
             payload=True,
         )
+
+    def _pending(self) -> str:
+        return "" if self._outbox.confirming else "AND sent = 0"
 
     def _coarsen(self, level: int) -> bool:
         """Merge the oldest summaries below `level`; False where there were none."""
         rows = self._candidates(level, ROWS_AT_ONCE)
         groups: dict[tuple[Any, ...], list[_Packed]] = {}
         for row in rows:
-            summaries = unpack(json.loads(row.payload))
-            first = summaries[0]
-            span = first["start_ns"] // LEVELS_NS[level - 1]
-            key = (first["model"], first["baseline"], span)
+            try:
+                summaries = unpack(json.loads(row.payload))
+                first = summaries[0]
+                span = first["start_ns"] // LEVELS_NS[level - 1]
+                key = (row.boot, first["model"], first["baseline"], span)
+            except _DAMAGE:
+                self._outbox.rejected({row.id: DAMAGED})
+                continue
             groups.setdefault(key, []).append((row, summaries))
         for members in groups.values():
             self._add_together(members, level)
@@ -110,13 +132,15 @@ class Limiter:
             key = (summary["model"], summary["tag"], summary["baseline"])
             try:
                 totals[key] = self._merge(totals[key], summary) if key in totals else summary
-            except FieldwardenError:  # of one baseline by name only; they stay as they are
+            # of one baseline by name only, or damaged: they stay as they are
+            except (FieldwardenError, *_DAMAGE):
                 return []
         return list(totals.values())
 
     def _drop_oldest(self, stream: str) -> bool:
         rows = self._outbox.rows(
-            "WHERE stream = ? ORDER BY time_ns, id LIMIT ?", (stream, DROPPED_AT_ONCE)
+            f"WHERE stream = ? {self._pending()} ORDER BY time_ns, id LIMIT ?",
+            (stream, DROPPED_AT_ONCE),
         )
         excess, chosen = self._bytes() - self._limit, []
         for row in rows:

@@ -34,6 +34,23 @@ def limited(ranges: Ranges, most: int) -> Ranges:
     return result
 
 
-def parse(text: str | None) -> Ranges:
+def without(some: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> Ranges:
+    """What is in `some` and not in `taken`."""
+    left: Ranges = []
+    gone = union(taken)
+    for first, last in union(some):
+        at = first
+        for begin, end in gone:
+            if end < at or begin > last:
+                continue
+            if begin > at:
+                left.append((at, begin - 1))
+            at = end + 1
+        if at <= last:
+            left.append((at, last))
+    return left
+
+
+def parse(text: str | bytes | None) -> Ranges:
     """From the JSON of a `covers` column."""
     return [(first, last) for first, last in json.loads(text)] if text else []

@@ -12,39 +12,26 @@ import logging
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from agent.errors import StoreError
-from agent.store import ranges
-from agent.store.batch import Stream
 from agent.store.codec import decode
+from agent.store.journal import LOST
+from agent.store.outbox_queries import OutboxQueries, OutboxRow
+from agent.store.renewal import identity_of
 from agent.types import Entry
+
+__all__ = ["OutboxRow", "Reader"]
 
 logger = logging.getLogger(__name__)
 
 ENTRIES_AT_ONCE = 200
 CONDITIONS_SEARCHED = 20_000
+_AFTER_ALL = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
-    """One message as it waits for central; see `OutboxMessage` for the fields they share."""
-
-    id: int
-    boot: int
-    stream: str
-    seq: int
-    topic: str
-    payload: bytes
-    time_ns: int
-    retain: bool
-    expiry_s: int | None
-    covers: ranges.Ranges
-
-
-class Reader:
+class Reader(OutboxQueries):
     """A read-only connection; use it from one thread at a time.
 
     Args:
@@ -57,6 +44,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = self._open()
+        self._file = identity_of(path)
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.is_file():
@@ -73,7 +61,7 @@ class Reader:
                     timeout=5.0,
                     check_same_thread=False,
                 )
-                connection.execute("SELECT 1 FROM outbox LIMIT 1")
+                connection.execute("SELECT sent FROM outbox LIMIT 1")
             except sqlite3.Error as error:
                 cause = str(error)
             else:
@@ -87,7 +75,17 @@ class Reader:
         """Close the connection."""
         self._connection.close()
 
+    def _follow(self) -> None:
+        """Read the file that is there now: the writer may have had to begin a new one."""
+        found = identity_of(self._path)
+        if found is not None and found != self._file:
+            with contextlib.suppress(StoreError):  # not yet: the old one still answers
+                fresh = self._open()
+                self._connection.close()
+                self._connection, self._file = fresh, found
+
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        self._follow()
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
@@ -108,10 +106,6 @@ class Reader:
         row = self._one("SELECT value FROM identity WHERE name = 'store'")
         return str(row[0]) if row else ""
 
-    def counters(self) -> dict[str, int]:
-        """All counters by name; see `agent.store.outbox`."""
-        return dict(self._all("SELECT name, value FROM counter"))
-
     def tag_ids(self) -> dict[str, int]:
         """All tags that ever had an id, by name."""
         return dict(self._all("SELECT name, id FROM tag"))
@@ -119,7 +113,7 @@ class Reader:
     def document(self, name: str) -> Any | None:
         """A JSON document, such as ``"status"``; None where there is none."""
         row = self._one("SELECT data FROM document WHERE name = ?", name)
-        return json.loads(row[0]) if row else None
+        return json.loads(_unpacked(row[0])) if row else None
 
     def events(
         self, limit: int = 100, kind: str | None = None, after: tuple[int, int] | None = None
@@ -159,19 +153,40 @@ class Reader:
     def condition_marks(self, since_ns: int) -> list[dict[str, Any]]:
         """Alarms raised from `since_ns` on, and what people said of alarms since then, in order.
 
+        Times are as the clock of now has them: what was told before it was set is moved by that.
+
         Returns:
             Dicts with time_ns, id, change (``raised`` or ``acknowledged``) and
             false (0 or 1, None where nobody said).
         """
-        rows = self._all(
-            "SELECT time_ns, json_extract(data, '$.id'), "
-            "json_extract(data, '$.change') AS change, json_extract(data, '$.false') FROM event "
-            "WHERE kind = 'condition' AND time_ns >= ? "
-            "AND change IN ('raised', 'acknowledged') ORDER BY sequence, position",
-            since_ns,
-        )
         names = ("time_ns", "id", "change", "false")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        found = []
+        for first, last, shift_ns in self._spans():
+            rows = self._all(
+                "SELECT time_ns + ?1, json_extract(data, '$.id'), "
+                "json_extract(data, '$.change') AS change, json_extract(data, '$.false') "
+                "FROM event WHERE kind = 'condition' AND time_ns >= ?2 - ?1 "
+                "AND (sequence, position) >= (?3, ?4) AND (sequence, position) < (?5, ?6) "
+                "AND change IN ('raised', 'acknowledged') ORDER BY sequence, position",
+                shift_ns, since_ns, *first, *last,
+            )  # fmt: skip
+            found += [dict(zip(names, row, strict=True)) for row in rows]
+        return found
+
+    def _spans(self) -> list[tuple[tuple[int, int], tuple[int, int], int]]:
+        """(first place, place after the last, by how much time was set since) between two settings
+        of the clock, in order.
+        """
+        sets = self._all(
+            "SELECT sequence, position, json_extract(data, '$.shift_ns') AS shift FROM event "
+            "WHERE kind = 'clock' AND shift != 0 ORDER BY sequence DESC, position DESC"
+        )
+        spans, last, shift_ns = [], (_AFTER_ALL, 0), 0
+        for sequence, position, step_ns in sets:
+            spans.append(((sequence, position), last, shift_ns))
+            last, shift_ns = (sequence, position), shift_ns + int(step_ns)
+        spans.append(((0, 0), last, shift_ns))
+        return spans[::-1]
 
     def last_occurrence(self, *names: str) -> dict[str, Any] | None:
         """The data of a condition's newest event, by its subject or the id of one occurrence.
@@ -191,20 +206,25 @@ class Reader:
 
     def watched_ns(self, since_ns: int, now_ns: int) -> int:
         """For how long after `since_ns` the agent ran, as far back as its events reach, in ns."""
-        first = self._one("SELECT time_ns FROM event ORDER BY rowid LIMIT 1")
+        first = self._one("SELECT time_ns, sequence FROM event ORDER BY rowid LIMIT 1")
         if first is None:
             return 0
-        start = max(since_ns, int(first[0]))
+        spans = self._spans()
+
+        def now_called(time_ns: int, sequence: int) -> int:
+            """The time of an entry, or of an event of it, as the clock of now has it."""
+            return time_ns + next(shift for at, _, shift in reversed(spans) if at[0] <= sequence)
+
+        start = max(since_ns, now_called(*map(int, first)))
         away = self._all(
             # A start that ended before its first commit has the same first entry as the next one.
-            "SELECT began.sealed_ns, ended.sealed_ns "
+            "SELECT began.sealed_ns, began.sequence, ended.sealed_ns, ended.sequence "
             "FROM (SELECT DISTINCT first_sequence AS first FROM boot) "
             "JOIN journal AS began ON began.sequence = first - 1 "
-            "JOIN journal AS ended ON ended.sequence = first "
-            "WHERE ended.sealed_ns > ?",
-            start,
+            "JOIN journal AS ended ON ended.sequence = first"
         )
-        off = sum(int(ended) - max(int(began), start) for began, ended in away)
+        gaps = [(now_called(*row[:2]), now_called(*row[2:])) for row in away]
+        off = sum(max(0, ended - max(began, start)) for began, ended in gaps)
         return max(0, now_ns - start - off)
 
     def summaries(
@@ -236,7 +256,7 @@ class Reader:
             ENTRIES_AT_ONCE,
         ):
             for sequence, sealed_ns, kind, data in rows:
-                if expected is not None and sequence != expected:
+                if expected is not None and sequence != expected and kind != LOST:
                     raise self._error(f"entry {expected} of the journal is missing")
                 expected = sequence + 1
                 yield decode(sequence, sealed_ns, kind, data)
@@ -258,48 +278,12 @@ class Reader:
             )
         return None
 
-    def outbox(self) -> dict[str, Any]:
-        """received = delivered + pending + the sum of dropped (reason -> count), in messages.
 
-        Returns:
-            received, pending, bytes, oldest_ns (None where nothing is pending), delivered, dropped.
-        """
-        counters = self.counters()
-        times = [
-            self._all("SELECT min(time_ns) FROM outbox WHERE stream = ?", stream)[0][0]
-            for stream in get_args(Stream)
-        ]
-        prefix = "dropped:"
-        return {
-            "received": counters.get("received", 0),
-            "pending": counters.get("pending", 0),
-            "bytes": counters.get("outbox_bytes", 0),
-            "oldest_ns": min((time for time in times if time is not None), default=None),
-            "delivered": counters.get("delivered", 0),
-            "dropped": {
-                name.removeprefix(prefix): count
-                for name, count in sorted(counters.items())
-                if name.startswith(prefix)
-            },
-        }
-
-    def pending(self, after_id: int = 0, limit: int = 200) -> list[OutboxRow]:
-        """The next rows of the outbox, in the order in which they are to be sent."""
-        rows = self._all(
-            "SELECT id, boot, stream, seq, topic, payload, time_ns, retain, expiry_s, covers "
-            "FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
-            after_id,
-            limit,
-        )
-        return [_outbox_row(row) for row in rows]
+def _unpacked(data: bytes | str) -> bytes | str:
+    """A document of this version, or of one that did not pack them."""
+    return data if isinstance(data, str) else zlib.decompress(data)
 
 
 def _event(row: tuple[Any, ...]) -> dict[str, Any]:
     names = ("sequence", "position", "kind", "time_ns", "subject", "data")
     return dict(zip(names, (*row[:5], json.loads(row[5])), strict=True))
-
-
-def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:
-    fields = list(row)
-    fields[7], fields[9] = bool(fields[7]), ranges.parse(fields[9])
-    return OutboxRow(*fields)

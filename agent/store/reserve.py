@@ -11,7 +11,10 @@ import os
 import shutil
 from pathlib import Path
 
+from agent.store.connection import share_of
+
 RESERVE_BYTES = 16 * 1024 * 1024
+SHARE = 0.03  # of the file system, where that is less
 NEEDED = 4  # times its size must be free before it is taken again
 
 
@@ -24,22 +27,26 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.size = min(RESERVE_BYTES, share_of(path.parent, SHARE))
 
     @property
     def held(self) -> bool:
         """Whether the space is held back now."""
-        return self._path.exists()
+        try:
+            return self._path.stat().st_blocks * 512 >= self.size
+        except OSError:
+            return False
 
     def take(self) -> bool:
         """Hold the space back where the disk has plenty; returns whether it is held."""
         if self.held:
             return True
         with contextlib.suppress(OSError):
-            if shutil.disk_usage(self._path.parent).free < NEEDED * RESERVE_BYTES:
+            if shutil.disk_usage(self._path.parent).free < NEEDED * self.size:
                 return False
             handle = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
             try:
-                os.posix_fallocate(handle, 0, RESERVE_BYTES)
+                os.posix_fallocate(handle, 0, self.size)
             except OSError:
                 self._path.unlink()
                 raise

@@ -7,6 +7,7 @@ this program does not know was written by a newer one, and is refused.
 from __future__ import annotations
 
 import sqlite3
+import zlib
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -14,7 +15,10 @@ from sqlite_utils.migrations import Migrations
 from agent.errors import StoreError
 
 MIGRATIONS = Migrations("fieldwarden")
-NAMES = ("0001_journal", "0002_findings", "0003_outbox")
+NAMES = (
+    "0001_journal", "0002_findings", "0003_outbox", "0004_delivery", "0006_documents",
+    "0010_summary_entry",
+)  # fmt: skip
 
 
 @MIGRATIONS(name="0001_journal")
@@ -68,6 +72,63 @@ def _outbox(db: Database) -> None:
     db.execute("CREATE INDEX outbox_oldest ON outbox (stream, time_ns)")
     db.execute("CREATE INDEX outbox_level ON outbox (level, id) WHERE stream = 'summary'")
     db.execute("CREATE INDEX outbox_key ON outbox (replace_key) WHERE replace_key IS NOT NULL")
+
+
+@MIGRATIONS(name="0004_delivery")
+def _delivery(db: Database) -> None:
+    db.execute("ALTER TABLE outbox ADD COLUMN time_quality TEXT NOT NULL DEFAULT 'unknown'")
+    # 0: waits to be sent; else when the broker took it, in seconds of `Outbox`'s own clock.
+    db.execute("ALTER TABLE outbox ADD COLUMN sent INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE outbox ADD COLUMN tries INTEGER NOT NULL DEFAULT 0")  # times asked for
+    db.execute("CREATE INDEX outbox_number ON outbox (boot, stream, seq)")
+    db.execute("CREATE INDEX outbox_waiting ON outbox (id) WHERE sent = 0")
+    db.execute("CREATE INDEX outbox_waits_since ON outbox (stream, time_ns) WHERE sent = 0")
+    db.execute("CREATE INDEX outbox_sent ON outbox (boot, stream, seq) WHERE sent > 0")
+    db.execute("CREATE INDEX outbox_kept ON outbox (id) WHERE sent > 0")
+    # Of each run and stream: the last number given, and up to which central has acknowledged.
+    db.execute(
+        "CREATE TABLE numbers (boot INTEGER NOT NULL, stream TEXT NOT NULL, last INTEGER NOT NULL, "
+        "through INTEGER NOT NULL, PRIMARY KEY (boot, stream)) STRICT, WITHOUT ROWID"
+    )
+    # Until now numbers went on across boots: what lies below a boot's first row was of others.
+    db.execute(
+        "INSERT INTO numbers SELECT boot, stream, max(seq), min(seq) - 1 FROM outbox "
+        "GROUP BY boot, stream"
+    )
+    db.execute(
+        """
+        CREATE TABLE dead_letter (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            boot INTEGER NOT NULL,
+            stream TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            topic TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            time_ns INTEGER NOT NULL,
+            covers TEXT,
+            reason TEXT NOT NULL
+        ) STRICT
+        """
+    )
+
+
+@MIGRATIONS(name="0006_documents")
+def _documents(db: Database) -> None:
+    # Packed: the status document of 1,000 tags is 250 kB, and is written every few seconds.
+    rows = db.execute("SELECT name, data FROM document").fetchall()
+    db.execute("DROP TABLE document")
+    db.table("document").create({"name": str, "data": bytes}, pk="name", strict=True)
+    packed = [(name, zlib.compress(data.encode(), 1)) for name, data in rows]
+    db.conn.executemany("INSERT INTO document VALUES (?, ?)", packed)
+
+
+@MIGRATIONS(name="0010_summary_entry")
+def _summary_entry(db: Database) -> None:
+    # Engine time may be set back, so that two windows have one start: the entry tells them apart.
+    db.execute("ALTER TABLE summary ADD COLUMN entry INTEGER NOT NULL DEFAULT 0")
+    db.execute("DROP INDEX idx_summary_model_tag_start_ns_baseline")
+    columns = ["model", "tag", "start_ns", "baseline", "entry"]
+    db.table("summary").create_index(columns, unique=True)
 
 
 def migrate(connection: sqlite3.Connection, subject: str) -> None:

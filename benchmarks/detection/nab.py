@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from _recorded import SECOND, Guard, absent, data_folder, say
 
+from agent.core.verdict import LOST_KINDS
 from agent.records.table import Table, read_table
 from agent.types import Event
 
@@ -33,7 +34,7 @@ DAYS = 3
 DAY = 86_400 * SECOND
 WINDOWS = (("2013-12-15 07:00", "2013-12-30 09:00"), ("2014-03-29 15:00", "2014-04-20 22:00"))
 GOALS = {"windows_found": 2, "alarms_outside": 1}
-_TRANSPORT = {"missing", "source lost", "bad quality"}
+_TRANSPORT = LOST_KINDS
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,12 +22,13 @@ from click.testing import CliRunner
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.cli import COMMANDS, cli
-from agent.clock import wall_ns
+from agent.clock import boot_id, boottime_ns, wall_ns
 from agent.configuration.load import load
 from agent.errors import FieldwardenError
 from agent.forward import Identity
 from agent.forward.json_payload import state_payload, topic_of
 from agent.store import Batch, Store
+from agent.store.received import ReceivedStore
 from tests.mosquitto import Mosquitto, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -279,7 +282,8 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
     for age_s, verdict, running in ((1, "trusted", True), (3600, "unassessable", False)):
         then = wall_ns() - age_s * 10**9
         model = DOCUMENT["models"][0] | {"valid_until_ns": then + 10 * 10**9}
-        document = DOCUMENT | {"time_ns": then, "models": [model]}
+        document = DOCUMENT | {"time_ns": then, "models": [model], "boot_id": boot_id(),
+                               "boottime_ns": boottime_ns() - age_s * 10**9}  # fmt: skip
         batch = Batch(documents={"status": document})
         await store.commit(batch)
         told = json.loads(run("status", plant / "config.toml", "--json").output)
@@ -397,8 +401,9 @@ def test_central_shows_what_a_broker_has(tmp_path):
         message.wait_for_publish(5)
         client.disconnect()
         client.loop_stop()
-        result = run("central", "--port", broker.port, "--json", "--once-idle", "1")
-        people = run("central", "--port", broker.port, "--seconds", "1")
+        words = ("central", "--port", broker.port, "--once-idle", "1")
+        result = run(*words, "--json", "--store", tmp_path / "c.db")
+        people = run(*words, "--look")
     finally:
         broker.stop()
     assert result.exit_code == 0, result.output
@@ -407,6 +412,68 @@ def test_central_shows_what_a_broker_has(tmp_path):
     (gateway,) = last["central"]["gateways"]
     assert (gateway["gateway"], gateway["online"]) == ("gw-07", True)
     assert "north/gw-07 is online: started" in people.output
+
+
+def test_central_keeps_its_marks_in_the_state_folder_and_a_second_one_only_looks(
+    tmp_path, monkeypatch
+):
+    """Below XDG_STATE_HOME, or where systemd says; beside a running one nothing is acknowledged."""
+    port = free_port()
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    words = ("central", "--port", port, "--seconds", "0.2")
+    assert run(*words).exit_code == 0
+    path = tmp_path / "xdg" / "fieldwarden" / f"central-127.0.0.1-{port}.db"
+    assert path.stat().st_mode & 0o007 == 0
+    store = ReceivedStore(path)
+    try:
+        second = run(*words)
+        assert second.exit_code == 0 and "this one only looks" in second.output
+        asked_for = run(*words, "--store", path)
+        assert asked_for.exit_code == 1 and "another central uses the file" in asked_for.output
+    finally:
+        store.close()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    assert run(*words).exit_code == 0
+    assert (tmp_path / "state" / path.name).exists()
+    assert run(*words, "--look", "--store", path).exit_code == 2
+
+
+async def new_store(path):
+    await Store.open(path, journal_limit_bytes=10**8, outbox_limit_bytes=10**8).close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["completion", "bash"],
+        ["check", "{config}"],
+        ["status", "{config}"],
+        ["status", "{config}", "--json"],
+        ["status", "{config}", "--watch"],
+        ["central", "--json", "--look", "--seconds", "0.3"],
+        ["central", "--look", "--seconds", "0.3"],
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_that_nobody_reads_ends_a_command_quietly(plant, words):
+    """As `| head` does it: not a word on stderr, and the end that `cat` and `yes` come to."""
+    config = plant / "config.toml"
+    store = load(config).store_path
+    if not store.exists():
+        store.parent.mkdir(parents=True, exist_ok=True)
+        asyncio.run(new_store(store))
+    command = [word.format(config=config) for word in words]
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", *command],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        process.stdout.close()
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        told = process.communicate()[1]
+        watchdog.cancel()
+    assert (told, process.returncode) == ("", -signal.SIGPIPE)
 
 
 def test_central_says_which_credential_is_missing():

@@ -160,6 +160,18 @@ CASES = [
     ('tag = "lab.yield"', 'tag = "line.flow"', "models.yield.labels[0].tag", "already an input"),
     ('scan = "1s"', 'scan = "1s"\noptional = ["x"]', "models.yield.optional[0]", "is no input"),
     ('scan = "1s"', 'scan = "1s"\nmode = { tag = "x" }', "models.yield.mode.tag", "no tag 'x'"),
+    (
+        "physical = [0, 40]",
+        'not_available = ["0x1FFFFFFFF"]',
+        'tags."line.flow".not_available',
+        "can not hold '0x1FFFFFFFF'",
+    ),
+    (
+        'address = "plant/line1 /speed"',
+        'address = "plant/line1 /speed"\nnot_available = [1]',
+        'tags."line.speed".not_available',
+        "only values that are read from registers",
+    ),
     ("schema = 1", "schema = 2", "schema", "this version reads schema = 1"),
     ("schema = 1\n", "", "schema", "is required"),
     ("[models.yield]", '[models."a/b"]', 'models."a/b"', "no blank"),
@@ -181,6 +193,42 @@ def test_each_fault_names_line_key_cause_and_what_to_write(write, old, new, key,
         line = text.splitlines()[int(place[1]) - 1]
         table_or_key = key.split(".")[-1].partition("[")[0].strip('"')
         assert table_or_key in line or line.startswith("["), line
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            'protocol = "modbus"\nhost = "127.0.0.1"',
+            'protocol = "opcua"\nendpoint = "opc.tcp://plc:s3cr3t@127.0.0.1:4840/x"',
+        ),
+        (
+            'protocol = "modbus"\nhost = "127.0.0.1"',
+            'protocol = "opcua"\nendpoint = "opc.tcp://plc:s3/cr3t@127.0.0.1:4840/x"',
+        ),
+        ('protocol = "modbus"\nhost = "127.0.0.1"', 'protocol = "modbus"\nhost = "u:s3cr3t@plc"'),
+        ('protocol = "mqtt"', 'protocol = "mqtt://u:s3cr3t@127.0.0.1"'),
+        ('contact = "c"', 'contact = "https://u:s3cr3t@wiki.example/a"'),
+        ('site = "north"', 'site = "mqtts://u:s3cr3t@north"'),
+        ('address = "plant/lab /yield"', 'address = "mqtt://u:s3cr3t@h/lab /yield"'),
+        ('version = "1"', 'version = "1"\nmode = { tag = "x://u:s3cr3t@y" }'),
+    ],
+)
+def test_a_password_inside_an_address_is_refused_and_never_shown(write, old, new):
+    """Whatever key it stands in, as a fault of its own, and no fault repeats it."""
+    found = faults(write(changed(old, new)))
+    assert any("never stands in an address" in str(fault) for fault in found)
+    for fault in found:
+        assert "s3cr3t" not in str(fault) and "s3/cr3t" not in str(fault)
+
+
+def test_an_address_with_an_at_sign_is_no_password(write):
+    """A namespace URI with a port and an @ in its path is only that."""
+    text = changed(
+        'protocol = "modbus"\nhost = "127.0.0.1"',
+        'protocol = "opcua"\nendpoint = "opc.tcp://127.0.0.1:4840/x"',
+    ).replace("holding 100 float32", "nsu=http://plant:80/a@b;s=Flow")
+    assert load(write(text)).sources["utilities"].place == ("127.0.0.1", 4840)
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_file(write):
@@ -428,6 +476,27 @@ def test_tls_verifies_the_peer(tmp_path):
         with pytest.raises(FieldwardenError) as caught:
             credentials.tls_context(settings)
         assert str(bad) in caught.value.subject
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("endpoint", "opc.tcp://plc:s3cr3t@127.0.0.1:4840/x"),
+        ("endpoint", "opc.tcp://s3cr3t@127.0.0.1:4840/x"),
+        ("host", "plc:s3cr3t@127.0.0.1"),
+        ("host", "mqtt://plc:s3cr3t@127.0.0.1"),
+    ],
+)
+def test_a_login_inside_an_address_is_refused_and_not_repeated(write, key, value):
+    """It would reach status, events and the log; the error says where it belongs instead."""
+    protocol = "opcua" if key == "endpoint" else "mqtt"
+    text = GOOD.replace('protocol = "mqtt"\nhost = "127.0.0.1"',
+                        f'protocol = "{protocol}"\n{key} = "{value}"')  # fmt: skip
+    found = faults(write(text))
+    (fault,) = [fault for fault in found if "login" in fault.cause]
+    assert key in fault.subject
+    assert "password_file" in fault.hint
+    assert not [fault for fault in found if "s3cr3t" in str(fault)]
 
 
 def test_password_rules_are_part_of_the_check(write):

@@ -14,32 +14,48 @@ SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 
 
+_SILENT = Quality.COMMUNICATION_LOST | Quality.REPLAYED | Quality.REPEATED
+
+
 class Door:
-    """One input's admission, fed tag-major; times in seconds after START."""
+    """One input's admission, fed tag-major; times in seconds after START.
+
+    Its source is always there, unless `patience` is given: then `heard` says when.
+    """
 
     def __init__(
-        self, *, interval: float = 1.0, delay: float = 0.0, centre: float = 0.0, scale: float = 1.0
+        self, *, interval: float = 1.0, delay: float = 0.0, centre: float = 0.0, scale: float = 1.0,
+        patience: float = 0.0,
     ) -> None:
         self.params = np.zeros(1, admission.PARAMS)
         self.params[0] = (
-            0, centre, 1.0 / scale, round(interval * SECOND), round(delay * SECOND)
+            0, centre, 1.0 / scale, round(interval * SECOND), round(delay * SECOND), 0,
+            round(patience * SECOND),
         )
         self.state = np.zeros(1, admission.STATE)
 
-    def take(self, arrival, *, until=None, source=None, value=None, quality=None):
+    def take(
+        self, arrival, *, until=None, source=None, value=None, quality=None, heard=()
+    ):
         """Admitted samples: (arrival s, sample clock s, value, quality) as arrays."""
         arrival_ns = np.array([START + round(t * SECOND) for t in arrival], np.int64)
         source_ns = arrival_ns if source is None else np.array(
             [START + round(t * SECOND) for t in source], np.int64
         )
-        return self.take_ns(arrival_ns, source_ns, until, value, quality)
+        return self.take_ns(arrival_ns, source_ns, until, value, quality, heard)
 
-    def take_ns(self, arrival_ns, source_ns, until=None, value=None, quality=None):
+    def take_ns(
+        self, arrival_ns, source_ns, until=None, value=None, quality=None, heard=()
+    ):
         n = len(arrival_ns)
         until_ns = int(arrival_ns[-1]) + 1 if until is None else START + round(until * SECOND)
         values = np.arange(n, dtype=np.float64) if value is None else np.array(value, np.float64)
         marks = np.zeros(n, np.uint16) if quality is None else np.array(quality, np.uint16)
         starts = np.array([0, n], np.int64)
+        news = np.array([START + round(t * SECOND) for t in heard], np.int64)
+        news = np.sort(np.concatenate([news, arrival_ns[(marks & _SILENT) == 0]]))
+        if not self.params[0]["patience_ns"]:  # another tag of the source spoke all the time
+            news = np.arange(START - SECOND, until_ns, SECOND // 10, dtype=np.int64)
         room = int(admission.capacity(self.params, self.state, starts, arrival_ns, until_ns))
         # a canary behind the promised room: a kernel has no bounds to run into
         out = [np.full(room + 64, -7, kind) for kind in (np.int64, np.int64, np.float64)]
@@ -47,7 +63,7 @@ class Door:
         out_starts = np.zeros(2, np.int64)
         written = admission.admit(
             self.params, self.state, starts, until_ns, arrival_ns, source_ns, values, marks,
-            out_starts, *out, out_quality,
+            np.array([0, len(news)], np.int64), news, out_starts, *out, out_quality,
         )
         assert written <= room
         assert (out_quality[room:] == 7777).all()
@@ -83,13 +99,13 @@ def test_jitter_thins_nothing():
 
 
 def test_unusable_samples_are_dropped():
-    """No sample with a bad bit passes; an uncertain, replayed or late one does."""
+    """No sample with a bad bit passes, nor a late or repeated one; an uncertain one does."""
     marks = [0, Quality.BAD, Quality.COMMUNICATION_LOST, Quality.NOT_A_NUMBER, Quality.UNCERTAIN,
              Quality.OUT_OF_PHYSICAL, Quality.REPLAYED, Quality.STALE, Quality.MASKED,
-             Quality.CONTRACT_BROKEN]
-    arrival, _, _, quality = Door().take(range(10), quality=marks)
-    assert arrival.tolist() == [0, 4, 6]
-    assert quality.tolist() == [0, Quality.UNCERTAIN, Quality.REPLAYED]
+             Quality.CONTRACT_BROKEN, Quality.REPEATED]
+    arrival, _, _, quality = Door().take(range(11), quality=marks)
+    assert arrival.tolist() == [0, 4]
+    assert quality.tolist() == [0, Quality.UNCERTAIN]
 
 
 def test_values_are_clipped_so_that_sums_stay_finite():
@@ -173,21 +189,28 @@ clocks = st.integers(START - 10**12, START + 10**12) | extremes
                   st.sampled_from([0, 0, 0, 1, 4])), min_size=1, max_size=40,
     ),
     delay=st.sampled_from([0.0, 2.0, 20.0, 120.0]), interval=st.sampled_from([0.5, 1.0, 10.0]),
-    cut=st.integers(0, 40),
+    cut=st.integers(0, 40), patience=st.sampled_from([0.0, 3.0, 30.0]),
+    heard=st.lists(st.integers(0, 599), max_size=20),
 )
-def test_no_clock_overruns_the_room_or_depends_on_cuts(steps, delay, interval, cut):
+def test_no_clock_overruns_the_room_or_depends_on_cuts(
+    steps, delay, interval, cut, patience, heard
+):
     """Any source times: never more than promised, a rising sample clock, the same for any cuts."""
     arrival = START + np.cumsum([step for step, _, _ in steps]).astype(np.int64)
     source = np.array([clock for _, clock, _ in steps], np.int64)
     marks = np.array([mark for _, _, mark in steps], np.uint16)
     value = np.arange(len(steps), dtype=np.float64)
-    whole, parts = Door(interval=interval, delay=delay), Door(interval=interval, delay=delay)
-    told = whole.take_ns(arrival, source, 600.0, value, marks)
+    whole, parts = (
+        Door(interval=interval, delay=delay, patience=patience) for _ in range(2)
+    )
+    told = whole.take_ns(arrival, source, 600.0, value, marks, heard)
     border = int(arrival[min(cut, len(steps) - 1)])
     place = int(np.searchsorted(arrival, border))
     seconds = (border - START) / SECOND
-    first = parts.take_ns(arrival[:place], source[:place], seconds, value[:place], marks[:place])
-    rest = parts.take_ns(arrival[place:], source[place:], 600.0, value[place:], marks[place:])
+    first = parts.take_ns(arrival[:place], source[:place], seconds, value[:place], marks[:place],
+                          [t for t in heard if t < seconds])
+    rest = parts.take_ns(arrival[place:], source[place:], 600.0, value[place:], marks[place:],
+                         [t for t in heard if t >= seconds])
     assert (np.diff(told[1]) > 0).all()
     for one, two, both in zip(first, rest, told, strict=True):
         assert np.concatenate([one, two]).tobytes() == both.tobytes()
@@ -239,3 +262,38 @@ def test_batches_of_changes_fit_the_room_that_was_promised():
     assert (quality == 0).sum() == 10
     assert (quality == Quality.HELD).sum() == 2 * 9
     assert (arrival == 100.0).all()
+
+
+# --- silence of the link ---
+
+
+def test_a_value_is_held_only_for_time_in_which_its_source_spoke():
+    """Another tag of the source proves that the value stands; a silent link proves nothing."""
+    door = Door(delay=2.0, patience=30.0)
+    arrival, _, _, quality = door.take([0.0], until=20.0, heard=[1, 2, 3.5, 5])
+    assert arrival.tolist() == [0, 2, 2, 3.5, 5, 5] and (quality[1:] == Quality.HELD).all()
+    arrival, clock, value, _ = door.take([20.0], value=[7.0], until=21.0)
+    assert arrival.tolist() == [20] and value.tolist() == [7.0]
+    assert clock[0] == 20, "what was not known is a gap"
+
+
+def test_a_session_that_would_have_told_a_loss_proves_as_well():
+    """Where all tags of a source stand still for longer than a loss takes to be seen, they do."""
+    door = Door(delay=2.0, patience=30.0)
+    arrival = door.take([0.0], until=40.0)[0]
+    assert arrival.tolist() == [0, 32, *range(32, 40)]
+
+
+@pytest.mark.parametrize("spoke", [False, True])
+def test_the_time_of_a_lost_link_is_a_gap(spoke):
+    """From loss to return nothing is restated, also not after the return; then it goes on."""
+    door = Door(delay=2.0, patience=30.0)
+    door.take([0.0], until=4.0, heard=[1, 2, 3])
+    everything = np.array([True])
+    admission.link(door.params, door.state, everything, START + 4 * SECOND, lost=True)
+    assert len(door.take([], until=60.0)[0]) == 0
+    admission.link(door.params, door.state, everything, START + 60 * SECOND, lost=False)
+    arrival, clock, _, _ = door.take([61.0] if spoke else [], until=70.0, heard=range(61, 70))
+    first = 63 if spoke else 62
+    assert arrival.tolist() == [61] * spoke + [first, *range(first, 70)]
+    assert arrival[0] >= 61 and clock[0] >= 60, "a gap lies before"

@@ -100,7 +100,7 @@ def test_a_name_of_equal_rank_replaces_only_at_a_review():
 def test_a_name_that_says_lost_gives_way_when_data_arrive_again(lost):
     """What remains wrong is named as what it is, though that is vaguer."""
     desk = Desk(named(lost, 8, "integration"))
-    detector = "missing" if lost in {"source lost", "missing"} else "bad"
+    detector = {"bad quality": "bad", "out of physical range": "bad_range"}.get(lost, "missing")
     desk.at(10, detector, up=True)
     desk.at(11, "level@m", up=True)
     desk.until(30)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,12 +18,13 @@ from agent.core.diagnosis import (
     Diagnosis,
     Evidence,
     diagnose,
-    group_text,
-    joint_diagnosis,
 )
 from agent.core.engine import Engine
-from agent.types import Event, Float64
-from tests.core.small import baseline, block, normal, spec
+from agent.core.group_diagnosis import group_text, joint_diagnosis
+from agent.core.kernels.bad import KINDS
+from agent.core.spec import EngineSpec
+from agent.types import Block, Event, Float64, Quality
+from tests.core.small import baseline, block, command, events_of, normal, spec, tick
 
 
 def explain_jump(of: Evidence) -> tuple[str, str] | None:
@@ -182,9 +185,131 @@ def test_nothing_usable_is_named_first(found, lost, kind, cause):
 def test_what_can_not_be_is_said_with_its_value():
     """Out of the physical range: the value, its unit, and what to check."""
     raw = np.full(40, 812.0)
-    named = diagnose(evidence(raw, "degC", 1.0, "bad", out_of_physical=True))
+    named = diagnose(evidence(raw, "degC", 1.0, "bad_range", physical=(0.0, 200.0)))
     assert (named.kind, named.cause) == ("out of physical range", "sensor")
-    assert "812 degC" in named.text
+    assert named.text == "t reads 812 degC, which can not be: its physical range is 0 to 200 degC"
+
+
+REASONS = {
+    "bad_link": ("communication lost", "integration"),
+    "bad_access": ("not authorised", "integration"),
+    "bad_address": ("address refused", "integration"), "bad_type": ("wrong type", "integration"),
+    "bad_void": ("no value", "sensor"), "bad_number": ("no number", "sensor"),
+    "bad": ("bad quality", "sensor"), "bad_range": ("out of physical range", "sensor"),
+}  # fmt: skip
+
+
+def quality_of(kind: str) -> Quality:
+    return KINDS[kind] | (Quality.BAD if kind in list(KINDS)[1:5] else Quality.GOOD)
+
+
+def patient() -> EngineSpec:
+    """Without a limit of silence: a sample that says "lost" is no news of a tag."""
+    plain = spec()
+    return replace(plain, tags=tuple(replace(t, max_silence_ns=1 << 60) for t in plain.tags))
+
+
+def marked(first: Quality, then: Quality = Quality.GOOD, *, value: float = np.nan) -> Block:
+    """300 rows; tag a has the first quality from row 60 on, the other from row 100 to 140."""
+    values, quality = normal(300), np.zeros((300, 3), np.uint16)
+    quality[60:100, 0], quality[100:140, 0] = first, then
+    values[60 : 140 if then else 100, 0] = value
+    return block(values, quality=quality)
+
+
+def of_tag_a(events: Iterable[Event], *changes: str) -> list[tuple[str, str, str, str]]:
+    return [
+        (e.data["kind"], e.data["cause"], e.data["text"], e.data["hint"]) for e in events
+        if e.kind == "condition" and e.subject == "tag/a" and e.data["change"] in changes
+    ]
+
+
+def told_of(kind: str, **about: str) -> tuple[str, str, str, str]:
+    """How tag a is told where its samples are of a kind of bad."""
+    plain = patient()
+    tags = (replace(plain.tags[0], **about), *plain.tags[1:])
+    value = 5000.0 if kind == "bad_range" else np.nan
+    bits = Quality.GOOD if kind in {"bad_range", "bad_number"} else quality_of(kind)
+    made = marked(bits, value=value) if bits else block(
+        np.where((np.arange(300) // 40 == 2)[:, None] & (np.arange(3) == 0), value, normal(300)),
+        quality=np.full((300, 3), Quality.UNCERTAIN),
+    )
+    (found,) = of_tag_a(Engine(replace(plain, tags=tags)).step(made).events, "raised")
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_reason_of_the_protocol_reaches_the_person(kind):
+    """Each kind of bad has its own name and cause, with the address where that is the matter."""
+    where = {"address": "holding 5", "refusal": "the device refuses holding 5: illegal address"}
+    name, cause, text, hint = told_of(kind, **where)
+    assert (name, cause) == REASONS[kind]
+    assert hint
+    assert ("marked bad" in text) == (kind == "bad")
+    assert ("holding 5" in text) == (kind in {"bad_link", "bad_access", "bad_address", "bad_type"})
+    assert (where["refusal"] in text) == (kind == "bad_address")
+
+
+@pytest.mark.parametrize("role", ["output", "label", "mode"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_no_transmitter_measures_is_not_told_to_check_one(kind, role):
+    """A prediction, a laboratory value and a mode: neither wiring nor sensor, whatever is wrong."""
+    _, cause, text, hint = told_of(kind, role=role)
+    said = f"{text} {hint}".lower()
+    assert not [word for word in ("transmitter", "wiring", "sensor", "calibrate") if word in said]
+    assert cause != "sensor"
+
+
+@settings(max_examples=100, deadline=None)
+@given(found=st.sets(st.sampled_from(["stuck", "range", "rate", "spike", "level", "noise", "spe"])))
+def test_no_name_of_an_output_blames_an_instrument(found):
+    """Also where it is an input of another model."""
+    named = diagnose(Evidence("t", "degC", "s", frozenset(found), role="output", joint=True,
+                              share=0.8, r2=0.9))  # fmt: skip
+    said = f"{named.text} {named.hint}"
+    assert not [w for w in ("transmitter", "wiring", "sensor", "instrument") if w in said]
+    assert named.cause != "sensor"
+
+
+@pytest.mark.parametrize("first", [kind for kind in KINDS if kind != "bad_range"])
+@pytest.mark.parametrize("then", [kind for kind in KINDS if kind != "bad_range"])
+def test_the_text_follows_the_cause(first, then):
+    """Another reason for which there is no value: the same alarm, in the words of the other one."""
+    if "bad_number" in {first, then} or first == then:
+        return
+    events = Engine(patient()).step(marked(quality_of(first), quality_of(then))).events
+    (raised,) = of_tag_a(events, "raised")
+    assert raised[:2] == REASONS[first]
+    assert of_tag_a(events, "updated")[0][:2] == REASONS[then]
+
+
+@pytest.mark.parametrize("kind", ["bad_address", "bad_access", "bad_type"])
+def test_a_source_that_answers_nothing_but_refusals_says_so(kind):
+    """Not "check the cable": all its addresses may be wrong by one namespace or offset."""
+    quality = np.zeros((300, 3), np.uint16)
+    quality[60:100, 1:] = quality_of(kind)
+    entries = [command(0, "source_state", source="two", state="live", reason="")]
+    entries.append(block(normal(300), quality=quality, sequence=2))
+    told = [e.data for e in events_of(Engine(spec()), entries) if e.kind == "condition"]
+    raised = [data for data in told if data["change"] == "raised"]
+    assert [(data["kind"], data["cause"]) for data in raised] == [REASONS[kind]]
+    assert "two answers" in raised[0]["text"]
+    assert "cable" not in raised[0]["hint"]
+
+
+def test_a_source_that_is_lost_otherwise_is_told_otherwise():
+    """First refused, then silent: the open alarm follows, once."""
+    say = partial(command, kind="source_state", source="one", state="failed")
+    entries = [
+        block(normal(20)), say(20, reason="connection refused", sequence=2),
+        block(normal(20)[:, 1:] @ np.eye(2, 3, 1) + [np.nan, 0, 0], start=20, sequence=3),
+        say(41, reason="connection refused", sequence=4),
+        say(42, reason="no answer within 5 s", sequence=5), tick(60, 6),
+    ]
+    told = [e for e in events_of(Engine(spec()), entries) if e.subject == "source/one"]
+    texts = [(e.data["change"], e.data["text"].partition(": ")[2]) for e in told
+             if e.kind == "condition"]  # fmt: skip
+    assert texts == [("raised", "connection refused"), ("updated", "no answer within 5 s")]
 
 
 # --- the sensor -------------------------------------------------------------------------------
@@ -347,7 +472,7 @@ def test_a_lost_source_says_how_much_is_lost_and_why():
     named = group_text("boiler", "connection refused", 12)
     assert named.text == "source boiler is lost with 12 tags: connection refused"
     assert (named.kind, named.cause) == ("source lost", "integration")
-    assert group_text("boiler", "", 12).text.endswith("12 tags")
+    assert group_text("boiler", "", 12).text.endswith("12 tags: it gave no reason")
 
 
 def test_joint_charts_name_the_inputs_that_matter():
@@ -370,7 +495,7 @@ anything = st.lists(
     max_size=64,
 )
 clipped = st.lists(st.floats(-1e9, 1e9), max_size=64)
-DETECTORS = ["missing", "bad", "source_clock", "stuck", "range", "rate", "spike", "level", "drift",
+DETECTORS = ["missing", *KINDS, "source_clock", "stuck", "range", "rate", "spike", "level", "drift",
              "noise", "spe", "change", "category", "pace", "late", "outside", "step"]
 
 
@@ -387,7 +512,7 @@ def test_anything_gets_a_name(raw, recent, means, unit, found, noise, r2, joint,
         Evidence(
             "t", unit, "s", frozenset(found), np.array(recent), np.array(means), np.array(raw),
             scale=2.0, noise=noise, r2=r2, joint=joint, share=0.7, companions=companions,
-            out_of_physical=out,
+            physical=(-50.0, 50.0) if out else None,
         )
     )
     assert isinstance(named, Diagnosis)

@@ -231,7 +231,6 @@ def test_an_entry_out_of_order_is_refused_and_changes_nothing():
         tick(19.0, sequence=6),
         Command(6, START + 19 * SECOND, "acknowledge", {"subject": "tag/a"}),
         Command(5, START + 21 * SECOND, "acknowledge", {"subject": "tag/a"}),
-        Command(6, START + 19 * SECOND, "boot", {"boot": 2}),
     ):
         with pytest.raises(FieldwardenError, match="before"):
             engine.step(entry)
@@ -373,8 +372,10 @@ def test_a_held_value_is_evidence_in_its_windows():
     told = [engine.step(samples([(0.0, tag, 1.0, 0) for tag in TAGS], sealed=1))]
     told += [engine.step(tick(second, sequence=second)) for second in range(2, 300)]
     made = [s for outcome in told for s in outcome.summaries if s["tag"] == "a"]
-    assert [s["good"] for s in made] == [40, 60, 60, 60, 60]
-    assert [s["count"] for s in made] == [40, 60, 60, 60, 60]
+    # The first window is short of the time after which silence alone shows that a value stands.
+    assert [s["good"] for s in made] == [10, 60, 60, 60, 60]
+    # nothing else speaks, so a value is held only once a loss would have been told
+    assert [s["count"] for s in made] == [10, 60, 60, 60, 60]
 
 
 # --- commands ---------------------------------------------------------------------------------
@@ -502,6 +503,16 @@ def test_a_source_that_says_it_failed_is_lost_at_once_and_comes_back():
     assert [c for c in conditions(told) if c[0] == "raised"] == []
     assert ("cleared", "source/two", "source lost") in conditions(told)
     assert verdicts(told)[-1] == "trusted"
+
+
+def test_a_source_that_comes_back_tells_the_gap():
+    """What was never received is an event of its source: from, to, reason."""
+    engine = Engine(spec())
+    engine.step(at(1, 0, "source_state", source="two", state="failed", reason="no route"))
+    gap = {"from_ns": START, "to_ns": START + 20 * SECOND, "reason": "no route"}
+    told = engine.step(at(2, 20, "source_state", source="two", state="live", gap=gap)).events
+    assert [(e.subject, dict(e.data)) for e in told if e.kind == "gap"] == [("source/two", gap)]
+
 
 
 def test_connecting_is_no_loss():

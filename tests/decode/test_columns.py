@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.decode.columns import Dictionary, lost, scalar, settle
+from agent.decode.columns import Dictionary, lost, scalar, settle, text_code
 from agent.types import NOT_USABLE, Quality
 
 UNDEFINED = Quality.BAD | Quality.NOT_A_NUMBER
@@ -28,17 +28,24 @@ def test_numbers(value, expected):
     assert number(value) == (expected, 0)
 
 
+WRONG = UNDEFINED | Quality.WRONG_TYPE
+
+
 @pytest.mark.parametrize(
-    "value",
+    ("value", "bits"),
     [
-        *(None, [], {}, object(), b"1", math.nan, math.inf, -math.inf, 10**400, "1e999"),
-        *("", "ERROR", "nan", "inf", "1_000", "0x10", "١٢", "1,5", "9" * 65),
+        (None, UNDEFINED | Quality.NOT_AVAILABLE),
+        *((value, UNDEFINED) for value in (math.nan, math.inf, -math.inf, 10**400, "1e999")),
+        *((value, WRONG) for value in (
+            [], {}, object(), b"1", "", "ERROR", "nan", "inf", "1_000", "0x10", "١٢", "1,5",
+            "9" * 65,
+        )),
     ],
-)
-def test_what_is_no_number_is_nan_and_bad(value):
+)  # fmt: skip
+def test_what_is_no_number_is_nan_and_bad(value, bits):
     """Anything else in a tag of numbers; never a dictionary code that looks like a measurement."""
     found, quality = number(value)
-    assert math.isnan(found) and quality == UNDEFINED
+    assert math.isnan(found) and quality == bits
 
 
 def test_texts_become_codes_in_tags_of_texts():
@@ -46,16 +53,27 @@ def test_texts_become_codes_in_tags_of_texts():
     dictionary = Dictionary()
     values = ["running", "stopped", "running", 7, True]
     codes = [scalar(v, is_text=True, dictionary=dictionary) for v in values]
-    assert codes == [(1.0, 0), (2.0, 0), (1.0, 0), (3.0, 0), (4.0, 0)]
+    texts = ["running", "stopped", "running", "7", "True"]
+    assert codes == [(float(text_code(text)), 0) for text in texts]
+    assert len(set(codes)) == 4
     assert math.isnan(scalar(None, is_text=True, dictionary=dictionary)[0])
 
 
-def test_codes_continue_where_the_journal_ended():
-    """Known codes stay, new ones come after them, and each new one is told before its use."""
+def test_a_text_has_one_code_in_every_store():
+    """It follows from the text alone; known ones are not told again, another program's are anew."""
     told = []
-    dictionary = Dictionary({"a": 3, "b": 9}, on_new=lambda c, t: told.append((c, t)) or True)
-    assert [dictionary.code(t) for t in ("b", "c", "a", "c", "d")] == [9, 10, 3, 10, 11]
-    assert told == [(10, "c"), (11, "d")]
+    known = {"a": text_code("a"), "b": 9}
+    dictionary = Dictionary(known, on_new=lambda c, t: told.append((c, t)) or True)
+    codes = [dictionary.code(t) for t in ("b", "a", "b", "c")]
+    assert codes == [text_code(t) for t in ("b", "a", "b", "c")]
+    assert told == [(text_code("b"), "b"), (text_code("c"), "c")]
+
+
+@given(st.text(max_size=200))
+def test_a_code_survives_as_a_number(text):
+    """float64 holds it exactly, whatever the text."""
+    code = text_code(text)
+    assert 1 <= code <= 2**48 and int(float(code)) == code
 
 
 def test_a_code_that_could_not_be_journaled_is_not_used():
@@ -63,13 +81,14 @@ def test_a_code_that_could_not_be_journaled_is_not_used():
     answers = iter([False, True])
     dictionary = Dictionary(on_new=lambda _code, _text: next(answers))
     assert dictionary.code("a") is None
-    assert dictionary.code("a") == 1
+    assert dictionary.code("a") == text_code("a")
 
 
 def test_the_dictionary_has_limits():
     """A device that sends ever new or endless texts fills nothing."""
     dictionary = Dictionary(limit=2, max_chars=3)
-    assert [dictionary.code(t) for t in ("a", "long", "b", "c", "a")] == [1, None, 2, None, 1]
+    a, b = text_code("a"), text_code("b")
+    assert [dictionary.code(t) for t in ("a", "long", "b", "c", "a")] == [a, None, b, None, a]
     value, quality = scalar("c", is_text=True, dictionary=dictionary)
     assert math.isnan(value) and quality == Quality.BAD
 

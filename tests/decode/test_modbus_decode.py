@@ -123,7 +123,7 @@ NUMBERS = st.sampled_from(sorted(FORMATS)).flatmap(
 def test_any_layout_reads_back(numbers, max_gap):
     """Encoded numbers, wherever they lie, come back exactly; no read is larger than allowed."""
     memory = np.zeros(700, np.uint8)
-    taken, addresses, expected = set(), [], []
+    taken, addresses, expected, whole = set(), [], [], []
     for kind, number, order, offset in numbers:
         width = struct.calcsize(FORMATS[kind]) // 2
         if taken & set(range(offset, offset + width)):
@@ -133,13 +133,20 @@ def test_any_layout_reads_back(numbers, max_gap):
         memory[2 * offset : 2 * offset + len(data)] = np.frombuffer(data, np.uint8)
         addresses.append(parse_address(f"holding {offset} {kind} {order}"))
         expected.append(float(number))
+        whole.append(number)
     requests = plan(addresses, max_gap)
     assert all(request.count <= modbus.MAX_REGISTERS for request in requests)
     assert sorted(c for r in requests for c in r.columns) == list(range(len(addresses)))
     answers = [memory[2 * r.start : 2 * (r.start + r.count)].tobytes() for r in requests]
-    value, quality = Decoder(addresses, requests).decode(answers)
+    decoder = Decoder(addresses, requests)
+    value, quality = decoder.decode(answers)
     assert value.tolist() == expected
+    rounded = [
+        "int64" in address.type and abs(number) > 2**53
+        for address, number in zip(addresses, whole, strict=True)
+    ]
     assert not quality.any()
+    assert sorted(decoder.rounded) == np.nonzero(rounded)[0].tolist()
 
 
 def test_plan_joins_over_gaps_up_to_the_limit():
@@ -203,7 +210,21 @@ def test_an_exception_touches_only_its_own_tags():
     requests = plan(addresses, 0)
     value, quality = Decoder(addresses, requests).decode([b"\x00\x05", 2, 11])
     assert value[0] == 5 and np.isnan(value[1:]).all()
-    assert quality.tolist() == [0, BAD, BAD | Quality.COMMUNICATION_LOST]
+    assert quality.tolist() == [
+        0, BAD | Quality.ADDRESS_REFUSED, BAD | Quality.COMMUNICATION_LOST
+    ]
+
+
+@pytest.mark.parametrize(("codes", "more"), [
+    ((1, 2, 3), Quality.ADDRESS_REFUSED), ((5, 6), Quality.NOT_AVAILABLE),
+    ((10, 11), Quality.COMMUNICATION_LOST), ((4, 8, 99), Quality.GOOD),
+])  # fmt: skip
+def test_the_exception_says_why_there_is_no_value(codes, more):
+    """The address, the moment, the way there, or the device itself."""
+    addresses = [parse_address("holding 0")]
+    decoder = Decoder(addresses, plan(addresses, 0))
+    for code in codes:
+        assert decoder.decode([code])[1].tolist() == [BAD | more]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"\x00\x01\x00"])
@@ -230,3 +251,50 @@ def test_split_narrows_down_to_the_refused_tag():
     halves = split(parts[0], addresses)
     assert [half.columns for half in halves] == [(0, 1), (2, 3)]
     assert split(parts[1], addresses) == [parts[1]]
+
+
+@pytest.mark.parametrize(
+    ("address", "codes", "raw", "is_there"),
+    [
+        ("holding 0 int16 scale 0.1", ["0x8000"], 0x8000, False),
+        ("holding 0 int16", [-32768], 0x8000, False),
+        ("holding 0 int16", ["0x8000"], 0x7FFF, True),
+        ("holding 0 uint16", ["0x8000", 65535], 0xFFFF, False),
+        ("holding 0 uint16", ["0xFFFF"], 0xFFFE, True),
+        ("holding 0 int32 CDAB", ["0x80000000"], 0x00008000, False),
+        ("holding 0 float32", ["0x7f7fffff"], 0x7F7FFFFF, False),
+        ("holding 0 float32", [-9999], 0xC61C3C00, False),
+        ("holding 0 uint64", ["0xFFFFFFFFFFFFFFFF"], 2**64 - 1, False),
+    ],
+)
+def test_declared_codes_are_no_values(address, codes, raw, is_there):
+    """A raw value that was declared so is "not available", in any type and word order."""
+    where = parse_address(address)
+    (request,) = plan([where], 0)
+    found = tuple(modbus.raw_code(code, where) for code in codes)
+    data = raw.to_bytes(2 * where.width)
+    value, quality = Decoder([where], [request], [found]).decode([data])
+    if is_there:
+        assert quality[0] == 0 and np.isfinite(value[0])
+    else:
+        assert np.isnan(value[0]) and quality[0] == BAD | Quality.NOT_AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("address", "code"), [("holding 0 int16", 65535), ("holding 0", "0x18000"), ("holding 0", -1)]
+)
+def test_a_code_that_can_not_be_in_the_registers(address, code):
+    """It is none, and the configuration says so."""
+    assert modbus.raw_code(code, parse_address(address)) is None
+
+
+def test_what_was_not_asked_leaves_no_trace_in_what_was():
+    """A read without an answer means nothing; the codes of an older answer in it neither."""
+    where = [parse_address("holding 0"), parse_address("holding 50")]
+    requests = plan(where, 0)
+    decoder = Decoder(where, requests, [(0xFFFF,), (0xFFFF,)])
+    decoder.decode([b"\xff\xff", b"\x00\x01"])
+    value, quality = decoder.decode([2, b"\x00\x02"])
+    assert quality.tolist() == [BAD | Quality.ADDRESS_REFUSED, 0] and value[1] == 2
+    value, quality = decoder.decode([None, b"\x00\x03"])
+    assert value[1] == 3 and quality[1] == 0

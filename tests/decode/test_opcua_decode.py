@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agent.decode.columns import Dictionary
+from agent.decode.columns import Dictionary, text_code
 from agent.decode.opcua import Address, Decoder, parse_address, status_quality, time_ns
 from agent.errors import SourceError
 from agent.types import Quality
@@ -63,7 +63,17 @@ def test_unknown_handles_are_left_out_and_counted():
     [
         (0x00000000, 0),
         (0x00960000, 0),  # GoodLocalOverride
-        (0x40900000, Quality.UNCERTAIN),  # UncertainLastUsableValue
+        (0x40950000, Quality.UNCERTAIN),  # UncertainSubNormal
+        (0x40900000, Quality.UNCERTAIN | Quality.COMMUNICATION_LOST),  # UncertainLastUsableValue
+        (0x40910000, Quality.UNCERTAIN | Quality.NOT_AVAILABLE),  # UncertainSubstituteValue
+        (0x80340000, Quality.BAD | Quality.ADDRESS_REFUSED),  # BadNodeIdUnknown
+        (0x80350000, Quality.BAD | Quality.ADDRESS_REFUSED),  # BadAttributeIdInvalid
+        (0x80740000, Quality.BAD | Quality.WRONG_TYPE),  # BadTypeMismatch
+        (0x801F0000, Quality.BAD | Quality.NOT_AUTHORISED),  # BadUserAccessDenied
+        (0x803A0000, Quality.BAD | Quality.NOT_AUTHORISED),  # BadNotReadable
+        (0x80320000, Quality.BAD | Quality.NOT_AVAILABLE),  # BadWaitingForInitialData
+        (0x808D0000, Quality.BAD | Quality.NOT_AVAILABLE),  # BadOutOfService
+        (0x808B0000, Quality.BAD),  # BadDeviceFailure
         (0x408F0000, Quality.UNCERTAIN | Quality.COMMUNICATION_LOST),
         (0x808C0000, Quality.BAD),  # BadSensorFailure
         (0x80310000, Quality.BAD | Quality.COMMUNICATION_LOST),  # BadNoCommunication
@@ -72,13 +82,13 @@ def test_unknown_handles_are_left_out_and_counted():
     ],
 )
 def test_status_codes(status, expected):
-    """Severity and the codes that mean that the device is not reached."""
+    """Severity, and what the code says of why there is no value of now."""
     assert status_quality(status) == expected
 
 
 def test_bad_values_are_nan_and_uncertain_ones_count():
     """A value with a bad status is not to be had, one with an uncertain status is."""
-    samples = decoder().decode([item(0, 5.0, 0x808C0000), item(1, 6.0, 0x40900000)])
+    samples = decoder().decode([item(0, 5.0, 0x808C0000), item(1, 6.0, 0x40950000)])
     assert math.isnan(samples.value[0]) and samples.value[1] == 6
     assert samples.quality.tolist() == [Quality.BAD, Quality.UNCERTAIN]
 
@@ -88,7 +98,9 @@ def test_what_is_no_number_is_bad(value):
     """NaN, arrays, bytes, times and stray texts under a good status."""
     samples = decoder().decode([item(0, value)])
     assert math.isnan(samples.value[0])
-    assert samples.quality[0] == Quality.BAD | Quality.NOT_A_NUMBER
+    why = Quality.NOT_AVAILABLE if value is None else Quality.WRONG_TYPE
+    expected = Quality.BAD | Quality.NOT_A_NUMBER | (0 if isinstance(value, float) else why)
+    assert samples.quality[0] == expected
 
 
 def test_missing_parts_of_a_data_value():
@@ -100,11 +112,10 @@ def test_missing_parts_of_a_data_value():
 
 def test_texts_and_localized_texts():
     """A tag of texts gets codes, from String and LocalizedText alike."""
-    dictionary = Dictionary()
     values = ["idle", SimpleNamespace(Text="run", Locale="en"), "idle", 4.0]
-    samples = decoder(text=[1], dictionary=dictionary).decode([item(1, v) for v in values])
-    assert samples.value.tolist() == [1, 2, 1, 3]
-    assert [dictionary.code(t) for t in ("idle", "run", "4.0")] == [1, 2, 3]
+    samples = decoder(text=[1]).decode([item(1, v) for v in values])
+    idle, run, four = (text_code(text) for text in ("idle", "run", "4.0"))
+    assert samples.value.tolist() == [idle, run, idle, four]
 
 
 def test_overflow_is_counted():

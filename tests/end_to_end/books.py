@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.central.receipt import Receipt
 from agent.central.subscriber import Central
-from agent.clock import wall_ns
+from agent.clock import monotonic_ns
 from agent.core.summary import merge
 from agent.forward.json_payload import EVENT_TYPE, time_of
 from agent.runtime.outgoing import LOCAL
@@ -61,9 +62,10 @@ def read_books(reader: Reader, received: Iterable[Document]) -> Books:
     waiting = reader.pending(limit=100_000)
     for message in received:
         _receive(books, message)
-    there = {(one["stream"], one["seq"]) for one in books.messages}
+    there = {(one["boot"], one["stream"], one["seq"]) for one in books.messages}
     for row in waiting:
-        if (row.stream, row.seq) in there:  # acknowledged, but the agent had no time to note it
+        # Acknowledged, but the agent had no time to note it.
+        if (row.boot, row.stream, row.seq) in there:
             continue
         payload = json.loads(row.payload)
         if row.stream == "event":
@@ -75,7 +77,7 @@ def read_books(reader: Reader, received: Iterable[Document]) -> Books:
 
 def _receive(books: Books, message: Document) -> None:
     books.messages.append(message)
-    books.central.take(json.dumps(message).encode(), wall_ns())
+    books.central.take(json.dumps(message).encode(), Receipt(monotonic_ns()))
     if message["stream"] == "event":
         kind = str(message["type"]).removeprefix(EVENT_TYPE)
         told = {"time_ns": time_of(message["time"]), "data": message["data"]}

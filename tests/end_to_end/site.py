@@ -18,7 +18,7 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,12 +97,15 @@ class Site:
     def begin_faults(self) -> None:
         os.kill(self.pids["plant"], signal.SIGUSR1)
 
-    def start_agent(self) -> None:
-        self._start("agent", "-m", "agent.cli", "run", str(self.config))
+    def start_agent(self, more: Mapping[str, str] | None = None) -> None:
+        """`more` of its environment, beside the usual."""
+        command = [sys.executable, "-m", "agent.cli", "run", str(self.config)]
+        self.pids["agent"] = self.children.start("agent", command, environment() | (more or {}))
 
     def start_central(self) -> None:
         """With a session of its own, so that the broker keeps messages while it is not there."""
         command = ["-m", "agent.cli", "central", "--json", "--client-id", "central-ops"]
+        command += ["--store", str(self.folder / "central.db")]
         self._start("central", *command, "--port", str(self.uplink_broker.port))
         self.wait("central", lambda: "SUBSCRIBE from central-ops" in self.uplink_broker.log())
 

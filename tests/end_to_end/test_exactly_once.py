@@ -58,7 +58,7 @@ def test_every_accepted_event_is_at_central_exactly_once(site):
     site.wait("unit change", lambda: site.condition(unit[0], *SAID, kind=unit[1]))
     site.kill_agent()
     assert site.under_way() == [unit[0]], "the kill was meant to come amid the fault"
-    assert site.status()["boot"] == 1
+    first = site.status()["boot"]
     site.start_agent()
 
     site.wait("value out of range", lambda: site.condition(outside[0], *SAID, kind=outside[1]))
@@ -87,7 +87,7 @@ def test_every_accepted_event_is_at_central_exactly_once(site):
     }
     assert set(EXPECTED) <= found
     (gateway,) = site.stop_central()["gateways"]
-    assert (gateway["online"], gateway["boot"]) == (False, 2)
+    assert gateway["online"] is False and gateway["boot"] > first
     assert gateway["missing"] == {} and gateway["dropped"] == {}
     assert gateway["models"][0]["told"] == site.verdict()
     site.wait("word that the agent is dead", lambda: site.status()["running"] is False)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.forward import Identity
 from agent.forward.form import Presence
 from agent.forward.json_payload import (
+    acknowledgements,
     birth,
     event_message,
     goodbye,
@@ -141,7 +142,7 @@ def test_a_thousand_tags_stay_within_20_mb_a_day():
 
 def test_gap_record_of_the_store_is_valid():
     """What the store writes for dropped messages is what the schema describes."""
-    gap = {"of": "event", "reason": "outbox_full", "count": 2, "ranges": [[1, 2]]}
+    gap = {"of": "event", "boot": 1, "reason": "outbox_full", "count": 2, "ranges": [[1, 2]]}
     payload = json.dumps({**gap, "start_ns": 1, "end_ns": 2}).encode()
     row = OutboxRow(1, 1, "gap", 1, "gap", payload, NOW, False, None, [])
     document = json.loads(wire(row, WHO, NOW).payload)
@@ -182,3 +183,12 @@ def test_any_data_becomes_strict_json(value):
 
     text = to_json({"data": value}).decode("utf-8", "strict")
     json.loads(text, parse_constant=refuse)
+
+
+def test_an_answer_of_central_is_described():
+    """The schema of what central says accepts what the gateway reads."""
+    one = {"boot": 1_000_001, "stream": "event", "through": 9, "missing": [[2, 3]]}
+    document = {"schema": 1, "store": WHO.store, "central": "c", "received": [one]}
+    jsonschema.Draft202012Validator(schema("central")).validate(document)
+    (read,) = acknowledgements(json.dumps(document).encode(), WHO)
+    assert (read.boot, read.through, read.missing) == (1_000_001, 9, ((2, 3),))

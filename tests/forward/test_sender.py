@@ -7,13 +7,16 @@ import contextlib
 import json
 import time
 
+import jsonschema
 import pytest
 
 from agent.forward import FORMS, Identity, Sender, Uplink
 from agent.forward import sender as sender_module
-from agent.forward.json_payload import event_message, verdict_message
+from agent.forward.json_payload import event_message, schema, verdict_message
 from agent.mqtt import MqttLink
+from agent.mqtt.client import FIVE, THREE
 from agent.store import Batch, Reader, Store
+from agent.store import acknowledge as acknowledge_module
 from agent.types import Event
 from tests.mosquitto import Mosquitto, free_port
 
@@ -32,7 +35,12 @@ class Gateway:
 
     def __init__(self, folder, port, **link):
         self.path = folder / "store.sqlite"
-        self.store = Store.open(self.path, journal_limit_bytes=10 * MB, outbox_limit_bytes=10 * MB)
+        self.store = Store.open(
+            self.path,
+            journal_limit_bytes=10 * MB,
+            outbox_limit_bytes=10 * MB,
+            delivery=link.get("delivery", "auto"),
+        )
         self.reader = Reader(self.path)
         self.sender = Sender(
             Reader(self.path),
@@ -62,7 +70,11 @@ class Gateway:
         async with self._one_at_a_time:
             waiting, self._waiting = self._waiting, []
             delivered, rejected = self.sender.take_delivered()
-            batch = Batch(delivered=delivered, rejected=rejected)
+            batch = Batch(
+                delivered=delivered,
+                rejected=rejected,
+                acknowledged=self.sender.take_acknowledged(),
+            )
             for number, what in waiting:
                 if number is None:
                     batch.messages.append(what)
@@ -99,7 +111,9 @@ async def central(port, got, **arguments):
         host="127.0.0.1",
         port=port,
         client_id="central",
-        on_message=lambda m: got.append((m.topic, json.loads(m.payload))),
+        on_message=lambda m: (
+            None if m.topic.endswith("/central") else got.append((m.topic, json.loads(m.payload)))
+        ),
         **arguments,
     )
     link.subscribe([("fieldwarden/1/#", 1)])
@@ -226,7 +240,7 @@ async def test_rows_in_flight_are_not_sent_twice(tmp_path, broker):
             for _ in range(40):
                 gateway.tell(10)
                 await gateway.commit()
-                gateway.sender._rewind()
+                gateway.sender._lanes.again()
                 await asyncio.sleep(0.005)
             await until(lambda: gateway.books()["delivered"] == 400)
     assert sorted(events_in(got)) == list(range(1, 401))
@@ -247,8 +261,13 @@ async def test_expired_verdicts_are_not_sent(tmp_path, broker):
     async with central(broker.port, got), gateway.running():
         await until(lambda: sum(d["stream"] != "state" for _, d in got) > 0)
         await until(lambda: gateway.books()["pending"] == 0)
-    assert [t for t, d in got if d["stream"] != "state"] == ["fieldwarden/1/north/gw/verdict/new"]
+    # QoS 1 may bring it twice, with one number
+    told = {(t, d["seq"]) for t, d in got if d["stream"] != "state"}
+    assert [t for t, _ in told] == ["fieldwarden/1/north/gw/verdict/new"]
     assert gateway.reader.outbox()["dropped"] == {"rejected: expired": 1}
+
+
+MUCH = {f"x{i}": "y" * 70 for i in range(80)}  # nothing of it can be left out
 
 
 async def test_a_message_the_broker_never_takes_does_not_block_the_others(tmp_path):
@@ -261,7 +280,7 @@ async def test_a_message_the_broker_never_takes_does_not_block_the_others(tmp_pa
         async with central(broker.port, got) as link, gateway.running():
             await until(lambda: link.connected)
             gateway.tell(2)
-            big = Event("engine", time.time_ns(), "gateway", {"change": "3", "x": "y" * 5000})
+            big = Event("engine", time.time_ns(), "gateway", {"change": "3", **MUCH})
             gateway._waiting.append((3, big))
             gateway.told = 3
             gateway.tell(2)
@@ -306,4 +325,285 @@ async def test_a_restart_resends_only_what_was_not_deleted(tmp_path, broker):
             again.tell(1)
             await until(lambda: again.books()["delivered"] == 5)
     keys = [(d["boot"], d["seq"]) for _, d in got if d["stream"] == "event"]
-    assert keys == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 5)]
+    before, now = gateway.store.boot, again.store.boot
+    assert sorted(keys) == [*((before, seq) for seq in (1, 2, 3, 4)), (now, 1)]
+
+
+def answer(gateway, received, **more):
+    document = {"schema": 1, "store": gateway.store.store_id, "central": "c", "received": received}
+    return json.dumps({**document, **more})
+
+
+async def acknowledge(link, gateway, through, missing=(), boot=None, stream="event"):
+    one = {"boot": boot or gateway.store.boot, "stream": stream, "through": through}
+    payload = answer(gateway, [{**one, "missing": [list(pair) for pair in missing]}])
+    await link.publish("fieldwarden/1/north/gw/central", payload.encode())
+
+
+async def test_rows_stay_until_central_acknowledges_and_come_again_where_missing(
+    tmp_path, broker, monkeypatch
+):
+    """Once a central spoke, PUBACK alone deletes nothing: what it misses is sent again, at once
+    after a restart too, and what it has is deleted; the sums stay exact.
+    """
+    monkeypatch.setattr(acknowledge_module, "AGAIN_S", 0)
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        gateway = Gateway(tmp_path, broker.port)
+        async with gateway.running():
+            gateway.tell(10)
+            await until(lambda: len(events_in(got)) == 10)
+            await until(lambda: gateway.books()["delivered"] == 10)
+            await acknowledge(link, gateway, 4)
+            await until(lambda: gateway.books()["confirmed"])
+            books = gateway.books()
+            assert (books["delivered"], books["pending"]) == (4, 6)
+            await acknowledge(link, gateway, 10, [(6, 7)])
+            await until(lambda: events_in(got)[10:] == [6, 7])
+            assert gateway.books()["pending"] == 2
+            await until(lambda: gateway.reader.unacknowledged(9))
+        state = [d["data"] for t, d in got if t.endswith("/state")]
+        again = Gateway(tmp_path, broker.port)
+        async with again.running():
+            await until(lambda: sum(t.endswith("/state") for t, _ in got) > len(state))
+            birth = [d for t, d in got if t.endswith("/state")][-1]["data"]
+            held = {"boot": gateway.store.boot, "stream": "event", "first": 6, "last": 7}
+            assert birth["unacknowledged"] == [held]
+            assert birth["acknowledged"][0]["through"] == 5
+            await acknowledge(link, again, 10, boot=gateway.store.boot)
+            await until(lambda: again.books()["pending"] == 0)
+        assert again.books()["delivered"] == 10
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"[]", b"null", b"{" * 100_000, b"[" * 100_000, b"9" * 5_000, b"\xff\xfe",
+        b'{"schema":1,"store":"STORE","received":[{"boot":BOOT,"stream":"event","through":9}]}',
+        b'{"schema":1,"store":"00000000","received":[{"boot":BOOT,"stream":"event","through":3}]}',
+        b'{"schema":1,"store":"STORE","received":[{"boot":BOOT,"stream":"gap","missing":[[3,1]]}]}',
+        b'{"schema":1,"store":"STORE","received":[{"boot":BOOT,"stream":"event","through":true}]}',
+        b'{"schema":1,"store":"STORE","received":[{"boot":BOOT,"stream":"state","through":1}]}',
+        b'{"schema":1,"store":"STORE","received":[{"boot":1,"stream":"event","through":1}]}',
+        b'{"schema":1,"store":"STORE","received":[{"boot":BOOT,"stream":"event","through":3},4]}',
+    ],
+)  # fmt: skip
+async def test_a_false_acknowledgement_changes_nothing_and_is_counted(tmp_path, broker, payload):
+    """Of another store, of numbers never sent, out of order, broken or huge: refused as a whole."""
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        gateway = Gateway(tmp_path, broker.port, delivery="central")
+        async with gateway.running():
+            gateway.tell(3)
+            await until(lambda: len(events_in(got)) == 3)
+            payload = payload.replace(b"STORE", gateway.store.store_id.encode())
+            payload = payload.replace(b"BOOT", str(gateway.store.boot).encode())
+            got_not_json = "fieldwarden/1/north/gw/central"
+            with contextlib.suppress(ValueError):
+                await link.publish(got_not_json, payload)
+
+            def refused():
+                told = gateway.sender.report()["answers_refused"]
+                return told + gateway.books()["acknowledgements_refused"]
+
+            await until(lambda: refused() == 1)
+            assert gateway.books()["pending"] == 3
+            await acknowledge(link, gateway, 3)
+            await until(lambda: gateway.books()["pending"] == 0)
+
+
+async def test_delivery_by_the_broker_alone(tmp_path, broker):
+    """With delivery = "broker" PUBACK deletes, and what a central says means nothing."""
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        gateway = Gateway(tmp_path, broker.port, delivery="broker")
+        async with gateway.running():
+            gateway.tell(3)
+            await until(lambda: gateway.books()["delivered"] == 3)
+            assert gateway.reader._all("SELECT count(*) FROM outbox") == [(0,)]
+
+
+async def test_a_code_that_the_client_can_not_name_blocks_nothing(tmp_path):
+    """mosquitto's message_size_limit answers 0x95: put aside with its reason, the others flow."""
+    broker = Mosquitto(tmp_path, "message_size_limit 2000")
+    broker.start()
+    gateway = Gateway(tmp_path, broker.port)
+    got: list = []
+    try:
+        async with central(broker.port, got) as link, gateway.running():
+            await until(lambda: link.connected)
+            gateway.tell(2)
+            big = Event("engine", time.time_ns(), "gateway", {"change": "3", **MUCH})
+            gateway._waiting.append((3, big))
+            gateway.told = 3
+            gateway.tell(2)
+            await until(lambda: events_in(got) == [1, 2, 4, 5])
+            await until(lambda: any(d["stream"] == "gap" for _, d in got))
+    finally:
+        broker.stop()
+    aside = gateway.books()["dead_letters"]
+    assert (aside["count"], aside["last_reason"]) == (1, "Packet too large")
+    (letter,) = Reader(gateway.path).dead_letters()
+    assert (letter["stream"], letter["seq"], b"yyyy" in letter["payload"]) == ("event", 3, True)
+
+
+DAMAGE = {
+    "payload": "payload = X'7B6E6F7421'",
+    "list": "payload = X'5B5D'",
+    "covers": "covers = '[[1,'",
+    "topic": "topic = CAST(X'FFFE' AS TEXT)",
+    "time": "time_ns = 9223372036854775807, stream = CAST(X'C3' AS TEXT)",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_a_damaged_row_blocks_nothing(tmp_path, broker, how):
+    """A row that can not be said is put aside with its reason; all the others arrive."""
+    gateway = Gateway(tmp_path, broker.port)
+    gateway.tell(4)
+    await gateway.commit()
+    await gateway.store._in_thread(
+        lambda: gateway.store._writer.connection.execute(
+            f"UPDATE outbox SET {DAMAGE[how]} WHERE seq = 2"
+        )
+    )
+    got: list = []
+    async with central(broker.port, got) as link, gateway.running():
+        await until(lambda: link.connected)
+        await until(lambda: sorted(set(events_in(got))) == [1, 3, 4])
+        await until(lambda: gateway.books()["dead_letters"]["count"] == 1)
+
+
+class Proxy:
+    """Between gateway and broker; hangs up when a packet holds `word`."""
+
+    def __init__(self, port, word):
+        self.upstream, self.word, self.hung_up = port, word, 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+
+    async def _serve(self, reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", self.upstream)
+
+        async def pump(source, sink, word):
+            with contextlib.suppress(OSError):
+                while data := await source.read(65_536):
+                    if word and word in data:
+                        self.hung_up += 1
+                        break
+                    sink.write(data)
+                    await sink.drain()
+            writer.close()
+            back.close()
+
+        await asyncio.gather(pump(reader, back, self.word), pump(there, writer, None))
+
+
+async def test_a_row_on_which_the_broker_hangs_up_is_given_up(tmp_path, broker):
+    """Others are sent first, it alone; after some connections it is put aside; nothing else is."""
+    got: list = []
+    async with central(broker.port, got) as link, Proxy(broker.port, b"poison") as proxy:
+        await until(lambda: link.connected)
+        gateway = Gateway(tmp_path, proxy.port)
+        async with gateway.running():
+            gateway.tell(3)
+            await until(lambda: len(events_in(got)) == 3)
+            bad = Event("engine", time.time_ns(), "gateway", {"change": "4", "x": "poison"})
+            gateway._waiting.append((4, bad))
+            gateway.told = 4
+            await gateway.commit()
+            gateway.tell(20)
+            await until(lambda: set(events_in(got)) == {1, 2, 3, *range(5, 25)}, 25)
+            await until(lambda: gateway.books()["dead_letters"]["count"] == 1, 25)
+            gateway.tell(1)
+            await until(lambda: 25 in events_in(got))
+    assert 5 <= proxy.hung_up <= 10
+    assert Reader(gateway.path).dead_letters()[0]["seq"] == 4
+
+
+async def test_live_events_overtake_a_backlog(tmp_path, broker):
+    """While thousands of old events drain in order, a new one arrives within a second."""
+    gateway = Gateway(tmp_path, broker.port)
+    gateway.tell(6_000, age_s=300)
+    await gateway.commit()
+    got: list = []
+    async with central(broker.port, got) as link, gateway.running():
+        await until(lambda: link.connected)
+        await until(lambda: len(events_in(got)) > 500)
+        for number in (6_001, 6_002):
+            began = time.monotonic()
+            gateway.tell(1)
+            await until(lambda number=number: number in events_in(got), 2)
+            assert time.monotonic() - began < 1.0
+            assert len(set(events_in(got))) < 5_000
+        await until(lambda: len(set(events_in(got))) == 6_002, 30)
+    backlog = [number for number in events_in(got) if number <= 6_000]
+    assert backlog == sorted(backlog)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_two_gateways_of_one_name_are_told(tmp_path, broker, caplog, protocol, monkeypatch):
+    """Both say so, once, in status and log, and then try seldom."""
+    pairs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        gateway = Gateway(tmp_path / name, broker.port)
+        gateway.sender._link._fixed = True
+        monkeypatch.setattr(
+            gateway.sender._link, "_version", THREE if protocol == "3.1.1" else FIVE
+        )
+        pairs.append(gateway)
+    one, two = pairs
+
+    def told(gateway):
+        return "two gateways are named north/gw" in gateway.sender.report()["reason"]
+
+    async with one.running(), two.running():
+        await until(lambda: told(one) and told(two), 25)
+        count = sum("two gateways" in record.message for record in caplog.records)
+        await asyncio.sleep(1)
+        assert count == sum("two gateways" in r.message for r in caplog.records) == 2
+    assert "another client took over the name fieldwarden-north-gw" in caplog.text
+
+
+async def test_a_verdict_that_is_too_large_leaves_no_older_one_standing(tmp_path):
+    """Where the broker refuses the whole, what matters most of it is said."""
+    reasons = [{"text": "t" * 400, "hint": "h" * 400, "cause": "sensor", "kind": "stuck"}] * 3
+    now = time.time_ns()
+    broker = Mosquitto(tmp_path, "message_size_limit 900")
+    broker.start()
+    gateway, got = Gateway(tmp_path, broker.port), []
+    try:
+        async with central(broker.port, got), gateway.running():
+            await say_verdict(gateway, "trusted", [], now)
+            await until(lambda: verdicts_in(got)[-1:] == ["trusted"])
+            await say_verdict(gateway, "untrusted", reasons, now + 1)
+            await until(lambda: verdicts_in(got)[-1:] == ["untrusted"])
+    finally:
+        broker.stop()
+    told = next(d for t, d in reversed(got) if "/verdict/" in t)["data"]
+    assert told["shortened"] and told["reasons"][0]["text"] == "t" * 80
+    jsonschema.validate(told, schema("verdict")["properties"]["data"])
+
+
+async def say_verdict(gateway, verdict, reasons, time_ns):
+    gateway.say(
+        verdict_message(
+            "m", verdict, reasons, time_ns=time_ns, since_ns=time_ns,
+            valid_until_ns=time_ns + 300 * 10**9,
+        )
+    )  # fmt: skip
+    await gateway.commit()
+
+
+def verdicts_in(got):
+    return [d["data"]["verdict"] for t, d in got if "/verdict/" in t]

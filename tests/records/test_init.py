@@ -40,7 +40,7 @@ def table(columns, interval_ns=1_000_000_000):
 )
 def test_whatever_the_columns_are_called_the_configuration_loads(tmp_path, names):
     """Quotes, blanks, slashes, plus signs and other alphabets in names are all carried over."""
-    result = draft(table({name: [1.0, 2.0, 3.0] for name in names}), "yield")
+    result = draft(table({name: [1.0, 2.0, 3.0] for name in names}), "yield", inputs=names)
     path = tmp_path / "config.toml"
     write(result, path, overwrite=True)
     configuration = load(path)
@@ -135,3 +135,81 @@ def test_the_command_replaces_nothing_unasked(tmp_path):
     assert "--force" in second.output
     assert out.read_text(encoding="utf-8") == before
     assert CliRunner().invoke(cli, [*arguments, "--force"]).exit_code == 0
+
+
+# --- what is no input ----------------------------------------------------------------------
+
+ASKED = {
+    "lab.yield": "--label", "Lab_Moisture": "--label", "LIMS result": "--label",
+    "yield.predicted": "--output", "y_pred": "--output", "SoftSensor1": "--output",
+    "estimated_density": "--output", "TI101.Quality": "--exclude", "flow_flag": "--exclude",
+    "anomaly": "--exclude", "target": "--exclude",
+}  # fmt: skip
+NOT_ASKED = [
+    "reactor.temperature", "softness", "collaboration", "west_flow", "equality", "FI103",
+    "prediluted.flow", "labour",
+]  # fmt: skip
+
+
+def test_columns_that_look_like_no_input_are_asked_about(tmp_path):
+    """Each stands as a comment with the question; what loads has none of them."""
+    names = [*NOT_ASKED, *ASKED]
+    result = draft(table({name: [1.0, 2.0, 3.0] for name in names}), "m")
+    path = tmp_path / "config.toml"
+    write(result, path)
+    assert list(load(path).tags) == list(load(path).models["m"].inputs) == NOT_ASKED
+    for name, option in ASKED.items():
+        note = next(note for note in result.notes if repr(name) in note)
+        assert f"say which ({option} " in note and "--input " in note
+        assert f'# [tags."{name}"]' in result.text
+
+
+def test_a_column_that_is_mostly_missing_is_asked_about_unless_all_are():
+    """A lab value without a telling name; but a sparse record is no record of lab values."""
+    rows = 40
+    rare = [1.0 if i % 20 == 0 else np.nan for i in range(rows)]
+    half = [1.0 if i % 3 == 0 else np.nan for i in range(rows)]
+    data = table({"a": range(rows), "b": range(rows), "assayed": rare})
+    assert draft(data, "m").inputs == ("a", "b")
+    assert draft(table({"a": half, "b": half, "c": half}), "m").inputs == ("a", "b", "c")
+
+
+def test_what_a_person_says_of_the_columns_is_written(tmp_path):
+    """Outputs, labels with how often they come, inputs in spite of their names."""
+    rows = 100
+    lab = [1.0 * i if i % 10 == 0 else np.nan for i in range(rows)]
+    names = {"a": range(rows), "flow_est": range(rows), "y.pred": range(rows), "lab": lab,
+             "anomaly": range(rows)}  # fmt: skip
+    result = draft(
+        table(names, 60_000_000_000), "m", inputs=["flow_est"], outputs=["y.pred"],
+        labels=["lab"], exclude=["anomaly"],
+    )  # fmt: skip
+    path = tmp_path / "config.toml"
+    write(result, path)
+    configuration = load(path)
+    model = configuration.models["m"]
+    assert (model.inputs, model.outputs) == (["a", "flow_est"], ["y.pred"])
+    assert [(label.tag, label.of) for label in model.labels] == [("lab", "y.pred")]
+    assert configuration.tags["lab"].interval == 600 * 10**9  # as in the data: every tenth row
+    assert configuration.tags["lab"].max_silence >= 2 * 600 * 10**9
+    assert configuration.tags["a"].interval is None
+    assert "anomaly" not in configuration.tags and result.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"labels": ["b"]}, "no output was named"),
+        ({"outputs": ["c"]}, "no such column"),
+        ({"outputs": ["b"], "exclude": ["b"]}, "also given with --exclude"),
+        ({"outputs": ["a", "b"], "labels": ["c0"]}, "it is the truth of one output"),
+        ({"outputs": ["a"], "labels": ["c0=b"]}, "no output of the model"),
+        ({"outputs": ["a", "b", "c0"]}, "left as an input"),
+    ],
+)
+def test_what_a_person_says_must_fit(said, words):
+    """Each contradiction is an error that names the column."""
+    data = table({"a": [1.0, 2.0], "b": [1.0, 2.0], "c0": [1.0, 2.0]})
+    with pytest.raises(FieldwardenError) as caught:
+        draft(data, "m", **said)
+    assert words in caught.value.cause

@@ -104,12 +104,16 @@ def test_only_the_columns_asked_for_are_looked_at(write, way):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("t,a\n1,5\n2,5\n3,abc\n", "column 'a', line 4: 'abc' is no number"),
+        ("t,a\n1,5\n2,5\n3,1.2.3\n", "column 'a', line 4: '1.2.3' is no number"),
+        ("t,a\n1,5\n2,abc\n3,def\n", "column 'a', line 3: 'abc' is no number"),
         ("t,a\n1,5\n2,1e999\n", "column 'a', line 3: '1e999' is no number"),
         ("t,a\n1,5\n2,1_0\n", "column 'a', line 3: '1_0' is no number"),
-        ("t,a\n1,5\nsoon,5\n", "line 3: 'soon' in the first column is no time"),
-        ("t,a\n01/02/2026 10:00,5\n01/02/2026 10:01,5\n", "line 2: '01/02/2026 10:00'"),
-        ("t,a\n2026-03-01,5\n,5\n", "line 3: '' in the first column"),
+        ("t,a\n1,5\nsoon,5\n", "line 3, column 't': 'soon': it is no time"),
+        (
+            "t,a\n01/02/2026 10:00,5\n01/02/2026 10:01,5\n",
+            "line 2, column 't': '01/02/2026 10:00': which number is the day",
+        ),
+        ("t,a\n2026-03-01,5\n,5\n", "line 3, column 't': ''"),
         ("t,a\n1,5,6\n2,5\n", "line 2 has 3 cells, the first line has 2"),
         ("t,a,a\n1,5,6\n2,5,6\n", "two columns are named 'a'"),
         ("t,a,\n1,5,6\n2,5,6\n", "column 3 has no name"),
@@ -228,7 +232,13 @@ def test_parquet_times_of_every_unit_and_place_are_found(tmp_path, unit):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"t": [1, 2], "a": ["x", "1"]}, "column 'a', row 1: 'x' is no number"),
+        ({"t": [1, 2], "a": ["x", "y"]}, "column 'a', row 1: 'x' is no number"),
+        ({"t": [1, 2], "a": ["1", "1.2.3"]}, "column 'a', row 2: '1.2.3' is no number"),
+        (
+            {"t": pa.array([0, 10**10], pa.timestamp("s")), "a": [1.0, 2.0]},
+            "row 2, column 't': it is not between the years 1970 and 2199",
+        ),
+        ({"i": [1, 2], "a": [1.0, 2.0]}, "no column is a time"),
         ({"t": [1, 2], "a": [1.0, math.inf]}, "column 'a', row 2: infinite"),
         ({"t": [1, None], "a": [1.0, 2.0]}, "row 2 has no time"),
         ({"t": [1, 2], "a": [[1.0], [2.0]]}, "is of type list"),

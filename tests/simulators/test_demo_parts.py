@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,13 +16,16 @@ from rich.console import Console
 
 from agent.configuration.load import load
 from agent.errors import FieldwardenError
+from simulators.broker import BrokerProcess
 from simulators.children import Children
-from simulators.demo_central import told_of
+from simulators.demo_central import CentralView, told_of
 from simulators.demo_report import Outage, Reported, rows_of, table_of, unexpected
 from simulators.demo_setup import PORTS, Place, choose_ports, copy_configuration
 from simulators.faults import parse_faults, truth_record
 from simulators.plant import PlantSettings
 from simulators.service import addresses_of
+from tests.central.fake_gateway import FakeGateway, Online, running, until
+from tests.mosquitto import free_port
 
 S = 1_000_000_000
 START = 1_700_000_000 * S
@@ -166,6 +170,31 @@ def test_taken_port_is_named_or_avoided():
         chosen = choose_ports(free=True)
         assert chosen["the plant's broker"] != PORTS["the plant's broker"]
         assert len(set(chosen.values())) == len(PORTS)
+
+
+async def test_what_the_embedded_broker_forgot_reaches_central(tmp_path):
+    """It speaks 3.1.1 only and keeps no session over its end: the gateway is asked for the rest."""
+    port, gateway = free_port(), FakeGateway()
+    broker = BrokerProcess(port, embedded=True)
+    await asyncio.to_thread(broker.start)
+    view = CentralView(port, tmp_path / "central.db", "3.1.1")
+    online = Online(gateway, port, protocol="3.1.1")
+    try:
+        async with running(online.link.run()):
+            await until(lambda: online.answers)
+            await asyncio.to_thread(broker.stop, kill=True)
+            await until(lambda: not view.document()["link"]["connected"])
+            for _ in range(5):
+                gateway.make(7)
+            await asyncio.to_thread(broker.start)
+            await until(lambda: not gateway.held)
+            view.require()
+    finally:
+        await asyncio.to_thread(view.close)
+        await asyncio.to_thread(broker.stop)
+    assert len(view.arrived) == len(view.fresh()) == 5
+    (seen,) = view.document()["gateways"]
+    assert (seen["missing"], seen["online"]) == ({}, True)
 
 
 def sleeper():

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.configuration.load import load
 from agent.configuration.schema import SOURCE_TABLES, ModbusSource, MqttSource, OpcUaSource
 from agent.decode import parse_address
 from agent.sources import SOURCES
+from agent.sources.base import Health
 from agent.types import Quality, SourceState
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -38,7 +40,8 @@ def test_what_is_known_on_paper_needs_no_device(protocol, make_harness, free_por
     assert config.place == ("127.0.0.1", free_port)
     bindings = make_harness().bind({"a": ADDRESSES[protocol]})
     remarks = SOURCES[protocol].on_paper("s", config, bindings)
-    assert {remark.level for remark in remarks} == ({"ok"} if SOURCES[protocol].plans else set())
+    levels = {remark.level for remark in remarks}
+    assert levels == {"opcua": {"warning"}, "modbus": {"ok"}, "mqtt": set()}[protocol]
 
 
 @pytest.mark.parametrize("protocol", SOURCES)
@@ -103,3 +106,32 @@ async def test_a_source_without_tags_harms_nothing(protocol, harness, free_port)
     """Configured ahead of its tags, it runs, reads nothing and ends when told to."""
     async with harness.running(configured(protocol, free_port), {}):
         await harness.until(lambda: harness.states == ["failed"])
+
+
+def test_coming_back_tells_the_gap(harness):
+    """Stale, failed, live: one lost sample a tag, and one gap from last sample to return."""
+    health = Health("s", "modbus", harness.intake, np.array([100, 101], np.int32))
+    harness.bind({"a": "x", "b": "y"})
+    health.live()
+    health.arrived(1)
+    last_ns = harness.intake.now_ns()
+    health.stale("no keep-alive")
+    health.failed("refused")
+    health.failed("refused again")
+    health.live()
+    harness.collect()
+    assert harness.states == ["live", "stale", "failed", "live"]
+    assert harness.qualities("a") == harness.qualities("b") == [Quality.COMMUNICATION_LOST]
+    gaps = [command["gap"] for command in harness.commands if "gap" in command]
+    assert len(gaps) == 1 and gaps[0]["reason"] == "no keep-alive"
+    assert gaps[0]["from_ns"] <= last_ns <= gaps[0]["to_ns"]
+
+
+def test_a_source_that_was_never_reached_has_no_gap(harness):
+    """Nothing is missing of what never came."""
+    health = Health("s", "modbus", harness.intake, np.array([100], np.int32))
+    harness.bind({"a": "x"})
+    health.failed("refused")
+    health.live()
+    harness.collect()
+    assert not any("gap" in command for command in harness.commands)

@@ -7,6 +7,7 @@ import contextlib
 import math
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -14,7 +15,8 @@ from agent.configuration.schema import MqttSource
 from agent.errors import ConfigurationError, SourceError
 from agent.mqtt import MqttLink
 from agent.sources import SOURCES
-from agent.types import Quality
+from agent.types import Block, Quality
+from tests.mosquitto import Mosquitto
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 LOST = int(Quality.COMMUNICATION_LOST)
@@ -151,7 +153,8 @@ async def test_hostile_payloads_among_good_ones(harness, free_port, tmp_path):
             await out.publish("t", b'{"v": %d}' % number)
         await harness.until(lambda: len(harness.samples["a"]) == 2 * len(HOSTILE))
     assert harness.values("a") == list(map(float, range(len(HOSTILE))))
-    assert harness.qualities("a") == [UNDEFINED, 0] * len(HOSTILE)
+    bad, good = harness.qualities("a")[::2], harness.qualities("a")[1::2]
+    assert good == [0] * len(HOSTILE) and all(bits & UNDEFINED == UNDEFINED for bits in bad)
     assert all(math.isnan(value) for value, quality, _ in harness.samples["a"] if quality)
     assert harness.states == ["live"]
 
@@ -173,6 +176,139 @@ async def test_uncommitted_messages_come_again(make_harness, free_port, tmp_path
             await asyncio.sleep(0.2)
             second.collect()
     assert second.values("a") == [2.0]
+
+
+REPLAYED, REPEATED = int(Quality.REPLAYED), int(Quality.REPEATED)
+
+
+async def test_what_waited_and_what_was_committed_is_marked(make_harness, free_port, tmp_path):
+    """Killed before the acknowledgement: what the journal has comes again and counts once; what had
+    queued meanwhile is late; what comes live is good.
+    """
+    addresses = {"timed": "t /v time /ts", "plain": "u /v"}
+    began = time.time() - 60
+    async with broker(free_port, tmp_path), publisher(free_port) as out:
+
+        async def both(number, age_s=0.0):
+            stamp = began + number - age_s
+            await out.publish("t", b'{"v": %d, "ts": %.3f}' % (number, stamp))
+            await out.publish("u", b'{"v": %d}' % number)
+
+        first = make_harness()
+        async with first.running(config(free_port), addresses):
+            await subscribed(first)
+            for number in range(4):
+                await both(number)
+            entries = []
+
+            def arrived():
+                return len(first.values("timed")) == len(first.values("plain")) == 4
+
+            while not arrived():
+                entries += first.collect(commit=False).entries
+                await asyncio.sleep(0.02)
+        await both(4)  # nobody is there
+        second = make_harness()
+        link = second.create(config(free_port), addresses)
+        link.recall([entry for entry in entries if isinstance(entry, Block)])
+        task = asyncio.create_task(link.run())
+        await second.until(lambda: len(second.samples["plain"]) == 5)
+        await asyncio.sleep(0.4)
+        await both(5)
+        await second.until(lambda: len(second.samples["plain"]) == 6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    wanted = [REPLAYED | REPEATED] * 4 + [REPLAYED, 0]
+    assert second.qualities("timed") == wanted
+    assert second.qualities("plain") == wanted
+    assert second.values("plain") == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+async def test_what_is_sent_again_on_a_new_connection_counts_once(harness, free_port, tmp_path):
+    """The broker dies before the acknowledgement and comes back with its session: same messages."""
+    server = Mosquitto(tmp_path, persistence=True, port=free_port)
+    server.start()
+    try:
+        async with harness.running(config(free_port), {"a": "t /v"}):
+            await subscribed(harness)
+            async with publisher(free_port) as out:
+                for number in (7, 7, 8):
+                    await out.publish("t", b'{"v": %d}' % number)
+                await harness.until(lambda: len(harness.values("a")) == 3, commit=False)
+            server.stop()  # it saves the session
+            await harness.until(lambda: harness.states[-1] == "failed", commit=False)
+            server.start()
+            await harness.until(lambda: len(harness.values("a")) == 6)
+    finally:
+        server.kill()
+    assert harness.qualities("a") == [0, 0, 0, LOST] + [REPLAYED | REPEATED] * 3
+
+
+async def test_a_device_that_repeats_an_unchanged_time_is_there(harness, free_port, tmp_path):
+    """Equal value, equal time, again and again: the first counts, the others say "still so"."""
+    payload = b'{"v": 5, "ts": %d}' % (time.time_ns() // 10**9)
+    async with (
+        broker(free_port, tmp_path),
+        harness.running(config(free_port), {"a": "t /v time /ts"}),
+        publisher(free_port) as out,
+    ):
+        await subscribed(harness)
+        for _ in range(3):
+            await out.publish("t", payload)
+        await harness.until(lambda: len(harness.values("a")) == 3)
+    assert harness.qualities("a") == [0, REPEATED, REPEATED]
+
+
+async def test_a_topic_dropped_from_the_configuration_ends(make_harness, free_port, tmp_path):
+    """The kept session still subscribes it; its first message ends that, and is acknowledged."""
+    async with broker(free_port, tmp_path), publisher(free_port) as out:
+        old = make_harness()
+        async with old.running(config(free_port), {"a": "t /v", "b": "gone /v"}):
+            await subscribed(old)
+        new = make_harness()
+        async with new.running(config(free_port), {"a": "t /v"}) as link:
+            await subscribed(new)
+            for number in range(3):
+                await out.publish("gone", b'{"v": 1}')
+                await out.publish("t", b'{"v": %d}' % number)
+                await new.until(lambda n=number: len(new.values("a")) == n + 1)
+                await asyncio.sleep(0.1)
+            plan = " ".join(link.describe().plan)
+    assert "1 messages came on topics that no tag has" in plan
+
+
+async def test_two_agents_with_one_client_id_are_told(make_harness, free_port, tmp_path):
+    """Each throws the other out: the reason names the client id and says what to do."""
+    one, two = make_harness(), make_harness()
+    settings = config(free_port, client_id="same")
+    async with broker(free_port, tmp_path), one.running(settings, {"a": "t /v"}) as link:
+        await subscribed(one)
+        async with two.running(settings, {"a": "t /v"}):
+            asked = "second agent with the client id 'same'"
+            await one.until(lambda: any(asked in c.get("reason", "") for c in one.commands))
+            assert any("client_id of its own" in text for text in link.describe().details)
+
+
+async def test_times_and_types_that_are_none_are_told(harness, free_port, tmp_path, caplog):
+    """Counted in the report, told in its details, and said by the log once."""
+    async with (
+        broker(free_port, tmp_path),
+        harness.running(config(free_port), {"a": "t /v time /ts"}) as link,
+        publisher(free_port) as out,
+    ):
+        await subscribed(harness)
+        for stamp in ('"yesterday"', '"yesterday"', "86400", f'"{time.time_ns() // 10**6}"'):
+            await out.publish("t", b'{"v": 1, "ts": %s}' % stamp.encode())
+        await out.publish("t", b'{"v": true}')
+        await harness.until(lambda: len(harness.samples["a"]) == 5)
+        report = link.describe()
+    assert report.times == {"unreadable": 2, "implausible": 1, "absent": 1}
+    uncertain = int(Quality.UNCERTAIN)
+    assert harness.qualities("a")[:4] == [uncertain] * 3 + [0]
+    assert harness.qualities("a")[4] & Quality.WRONG_TYPE
+    assert any("can not be read" in text and "'yesterday'" in text for text in report.details)
+    said = [record.getMessage() for record in caplog.records if "can not be read" in record.message]
+    assert len(said) == 1
 
 
 async def test_a_slow_commit_does_not_stop_the_flow(harness, free_port, tmp_path):
@@ -220,12 +356,39 @@ def test_bad_addresses_are_all_reported(harness):
 
 
 async def test_probe_tells_what_it_heard(harness, free_port, tmp_path):
-    """`check` shows each topic; a silent one is no fault."""
-    bindings = harness.bind({"a": "t /v", "b": "quiet /v"})
+    """Each tag's payload and value; a silent topic, for how long it was listened to."""
+    bindings = harness.bind({"a": "t /v", "b": "quiet /v", "c": "t /w"})
     async with broker(free_port, tmp_path), publisher(free_port) as out:
-        await out.publish("t", b'{"v": 1}', retain=True)
-        lines = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 0.5)
-    assert lines == ["t: 1 message heard", "quiet: no messages heard"]
+        await out.publish("t", b'{"v": 1, "Speed": {"W": 2}}', retain=True)
+        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 0.5)
+    a, b, c = found.tags
+    assert (a.value, a.quality, a.waited_s) == (1.0, 0, None)
+    assert '"v": 1' in a.raw and "retained" in a.said
+    assert (b.value, b.waited_s) == (None, 0.5)
+    assert c.keys == ("/v", "/Speed/W") and c.nearest == "/Speed/W"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "fault"),
+    [
+        ('"ts": "1795847767732x"', "unreadable: /ts is"),
+        ('"ts": true', "unreadable: /ts is true"),
+        ('"ts": "31.12.26 12:00"', "unreadable"),
+        ('"TS": 1', "absent: the message has no /ts; nearest is /TS"),
+        ('"ts": 4102444800000', "implausible: /ts is 4102444800000"),
+        ('"ts": 86400', "implausible: /ts is 86400"),
+    ],
+)
+async def test_probe_tells_why_a_configured_time_gives_none(
+    harness, free_port, tmp_path, stamp, fault
+):
+    """Absent, unreadable and implausible are three things."""
+    bindings = harness.bind({"a": "t /v time /ts"})
+    async with broker(free_port, tmp_path), publisher(free_port) as out:
+        await out.publish("t", f'{{"v": 1, {stamp}}}'.encode(), retain=True)
+        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 2.0)
+    assert found.tags[0].value == 1.0
+    assert found.tags[0].time_fault.startswith(fault)
 
 
 async def test_probe_of_an_absent_broker(harness, free_port):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.configuration.schema import OpcUaSource
+from agent.decode.columns import text_code
 from agent.errors import ConfigurationError, SourceError
 from agent.sources import SOURCES, opcua
 from agent.types import Quality
@@ -90,7 +91,7 @@ async def test_values_times_and_qualities_arrive(harness, free_port):
     ):
         await harness.until(lambda: all(harness.values(name) for name in "abc"))
         await server.write("a", 2.5, stamp=stamp)
-        await server.write("b", 8, status=ua.StatusCodes.UncertainLastUsableValue)
+        await server.write("b", 8, status=ua.StatusCodes.UncertainSubNormal)
         await server.write("c", False, status=ua.StatusCodes.BadSensorFailure)
         await harness.until(lambda: all(len(harness.samples[name]) >= 2 for name in "abc"))
         assert link.describe().state == "live" and link.describe().received == 6
@@ -129,7 +130,8 @@ async def test_bad_nodes_among_good_ones(harness, free_port):
         await server.write("a", 3.0)
         await harness.until(lambda: len(harness.values("a")) == 2)
         report = link.describe()
-    assert harness.qualities("missing") == [BAD] and harness.qualities("far") == [BAD]
+    refused = BAD | Quality.ADDRESS_REFUSED
+    assert harness.qualities("missing") == [refused] and harness.qualities("far") == [refused]
     assert harness.states == ["live"] and report.reason == "2 nodes are refused"
     assert "refused: missing: BadNodeIdUnknown" in report.plan
     assert "refused: far: no such namespace" in report.plan
@@ -160,6 +162,114 @@ async def test_namespaces_are_resolved_at_each_connect(harness, free_port):
         await harness.until(lambda: "failed" in harness.states)
         async with plant(free_port, {"a": 2.0}, extra_namespaces=["urn:new"]):
             await harness.until(lambda: 2.0 in harness.values("a"), 20)
+
+
+async def reordered(harness, port, addresses, after, *, extra=("urn:new",)):
+    """Serve, restart the server with another namespace before ours, and give the report."""
+    async with contextlib.AsyncExitStack() as stack, contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(plant(port, {"a": 1.0}))
+        link = await stack.enter_async_context(harness.running(config(port), addresses))
+        await harness.until(lambda: harness.values("a"))
+        await first.aclose()
+        await harness.until(lambda: "failed" in harness.states)
+        async with plant(port, {}, extra_namespaces=extra) as server:
+            await after(server)
+            await harness.until(lambda: len(harness.states) >= 3, 20)
+            await harness.until(lambda: len(harness.samples["a"]) >= 3, 20)
+            return link.describe()
+
+
+async def test_an_index_stays_the_namespace_that_it_was(harness, free_port):
+    """The server numbers anew, and another device's node has the old name: ours is read on."""
+
+    async def after(server):
+        await server.add("a", 2.0)
+        stranger = ua.NodeId("a", 2)
+        await server.server.nodes.objects.add_variable(stranger, ua.QualifiedName("a", 2), 999.0)
+
+    report = await reordered(harness, free_port, addresses("a"), after)
+    assert harness.values("a") == [1.0, 2.0]
+    assert report.details == [f"namespace {URI} is ns=3 by now: ns=2 is taken as it"]
+    gap = next(command["gap"] for command in harness.commands if "gap" in command)
+    assert gap["to_ns"] > gap["from_ns"]
+
+
+async def test_a_node_of_another_type_is_refused(harness, free_port):
+    """Same namespace and name, but a Double became a String: another node, and not read."""
+
+    async def after(server):
+        await server.add("a", "7")
+
+    report = await reordered(harness, free_port, addresses("a"), after, extra=())
+    assert harness.values("a") == [1.0]
+    assert harness.qualities("a")[-1] == BAD | Quality.WRONG_TYPE
+    assert "it was a Variable of data type Double" in report.details[0]
+    assert "is a Variable of data type String" in report.details[0]
+
+
+async def test_after_a_stall_what_was_kept_is_late_and_what_is_constant_is_told(
+    harness, free_port, unused_tcp_port_factory, monkeypatch
+):
+    """A link frozen for 3 s: lost once, then late values are marked and the last ones count."""
+    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(opcua, "_LOST_AFTER", 60)
+    server_port = unused_tcp_port_factory()
+    async with (
+        plant(server_port, {"moves": -1.0, "constant": 5.0}) as server,
+        freezable_proxy(free_port, server_port) as flowing,
+        harness.running(config(free_port, timeout="9s"), addresses("moves", "constant")),
+    ):
+        await harness.until(lambda: harness.values("moves") and harness.values("constant"))
+        for number in range(3):
+            await server.write("moves", float(number))
+            await asyncio.sleep(0.1)
+        await harness.until(lambda: 2.0 in harness.values("moves"))
+        flowing.clear()
+        for number in range(3, 30):
+            await server.write("moves", float(number))
+            await asyncio.sleep(0.1)
+        await harness.until(lambda: "stale" in harness.states)
+        assert harness.qualities("constant")[-1] == LOST
+        flowing.set()
+        await harness.until(lambda: harness.states[-1] == "live")
+        await harness.until(lambda: harness.values("moves")[-1] == 29.0)
+    assert harness.states == ["live", "stale", "live"]
+    assert harness.samples["constant"][-1][:2] == (5.0, 0)
+    rows = [row for row in harness.samples["moves"] if row[1] != LOST]
+    late = {value for value, quality, _ in rows if quality & Quality.REPLAYED}
+    good = {value for value, quality, _ in rows if quality == 0}
+    assert late and max(late) < 28 and min(late) >= 3 and 29.0 in good
+    assert not {float(number) for number in range(3, 12)} & good
+
+
+async def test_the_operation_limits_of_a_server_are_kept(harness, free_port, monkeypatch):
+    """MaxNodesPerRead 4 and MaxMonitoredItemsPerCall 3: no call names more."""
+    from asyncua.server.internal_session import InternalSession
+
+    reads, creates = [], []
+    read = InternalSession.read
+
+    async def limited(self, params):
+        reads.append(len(params.NodesToRead))
+        return await read(self, params)
+
+    names = [f"n{i}" for i in range(10)]
+    async with plant(free_port, dict.fromkeys(names, 1.0)) as server:
+        for identifier, limit in ((11705, 4), (11714, 3)):
+            node = server.server.get_node(ua.NodeId(identifier))
+            await node.write_value(ua.Variant(limit, ua.VariantType.UInt32))
+        service = server.server.iserver.subscription_service
+        create = service.create_monitored_items
+
+        async def counted(parameters):
+            creates.append(len(parameters.ItemsToCreate))
+            return await create(parameters)
+
+        monkeypatch.setattr(service, "create_monitored_items", counted)
+        monkeypatch.setattr(InternalSession, "read", limited)
+        async with harness.running(config(free_port), addresses(*names)):
+            await harness.until(lambda: all(harness.values(name) for name in names))
+    assert max(reads) <= 4 and max(creates) <= 3
 
 
 async def test_absent_at_start_then_there(harness, free_port):
@@ -262,9 +372,10 @@ async def test_texts_become_journaled_codes(harness, free_port):
         await server.write("mode", "run")
         await server.write("mode", "idle")
         await harness.until(lambda: len(harness.values("mode")) == 3)
-    assert harness.values("mode") == [1.0, 2.0, 1.0]
+    idle, run = text_code("idle"), text_code("run")
+    assert harness.values("mode") == [idle, run, idle]
     texts = [command for command in harness.commands if command["kind"] == "text"]
-    assert [(text["code"], text["text"]) for text in texts] == [(1, "idle"), (2, "run")]
+    assert [(text["code"], text["text"]) for text in texts] == [(idle, "idle"), (run, "run")]
 
 
 async def test_a_server_that_takes_few_items_at_a_time(harness, free_port, monkeypatch):
@@ -302,16 +413,41 @@ async def test_security_without_certificates_is_a_reason(harness, free_port):
         assert "needs certificate, private_key, server_certificate" in link.describe().reason
 
 
-async def test_probe(harness, free_port):
-    """`check` resolves every node, and names those that are not there."""
-    async with plant(free_port, {"a": 1.0}):
-        bindings = harness.bind(addresses("a"))
-        lines = await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
-        assert lines == ["1 nodes found, published every 0.05 s"]
-        bindings = harness.bind({**addresses("a", "no"), "far": "nsu=urn:x;s=a"})
-        with pytest.raises(SourceError, match=r"no \(ns=2;s=no\): BadNodeIdUnknown; far") as caught:
-            await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
-        assert "a (" not in str(caught.value)
+async def test_probe_shows_each_node(harness, free_port):
+    """The variant and its type, the status by name, and why there is no value."""
+    async with plant(free_port, {"a": 1.5, "text": "ERR", "off": 2.0}) as server:
+        await server.write("off", 2.0, ua.StatusCodes.BadOutOfService)
+        names = {**addresses("a", "text", "off", "no"), "far": "nsu=urn:x;s=a"}
+        found = await SOURCES["opcua"].probe("s", config(free_port), harness.bind(names), 2.0)
+    tags = {tag.name: tag for tag in found.tags}
+    assert (tags["a"].value, tags["a"].raw, tags["a"].quality) == (1.5, "Double 1.5", 0)
+    assert tags["a"].source_ns > 0
+    assert tags["text"].quality & Quality.WRONG_TYPE and tags["text"].raw == "String ERR"
+    assert tags["off"].quality & Quality.NOT_AVAILABLE and tags["off"].said == "BadOutOfService"
+    assert tags["no"].quality & Quality.ADDRESS_REFUSED
+    assert "ns=2;s=no" in tags["no"].said and "BadNodeIdUnknown" in tags["no"].said
+    assert tags["far"].quality & Quality.ADDRESS_REFUSED and "no such namespace" in tags["far"].said
+
+
+async def test_probe_reads_in_parts_where_the_server_takes_few(harness, free_port, monkeypatch):
+    """A server that takes 7 nodes in one read is healthy: every node of 40 is read."""
+    from asyncua.server.internal_session import InternalSession
+
+    read, sizes = InternalSession.read, []
+
+    async def limited(self, params):
+        sizes.append(len(params.NodesToRead))
+        if len(params.NodesToRead) > 7:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadTooManyOperations)
+        return await read(self, params)
+
+    names = [f"n{i}" for i in range(40)]
+    async with plant(free_port, {name: float(i) for i, name in enumerate(names)}):
+        monkeypatch.setattr(InternalSession, "read", limited)
+        bindings = harness.bind(addresses(*names))
+        found = await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
+    assert [tag.value for tag in found.tags] == [float(i) for i in range(40)]
+    assert max(sizes) > 7 and min(sizes) <= 7
 
 
 async def test_probe_of_an_absent_server(harness, free_port):
@@ -378,9 +514,12 @@ async def test_another_certificate_than_the_pinned_one_is_refused(harness, free_
     """A server other than the one whose certificate is named gets no session."""
     async with (
         secured_plant(free_port, certificates),
-        harness.running(secured(free_port, certificates, "stranger"), addresses("a")),
+        harness.running(secured(free_port, certificates, "stranger"), addresses("a")) as link,
     ):
         await harness.until(lambda: harness.states == ["failed"], 20)
         await asyncio.sleep(1)
         harness.collect()
+        reason = link.describe().reason
+        assert "uses another certificate than" in reason and "stranger.der" in reason
+        assert "get its certificate anew" in reason
     assert harness.states == ["failed"] and harness.qualities("a") == [LOST]

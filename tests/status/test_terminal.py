@@ -70,7 +70,7 @@ def test_of_a_dead_agent_nothing_is_said_to_be_live_or_connected():
     """What its sources and its uplink do now nobody knows."""
     whole = document()
     whole["sources"] = [source | {"state": "live"} for source in whole["sources"]]
-    whole["outbox"] |= {"configured": True, "connected": True, "pending": 1}
+    whole["outbox"] |= {"configured": True, "connected": True, "pending": 1, "reason": ""}
     dead, alive = shown(whole, age_s=600.0), shown(whole)
     assert "was live" not in alive and "Uplink: connected; 1 message waits" in alive
     assert dead.count("was live") == len(whole["sources"])

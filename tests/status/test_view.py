@@ -107,11 +107,16 @@ def test_health_follows_the_age_of_the_document():
     assert view.stalled({}, T0) == "no status has been written yet"
 
 
-def test_health_says_what_keeps_the_agent_from_going_on():
-    """A full disk is told at once, not when the document is old."""
+def test_what_does_not_work_is_told_while_the_agent_goes_on():
+    """A full disk or a part that was started again makes it degraded at once, not stalled."""
     full = {"text": "committing to s.db: database or disk is full", "hint": "free space"}
-    assert "disk is full" in view.stalled({**document(1), "trouble": full}, T0)
-    assert view.stalled({**document(1), "trouble": {}}, T0) == ""
+    (told,) = view.degraded({**document(1), "trouble": full})
+    assert "disk is full" in told
+    assert view.stalled({**document(1), "trouble": full}, T0) == ""
+    part = {"name": "uplink", "state": "failing", "restarts": 2, "reason": "KeyError: 'x'"}
+    (told,) = view.degraded({**document(1), "parts": [part, {**part, "state": "running"}]})
+    assert told == "uplink failed 2 times and is started again: KeyError: 'x'"
+    assert view.degraded({**document(1), "trouble": {}, "parts": []}) == []
 
 
 def test_a_model_that_expired_once_keeps_what_it_was():

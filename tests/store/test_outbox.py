@@ -29,8 +29,8 @@ def path(tmp_path):
     return tmp_path / "fieldwarden.sqlite"
 
 
-async def test_seq_counts_per_stream_across_boots(path):
-    """Each stream has its own numbers, which go on after a restart and are never given twice."""
+async def test_seq_counts_per_stream_of_a_run(path):
+    """Each stream of each run has its own numbers from 1; a run's number is larger than before."""
     store = open_store(path)
     await store.commit(Batch(messages=[message("event"), message("gap"), message("event")]))
     ids = [row.id for row in Reader(path).pending()]
@@ -39,7 +39,11 @@ async def test_seq_counts_per_stream_across_boots(path):
     store = open_store(path)
     await store.commit(Batch(messages=[message("event"), message("gap")]))
     rows = Reader(path).pending()
-    assert [(r.boot, r.stream, r.seq) for r in rows] == [(2, "event", 3), (2, "gap", 2)]
+    assert [(r.boot, r.stream, r.seq) for r in rows] == [
+        (store.boot, "event", 1),
+        (store.boot, "gap", 1),
+    ]
+    assert store.boot // 1_000_000 == 2
     assert min(row.id for row in rows) > max(ids)
     assert assert_accounts(path)["delivered"] == 3
     await store.close()
@@ -76,6 +80,7 @@ async def test_rejected_messages_are_dropped_and_told(path):
     assert gaps == [
         {
             "of": "event",
+            "boot": store.boot,
             "reason": "rejected: Packet too large",
             "count": 2,
             "ranges": [[2, 3]],
@@ -84,6 +89,7 @@ async def test_rejected_messages_are_dropped_and_told(path):
         },
         {
             "of": "event",
+            "boot": store.boot,
             "reason": "rejected: Bad",
             "count": 1,
             "ranges": [[5, 5]],
@@ -229,19 +235,33 @@ async def test_received_is_delivered_pending_and_dropped(tmp_path_factory, steps
     await store.close()
     told = [json.loads(r.payload) for r in [*rows, *delivered] if r.stream == "gap"]
     for stream in ("event", "summary"):
-        last = Reader(path).counters().get(f"seq:{stream}", 0)
-        seen = [
-            pair
-            for row in [*rows, *delivered]
-            if row.stream == stream
-            for pair in [*row.covers, (row.seq, row.seq)]
-        ]
-        seen += [tuple(pair) for gap in told if gap["of"] == stream for pair in gap["ranges"]]
         lost_gaps = any(
             reason.startswith("rejected") for reason in Reader(path).outbox()["dropped"]
         )
-        if last and not lost_gaps:
-            assert ranges.union(seen) == [(1, last)]
+        for boot, last in last_numbers(path, stream).items():
+            seen = [
+                pair
+                for row in [*rows, *delivered]
+                if (row.stream, row.boot) == (stream, boot)
+                for pair in [*row.covers, (row.seq, row.seq)]
+            ]
+            seen += [
+                tuple(pair)
+                for gap in told
+                if (gap["of"], gap["boot"]) == (stream, boot)
+                for pair in gap["ranges"]
+            ]
+            if not lost_gaps:
+                assert ranges.union(seen) == [(1, last)]
+
+
+def last_numbers(path, stream):
+    """Last number given of a stream, by run."""
+    reader = Reader(path)
+    found = dict(reader._all("SELECT boot, last FROM numbers WHERE stream = ? AND last", stream))
+    if now := reader.counters().get(f"seq:{stream}", 0):
+        found[reader.boot] = now
+    return found
 
 
 @given(

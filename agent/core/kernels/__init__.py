@@ -28,6 +28,7 @@ from agent.core.kernels import (
 )
 from agent.core.kernels import range as trained_range
 from agent.core.kernels.base import (
+    SAMPLE_CLOCK,
     SPE,
     T2,
     T2_AND_SPE,
@@ -40,11 +41,16 @@ from agent.core.kernels.base import (
 
 
 def _row(
-    module: ModuleType, reference: str, traits: Traits, *, blocked: bool = False, **more: Any
+    module: ModuleType, reference: str, traits: Traits, *, name: str = "", blocked: bool = False,
+    **more: Any,
 ) -> Detector:
+    feed = "all" if "of_tag" in more else "good"
+    # What an input's detector compares is the sample clock alone.
+    own = {name: SAMPLE_CLOCK for name in module.STATE.names if name.endswith("_ns")}
     return Detector(
-        name=module.NAME,
-        feed="all" if "of_tag" in more else "good",
+        name=name or module.NAME,
+        feed=feed,
+        moments=own if feed == "good" else module.MOMENTS,
         params=module.PARAMS,
         state=module.STATE,
         fold=module.fold,
@@ -76,17 +82,58 @@ DETECTORS: tuple[Detector, ...] = (
          Traits(Symptom.STATE)),
 )  # fmt: skip
 
+_WORDS_OF_BAD: dict[str, tuple[Symptom, Words | None]] = {
+    "bad_link": (Symptom.CUT_OFF, Words(
+        "communication lost", "integration",
+        "{tag} is lost behind {source}: it has no communication with what gives {address}",
+        "check the device, cable or gateway behind {source}", 7,
+    )),
+    "bad_access": (Symptom.FORBIDDEN, Words(
+        "not authorised", "integration", "{source} does not let this agent read {address} of {tag}",
+        "give the agent's user the right to read it at {source}, or correct the login", 7,
+    )),
+    "bad_address": (Symptom.REFUSED, Words(
+        "address refused", "integration", "{tag} can not be read from {source}: {refusal}",
+        "check the address of {tag} in the configuration against the list of {source}", 7,
+    )),
+    "bad_type": (Symptom.MISTYPED, Words(
+        "wrong type", "integration",
+        "what {source} sends at {address} for {tag} is not of the configured type",
+        "compare the type of {tag} in the configuration with what {source} sends there", 7,
+    )),
+    "bad_void": (Symptom.NO_VALUE, Words(
+        "no value", "sensor", "{source} says that it has no value for {tag}",
+        "see whether the instrument is in operation, and what {source} says of itself", 7,
+    )),
+    "bad_number": (Symptom.NO_NUMBER, Words(
+        "no number", "sensor", "{tag} arrives from {source} as no number (not a number, infinite)",
+        "see whether the instrument is in operation, and what {source} sends where it has no value",
+        7,
+    )),
+    "bad": (Symptom.MARKED_BAD, Words(
+        "bad quality", "sensor", "{tag} is marked bad by its source {source}",
+        "check the transmitter and its wiring", 7,
+    )),
+    "bad_range": (Symptom.IMPOSSIBLE, None),  # its name needs the value: see `diagnosis`
+}  # fmt: skip
+
+
+def _of_bad(name: str) -> Detector:
+    symptom, words = _WORDS_OF_BAD[name]
+    # The on-delay is longer than its flag takes to clear after one bad sample.
+    traits = Traits(symptom, on_delay=5, transport=True, words=words)
+    return _row(
+        bad, "OPC UA Part 8; NAMUR NE 43", traits, name=name, of_tag=bad.of_kind(name)
+    )
+
+
 TAG_DETECTORS: tuple[Detector, ...] = (
-    _row(bad, "OPC UA Part 8; NAMUR NE 43", of_tag=bad.of_tag, traits=Traits(
-        Symptom.MARKED_BAD, on_delay=5,  # longer than its flag takes to clear after one bad sample
-        transport=True, words=Words(
-            "bad quality", "sensor", "{tag} is marked bad by its source {source}",
-            "check the transmitter and its wiring", 7,
-        ))),
+    *(_of_bad(name) for name in bad.KINDS),
     _row(missing, "ISA-18.2, stale inputs", of_tag=missing.of_tag, by_time=True, traits=Traits(
         Symptom.SILENT, on_delay=2, transport=True, words=Words(
             "missing", "integration", "{tag} stopped arriving from {source}",
-            "check that {source} still serves it under the configured address", 8,
+            "check that {source} still serves it under the configured address; where it reports "
+            "changes only, give the tag a max_silence", 8,
         ))),
     _row(source_clock, "OPC UA Part 4, SourceTimestamp", of_tag=source_clock.of_tag, traits=Traits(
         Symptom.CLOCK_STANDS, words=Words(

@@ -2,13 +2,18 @@
 
 Three things happen per input, in this order:
 - a sample with a `NOT_USABLE` bit is dropped, so that no bad sample can move a detector's state;
+  late and repeated ones are passed over, as if they had not come;
 - samples closer than half the training interval are thinned, so that one sample in service is one
   row of training. The step between samples is the source's own where its clock advances plausibly,
   else the arrival's: a notification with ten values has one arrival time. Samples of one arrival
   whose source clock leaps ahead (a value missing in between, a clock that was set) count as one
   interval apart;
 - for report-by-exception tags the last value is restated at the training interval (`HELD`): after
-  silence of `hold_delay_ns`, or when a later sample shows that intervals passed without a change.
+  silence of `hold_delay_ns`, or when a later sample shows that intervals passed without a change;
+  but only for time for which the source is known to have been there. That is known once any tag of
+  the source brought news after it, or once `patience_ns` has passed in which the source would have
+  said that its link is lost. A link that stands still is no evidence that a value did: the time is
+  a gap.
 
 Output `source` is each input's sample clock: steps as above, so a step of more than 1.5 intervals
 is a gap. Values are clipped to +-1e9 standard deviations, so that sums stay finite.
@@ -18,8 +23,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
-from agent.types import NOT_USABLE
+from agent.core.kernels.base import ENGINE_TIME, SAMPLE_CLOCK, Moment, kernel
+from agent.types import NO_NEWS, NOT_USABLE
 
 PARAMS = np.dtype(
     [
@@ -28,6 +33,8 @@ PARAMS = np.dtype(
         ("inverse_scale", np.float64),
         ("interval_ns", np.int64),
         ("hold_delay_ns", np.int64),  # 0: not a report-by-exception tag
+        ("source", np.int64),  # row of its source in `news_starts`
+        ("patience_ns", np.int64),  # after so long its source has noticed that a link is lost
     ]
 )
 STATE = np.dtype(
@@ -39,13 +46,45 @@ STATE = np.dtype(
         ("clock_ns", np.int64),
         ("held", np.int64),
         ("last_z", np.float64),
+        ("news_ns", np.int64),  # when the source last brought anything
+        ("lost", np.int64),  # 1: the source said that its link is
     ]
 )
+MOMENTS = {
+    "last_arrival_ns": ENGINE_TIME, "last_source_ns": Moment(beside="last_arrival_ns"),
+    "clock_ns": SAMPLE_CLOCK, "news_ns": ENGINE_TIME,
+}
 _UNUSABLE = int(NOT_USABLE)
+_PASSED_OVER = int(NO_NEWS)
+_REFUSED = _UNUSABLE | _PASSED_OVER
 _HELD = np.uint16(32)
 _CLIP = 1e9
 _LATEST = 1 << 62
 _MOST_HELD = 4096  # one sample restates at most so many intervals
+
+
+def link(params, state, rows, time_ns, *, lost):  # type: ignore[no-untyped-def]
+    """A source said at `time_ns` that its link is lost, or that it is back.
+
+    The time for which it was lost is a gap of its tags' sample clocks: nothing is restated in it.
+
+    Args:
+        time_ns: when it said so.
+        lost: else it is back.
+        params: `PARAMS`[n].
+        state: `STATE`[n].
+        rows: bool[n], which of them are of the source.
+    """
+    if not lost:
+        back = rows & (state["lost"] == 1) & (state["seen"] == 1)
+        own = state[back]
+        passed = np.maximum(time_ns - own["last_arrival_ns"], 0)
+        own["clock_ns"] += np.maximum(passed, 2 * params["interval_ns"][back])
+        own["last_source_ns"] = np.minimum(own["last_source_ns"], _LATEST) + passed
+        own["last_arrival_ns"] += passed
+        own["held"] = 0
+        state[back] = own
+    state["lost"][rows] = int(lost)
 
 
 @kernel
@@ -70,11 +109,43 @@ def capacity(params, state, starts, arrival, until_ns):  # type: ignore[no-untyp
 
 
 @kernel
+def proof(news, ahead, stop, due, patience):  # type: ignore[no-untyped-def]
+    """(place of the first news not before `due`, since when its source is known to have been)."""
+    while ahead < stop and news[ahead] < due:
+        ahead += 1
+    known = news[ahead] if ahead < stop else _LATEST
+    return ahead, min(known, due + patience) if patience < _LATEST else known
+
+
+@kernel
+def latest(news, behind, stop, now, heard):  # type: ignore[no-untyped-def]
+    """(place of the first news at or after `now`, when the one before it was; `heard` if none)."""
+    while behind < stop and news[behind] < now:
+        heard = news[behind]
+        behind += 1
+    return behind, heard
+
+
+@kernel
+def stepped(step, passed, delay, interval):  # type: ignore[no-untyped-def]
+    """The step between two samples: the source's where its clock is plausible, else arrival's."""
+    if step <= 0:
+        return passed
+    if step > passed + delay + interval + interval // 2:
+        return passed if passed > 0 else interval
+    return step
+
+
+@kernel
 def admit(  # type: ignore[no-untyped-def]
-    params, state, starts, until_ns, arrival, source, value, quality,
+    params, state, starts, until_ns, arrival, source, value, quality, news_starts, news,
     out_starts, out_arrival, out_source, out_value, out_quality,
 ):
-    """Write each row's admitted samples, tag-major; `out_starts` int64[rows + 1] is filled."""
+    """Write each row's admitted samples, tag-major; `out_starts` int64[rows + 1] is filled.
+
+    `news` int64 are the arrival times of what the sources brought, each source's rising;
+    source i owns `news_starts[i]:news_starts[i + 1]`.
+    """
     n = 0
     for row in range(len(params)):
         out_starts[row] = n
@@ -84,34 +155,39 @@ def admit(  # type: ignore[no-untyped-def]
         seen, usable = state[row]["seen"], state[row]["usable"]
         last_arrival, last_source = state[row]["last_arrival_ns"], state[row]["last_source_ns"]
         clock, held, z = state[row]["clock_ns"], state[row]["held"], state[row]["last_z"]
+        heard = state[row]["news_ns"]
+        patience = _LATEST if state[row]["lost"] else params[row]["patience_ns"]
+        ahead = behind = news_starts[params[row]["source"]]  # of what is due; of what is now
+        stop = news_starts[params[row]["source"] + 1]
         for j in range(starts[tag], starts[tag + 1] + 1):
             final = j == starts[tag + 1]
             now = until_ns if final else arrival[j]
             if delay > 0 and seen == 1 and usable == 1:
-                # silence long enough: restate every interval that has passed
-                while last_arrival + max((held + 1) * interval, delay) < now:
+                # silence long enough: restate every interval that is known to have passed so
+                due = last_arrival + max((held + 1) * interval, delay)
+                while due < now:
+                    ahead, known = proof(news, ahead, stop, due, patience)
+                    if known >= now:
+                        break
                     held += 1
-                    due = last_arrival + max(held * interval, delay)
+                    due = last_arrival + max((held + 1) * interval, delay)
                     clock += interval
-                    out_arrival[n], out_source[n] = due, clock
+                    out_arrival[n], out_source[n] = known, clock
                     out_value[n], out_quality[n] = z, _HELD
                     n += 1
-            if final:
-                continue
-            if quality[j] & _UNUSABLE:
-                usable = 0
+            behind, heard = latest(news, behind, stop, now, heard)
+            if final or quality[j] & _REFUSED:
+                if not final and not quality[j] & _PASSED_OVER:
+                    usable = 0
                 continue
             passed = arrival[j] - last_arrival
             # Clipped, so that no difference overflows, which compiled code leaves undefined.
             told = min(max(source[j], 0), _LATEST)
-            step = told - last_source
-            if step <= 0:
-                step = passed
-            elif step > passed + delay + interval + interval // 2:
-                step = passed if passed > 0 else interval
+            step = stepped(told - last_source, passed, delay, interval)
             if seen == 1 and 2 * step < interval and 2 * passed < interval:
                 continue
-            if delay > 0 and seen == 1 and usable == 1:
+            linked = passed == 0 or now - heard <= delay + interval
+            if delay > 0 and seen == 1 and usable == 1 and linked:
                 missed = min((2 * step + interval) // (2 * interval) - 1, _MOST_HELD)
                 while held < missed:
                     held += 1
@@ -119,23 +195,15 @@ def admit(  # type: ignore[no-untyped-def]
                     out_arrival[n], out_source[n] = arrival[j], clock
                     out_value[n], out_quality[n] = z, _HELD
                     n += 1
-            if seen == 0:
-                clock = told
-            else:
-                clock += max(step - held * interval, interval // 2)
-            z = (value[j] - centre) * inverse
-            z = min(max(z, -_CLIP), _CLIP)
+            clock = told if seen == 0 else clock + max(step - held * interval, interval // 2)
+            z = min(max((value[j] - centre) * inverse, -_CLIP), _CLIP)
             seen, usable, held = 1, 1, 0
             last_arrival, last_source = arrival[j], told
             out_arrival[n], out_source[n] = arrival[j], clock
             out_value[n], out_quality[n] = z, quality[j]
             n += 1
-        state[row]["seen"] = seen
-        state[row]["usable"] = usable
-        state[row]["last_arrival_ns"] = last_arrival
-        state[row]["last_source_ns"] = last_source
-        state[row]["clock_ns"] = clock
-        state[row]["held"] = held
-        state[row]["last_z"] = z
+        state[row]["seen"], state[row]["usable"], state[row]["held"] = seen, usable, held
+        state[row]["last_arrival_ns"], state[row]["last_source_ns"] = last_arrival, last_source
+        state[row]["clock_ns"], state[row]["news_ns"], state[row]["last_z"] = clock, heard, z
     out_starts[len(params)] = n
     return n

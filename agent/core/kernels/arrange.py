@@ -12,6 +12,7 @@ import sys
 from agent.core.kernels.base import kernel
 from agent.types import Quality
 
+_NO_VALUE = int(Quality.BAD | Quality.COMMUNICATION_LOST)  # and its number says nothing
 _NOT_A_NUMBER = int(Quality.NOT_A_NUMBER)
 _OUTSIDE = int(Quality.OUT_OF_PHYSICAL)
 _LARGEST = sys.float_info.max
@@ -45,7 +46,8 @@ def arrange(  # type: ignore[no-untyped-def]
         starts[row + 1] = to + 1
         bits = quality[j] + 0
         if not abs(value[j]) <= _LARGEST:
-            bits |= _NOT_A_NUMBER
+            if not bits & _NO_VALUE:
+                bits |= _NOT_A_NUMBER
         elif value[j] < low[row] or value[j] > high[row]:
             bits |= _OUTSIDE
         arrival_out[to] = arrival[j]

@@ -27,7 +27,7 @@ Parameters are finite numbers, or fixed lists of them, so that a baseline stores
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -36,8 +36,9 @@ import numpy as np
 from agent.core.kernels.compiler import kernel
 
 __all__ = [
-    "NEVER", "ON_DELAY", "SPE", "T2", "T2_AND_SPE", "TRANSITION", "Detector", "JointChart",
-    "Symptom", "Traits", "Words", "kernel", "tell",
+    "ENGINE_TIME", "LAG", "NEVER", "ON_DELAY", "SAMPLE_CLOCK", "SPE", "T2", "T2_AND_SPE",
+    "TRANSITION", "Detector", "JointChart", "Moment", "Symptom", "Traits", "Words", "kernel",
+    "tell",
 ]  # fmt: skip
 
 NEVER = 1e300
@@ -53,7 +54,14 @@ class Symptom(StrEnum):
     """What a raised flag is evidence of. Judgement reads these, and no detector's name."""
 
     SILENT = "nothing arrives"
+    CUT_OFF = "its source has lost the device"
+    FORBIDDEN = "this agent may not read it"
+    REFUSED = "its address is refused"
+    MISTYPED = "is not of the configured type"
+    NO_VALUE = "its source has no value"
+    NO_NUMBER = "is not a number"
     MARKED_BAD = "marked bad by its source"
+    IMPOSSIBLE = "outside its physical range"
     CLOCK_STANDS = "its source's clock stands still"
     LATE = "arrives late"
     OTHER_PACE = "arrives at another rate"
@@ -75,7 +83,8 @@ class Symptom(StrEnum):
 class Words:
     """How people read a finding whose name needs no other evidence; see `diagnosis.Diagnosis`.
 
-    `text` and `hint` may name `{tag}` and `{source}`, of joint charts the inputs `{named}`.
+    `text` and `hint` may name `{tag}`, `{source}`, `{address}` and `{refusal}` (see `TagSpec`), of
+    joint charts the inputs `{named}`.
     """
 
     kind: str
@@ -115,6 +124,27 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """How a field of a state that holds a time moves when engine time is set anew.
+
+    0 stands for "not yet", and stays.
+
+    Attributes:
+        moves: engine time does; the sample clock of an input, which only its steps count of, not.
+        beside: a source's own time, which does not move, beside this field, an arrival: where both
+            are the same the source gave none, and it moves.
+        lag: an arrival less a source's own time; 0 where the source gives none.
+    """
+
+    moves: bool = True
+    beside: str = ""
+    lag: bool = False
+
+
+ENGINE_TIME, SAMPLE_CLOCK, LAG = Moment(), Moment(moves=False), Moment(lag=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Detector:
     """One row of `DETECTORS` or `TAG_DETECTORS`.
 
@@ -131,6 +161,7 @@ class Detector:
         of_tag: of a tag's detector, its parameters from the `TagSpec`.
         by_time: time alone may raise its flag: its state has `last_ns`, since when it counts.
         looks_back: how many samples before a flag its cause may lie, from its parameters.
+        moments: the fields of its state that hold times, by name.
     """
 
     name: str
@@ -145,6 +176,7 @@ class Detector:
     of_tag: Callable[[Any], Mapping[str, Any]] | None = None
     by_time: bool = False
     looks_back: Callable[[Mapping[str, Any]], int] | None = None
+    moments: Mapping[str, Moment] = field(default_factory=dict)
 
 
 T2, SPE, T2_AND_SPE = "t2", "spe", "t2 and spe"

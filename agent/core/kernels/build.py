@@ -62,7 +62,7 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     params, state = _a(admission.PARAMS), _a(admission.STATE)
     add(admission.capacity, _I8, params, state, _LONG, _LONG, _I8)
     add(admission.admit, _I8, params, state, _LONG, _I8, _LONG, _LONG, _REAL, _SHORT,
-        _LONG, _LONG, _LONG, _REAL, _SHORT)
+        _LONG, _LONG, _LONG, _LONG, _LONG, _REAL, _SHORT)
     add(scan.scan, types.none, _a(scan.PARAMS), _a(scan.STATE), _LONG, _LONG, _REAL, _SHORT, _I8,
         _I8, _REAL2, _BYTE)
     add(tally.tally, types.none, _a(tally.COUNTS), _a(_I8, 2), _REAL2, _LONG, _REAL)

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
+from agent.core.kernels.base import ENGINE_TIME, kernel
 
 CHARTS = ("t2", "spe", "change", "spe_smooth")
 """In the order in which `fold_joint` writes them; what they are is told by `JOINT_CHARTS`."""
@@ -75,6 +75,7 @@ STATE = np.dtype(
         ("last_ns", np.int64),
     ]
 )
+MOMENTS = {"last_ns": ENGINE_TIME}
 
 
 @kernel

@@ -9,7 +9,8 @@
 
 Flag: `_RUN` samples in a row with lag > usual + `limit_ns`; `usual` rests meanwhile. It clears
 after `_RUN` in a row without. Score: (lag - usual) / limit_ns. Replayed, lost and bad samples do
-not count: a replay is late and says so. A source without a clock has no lag. `limit_ns` from
+not count: a replay is late and says so; nor do those that should have had a time and had none. A
+source without a clock has no lag. `limit_ns` from
 `NEVER_NS` on: not judged, and the row costs nothing a sample. Cost about 4 ns a sample; state 48
 bytes (of tags, not of inputs). Reference: OPC UA Part 4, SourceTimestamp and ServerTimestamp;
 exponential smoothing, Roberts 1959.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel, tell
+from agent.core.kernels.base import LAG, Moment, kernel, tell
 from agent.types import Quality
 
 NAME = "late"
@@ -36,13 +37,16 @@ STATE = np.dtype(
         ("good_run", np.int64),
     ]
 )
+MOMENTS: dict[str, Moment] = {"usual": LAG}
 _LEARN = 64
 _DOWN = 1.0 / _LEARN
 _UP = 1.0 / 4096
 _RUN = 16
 _NO_NEWS = int(
     Quality.COMMUNICATION_LOST | Quality.NOT_A_NUMBER | Quality.BAD | Quality.REPLAYED
+    | Quality.REPEATED
 )
+_UNCERTAIN = int(Quality.UNCERTAIN)
 _LATEST = 1 << 62
 _LEAST_NS = 10_000_000_000
 _INTERVALS = 10
@@ -72,6 +76,8 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         for j in range(starts[row], starts[row + 1]):
             if quality[j] & _NO_NEWS:
                 continue
+            if quality[j] & _UNCERTAIN and source[j] == arrival[j]:
+                continue  # it should have had a time of its own: nobody can say that it is in time
             # Clipped, so that no difference overflows, which compiled code leaves undefined.
             lag = np.float64(arrival[j] - min(max(source[j], 0), _LATEST))
             more = lag - usual

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel, tell
+from agent.core.kernels.base import ENGINE_TIME, Moment, kernel, tell
 from agent.types import Quality
 
 NAME = "pace"
@@ -41,12 +41,16 @@ STATE = np.dtype(
         ("steady", np.int64),  # windows in a row at the nominal interval, counted up to `_STEADY`
     ]
 )
+MOMENTS: dict[str, Moment] = {
+    "start_ns": ENGINE_TIME, "source_start_ns": Moment(beside="start_ns"), "last_ns": ENGINE_TIME,
+}
 FACTOR = 2.0
 _WINDOW = 16
 _WINDOWS = 3
 _STEADY = 16
 _KEPT = 1.25
 _NOT_ON_TIME = int(Quality.COMMUNICATION_LOST | Quality.REPLAYED)
+_REPEATED = int(Quality.REPEATED)
 _LATEST = 1 << 62
 
 
@@ -86,6 +90,8 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         start, source_start = state[row]["start_ns"], state[row]["source_start_ns"]
         last = state[row]["last_ns"]
         for j in range(starts[row], starts[row + 1]):
+            if quality[j] & _REPEATED:
+                continue
             if quality[j] & _NOT_ON_TIME:
                 count = 0
                 continue

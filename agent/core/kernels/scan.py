@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel
-from agent.types import NOT_USABLE
+from agent.core.kernels.base import ENGINE_TIME, kernel
+from agent.types import NOT_USABLE, Quality
 
-STATE = np.dtype([("value", np.float64), ("usable", np.int64), ("last_ns", np.int64)])
+STATE = np.dtype(
+    [
+        ("value", np.float64),
+        ("usable", np.int64),  # 2: all that came since it was last usable was replayed
+        ("last_ns", np.int64),
+        ("lost", np.int64),  # 1: the source said that its link is
+    ]
+)
+MOMENTS = {"last_ns": ENGINE_TIME}
 PARAMS = np.dtype(
     [
         ("tag", np.int64),
@@ -23,6 +31,9 @@ PARAMS = np.dtype(
     ]
 )
 _UNUSABLE = int(NOT_USABLE)
+_REPEATED = int(Quality.REPEATED)
+_REPLAYED = int(Quality.REPLAYED)
+_LATE_AND_BAD = int(NOT_USABLE) & ~_REPEATED
 _CLIP = 1e9
 
 
@@ -31,7 +42,8 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
     """Fill `out_z` float64[m, d] and `out_good` uint8[m]; the state takes all samples in.
 
     `out_z` comes with zeros, which stay where an input never had a value. `out_good` bit 0: every
-    required input usable; bit 1: every input usable.
+    required input usable; bit 1: every input usable, and none of them by what was replayed alone:
+    such a value is what the model sees, but it is no evidence.
     """
     m = out_z.shape[0]
     for k in range(m):
@@ -44,13 +56,23 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
         required = params[column]["required"]
         last_value = state[column]["value"]
         usable = state[column]["usable"]
-        last = state[column]["last_ns"]
+        last, lost = state[column]["last_ns"], state[column]["lost"]
         j = starts[tag]
         stop = starts[tag + 1]
         for k in range(m + 1):
             now = first_ns + k * scan_ns
             while j < stop and (k == m or arrival[j] < now):
-                if quality[j] & _UNUSABLE:
+                bits = quality[j] + 0
+                if bits & _REPEATED:
+                    if usable > 0 and not bits & _REPLAYED:
+                        last = arrival[j]  # told again: it still is so
+                elif bits & _REPLAYED:
+                    # What was known before is newer than what was kept for us.
+                    if usable != 1 and not bits & _LATE_AND_BAD:
+                        last_value = value[j]
+                        usable = 2
+                        last = arrival[j]
+                elif bits & _UNUSABLE:
                     usable = 0
                 else:
                     last_value = value[j]
@@ -58,10 +80,12 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
                     last = arrival[j]
                 j += 1
             if k < m:
-                if last > 0:
+                if last != 0:
                     out_z[k, column] = min(max((last_value - centre) * inverse, -_CLIP), _CLIP)
-                if usable == 0 or now - last > silence:
+                if usable == 0 or lost == 1 or now - last > silence:
                     out_good[k] &= np.uint8(0) if required == 1 else np.uint8(1)
+                elif usable == 2:
+                    out_good[k] &= np.uint8(1)
         state[column]["value"] = last_value
         state[column]["usable"] = usable
         state[column]["last_ns"] = last

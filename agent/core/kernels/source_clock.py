@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import kernel, tell
+from agent.core.kernels.base import ENGINE_TIME, Moment, kernel, tell
 
 NAME = "source_clock"
 PARAMS = np.dtype([("count", np.int64)])
@@ -31,10 +31,14 @@ STATE = np.dtype(
         ("back", np.int64),  # `_FORGET` for each step back, less 1 a sample that advances
     ]
 )
+MOMENTS: dict[str, Moment] = {
+    "last_source_ns": Moment(beside="last_arrival_ns"), "last_arrival_ns": ENGINE_TIME,
+}
 _BACK_NS = 1_000_000_000
 _FORGET = 64
 _AGAIN = 2 * _FORGET  # beyond it: the third step back while the two before are not forgotten
 _NO_NEWS = 4 | 8 | 1 | 16  # lost, not a number, bad, replayed: these say nothing about the clock
+_UNCERTAIN = 2  # with the time of arrival: its own time was none
 _LATEST = 1 << 62
 
 
@@ -58,11 +62,11 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
         last_arrival = state[row]["last_arrival_ns"]
         run, good_run, back = state[row]["run"], state[row]["good_run"], state[row]["back"]
         for j in range(starts[row], starts[row + 1]):
-            if quality[j] & _NO_NEWS:
+            if quality[j] & _NO_NEWS or (quality[j] & _UNCERTAIN and source[j] == arrival[j]):
                 continue
             # Clipped, so that no difference overflows, which compiled code leaves undefined.
             told = min(max(source[j], 0), _LATEST)
-            if arrival[j] > last_arrival > 0:
+            if last_arrival != 0 and arrival[j] > last_arrival:
                 if told > last_source:
                     run = 0
                     good_run += 1

@@ -7,9 +7,10 @@ const KEY = "fieldwarden.token";
 const TIMEOUT_MS = 15000; // a command is answered once it is committed
 const SHELVE_NS = 8 * 3600 * 1e9;
 const ACTS = [
-  ["acknowledge", "Acknowledge", {}, "acknowledged"],
-  ["acknowledge", "False alarm", { false: true }, "acknowledged as false"],
-  ["shelve", "Shelve for 8 h", { for_ns: SHELVE_NS }, "shelved for 8 h"],
+  ["acknowledge", "Acknowledge", {}, "acknowledged", () => true],
+  ["acknowledge", "False alarm", { false: true }, "acknowledged as false", () => true],
+  ["shelve", "Shelve for 8 h", { for_ns: SHELVE_NS }, "shelved for 8 h", (c) => c.state !== "cleared" && !c.shelved],
+  ["unshelve", "Unshelve", {}, "no longer shelved", (c) => Boolean(c.shelved)],
 ];
 
 export class Acting {
@@ -55,14 +56,17 @@ export class Acting {
     byId("signed-in").hidden = !known;
   }
 
-  // The buttons of one condition; the page's style shows them while somebody is signed in.
+  // The buttons of one condition; the page's style shows them while somebody is signed in. `show`
+  // hides those that make no sense for what the condition is now.
   buttons(condition) {
+    const note = el("input", { type: "text", maxlength: "500", placeholder: "note, where wanted", "aria-label": `Note: ${condition.subject}` });
     const buttons = ACTS.map(([kind, label, more, done]) => {
       const button = el("button", { type: "button", "aria-label": `${label}: ${condition.subject}` }, label);
-      button.addEventListener("click", () => this.act(buttons, kind, { subject: condition.id, ...more }, `${condition.subject} ${done}`));
+      button.addEventListener("click", () => this.act(buttons, kind, { subject: condition.id, note: note.value, ...more }, `${condition.subject} ${done}`));
       return button;
     });
-    return el("p", { class: "acts" }, ...buttons);
+    const show = (now) => ACTS.forEach(([, , , , fits], place) => { buttons[place].hidden = !fits(now); });
+    return { root: el("p", { class: "acts" }, ...buttons, note), show };
   }
 
   async act(buttons, kind, data, done) {

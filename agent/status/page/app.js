@@ -6,7 +6,7 @@ import { byId, el, setText } from "./dom.js";
 import { Models } from "./models.js";
 import { Agent, Conditions, Sources } from "./plant.js";
 import { Tags } from "./tags.js";
-import { age, iso, moment } from "./words.js";
+import { age, eventText, iso, moment } from "./words.js";
 
 const POLL_MS = 1500;
 const HIDDEN_POLL_MS = 15000;
@@ -129,16 +129,11 @@ async function showEvents() {
     const { events } = await answer.json();
     byId("events").replaceChildren(...events.map((event) => el("li", {},
       el("time", { datetime: iso(event.time_ns) }, moment(event.time_ns, nowNs())), " ",
-      el("b", {}, event.kind), ` ${event.subject} `, el("span", { class: "quiet" }, eventText(event.data)))));
+      el("b", {}, event.kind), " ", el("span", {}, eventText(event)))));
   } catch {
     byId("events").replaceChildren(el("li", {}, "The events could not be had."));
   }
   setTimeout(showEvents, 5000);
-}
-
-function eventText(data) {
-  const text = data.text || data.reason;
-  return typeof text === "string" && text ? text : JSON.stringify(data).slice(0, 300);
 }
 
 byId("events-box").addEventListener("toggle", showEvents);

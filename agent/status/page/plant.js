@@ -1,7 +1,7 @@
 // Conditions, sources, and the agent itself: uplink, false-alarm budget, process.
 
 import { byId, el, Keyed, setAttr, setSymbol, setText, symbol } from "./dom.js";
-import { age, bytes, CAUSE_WORDS, count, duration, iso, moment, plural } from "./words.js";
+import { acted, age, bytes, CAUSE_WORDS, count, duration, iso, moment, plural } from "./words.js";
 
 const SEVERITY_RANK = { high: 0, medium: 1, low: 2 };
 const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
@@ -34,7 +34,7 @@ export class Conditions {
     setText(byId("conditions-count"), open.length ? count(open.length) : "");
     byId("conditions-none").hidden = open.length > 0;
     byId("cleared-box").hidden = cleared.length === 0;
-    setText(byId("cleared-title"), `Recently cleared (${count(cleared.length)})`);
+    setText(byId("cleared-title"), `Cleared, not acknowledged (${count(cleared.length)})`);
   }
 
   create(condition) {
@@ -45,6 +45,7 @@ export class Conditions {
       hint: el("p", { class: "do" }),
       meta: el("span", { class: "meta" }),
       chip: el("span", { class: "chip" }),
+      acts: this.acting.buttons(condition),
       subject: condition.tag
         ? el("button", { type: "button", class: "link" }, condition.tag)
         : el("span", { class: "meta" }, condition.source || condition.model || ""),
@@ -52,7 +53,7 @@ export class Conditions {
     if (condition.tag) part.subject.addEventListener("click", () => this.showTag(condition.tag));
     part.root = el("li", { class: "condition" },
       el("div", { class: "mark" }, part.symbol, part.severity),
-      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta), this.acting.buttons(condition)));
+      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta), part.acts.root));
     return part;
   }
 
@@ -67,7 +68,11 @@ export class Conditions {
     setText(part.chip, CAUSE_WORDS[c.cause] ?? c.cause);
     const since = `since ${moment(c.raised_ns, nowNs)} (${age((nowNs - c.raised_ns) / 1e9)})`;
     const lasted = `from ${moment(c.raised_ns, nowNs)}, for ${duration((c.cleared_ns - c.raised_ns) / 1e9)}`;
-    const standing = STANDINGS.filter(([field]) => c[field]).map(([, words]) => words);
+    const acts = c.acts ?? [];
+    const told = new Set(acts.map((act) => act.what.replaceAll(" ", "_")));
+    const standing = STANDINGS.filter(([field]) => c[field] && !told.has(field)).map(([, words]) => words);
+    standing.push(...acts.map((act) => acted(act, nowNs)));
+    part.acts.show(c);
     const when = c.state === "cleared" ? [lasted] : [...standing, since];
     setText(part.meta, [c.kind, ...when].join(" · "));
     setAttr(part.meta, "title", iso(c.raised_ns));
@@ -139,8 +144,23 @@ export class Agent {
 }
 
 function facts(status, nowNs) {
-  const told = [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), process(status, nowNs)];
-  return status.reload?.text ? [configuration(status.reload), ...told] : told;
+  const told = [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), ...certificates(status), clock(status), process(status, nowNs)];
+  if (status.reload?.text) told.unshift(configuration(status.reload));
+  const poor = degraded(status);
+  return poor ? [poor, ...told] : told;
+}
+
+function degraded({ trouble, parts }) {
+  const told = [];
+  if (trouble?.text) told.push(`nothing is stored, sampling and verdicts go on in memory: ${trouble.text}${trouble.hint ? `. To do: ${trouble.hint}` : ""}`);
+  for (const part of parts ?? []) {
+    if (part.state !== "running") told.push(`${part.name} failed ${plural(part.restarts, "time", "times")} and is started again: ${part.reason}`);
+  }
+  return told.length ? { name: "Degraded", state: "poor", text: told.join("; ") } : null;
+}
+
+function certificates({ certificates: told }) {
+  return (told ?? []).map((text, place) => ({ name: place ? `Certificate ${place + 1}` : "Certificate", state: "poor", text }));
 }
 
 function configuration({ text, hint }) {
@@ -165,6 +185,16 @@ function budget(b) {
     : "";
   const text = `promised: at most ${b.false_alarms || "unknown"}${raised}${b.text ? `; ${b.text}` : ""}`;
   return { name: "False alarms", state: b.exceeded ? "poor" : undefined, text };
+}
+
+const CLOCK = {
+  synchronised: { text: "synchronised" },
+  unsynchronised: { text: "not synchronised: times may be off" },
+  implausible: { state: "poor", text: "the date can not be right: times are not to be believed until the clock is set" },
+};
+
+function clock(status) {
+  return { name: "Clock", ...(CLOCK[status.time_quality] ?? { text: "nobody knows whether it is synchronised" }) };
 }
 
 function process(status, nowNs) {

@@ -28,6 +28,7 @@ export class Tags {
     this.buildHead();
     this.buildOrder();
     for (const id of ["find", "of-source", "of-role", "only-poor"]) byId(id).addEventListener("input", () => this.filter());
+    window.addEventListener("beforeprint", () => { for (const row of this.rows.values()) this.paint(row); });
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
   }
 
@@ -149,7 +150,7 @@ export class Tags {
       if (row.visible && fits) this.paint(row);
     }
     const shown = fitting === this.rows.size ? "" : `, ${count(fitting)} shown`;
-    setText(byId("tags-count"), `${plural(this.rows.size, "tag", "tags")}, ${poor ? `${count(poor)} not of good quality` : "all of good quality"}${shown}`);
+    setText(byId("tags-count"), `${plural(this.rows.size, "tag", "tags")}, ${poor ? `${count(poor)} with trouble` : "all good"}${shown}`);
     byId("tags-none").hidden = fitting > 0;
   }
 
@@ -178,7 +179,7 @@ export class Tags {
 
 function createRow(tag) {
   const cell = (id, ...children) => el("td", { role: "cell", class: `c-${id}` }, ...children);
-  const row = { tag, text: `${tag.name} ${tag.source} ${tag.unit}`.toLowerCase(), visible: false, fresh: false };
+  const row = { tag, text: `${tag.name} ${tag.source} ${tag.unit}`.toLowerCase(), visible: true, fresh: false }; // until the browser says otherwise
   row.value = el("span");
   row.age = el("span");
   row.quality = el("span", { class: "q" });

@@ -20,7 +20,7 @@ export const CAUSE_WORDS = {
   unknown: "Cause unknown",
 };
 export const ROLE_WORDS = { input: "input", output: "output", label: "label", mode: "mode", none: "in no model" };
-const NOT_USABLE = 1 | 4 | 8 | 64 | 128 | 256 | 512;
+const NOT_USABLE = 1 | 4 | 8 | 64 | 128 | 256 | 512 | 1024 | 2048 | 4096 | 8192 | 16384;
 const UNCERTAIN = 2;
 
 export function count(value) {
@@ -74,14 +74,38 @@ export function bytes(n) {
   return `${(n / 1e6).toFixed(1)} MB`;
 }
 
-// 0 bad, 1 nothing arrived yet, 2 uncertain, 3 good; the same rule as agent/status/view.py.
+// 0 bad or faulty, 1 nothing arrived yet, 2 uncertain, 3 good; the same rule as agent/status/view.py.
 export function qualityRank(tag) {
+  if (tag.condition) return 0;
   if (tag.arrival_ns === null) return 1;
   if (tag.quality & NOT_USABLE) return 0;
   return tag.quality & UNCERTAIN ? 2 : 3;
 }
 
 export function qualityText(tag) {
-  if (tag.arrival_ns === null) return "nothing yet";
-  return tag.quality_names.map((name) => name.replaceAll("_", " ")).join(", ");
+  const names = tag.arrival_ns === null ? ["nothing yet"] : tag.quality_names.map((name) => name.replaceAll("_", " "));
+  if (!tag.condition) return names.join(", ");
+  return [tag.condition, ...names.filter((name) => name !== "good")].join(", ");
+}
+
+// What a person did to a condition: "shelved by Mara Lind until 14:00: being changed".
+export function acted(act, nowNs) {
+  const what = act.false ? `${act.what} as false` : act.what;
+  const by = act.by ? ` by ${act.by}` : "";
+  const until = act.until_ns ? ` until ${moment(act.until_ns, nowNs)}` : "";
+  return `${what}${by}${until}${act.note ? `: ${act.note}` : ""}`;
+}
+
+// An event in words, without its time.
+export function eventText({ kind, subject, data }) {
+  const of = subject.replace(/^(tag|model|source)\//, "");
+  const by = data.by ? ` by ${data.by}${data.note ? ` (${data.note})` : ""}` : "";
+  if (kind === "verdict") return `${of} is ${VERDICT_WORDS[data.verdict]?.toLowerCase() ?? data.verdict}${data.was ? `, was ${VERDICT_WORDS[data.was]?.toLowerCase() ?? data.was}` : ""}${data.reasons?.length ? `: ${data.reasons[0].text}` : ""}`;
+  if (kind === "condition") return `${data.text || data.kind}: ${data.change}${by}`;
+  if (kind === "source") return `${of} is ${data.state}${data.reason ? `: ${data.reason}` : ""}`;
+  if (kind === "mode") return `${of} is in mode ${data.mode ?? "unknown"}${data.was ? `, was ${data.was}` : ""}`;
+  if (kind === "configuration") return `${of}: ${String(data.change).replaceAll("_", " ")}${by}`;
+  if (kind === "finding") return `${of}: ${data.detector ?? "a chart"} ${data.up === false ? "has nothing to say any more" : "has found something"}`;
+  const text = data.text || data.reason || [data.change, data.part].filter(Boolean).join(": ");
+  return `${of}: ${text || kind}`;
 }

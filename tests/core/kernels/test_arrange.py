@@ -45,7 +45,8 @@ def test_like_a_stable_sort(samples, seed):
     for place, j in enumerate(order):
         low, high = TAGS[rows[j]].physical or (-np.inf, np.inf)
         if not np.isfinite(made.value[j]):
-            quality[place] |= Quality.NOT_A_NUMBER
+            if not quality[place] & (Quality.BAD | Quality.COMMUNICATION_LOST):
+                quality[place] |= Quality.NOT_A_NUMBER
         elif not low <= made.value[j] <= high:
             quality[place] |= Quality.OUT_OF_PHYSICAL
     counts = [int((rows == row).sum()) for row in range(len(TAGS))]

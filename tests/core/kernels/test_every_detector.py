@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agent.core import kernels
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, base
+from agent.core.kernels.bad import KINDS
 from agent.core.kernels.base import TRANSITION, Detector
 from agent.types import NOT_USABLE, Quality
 from tests.core.kernels.folding import SECOND, START, Told, fold, params
@@ -38,7 +39,10 @@ ARMED: dict[str, dict[str, Any]] = {
     "outside": {"low": -3.2, "high": 3.2, "limit": 12},
     "category": {"count": 3, "tolerance": 1.5, "hold": 3, "gap_ns": GAP,
                  "values": [-2.0, 0.0, 2.0, *[0.0] * 13], "next": [3, 7, 6, *[0] * 13]},
-    "bad": {},
+    **{
+        name: {"mask": int(bit), "before": sum(int(KINDS[more]) for more in list(KINDS)[:place])}
+        for place, (name, bit) in enumerate(KINDS.items())
+    },
     "missing": {"max_silence_ns": 5 * SECOND},
     "source_clock": {"count": 6},
     "pace": {"interval_ns": SECOND},
@@ -61,6 +65,8 @@ class Stream:
         quality = np.zeros(n, np.uint16)
         quality[1250:1256] = Quality.BAD
         quality[1260] = Quality.COMMUNICATION_LOST
+        for place, bit in enumerate(KINDS.values()):
+            quality[1270 + 3 * place] = bit | Quality.BAD if place < 5 else bit
         pause = np.full(n, SECOND)
         pause[1300] = 20 * SECOND
         pause[1500:1700] = 3 * SECOND
@@ -184,8 +190,8 @@ def test_disabled_never_flags(one, scale):
 def plain(one: Detector, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The detector's module once more, its kernel left as Python."""
     file = Path(kernels.__file__).with_name(f"{one.name}.py")
-    if one.name == "drift":
-        file = file.with_name("level.py")
+    shared = {"drift": "level"} | dict.fromkeys(KINDS, "bad")
+    file = file.with_stem(shared.get(one.name, one.name))
     monkeypatch.setattr(base, "kernel", lambda function: function)
     spec = importlib.util.spec_from_file_location(f"plain_{one.name}", file)
     assert spec is not None

@@ -1,0 +1,153 @@
+"""What central acknowledges to the gateways, and when. Pure.
+
+An acknowledgement says, for each run and stream, up to which number everything arrived but for the
+ranges named as missing. A gateway deletes what is acknowledged and sends the rest again; so only
+what central has stored is ever acknowledged: ask for `due` after storing, and before taking more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.central.gateway import ACKNOWLEDGED, COUNTED, GatewayView
+from agent.central.streams import MISSING_ASKED
+from agent.central.subscriber import ANSWERS, Central
+from agent.forward.json_payload import PREFIX, SCHEMA, to_json
+from agent.store.received import MarkKey
+
+PACE_NS = 2_000_000_000  # at most every so often to one gateway, but for births
+FOLLOW_NS = (10_000_000_000, 40_000_000_000)
+"""So long after a birth or a connection of central's own it is all said again: a gateway does not
+send again at once what it sent shortly before, and of a tail that went to nobody nobody knows."""
+LONGEST_PAUSE_NS = 60_000_000_000  # between asking again for what does not come
+
+
+@dataclass(slots=True)
+class _Owed:
+    """What one gateway is to be told."""
+
+    streams: set[MarkKey] = field(default_factory=set)
+    stores: set[str] = field(default_factory=set)  # of which a birth came: all their streams
+    born: bool = False
+    known: set[str] = field(default_factory=set)  # stores to be told again at each of `follow`
+    follow: list[int] = field(default_factory=list)
+    told_ns: int | None = None
+    pause_ns: int = PACE_NS
+
+    def due(self, now_ns: int) -> bool:
+        """At once after a birth, soon where there is news, later and later where there is none."""
+        if self.told_ns is None or self.born:
+            return True
+        news = self.streams or self.stores
+        return now_ns - self.told_ns >= (PACE_NS if news else self.pause_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One message to a gateway."""
+
+    key: tuple[str, str]
+    topic: str
+    payload: bytes
+
+
+class Answers:
+    """Paces the acknowledgements of one central.
+
+    Args:
+        central: whose marks are acknowledged.
+        client_id: of this central, told to the gateways.
+    """
+
+    def __init__(self, central: Central, client_id: str) -> None:
+        self._central = central
+        self._client_id = client_id
+        self._owed: dict[tuple[str, str], _Owed] = {}
+
+    def everyone(self) -> None:
+        """Every gateway is to be told anew: central has a new connection."""
+        for (site, gateway), view in self._central.gateways.items():
+            for store, _, _ in view.streams:
+                self._central.born.add((site, gateway, store))
+
+    def again(self, key: tuple[str, str]) -> None:
+        """The last answer to this gateway did not go out."""
+        view = self._central.gateways.get(key)
+        if view is not None:
+            self._owe(key).stores.update(store for store, _, _ in view.streams)
+
+    def _owe(self, key: tuple[str, str]) -> _Owed:
+        return self._owed.setdefault(key, _Owed())
+
+    def due(self, now_ns: int) -> list[Answer]:
+        """The messages to be published now; what they say must be stored already."""
+        heard, self._central.heard = self._central.heard, set()
+        born, self._central.born = self._central.born, set()
+        for mark in heard:
+            if mark.stream in ACKNOWLEDGED:
+                owed = self._owe(mark[:2])
+                owed.streams.add(mark)
+                owed.pause_ns = PACE_NS
+        for site, gateway, store in born:
+            owed = self._owe((site, gateway))
+            owed.stores.add(store)
+            owed.known.add(store)
+            owed.follow = [now_ns + later for later in FOLLOW_NS]
+            owed.born, owed.pause_ns = True, PACE_NS
+        for owed in self._owed.values():
+            if owed.follow and now_ns >= owed.follow[0]:
+                del owed.follow[0]
+                owed.stores |= owed.known
+        return [
+            answer
+            for key, owed in list(self._owed.items())
+            if owed.due(now_ns)
+            for answer in self._answers(key, owed, now_ns)
+        ]
+
+    def _answers(self, key: tuple[str, str], owed: _Owed, now_ns: int) -> list[Answer]:
+        view = self._central.gateways[key]
+        # Of a run with news all streams are told: of each the tail may have gone to nobody.
+        lives = {(mark.store, mark.boot) for mark in owed.streams}
+        wanted = {
+            MarkKey(view.site, view.gateway, store, boot, name)
+            for (store, boot, name), stream in view.streams.items()
+            if (name in COUNTED and stream.unexplained())
+            or (name in ACKNOWLEDGED and (store in owed.stores or (store, boot) in lives))
+        }
+        stores = {mark.store for mark in wanted} | owed.stores
+        owed.streams, owed.stores, owed.born = set(), set(), False
+        owed.told_ns = now_ns
+        owed.pause_ns = min(2 * owed.pause_ns, LONGEST_PAUSE_NS)
+        if not wanted and not stores and not owed.follow:
+            del self._owed[key]
+        return [
+            answer
+            for store in sorted(stores)
+            if (there := view.stores.get(store)) is None or there.online
+            for answer in self._of(view, store, sorted(m for m in wanted if m.store == store))
+        ]
+
+    def _of(self, view: GatewayView, store: str, marks: Iterable[MarkKey]) -> list[Answer]:
+        """In as many messages as it takes to name no more than `MISSING_ASKED` ranges in each."""
+        parts: list[list[dict[str, Any]]] = [[]]
+        room = MISSING_ASKED
+        for mark in marks:
+            stream = view.streams.get((mark.store, mark.boot, mark.stream))
+            if stream is None:
+                continue
+            asked = stream.asked()
+            if len(asked) > room:
+                parts.append([])
+                room = MISSING_ASKED
+            room -= len(asked)
+            one = {"boot": mark.boot, "stream": mark.stream, "through": stream.through}
+            parts[-1].append({**one, "missing": asked})
+        topic = f"{PREFIX}/{SCHEMA}/{view.site}/{view.gateway}/{ANSWERS}"
+        head = {"schema": SCHEMA, "store": store, "central": self._client_id}
+        return [
+            Answer((view.site, view.gateway), topic, to_json({**head, "received": part}))
+            for part in parts
+        ]

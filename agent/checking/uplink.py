@@ -1,0 +1,186 @@
+"""What `fieldwarden check` finds at the broker upstream: login, and the right to every topic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.checking.item import Item, fault_of
+from agent.checking.reach import unreachable
+from agent.checking.security import login, tls
+from agent.checking.uplink_size import bytes_per_day
+from agent.configuration import credentials
+from agent.configuration.schema import Configuration, Upstream
+from agent.errors import FieldwardenError
+from agent.forward import FORMS, Identity
+from agent.forward.form import Presence
+from agent.mqtt import MqttLink
+from agent.mqtt.messages import LinkError, RefusedError
+
+SUBJECT = "upstream"
+_MODELS_TRIED = 20
+_EXPIRY_S = 1  # nobody is to find it later
+_SETTLE_S = 0.2  # for a refusal of the subscription that is on its way
+_VERSIONS: tuple[Literal["5", "3.1.1"], ...] = ("5", "3.1.1")
+_LOGIN = ("authori", "user name", "username", "password", "banned")
+_TLS = ("ssl", "tls", "certificate")
+_VERSION = ("protocol version", "no connack", "closed", "reset", "lost")
+
+
+def upstream_on_paper(configuration: Configuration) -> Iterator[Item]:
+    """Secrets, certificates, and how much is sent."""
+    upstream = configuration.upstream
+    if upstream is None:
+        yield Item("ok", SUBJECT, "none: verdicts and events stay on this machine")
+        return
+    yield from login(SUBJECT, upstream, encrypted=upstream.tls)
+    yield from tls(SUBJECT, upstream)
+    size = bytes_per_day(configuration)
+    text = (
+        f"about {size.total / 1e6:.2g} MB a day: {size.summaries / 1e6:.2g} summaries, "
+        f"{size.verdicts / 1e6:.2g} verdicts, {size.events / 1e6:.2g} events"
+    )
+    yield Item("ok", SUBJECT, text)
+
+
+async def ask_upstream(configuration: Configuration, timeout_s: float) -> list[Item]:
+    """Log in, and try every topic: by MQTT 5, else by 3.1.1, which does not tell refusals."""
+    upstream = configuration.upstream
+    if upstream is None:
+        return []
+    where = f"{upstream.host}:{upstream.port_number}"
+    if cause := await unreachable(upstream.host, upstream.port_number, timeout_s):
+        hint = "the agent buffers until it is there; check host, port and firewall"
+        return [Item("warning", SUBJECT, f"{where} was not reached: {cause}", hint)]
+    reason = ""
+    try:
+        for version in _VERSIONS:
+            async with _connected(configuration, upstream, version, timeout_s) as trial:
+                if trial.link is not None:
+                    topics = _topics(configuration, upstream)
+                    trial.payload = FORMS[upstream.format].trial()
+                    rights = _rights(trial, trial.link, topics, where, timeout_s)
+                    return [item async for item in rights]
+                reason = trial.reason
+            if not any(word in reason.lower() for word in _VERSION):
+                break
+    except FieldwardenError as error:
+        return [fault_of(SUBJECT, error)]
+    return [_refused(where, reason)]
+
+
+def _refused(where: str, reason: str) -> Item:
+    said = reason.lower()
+    if any(word in said for word in _LOGIN):
+        hint = "check `username` and the password, and that this client may connect"
+        return Item("fault", SUBJECT, f"{where} refuses the login: {reason}", hint)
+    if any(word in said for word in _TLS):
+        hint = "check `tls`, `ca` and `certificate`, the broker's name in its certificate, the port"
+        return Item("fault", SUBJECT, f"{where} could not be reached securely: {reason}", hint)
+    hint = "is it an MQTT broker, and is `tls` as on its side?"
+    return Item("fault", SUBJECT, f"{where} answers, but takes no connection: {reason}", hint)
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One connection; `link` is None where the broker refused it, for `reason`."""
+
+    version: Literal["5", "3.1.1"]
+    link: MqttLink | None = None
+    reason: str = ""
+    refusals: list[str] = field(default_factory=list)
+    payload: bytes = b""
+
+
+@contextlib.asynccontextmanager
+async def _connected(
+    configuration: Configuration,
+    upstream: Upstream,
+    version: Literal["5", "3.1.1"],
+    timeout_s: float,
+) -> AsyncIterator[_Trial]:
+    trial = _Trial(version, reason=f"no answer within {timeout_s:g} s")
+    states: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+
+    def on_state(connected: bool, reason: str) -> None:  # noqa: FBT001 - MqttLink's signature
+        if connected and reason != "connected":
+            trial.refusals.append(reason)
+        states.put_nowait((connected, reason))
+
+    gateway = configuration.gateway
+    link = MqttLink(
+        host=upstream.host,
+        port=upstream.port_number,
+        # not the agent's own name, which may be connected right now
+        client_id=f"fieldwarden-{gateway.site}-{gateway.name}-check",
+        tls=credentials.tls_context(upstream),
+        username=upstream.username or None,
+        password=credentials.password(upstream),
+        on_state=on_state,
+        protocol=version,
+    )
+    task = asyncio.create_task(link.run())
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                connected, trial.reason = await states.get()
+                trial.link = link if connected else None
+        yield trial
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _rights(
+    trial: _Trial, link: MqttLink, topics: list[str], where: str, timeout_s: float
+) -> AsyncIterator[Item]:
+    """What the broker says to a message on each topic, and to the subscription for answers."""
+    yield Item("ok", SUBJECT, f"{where} answers, and takes the login (MQTT {trial.version})")
+    answers = f"{topics[0].rpartition('/')[0]}/central"
+    link.subscribe([(answers, 1)])
+    refused: dict[str, str] = {}
+    sent = {topic: link.publish(topic, trial.payload, expiry_s=_EXPIRY_S) for topic in topics}
+    done, waiting = await asyncio.wait(sent.values(), timeout=timeout_s)
+    for topic, future in sent.items():
+        error = future.exception() if future in done else None
+        if isinstance(error, RefusedError):
+            refused[topic] = error.reason
+        elif isinstance(error, LinkError):
+            refused[topic] = str(error)
+    for future in waiting:
+        future.cancel()
+    if waiting:
+        text = f"{where} did not acknowledge {len(waiting)} of {len(topics)} messages in "
+        hint = "is the broker overloaded, or does it drop what it does not allow?"
+        yield Item("warning", SUBJECT, f"{text}{timeout_s:g} s", hint)
+    for topic, reason in refused.items():
+        hint = "give this user the right to publish there, with QoS 1"
+        yield Item("fault", SUBJECT, f"{where} refuses {topic}: {reason}", hint)
+    if trial.version != "5":
+        text = f"{where} speaks MQTT 3.1.1, which does not tell whether a message is allowed: "
+        yield Item("ok", SUBJECT, f"{text}the right to publish can not be tested")
+    elif not refused and not waiting:
+        yield Item("ok", SUBJECT, f"may publish on {len(topics)} topics, {topics[0]} and so on")
+    await asyncio.sleep(_SETTLE_S)
+    for reason in trial.refusals:
+        hint = f"give this user the right to read {answers}: central acknowledges there"
+        yield Item("fault", SUBJECT, f"{where}: {reason}", hint)
+
+
+def _topics(configuration: Configuration, upstream: Upstream) -> list[str]:
+    """What this gateway publishes on; of many models the first."""
+    gateway = configuration.gateway
+    form = FORMS[upstream.format]
+    birth = form.birth(Identity(gateway.site, gateway.name, "check"), Presence(0, "", 1, 0))
+    prefix = birth.topic.rpartition("/")[0]
+    verdicts = [
+        form.verdict_message(
+            model, "unassessable", [], time_ns=0, since_ns=0, valid_until_ns=1
+        ).topic
+        for model in list(configuration.models)[:_MODELS_TRIED]
+    ]
+    return [birth.topic, *(f"{prefix}/{below}" for below in ("event", "summary", "gap", *verdicts))]

@@ -1,0 +1,55 @@
+"""What one try of a source brought, tag by tag: the facts that `check` judges and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.sources.base import Remark
+
+RAW_CHARACTERS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class TagProbe:
+    """One tag as the source gave it.
+
+    Attributes:
+        name: of the tag.
+        value: in its unit, or its text; None where there is none.
+        quality: `Quality` bits.
+        raw: what came, before it was decoded: registers in hex, a payload, a variant and its type.
+        said: what the protocol said of it, where it said something.
+        source_ns: the source's own time; 0 where it gave none.
+        time_fault: why a configured time gives none: absent, unreadable or implausible.
+        waited_s: it never arrived, though it was waited for so long; None where something came.
+        keys: JSON pointers that the message has, where the configured one finds nothing in it.
+        nearest: the one of them that is most like the configured one.
+        others: (reading, value) of the same bytes in other types and word orders.
+    """
+
+    name: str
+    value: float | str | None = None
+    quality: int = 0
+    raw: str = ""
+    said: str = ""
+    source_ns: int = 0
+    time_fault: str = ""
+    waited_s: float | None = None
+    keys: tuple[str, ...] = ()
+    nearest: str = ""
+    others: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One try of a source: what holds for all of it, and its tags."""
+
+    remarks: Sequence[Remark]
+    tags: Sequence[TagProbe]
+
+
+def shortened(text: str) -> str:
+    """A raw payload in one line that a person can take in."""
+    line = " ".join(text.split())
+    return line if len(line) <= RAW_CHARACTERS else f"{line[:RAW_CHARACTERS]} ..."

@@ -1,0 +1,115 @@
+"""What central says it has: deleted here; what it misses is sent again, or said to be gone.
+
+A newer acknowledgement of a stream takes the place of an older one, and means no less. One commit
+does a bounded part of the work. Nothing of it is kept through a restart: central says it again
+after each birth of the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agent.store import ranges
+from agent.store.batch import Acknowledgement
+from agent.store.counters import Counters
+from agent.store.numbers import CONFIRMED
+from agent.store.outbox import TOLD, Outbox, Row
+
+ROWS_AT_ONCE = 5_000  # of one commit
+STREAMS_KEPT = 1_000  # whose work is not done yet
+AGAIN_S = 10  # a sent row is not sent again earlier: it may be on its way
+TAIL_AGAIN_S = 30  # the same, of those after the last one that central has
+ASKED_MOST = 5  # times; then the broker takes it, but central never gets it
+NOT_KEPT = "no_longer_kept"
+NEVER_ARRIVES = "the broker accepts it, but central never receives it"
+
+
+class Acknowledged:
+    """Works off acknowledgements on the writer's connection."""
+
+    def __init__(self, outbox: Outbox, counters: Counters) -> None:
+        self._outbox = outbox
+        self._counters = counters
+        self._owed: dict[tuple[int, str], Acknowledgement] = {}
+        self._looked_s: dict[tuple[int, str], int] = {}
+
+    def take(self, given: Iterable[Acknowledgement]) -> None:
+        """Note what central said; what can not be true changes nothing and is counted."""
+        if self._outbox.delivery == "broker":
+            return
+        for one in given:
+            last = self._outbox.numbers.last(one.boot, one.stream)
+            if one.stream not in CONFIRMED or not 0 <= one.through <= last or not last:
+                self._counters.add("acknowledgements_refused", 1)
+                continue
+            self._outbox.heard_of_central()
+            if len(self._owed) < STREAMS_KEPT or (one.boot, one.stream) in self._owed:
+                self._owed[one.boot, one.stream] = one
+
+    def work(self) -> None:
+        """Do a part; what is left is done with the next commits."""
+        room = ROWS_AT_ONCE
+        for key, one in list(self._owed.items()):
+            room -= self._delete(one, room)
+            if room <= 0:
+                return
+            room -= self._send_again(one, room)
+            if room <= 0:
+                return
+            self._tell_not_kept(one)
+            through = min((first for first, _ in one.missing), default=one.through + 1) - 1
+            self._outbox.numbers.acknowledged(one.boot, one.stream, through)
+            del self._owed[key]
+
+    def _delete(self, one: Acknowledgement, most: int) -> int:
+        done = 0
+        for first, last in ranges.without([(1, one.through)] if one.through else [], one.missing):
+            rows = self._rows(one, first, last, "", most - done)
+            self._outbox.received_by_central(rows)
+            done += len(rows)
+            if done >= most:
+                break
+        return done
+
+    def _send_again(self, one: Acknowledgement, most: int) -> int:
+        done, now = 0, self._outbox.seconds()
+        tail = (one.through + 1, self._outbox.numbers.last(one.boot, one.stream))
+        asked = [(*pair, AGAIN_S) for pair in one.missing]
+        for first, last, age_s in [*asked, (*tail, TAIL_AGAIN_S)]:
+            sent = f"AND sent > 0 AND sent <= {now - age_s}"
+            rows = self._rows(one, first, last, sent, most - done)
+            hopeless = [row for row in rows if row.tries >= ASKED_MOST]
+            self._outbox.rejected(dict.fromkeys((row.id for row in hopeless), NEVER_ARRIVES))
+            self._outbox.send_again([row for row in rows if row.tries < ASKED_MOST])
+            done += len(rows)
+            if done >= most:
+                break
+        return done
+
+    def _tell_not_kept(self, one: Acknowledgement) -> None:
+        """Say of which missing numbers nothing is here, so that central does not wait for them."""
+        key, now = (one.boot, one.stream), self._outbox.seconds()
+        if not one.missing or one.stream not in TOLD or now - self._looked_s.get(key, 0) < AGAIN_S:
+            return
+        if len(self._looked_s) >= STREAMS_KEPT:
+            self._looked_s.clear()
+        self._looked_s[key] = now
+        here = self._outbox.numbers_here(one.boot, one.stream, one.missing[0][0])
+        told = self._outbox.gaps_told(one.boot, one.stream)
+        gone = ranges.without(one.missing, [*here, *told])
+        if gone:
+            count = sum(end - begin + 1 for begin, end in gone)
+            newest = self._outbox.newest_ns(one.stream)
+            self._outbox.tell_gap(
+                one.boot, one.stream, NOT_KEPT, gone, count=count, start_ns=newest, end_ns=newest
+            )
+
+    def _rows(
+        self, one: Acknowledgement, first: int, last: int, more: str, most: int
+    ) -> Sequence[Row]:
+        return self._outbox.rows(
+            f"WHERE boot = ? AND stream = ? AND seq BETWEEN ? AND ? {more} ORDER BY seq LIMIT ?",
+            (one.boot, one.stream, first, last, most),
+        )
+
+
