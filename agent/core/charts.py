@@ -227,6 +227,11 @@ class Charts:
         if self.watched_from_ns:
             self.watched_from_ns += shift_ns
 
+    def compare_anew(self) -> None:
+        """The clock is another than before, by how much is not known: learn lags anew."""
+        for item in self.arrays():
+            item.compare_anew()
+
     # --- starting anew ------------------------------------------------------------------------
 
     def restart(self, time_ns: int) -> None:

@@ -129,6 +129,8 @@ class Engine:
             self._fold_until(leap.before_ns, None, events, summaries)
         if leap.shift_ns:
             self._move(leap.shift_ns)
+        if not leap.compared:
+            self.charts.compare_anew()
         if leap.anew:
             summaries += self._resume_at(told.sealed_ns)
         self.time_ns = told.sealed_ns

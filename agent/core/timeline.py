@@ -33,11 +33,13 @@ class Leap:
         before_ns: until then all was watched, in the time before.
         shift_ns: then all times move by so much.
         anew: and from there to the command's own time nobody watched.
+        compared: whether times after it and before it are of clocks that are known to agree.
     """
 
     before_ns: int
     shift_ns: int
     anew: bool
+    compared: bool
 
 
 @dataclass(slots=True)
@@ -100,17 +102,20 @@ def leap_of(told: Command, known: Timeline, time_ns: int) -> Leap:
         shift_ns = _whole(told.data.get("shift_ns")) or 0
         # Whatever it says, what was judged is not judged again.
         before_ns = max(told.sealed_ns - shift_ns - away_ns, time_ns)
-        return Leap(before_ns, told.sealed_ns - away_ns - before_ns, anew=away_ns > 0)
+        shift_ns = told.sealed_ns - away_ns - before_ns
+        return Leap(before_ns, shift_ns, anew=away_ns > 0, compared=True)
     apart_ns = told.sealed_ns - time_ns
+    qualities = {known.quality, _quality(told.data)}
     if not time_ns:
         shift_ns = 0
     elif away_ns is not None and abs(apart_ns - away_ns) >= _NOISE_NS:
         shift_ns = apart_ns - away_ns
-    elif away_ns is None and TimeQuality.IMPLAUSIBLE in (known.quality, _quality(told.data)):
+    elif away_ns is None and TimeQuality.IMPLAUSIBLE in qualities:
         shift_ns = apart_ns  # two clocks of which one is wrong do not tell how long it was
     else:
         shift_ns = min(apart_ns, 0)
-    return Leap(time_ns, shift_ns, anew=True)
+    compared = away_ns is not None or qualities == {TimeQuality.SYNCHRONISED}
+    return Leap(time_ns, shift_ns, anew=True, compared=compared)
 
 
 def _quality(data: Mapping[str, Any]) -> TimeQuality:

@@ -35,6 +35,7 @@ _HISTORY = 60
 _LOOK_NS = 3_600_000_000_000
 _VALID_SCANS = 10
 _LEAST_VALID_NS = 10_000_000_000
+_LONG_AFTER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,8 @@ class View:
     def now_ns(self) -> int:
         """Now, on the time of the latest document: it grows by real time, whatever was set."""
         document = self.document()
+        if document["boot_id"] != clock.boot_id():
+            return _LONG_AFTER  # of a run before this one, whose boot is not folded yet
         passed_ns = clock.boottime_ns() - int(document["boottime_ns"])
         return int(document["time_ns"]) + max(passed_ns, 0)
 

@@ -271,7 +271,9 @@ DOCUMENT = {
 
 
 async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkeypatch):
-    """A verdict past its time reads as unassessable, for people and in JSON."""
+    """A verdict past its time reads as unassessable, for people and in JSON: by real time, also
+    where the document's clock is years ahead, and where the machine was started since.
+    """
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     path = load(plant / "config.toml").store_path
     assert path.parent == tmp_path
@@ -279,17 +281,22 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
     assert missing.exit_code == 1
     assert "fieldwarden run" in missing.output
     store = Store.open(path, journal_limit_bytes=10**8, outbox_limit_bytes=10**8)
-    for age_s, verdict, running in ((1, "trusted", True), (3600, "unassessable", False)):
-        then = wall_ns() - age_s * 10**9
+    for age_s, ahead_s, kernel, verdict, running in (
+        (1, 0, boot_id(), "trusted", True), (30, 0, boot_id(), "unassessable", False),
+        (1, -1200, boot_id(), "trusted", True), (30, 441504000, boot_id(), "unassessable", False),
+        (1, 441504000, "another run", "unassessable", False), (1, 0, "", "unassessable", False),
+    ):  # fmt: skip
+        then = wall_ns() + (ahead_s - age_s) * 10**9
         model = DOCUMENT["models"][0] | {"valid_until_ns": then + 10 * 10**9}
-        document = DOCUMENT | {"time_ns": then, "models": [model], "boot_id": boot_id(),
-                               "boottime_ns": boottime_ns() - age_s * 10**9}  # fmt: skip
+        at = {"boot_id": kernel, "boottime_ns": boottime_ns() - age_s * 10**9}
+        document = DOCUMENT | {"time_ns": then, "models": [model]} | at
         batch = Batch(documents={"status": document})
         await store.commit(batch)
         told = json.loads(run("status", plant / "config.toml", "--json").output)
         assert told["models"][0]["verdict"] == verdict
         assert told["running"] is running
-        assert told["age_s"] == pytest.approx(age_s, abs=5)
+        known = kernel == boot_id()
+        assert told["age_s"] == (pytest.approx(age_s, abs=5) if known else None)
         shown = run("status", plant / "config.toml")
         assert shown.exit_code == 0, shown.output
         assert ("NOT RUNNING" in shown.output) is not running

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.core.baseline import ModeBaseline
 from agent.core.condition import MOMENTS, Condition
 from agent.core.engine import Engine
-from agent.core.kernels.base import LAG, SAMPLE_CLOCK
+from agent.core.kernels.base import SAMPLE_CLOCK
 from agent.core.spec import EngineSpec, TagSpec
 from agent.types import Block, Command, TimeQuality
 from tests.core import small
@@ -105,7 +105,7 @@ def lags_taken_out(engine):
     """What is a float of a lag (in s), which a shift by years rounds; it is 0 in the state then."""
     taken = []
     for item in engine._lasting():
-        if LAG in item.moments.values():
+        if any(moment.lag for moment in item.moments.values()):
             taken += [item.array["usual"] / SECOND, item.array["score"].copy()]
             item.array["usual"], item.array["score"] = 0.0, 0.0
     return np.array(taken)
@@ -189,6 +189,20 @@ def test_a_wrong_clock_does_not_tell_how_long_nobody_watched():
     told = engine.step(Command(3, at, "boot", {"away_ns": None, "quality": "synchronised"})).events
     assert at - active.raised_ns == ago
     assert [e.data["shift_ns"] for e in told if e.kind == "clock"] == [20 * YEAR - 60 * SECOND]
+
+
+@pytest.mark.parametrize("wrong_s", [-1200, 86_400])
+def test_a_clock_that_was_wrong_before_a_start_of_the_machine_makes_no_data_late(wrong_s):
+    """The devices' clocks were right all the time; how far off the gateway's was, nobody told."""
+    engine = Engine(spec())
+    rows = small.block(small.normal(100))
+    at = START + wrong_s * SECOND
+    engine.step(Command(1, at, "boot", {"boot": 1, "quality": "unsynchronised"}))
+    engine.step(moved(rows, wrong_s * SECOND, 2, own_clock=True))
+    later = START + 500_000 * SECOND
+    engine.step(Command(3, later, "boot", {"boot": 2, "quality": "synchronised"}))
+    told = small.conditions(engine.step(moved(rows, later - START, 4)).events)
+    assert [one for one in told if "late data" in one] == []
 
 
 @pytest.mark.parametrize("scan_ns", [SECOND // 10, SECOND])

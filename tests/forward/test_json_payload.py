@@ -47,6 +47,10 @@ EVENTS = {
     "mode": {"mode": "running", "was": "stopped"},
     "configuration": {"change": "out_of_service", "by": "ada"},
     "engine": {"change": "warming up", "part": "stuck"},
+    "clock": {
+        "change": "set", "shift_ns": -(10**18), "away_ns": 0, "time_quality": "synchronised",
+        "was": "implausible",
+    },
 }  # fmt: skip
 
 

@@ -137,6 +137,45 @@ async def test_time_away_is_not_watched(tmp_path):
     await plant.store.close()
 
 
+@pytest.mark.parametrize("wrong_days", [14 * 365, -50 * 365])
+async def test_alarms_told_by_a_wrong_clock_count_by_how_long_ago_they_were(plant, wrong_days):
+    """Told in 2040 or 1970, and the clock set 10 days ago: 12 and 40 days ago all the same, for a
+    reader of the store and for the audit that was there.
+    """
+    reader = Reader(plant.path)
+    audit = Audit(reader)
+    audit.report(GATEWAY, NOW + (wrong_days - 50) * DAY)
+    told = [await plant.tell(40 - wrong_days, "old", "raised"),
+            await plant.tell(12 - wrong_days, "kept", "raised")]
+    plant.sequence += 1
+    data = {"change": "set", "shift_ns": -wrong_days * DAY}
+    told.append(Event("clock", NOW - 10 * DAY, "gateway", data))
+    await plant.store.commit(Batch(events=[(plant.sequence, 0, told[-1])]))
+    told.append(await plant.tell(9, "fresh", "raised"))
+    audit.count(told)
+    for report in (audit.report(GATEWAY, NOW), plant.report()):
+        assert report["raised_30_days"] == 2
+        assert report["watched_days"] == pytest.approx(30)
+    reader.close()
+
+
+async def test_time_away_is_not_watched_whatever_the_clock_was(tmp_path):
+    """The journal ended in 2040, the machine was off for 5 days, and began with the true clock."""
+    plant, ahead = Plant(tmp_path), 14 * 365
+    empty = block(1, n=0)
+    first = Event("engine", NOW + (ahead - 20) * DAY, "gateway", {"change": "x"})
+    last = Block(1, NOW + (ahead - 15) * DAY, empty.tag, empty.source_ns, empty.arrival_ns,
+                 empty.value, empty.quality)  # fmt: skip
+    await plant.store.commit(Batch(entries=[last], events=[(1, 0, first)]))
+    await plant.store.close()
+    plant.open()
+    boot = Command(2, NOW - 10 * DAY, "boot", {"boot": 2, "away_ns": 5 * DAY})
+    told = Event("clock", NOW - 10 * DAY, "gateway", {"change": "set", "shift_ns": -ahead * DAY})
+    await plant.store.commit(Batch(entries=[boot], events=[(2, 0, told)]))
+    assert plant.report()["watched_days"] == pytest.approx(15)
+    await plant.store.close()
+
+
 async def test_a_changed_promise_counts_at_once(plant):
     """After a reload the figures are those of the new number."""
     await plant.tell(40, "a", "raised")

@@ -164,3 +164,17 @@ def test_plain_keeps_what_can_be_printed():
     assert plain("Kühlung 温度") == "Kühlung 温度"
     assert plain("a\nb\x9bc") == "a\\x0ab\\x9bc"
     assert plain(None) == ""
+
+
+def test_a_status_of_before_the_machine_was_started_trusts_nothing():
+    """Nobody knows its age: it says so, and says when by its own clock."""
+    text = shown(document(), age_s=None)
+    assert "not running since 2026-03-01T02:00:00Z (before this machine was started)" in text
+    assert text.count("◆ NOT ASSESSABLE") == 4
+
+
+def test_a_clock_that_is_not_to_be_believed_is_told():
+    """A synchronised one is no news."""
+    assert "Clock: not synchronised" in shown(document() | {"time_quality": "unsynchronised"})
+    assert "can not be right" in shown(document() | {"time_quality": "implausible"})
+    assert "Clock:" not in shown(document() | {"time_quality": "synchronised"})

@@ -170,3 +170,28 @@ def test_the_audit_is_told_with_what_is_known_of_it():
     )
     assert view.audited({"false_alarms": "1 per 30 days"}) == "promised: at most 1 per 30 days"
     assert view.audited({}) == "promised: at most unknown"
+
+
+MOMENT = {"boot_id": "kernel", "boottime_ns": 500 * NS, "time_ns": T0}
+
+
+@pytest.mark.parametrize(
+    ("boot_id", "boottime_ns", "passed_ns"),
+    [
+        ("kernel", 500 * NS, 0), ("kernel", 507 * NS, 7 * NS), ("another", 507 * NS, None),
+        ("", 507 * NS, None), ("kernel", 499 * NS, None),
+    ],
+)  # fmt: skip
+def test_age_is_real_time_of_one_run_of_the_kernel(boot_id, boottime_ns, passed_ns):
+    """The wall clock says nothing; after a start of the machine nobody knows."""
+    assert view.passed_ns(MOMENT, boot_id, boottime_ns) == passed_ns
+    assert view.passed_ns({"time_ns": T0}, boot_id, boottime_ns) is None
+
+
+def test_a_verdict_of_unknown_age_is_not_valid():
+    """It was told before the machine was started, however far ahead its time lies."""
+    old = model("m", "trusted", now_ns=T0) | {"valid_until_ns": 1 << 61}
+    shown = view.effective_model(old, None)
+    assert shown["verdict"] == "unassessable"
+    assert "before this machine was started" in shown["reasons"][0]["text"]
+    assert shown["last_known"]["verdict"] == "trusted"

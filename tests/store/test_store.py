@@ -107,6 +107,24 @@ async def test_commit_of_a_refold_inserts_nothing_twice(path, store):
     assert assert_accounts(path)["received"] == 4
 
 
+async def test_a_window_that_comes_twice_is_kept_twice_where_time_went_back(path, store):
+    """Two entries closed a window of one start: both stay, and a fold of both again adds none."""
+    twice = [summary(0, total=1) | {"entry": 7}, summary(0, total=2) | {"entry": 9}]
+    for _ in range(2):
+        await store.commit(Batch(summaries=twice, messages=[summary_message(w) for w in twice]))
+    reader = Reader(path)
+    assert len(reader.summaries()) == 2
+    assert len(reader.pending()) == 2
+    assert "entry" not in reader.summaries()[0]
+
+
+async def test_a_window_of_an_older_version_is_not_taken_for_another(path, store):
+    """It did not note which entry closed it; folded again by this one, it is the same window."""
+    await store.commit(Batch(summaries=[summary(0)]))
+    await store.commit(Batch(summaries=[summary(0) | {"entry": 7}]))
+    assert len(Reader(path).summaries()) == 1
+
+
 async def test_events_are_read_newest_first_by_kind_or_onwards(path, store):
     """`events` gives the newest first, filters by kind, and goes on after an identity."""
     await store.commit(

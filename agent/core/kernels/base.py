@@ -36,8 +36,8 @@ import numpy as np
 from agent.core.kernels.compiler import kernel
 
 __all__ = [
-    "ENGINE_TIME", "LAG", "NEVER", "ON_DELAY", "SAMPLE_CLOCK", "SPE", "T2", "T2_AND_SPE",
-    "TRANSITION", "Detector", "JointChart", "Moment", "Symptom", "Traits", "Words", "kernel",
+    "ENGINE_TIME", "NEVER", "ON_DELAY", "SAMPLE_CLOCK", "SPE", "T2", "T2_AND_SPE", "TRANSITION",
+    "Detector", "JointChart", "Moment", "Symptom", "Traits", "Words", "kernel",
     "tell",
 ]  # fmt: skip
 
@@ -133,15 +133,17 @@ class Moment:
         moves: engine time does; the sample clock of an input, which only its steps count of, not.
         beside: a source's own time, which does not move, beside this field, an arrival: where both
             are the same the source gave none, and it moves.
-        lag: an arrival less a source's own time; 0 where the source gives none.
+        lag: it is an arrival less a source's own time, 0 where the source gives none; this field
+            counts the samples that it was learnt from, which is done anew where nobody knows how
+            the clock compares with the one before.
     """
 
     moves: bool = True
     beside: str = ""
-    lag: bool = False
+    lag: str = ""
 
 
-ENGINE_TIME, SAMPLE_CLOCK, LAG = Moment(), Moment(moves=False), Moment(lag=True)
+ENGINE_TIME, SAMPLE_CLOCK = Moment(), Moment(moves=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.core.kernels.base import LAG, Moment, kernel, tell
+from agent.core.kernels.base import Moment, kernel, tell
 from agent.types import Quality
 
 NAME = "late"
@@ -37,7 +37,7 @@ STATE = np.dtype(
         ("good_run", np.int64),
     ]
 )
-MOMENTS: dict[str, Moment] = {"usual": LAG}
+MOMENTS: dict[str, Moment] = {"usual": Moment(lag="learnt")}
 _LEARN = 64
 _DOWN = 1.0 / _LEARN
 _UP = 1.0 / 4096
