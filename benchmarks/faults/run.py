@@ -99,7 +99,7 @@ def links(folder: Path, baseline: Path, *, long: bool) -> Iterator[Line]:
 
 def disks(folder: Path, baseline: Path, *, long: bool) -> Iterator[Line]:
     """Power cuts, full and read-only disks."""
-    if not on_disk.can_mount():
+    if not on_disk.can_mount(folder):
         raise NotImplementedError("needs root and loop devices")
     with on_disk.on_disk(folder / "cut", baseline, 64, 64) as (chain, disk):
         n = 30 if long else 2
@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--long", action="store_true", help="every round that is promised; hours")
-    parser.add_argument("--at-once", type=int, default=3, help="groups side by side")
+    parser.add_argument("--at-once", type=int, default=4, help="groups side by side")
     parser.add_argument("--keep", type=Path, help="folder for logs and stores, kept")
     chosen = parser.parse_args()
     if unknown := set(chosen.groups) - set(GROUPS):
