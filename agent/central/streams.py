@@ -121,23 +121,6 @@ def holes(known: Iterable[tuple[int, int]], through: int) -> ranges.Ranges:
     return found
 
 
-def without(whole: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> ranges.Ranges:
-    """What is in `whole` and in none of `taken`."""
-    left: ranges.Ranges = []
-    gone = ranges.union(taken)
-    for begin, end in ranges.union(whole):
-        at = begin
-        for first, last in gone:
-            if last < at or first > end:
-                continue
-            if first > at:
-                left.append((at, first - 1))
-            at = last + 1
-        if at <= end:
-            left.append((at, end))
-    return left
-
-
 def _insert(some: ranges.Ranges, seq: int) -> None:
     """Put a number that is not there yet into sorted, disjoint ranges."""
     place = bisect_right(some, (seq, seq))

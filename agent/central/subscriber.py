@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from agent.central.gateway import ACKNOWLEDGED, COUNTED, LIVES_KEPT, GatewayView, Life, Place
 from agent.central.receipt import Receipt
 from agent.central.report import document_of
-from agent.central.streams import Stream, without
+from agent.central.streams import Stream
 from agent.central.windows import Origin, Windows
 from agent.errors import FieldwardenError
 from agent.forward.json_payload import CHECK, SCHEMA, time_of
@@ -223,7 +223,7 @@ class Central:
             if through > 0:
                 known = [*stream.announced, *stream.received]
                 stream.earlier = ranges.union(
-                    [*without(stream.earlier, known), *without([(1, through)], known)]
+                    [*ranges.without(stream.earlier, known), *ranges.without([(1, through)], known)]
                 )
 
     def _verdict(
