@@ -110,12 +110,13 @@ def _end_without_a_reader(*, known: bool = False) -> None:
     Only where it is stdout that nobody reads, and not some connection; rich has closed it by then,
     and `known` says so.
     """
-    if known or _unread():
+    if known or unread():
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
 
 
-def _unread() -> bool:
+def unread() -> bool:
+    """Whether stdout is a pipe whose other end is closed."""
     try:
         watched = select.poll()
         watched.register(sys.stdout.fileno(), 0)

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from agent.configuration.schema import Configuration
 from agent.errors import FieldwardenError, cause_of
 from agent.status.local_socket import connected
 
 _PATIENCE_S: Final = 20.0  # a commit on a slow disk takes its time
 _LONGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes
+
+
+class NobodyError(FieldwardenError):
+    """Nobody serves the socket, or it is not there."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -28,13 +31,13 @@ class _Connection(http.client.HTTPConnection):
         self.sock: socket.socket = connected(self._path, self._timeout_s)
 
 
-def tell(configuration: Configuration, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Have a running agent carry out a command; the event that came of it.
+def tell(path: Path, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the agent that listens on `path` carry out a command; the event that came of it.
 
     Raises:
         FieldwardenError: no agent runs, this user may not act, or it can not be carried out.
     """
-    answer = request(configuration.socket_path, "POST", f"/api/v1/commands/{kind}", data)
+    answer = request(path, "POST", f"/api/v1/commands/{kind}", data)
     event = answer.get("event")
     return event if isinstance(event, dict) else {}
 
@@ -45,6 +48,7 @@ def request(
     """One request to the agent that listens on `path`.
 
     Raises:
+        NobodyError: no agent serves it.
         FieldwardenError: as the agent says it, or because there is no answer.
     """
     connection = _Connection(path, timeout_s)
@@ -66,8 +70,10 @@ def request(
 
 
 def _unanswered(path: Path, error: Exception) -> FieldwardenError:
+    kind = FieldwardenError
     match error:
         case FileNotFoundError() | ConnectionRefusedError():
+            kind = NobodyError
             cause = "no agent runs with this state directory"
             hint = "start it (systemctl start fieldwarden), or give the configuration that it uses"
         case PermissionError():
@@ -78,4 +84,4 @@ def _unanswered(path: Path, error: Exception) -> FieldwardenError:
             hint = "see its log: journalctl -u fieldwarden"
         case _:
             cause, hint = cause_of(error), ""
-    return FieldwardenError("asking the agent at", str(path), cause, hint)
+    return kind("asking the agent at", str(path), cause, hint)

@@ -134,9 +134,9 @@ class Command:
     """Something that a person, the configuration or a source did, journaled like a block.
 
     `kind` is one of: ``acknowledge``, ``shelve``, ``unshelve``, ``out_of_service``,
-    ``in_service``, ``reload``, ``source_state``, ``text`` (a dictionary entry), ``lost`` (what the
-    store or another part could not keep), ``boot`` and ``clock`` (engine time was set anew; see
-    `agent.core.timeline`). `data` is JSON.
+    ``in_service``, ``reload``, ``source_state``, ``refused`` (why a source's addresses are),
+    ``text`` (a dictionary entry), ``lost`` (what the store or another part could not keep),
+    ``boot`` and ``clock`` (engine time was set anew; see `agent.core.timeline`). `data` is JSON.
     """
 
     sequence: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.central.gateway import ACKNOWLEDGED, COUNTED, GatewayView
-from agent.central.streams import MISSING_ASKED
+from agent.central.streams import MISSING_ASKED, Stream
 from agent.central.subscriber import ANSWERS, Central
 from agent.forward.json_payload import PREFIX, SCHEMA, to_json
 from agent.store.received import MarkKey
@@ -22,6 +22,7 @@ FOLLOW_NS = (10_000_000_000, 40_000_000_000)
 """So long after a birth or a connection of central's own it is all said again: a gateway does not
 send again at once what it sent shortly before, and of a tail that went to nobody nobody knows."""
 LONGEST_PAUSE_NS = 60_000_000_000  # between asking again for what does not come
+_NOTHING = Stream()
 
 
 @dataclass(slots=True)
@@ -115,7 +116,15 @@ class Answers:
             MarkKey(view.site, view.gateway, store, boot, name)
             for (store, boot, name), stream in view.streams.items()
             if (name in COUNTED and stream.unexplained())
-            or (name in ACKNOWLEDGED and (store in owed.stores or (store, boot) in lives))
+            or (name in ACKNOWLEDGED and (store, boot) in lives)
+        }
+        # After a birth also of what never came: all that a run gave to a stream may be lost, and
+        # so may be the record of it.
+        wanted |= {
+            MarkKey(view.site, view.gateway, *life, name)
+            for life in view.lives
+            for name in ACKNOWLEDGED
+            if life.store in owed.stores
         }
         stores = {mark.store for mark in wanted} | owed.stores
         owed.streams, owed.stores, owed.born = set(), set(), False
@@ -135,15 +144,13 @@ class Answers:
         parts: list[list[dict[str, Any]]] = [[]]
         room = MISSING_ASKED
         for mark in marks:
-            stream = view.streams.get((mark.store, mark.boot, mark.stream))
-            if stream is None:
-                continue
+            stream = view.streams.get((mark.store, mark.boot, mark.stream), _NOTHING)
             asked = stream.asked()
             if len(asked) > room:
                 parts.append([])
                 room = MISSING_ASKED
             room -= len(asked)
-            one = {"boot": mark.boot, "stream": mark.stream, "through": stream.through}
+            one = {"boot": mark.boot, "stream": mark.stream, "through": stream.settled_through}
             parts[-1].append({**one, "missing": asked})
         topic = f"{PREFIX}/{SCHEMA}/{view.site}/{view.gateway}/{ANSWERS}"
         head = {"schema": SCHEMA, "store": store, "central": self._client_id}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.central.gateway import ACKNOWLEDGED, COUNTED, GatewayView, KnownVerdict
-from agent.store.ranges import Ranges
+from agent.store.ranges import Ranges, without
 
 RANGES_SHOWN = 100
 
@@ -28,8 +28,10 @@ def document_of(view: GatewayView, now_ns: int) -> dict[str, Any]:
     for name in COUNTED:
         _add(counts["missing"], name, view.past.get(f"missing {name}", 0))
     dropped: dict[str, int] = {}
-    for (reason, _, _), some in view.dropped.items():
-        _add(dropped, reason, _size(some))
+    for (reason, store, boot), some in view.dropped.items():
+        # A gateway with no room for so many ranges names more than it dropped.
+        known = view.streams.get((store, boot, reason.partition(":")[0]))
+        _add(dropped, reason, _size(some if known is None else without(some, known.received)))
     return {
         "site": view.site,
         "gateway": view.gateway,
@@ -93,15 +95,24 @@ def _total(view: GatewayView, what: str) -> int:
 
 
 def line_of(view: GatewayView, stream: str, document: Mapping[str, Any]) -> str:
-    """One line for a person about a new message; empty for those that only a machine reads."""
+    """One line for a person about a new message; empty for those that only a machine reads.
+
+    A verdict reads as it may be believed: the line before may have said that its gateway is gone.
+    """
     data, who = document["data"], f"{view.site}/{view.gateway}"
     late = " (late)" if document.get("historical") else ""
     if stream == "state":
         state = "online" if data["online"] else "offline"
         return f"{who} is {state}: {data['reason']}"
     if stream == "verdict":
+        store, place = str(document["store"]), (document["boot"], document["seq"])
+        told = view.models.get((store, str(data["model"])))
+        if told is None or told.place != place:
+            return ""  # one that came after it is known already
+        verdict, why = view.worth(store, told, told.heard_ns)
         reasons = "; ".join(str(reason.get("text", "")) for reason in data["reasons"])
-        return f"{who} {data['model']}: {data['verdict']}{late} {reasons}".rstrip()
+        text = f"{why} (was {data['verdict']})" if why else reasons
+        return f"{who} {data['model']}: {verdict}{late} {text}".rstrip()
     if stream == "event":
         kind = str(document["type"]).rpartition(".")[2]
         text = data.get("text") or data.get("reason") or data.get("verdict") or ""

@@ -95,10 +95,20 @@ class Stream:
         """Whether there is something that the gateway may be asked for."""
         return bool(self.missing()) or self.awaited() > 0
 
+    @property
+    def settled_through(self) -> int:
+        """The highest number that arrived, or is known to be lost, or was there earlier.
+
+        It is what is acknowledged: a gateway that was told of less would tell of its losses again.
+        """
+        return max(
+            (some[-1][1] for some in (self.received, self.lost, self.earlier) if some), default=0
+        )
+
     def asked(self) -> ranges.Ranges:
-        """Numbers below `through` that are not acknowledged; too many ranges are joined."""
+        """Numbers below `settled_through` that are not settled; too many ranges are joined."""
         settled = [*self.received, *self.lost, *self.earlier]
-        return ranges.limited(holes(settled, self.through), MISSING_ASKED)
+        return ranges.limited(holes(settled, self.settled_through), MISSING_ASKED)
 
 
 def holds(some: ranges.Ranges, seq: int) -> bool:

@@ -174,6 +174,10 @@ class Central:
         """What is known already may still say how long it is good for, and what is kept."""
         try:
             if head.stream == "state":
+                presence = view.stores.get(head.store)
+                if presence is not None and presence.place == head.place:
+                    # Said again under its number: the gateway's clock was set.
+                    view.time_quality = str(document.get("time_quality", view.time_quality))
                 self._announced(view, head, document["data"])
             elif head.stream == "verdict" and receipt.expiry_s is not None:
                 told = view.models.get((head.store, str(document["data"]["model"])))
@@ -263,8 +267,11 @@ class Central:
         named = sum(last - first + 1 for some in told.values() for first, last in some)
         for boot, some in told.items():
             key = MarkKey(head.site, head.gateway, head.store, boot, of)
-            self._stream(view, key).lose(some, exact=named <= count)
-            view.lost(f"{of}: {why}", Life(head.store, boot), some)
+            stream = self._stream(view, key)
+            self.heard.add(key)  # a gateway tells of it until it is acknowledged
+            stream.lose(some, exact=named <= count)
+            if absent := ranges.without(some, stream.received):
+                view.lost(f"{of}: {why}", Life(head.store, boot), absent)
 
     _READERS: Mapping[str, Callable[[Central, GatewayView, _Head, Any, Any, Receipt], None]] = {
         "state": _state,

@@ -16,6 +16,7 @@ from agent.checking.item import Item
 from agent.configuration.schema import Tag
 from agent.core.baseline import Baseline
 from agent.sources import TagProbe
+from agent.sources.base import some_of
 from agent.types import Quality
 
 Span = tuple[float, float]
@@ -129,7 +130,7 @@ def _judge(
         # What a laboratory says comes once in many messages.
         if expected.seldom:
             hint = f"where it comes seldom, wait for longer: --timeout; else {hint}"
-        text = f"{probe.said}; it has {', '.join(probe.keys)}{near}"
+        text = f"{probe.said}; it has {some_of(probe.keys)}{near}"
         return "warning" if expected.seldom else "fault", [text], hint
     quality = probe.quality
     if quality & ~Quality.UNCERTAIN:

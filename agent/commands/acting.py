@@ -34,9 +34,9 @@ def note_option(function: F) -> F:
 def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Have the agent of a configuration carry out a command; the event that came of it."""
     from agent.client import tell
-    from agent.configuration.load import load
+    from agent.configuration.whereabouts import find
 
-    return tell(load(config), kind, data)
+    return tell(find(config).socket, kind, data)
 
 
 def say(event: Mapping[str, Any], what: str) -> None:
@@ -73,14 +73,14 @@ def _complete_tag(
 def _asked(ctx: click.Context, what: str) -> list[Mapping[str, Any]]:
     """A list of the running agent; empty on any trouble, for completion has nobody to tell."""
     from agent.client import request
-    from agent.configuration.load import load
+    from agent.configuration.whereabouts import find
     from agent.errors import FieldwardenError
 
     config = ctx.params.get("config")
     if not config:
         return []
     try:
-        path = load(config).socket_path
+        path = find(Path(config)).socket
         answer = request(path, "GET", f"/api/v1/{what}", timeout_s=_COMPLETION_S)
     except FieldwardenError:
         return []

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+_WATCH_S = 0.5
+
 
 @click.command(name="central")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Central's broker.")
@@ -98,16 +100,28 @@ def command(
 
 
 async def _until_told(host: str, port: int, **more: Any) -> None:
-    """Show it until SIGINT or SIGTERM."""
+    """Show it until SIGINT or SIGTERM, or until nobody reads it any more."""
     import asyncio
     import signal
 
     from agent.central.view import show_central
+    from agent.cli import unread
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await show_central(host, port, stop=stop, **more)
+
+    async def watch() -> None:
+        """As `head` has enough, the plant may be quiet for hours."""
+        while not unread():  # noqa: ASYNC110 - there is no event of it
+            await asyncio.sleep(_WATCH_S)
+        stop.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        await show_central(host, port, stop=stop, **more)
+    finally:
+        watching.cancel()
 
 
 def _memory(given: Path | None, broker: str, client_id: str | None) -> Any:

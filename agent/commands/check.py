@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.commands import config_argument
+
+if TYPE_CHECKING:
+    from agent.checking.item import Item
 
 _SIGNS = {"ok": ("green", "ok"), "warning": ("yellow", "warning"), "fault": ("red", "FAULT")}
 
@@ -56,7 +61,7 @@ def command(
     configuration = load(config)
     worst = "ok"
     items = asyncio.run(check(configuration, offline=offline, timeout_s=timeout, strict=strict))
-    for item in items:
+    for item in items if as_json else once_each(items):
         if item.level == "fault" or (item.level == "warning" and worst == "ok"):
             worst = item.level
         if as_json:
@@ -78,3 +83,23 @@ def command(
         if item.hint:
             console.print(f"{'':9}hint: {hanging(item.hint, 15)}", markup=False)
     ctx.exit(1 if worst == "fault" or (strict and worst == "warning") else 0)
+
+
+def once_each(items: Iterable[Item]) -> Iterator[Item]:
+    """Of tags of one source that have one fault in the same words, one line, for people."""
+    from dataclasses import replace
+    from itertools import groupby
+
+    from agent.sources.base import some_of
+
+    def alike(item: Item) -> tuple[object, ...]:
+        is_fault_of_tag = item.tag is not None and item.level != "ok"
+        return item.level, item.text, item.hint, None if is_fault_of_tag else id(item)
+
+    for _, found in groupby(items, alike):
+        same = list(found)
+        names = [str(item.tag["name"]) for item in same if item.tag is not None]
+        if len(same) == 1:
+            yield same[0]
+        else:
+            yield replace(same[0], subject=f"{len(same)} tags, {some_of(names)}")

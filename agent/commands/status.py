@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from agent.commands import config_argument
+
+if TYPE_CHECKING:
+    from agent.configuration.whereabouts import Whereabouts
+    from agent.errors import ConfigurationError
 
 _PATIENCE_S = 3.0
 
@@ -22,8 +26,8 @@ _PATIENCE_S = 3.0
 def command(config: Path, *, as_json: bool, watch: bool) -> None:
     """Show what the agent knows: verdicts, reasons, sources, conditions, outbox.
 
-    It reads the store, so it works when the agent is dead too, and says that it is. An agent that
-    runs but has stored nothing for some time, as on a full disk, is asked what keeps it.
+    It asks the running agent. Where none runs, it says so, and shows what the store holds. A
+    configuration that can not be loaded hides neither: what is wrong with it is shown beside.
 
     \b
     Examples:
@@ -33,33 +37,35 @@ def command(config: Path, *, as_json: bool, watch: bool) -> None:
     """
     from rich.console import Console
 
-    from agent.configuration.load import load
-    from agent.store import Reader
+    from agent.configuration.whereabouts import find
+    from agent.errors import StoreError
 
     if as_json and watch:
         raise click.UsageError("--json and --watch do not go together")
-    configuration = load(config)
-    reader = Reader(configuration.store_path)
+    place = find(config)
+    fault = _told(place.fault, config)
 
     def read() -> Known:
-        return _read(reader, configuration.socket_path)
+        try:
+            known = _read(place)
+        except StoreError as error:
+            raise place.fault or error from error
+        return known._replace(document=known.document | {"file": fault})
 
-    try:
-        if as_json:
-            click.echo(json.dumps(_effective(read()), indent=2, allow_nan=False))
-        elif watch:
-            _watch(read, Console())
-        else:
-            console = Console()
-            console.print(_rendered(read(), console.width))
-    finally:
-        reader.close()
+    console = Console()
+    if as_json:
+        click.echo(json.dumps(_effective(read()), indent=2, allow_nan=False))
+    elif watch:
+        _watch(read, console)
+    else:
+        console.print(_rendered(read(), console.width))
 
 
 class Known(NamedTuple):
     """A status document, its age in seconds of real time, and whether the agent runs.
 
-    The age is None where the machine was started anew since.
+    The document's `file` says what is wrong with the configuration by now. The age is None where
+    the machine was started anew since.
     """
 
     document: dict[str, Any]
@@ -67,21 +73,43 @@ class Known(NamedTuple):
     running: bool
 
 
-def _read(reader: Any, socket: Path) -> Known:
-    """What is stored; where that is old or nothing, what the agent itself answers."""
-    from agent.client import request
+def _read(place: Whereabouts) -> Known:
+    """What the agent itself answers, or else what is stored.
+
+    Where this user may not ask, or the agent does not answer, the document's age tells whether it
+    runs; so too where its socket is gone, but somebody writes the store.
+    """
+    from agent.client import NobodyError, request
     from agent.errors import FieldwardenError
     from agent.status.view import FRESH_NS
+    from agent.store import Reader, is_written
 
-    document = reader.document("status") or {}
-    age_s = _age_s(document)
-    if age_s is not None and age_s * 1e9 <= FRESH_NS:
-        return Known(document, age_s, running=True)
+    gone = False
     try:
-        document = request(socket, "GET", "/api/v1/status?history=false", timeout_s=_PATIENCE_S)
+        asked = "/api/v1/status?history=false"
+        document = request(place.socket, "GET", asked, timeout_s=_PATIENCE_S)
+    except NobodyError:
+        gone = not is_written(place.store)
     except FieldwardenError:
-        return Known(document, age_s, running=False)
-    return Known(document, _age_s(document), running=True)
+        pass
+    else:
+        return Known(document, _age_s(document), running=True)
+    with closing(Reader(place.store)) as reader:
+        document = reader.document("status") or {}
+    age_s = _age_s(document)
+    fresh = age_s is not None and age_s * 1e9 <= FRESH_NS
+    return Known(document, age_s, running=fresh and not gone)
+
+
+def _told(error: ConfigurationError | None, file: Path) -> dict[str, str]:
+    """What is wrong with the configuration: of many faults the first; empty where nothing is."""
+    if error is None:
+        return {}
+    first, more = error.faults[0], len(error.faults) - 1
+    text = f"the file can not be loaded: {first.operation} {first.subject}: {first.cause}"
+    text += f" (and {more} more)" if more else ""
+    hint = f"{first.hint}; " if first.hint and not more else ""
+    return {"text": text, "hint": f"{hint}see all of it: fieldwarden check {file}"}
 
 
 def _age_s(document: dict[str, Any]) -> float | None:
@@ -100,7 +128,9 @@ def _effective(known: Known) -> dict[str, Any]:
     now_ns = None
     if age_s is not None:
         now_ns = int(document.get("time_ns") or 0) + round(age_s * 1e9)
-    models = [effective_model(model, now_ns) for model in items(document, "models")]
+    models = [
+        effective_model(model, now_ns, gone=not running) for model in items(document, "models")
+    ]
     return document | {
         "models": models,
         "age_s": round(age_s, 3) if age_s is not None else None,

@@ -37,8 +37,9 @@ _LIST_COLUMNS = (
     "description",
 )
 _LIMIT_BYTES = 4 * 1024 * 1024  # some 30,000 tags; parsed in two seconds
-_MOST_DOTS = 200  # of one line, outside of quotes
+_MOST_PARTS = 200  # of one dotted key
 _DEEPEST = 12
+_IN_NAMED = 3  # keys deep: a key in the table of one tag, source, model or person
 
 
 @dataclass
@@ -78,9 +79,8 @@ def load(path: Path | str) -> Configuration:
     draft = _parse(file)
     _add_tag_lists(draft)
     gateway = draft.raw.get("gateway")
-    if isinstance(gateway, dict) and not gateway.get("state_directory"):
-        # systemd may name several directories; the first one is the unit's own.
-        gateway["state_directory"] = os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "state"
+    if isinstance(gateway, dict):
+        gateway["state_directory"] = state_directory(gateway)
     context = {"directory": file.resolve().parent, "file": file.resolve()}
     try:
         configuration = Configuration.model_validate(draft.raw, context=context)
@@ -97,41 +97,60 @@ def load(path: Path | str) -> Configuration:
     return configuration
 
 
+def state_directory(gateway: Mapping[str, Any]) -> Any:
+    """What the table `[gateway]` says of the state directory, else what goes without saying."""
+    # systemd may name several directories; the first one is the unit's own.
+    environment = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return gateway.get("state_directory") or environment or "state"
+
+
 def _quoted(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
     return part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"'
 
 
-def _parse(file: Path) -> _Draft:
+def read_raw(file: Path) -> dict[str, Any]:
+    """The tables of a file, not validated.
+
+    Raises:
+        ConfigurationError: it can not be read, or is no TOML.
+    """
+    return _parse(file).raw
+
+
+def read_text(file: Path, errors: str = "strict") -> str:
+    """The text of a file; `errors` as for `bytes.decode`.
+
+    Raises:
+        ConfigurationError: it can not be read, is too large, or is not UTF-8.
+    """
     missing = "give the path of an existing file, or make one: fieldwarden init --help"
     try:
-        data = read_bounded(file, _LIMIT_BYTES, "reading", missing)
+        return read_bounded(file, _LIMIT_BYTES, "reading", missing).decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise _alone(file, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from error
     except FieldwardenError as error:
         raise _alone(file, error.cause, error.hint) from error
+
+
+def _parse(file: Path) -> _Draft:
+    text = read_text(file)
     try:
-        text = data.decode("utf-8-sig")
         # Before parsing: the parser takes quadratic time for a key of very many parts.
-        if any(_dots(line) > _MOST_DOTS for line in text.splitlines()):
+        if toml_lines.longest_key(text, _MOST_PARTS) > _MOST_PARTS:
             raise RecursionError
         raw = tomllib.loads(text)
         if _deep(raw):
             raise RecursionError
         return _Draft(file, raw, toml_lines.key_lines(text))
-    except UnicodeDecodeError as error:
-        raise _alone(file, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        hint = 'names with dots need quotes: [tags."reactor.temperature"]'
-        raise _alone(file, str(error), hint) from error
+        raise _alone(file, str(error), toml_lines.advice(str(error))) from error
     except RecursionError:
         cause = "tables or lists are nested too deeply"
         raise _alone(file, cause, f"no key of this file lies deeper than {_DEEPEST}") from None
     except (ValueError, OverflowError) as error:  # a number of thousands of digits
         raise _alone(file, str(error), "write numbers that a computer can hold") from None
-
-
-def _dots(line: str) -> int:
-    return sum(part.count(".") for part in line.split('"')[::2])
 
 
 def _deep(raw: Any) -> bool:
@@ -230,7 +249,10 @@ def _explain(draft: _Draft, details: ErrorDetails) -> None:
     key = str(path[-1]) if path else ""
     match kind:
         case "extra_forbidden":
-            draft.fault(path, "unknown key", _FOREIGN.get(key) or nearest(key, valid))
+            hint = _FOREIGN.get(key) or nearest(key, valid)
+            if isinstance(details["input"], dict) and len(path) == _IN_NAMED:
+                hint = f'names with dots need quotes: [{path[0]}."{path[1]}.{key}"]'
+            draft.fault(path, "unknown key", hint)
         case "missing":
             draft.fault(path, "is required", _HINTS.get(key, ""))
         case "literal_error" | "union_tag_invalid":

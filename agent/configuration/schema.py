@@ -10,7 +10,7 @@ Secrets are never values here: `Login` and `Tls` name where they are, `credentia
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
@@ -354,6 +354,14 @@ class Configuration(Section):
         """The Unix socket that people act through."""
         chosen = self.status.socket
         return Path(chosen) if chosen else self.store_path.with_name("agent.sock")
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """The full name of every tag, source and model, such as ``tag/NAME``."""
+        named: dict[str, Iterable[str]] = {
+            "tag": self.tags, "source": self.sources, "model": self.models
+        }
+        return frozenset(f"{place}/{name}" for place, names in named.items() for name in names)
 
     def role(self, tag: str) -> Literal["input", "output", "label", "mode", "none"]:
         """What a tag is for: a model's label, else output, input or mode; none of these."""

@@ -1,4 +1,4 @@
-"""Where each key of a TOML file stands, which tomllib does not tell."""
+"""What tomllib does not tell of a file: where each key stands, and what to do about an error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,66 @@ _PAIR = re.compile(rf"\s*({_KEY})\s*=(.*)$")
 _PARTS = re.compile(_PART)
 _TRIPLE = re.compile(r'"""|\'\'\'')
 # Texts and comments, which may hold brackets that are none.
-_NOISE = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'|#.*$""")
+_NOISE = re.compile(r""""(?:[^"\\]|\\.)*+(?:"|$)|'[^']*+(?:'|$)|#.*$""")
+_TOKEN = re.compile(
+    r'''"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'''
+    r"""|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"""
+    r"""|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?"""
+    r"""|#[^\n]*+|[.=,\[\]{}\n]""",
+    re.DOTALL,
+)
+"""Texts and comments as a whole, and what stands between keys; no text costs more than its length.
+"""
+_BETWEEN = frozenset("=,[]{}\n")
+
+_ADVICE = (
+    ("Expected '=' after a key", "write key = value; a name with blanks needs quotes"),
+    ("at the end of a table declaration", 'names with blanks need quotes: [tags."inlet flow"]'),
+    ("end of an array declaration", 'names with blanks need quotes: [[models."a b".labels]]'),
+    ("Expected newline or end of document", 'one key a line; text needs quotes: scan = "1s"'),
+    ("hex value", "a backslash needs single quotes around the text: 'C:\\Users\\train.csv'"),
+    ("Unescaped '\\'", "a backslash needs single quotes around the text: 'C:\\data\\train.csv'"),
+    ("Illegal character '\\n'", "the quotes that end the text are missing"),
+    ("Expected \"'\"", "the quotes that end the text are missing"),
+    ("Expected '\"", "the quotes that end the text are missing"),
+    ("Unterminated string", "the quotes that end the text are missing"),
+    ("Unclosed array", "the bracket that ends the list, or a comma in it, is missing"),
+    ("Unclosed inline table", "an inline table is one line: { a = 1, b = 2 }; see its commas"),
+    ("inline table", "an inline table is one line, each key once: { a = 1, b = 2 }"),
+    ("twice", "the table is there already: put the keys together, or give it another name"),
+    ("overwrite", "the key is there already: drop one; a name with dots needs quotes"),
+    ("immutable", "the table is there already: put the keys together"),
+    ("date or datetime", "write it like 2026-03-01T12:00:00Z, or in quotes if it is text"),
+    ("Invalid value", 'text needs quotes, and true or false small letters: name = "reactor"'),
+    ("Invalid initial character for a key", "a name with other than A-Z, 0-9, _ or - needs quotes"),
+    ("Invalid statement", "write key = value; a name with more than A-Z, 0-9, _, - needs quotes"),
+    ("character", "a sign that can not be seen stands there: type the line anew"),
+)
+"""What stands in an error of tomllib -> what to do, the first that fits."""
 
 Path = tuple[str | int, ...]
+
+
+def advice(error: str) -> str:
+    """What to do about an error of tomllib; a general word where none fits."""
+    return next((told for part, told in _ADVICE if part in error), "see https://toml.io")
+
+
+def longest_key(text: str, enough: int) -> int:
+    """At most how many parts a dotted key of the text has; it stops looking beyond `enough`."""
+    if all(line.count(".") < enough for line in text.splitlines()):
+        return 0
+    dots = longest = 0
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign == ".":
+            dots += 1
+            longest = max(longest, dots + 1)
+            if longest > enough:
+                break
+        elif sign in _BETWEEN:
+            dots = 0
+    return longest
 
 
 def key_lines(text: str) -> dict[Path, int]:

@@ -20,7 +20,11 @@ _UNITS_NS = {
     "d": 86_400_000_000_000,
 }
 _LONGEST_NS = 3650 * _UNITS_NS["d"]
-_IN_QUERY = re.compile(r"(?i)([?&;](?:password|passwd|pwd|token|secret|api_?key)=)[^&;#\s]+")
+_IN_QUERY = re.compile(
+    r"(?i)([?&;](?:[\w-]*[_-])?"
+    r"(?:password|passwd|passphrase|pass|pwd|pw|token|secret|(?:api|access|shared)[_-]?key)=)"
+    r"[^&;#\s]+"
+)
 _WITH_PASSWORD = re.compile(r"(://[^/?#\s@:]*:)[^/?#\s@]+@")
 _BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?(day|hour)s?\s*")
 

@@ -57,7 +57,7 @@ class EvidenceReader:
 
     def of_tag(
         self, condition: Condition, now: int, active: Active, joint_up: Collection[FindingKey],
-        *, lost: bool,
+        *, lost: bool, refusal: str,
     ) -> list[Evidence]:
         """Everything known of a tag as of `now`, once for each model that has to do with it.
 
@@ -67,11 +67,12 @@ class EvidenceReader:
             active: all conditions.
             joint_up: the joint charts whose flags are up then.
             lost: whether the tag's source is.
+            refusal: why its address is refused, where it is.
         """
         name = condition.subject.name
         found_by = {key.model for key in condition.seen if key.model} or self._users[name]
         models = [model for model in self._users[name] if model in found_by]
-        plain = self._plain(condition, now, lost=lost)
+        plain = replace(self._plain(condition, now, lost=lost), refusal=refusal)
         return [
             self._as_input(plain, condition, model, now, active, joint_up) for model in models
         ] or [plain]
@@ -82,7 +83,7 @@ class EvidenceReader:
         raw = self._charts.traces.of_tag(self._spec.row_of_tag[tag.name], now)
         return Evidence(
             tag.name, tag.unit, tag.source, _found(condition, ""), raw=raw, physical=tag.physical,
-            lost=lost, role=tag.role, address=tag.address, refusal=tag.refusal,
+            lost=lost, role=tag.role, address=tag.address,
         )
 
     def _as_input(

@@ -175,6 +175,8 @@ class Judge:
     def _obey(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         if kind == "source_state":
             return self.sources.told(time_ns, data)
+        if kind == "refused":
+            return self.sources.refused(time_ns, data)
         if kind in _PEOPLE:
             try:
                 subject = Subject.parse(str(data.get("subject", "")))
@@ -190,6 +192,8 @@ class Judge:
         if tag not in self._users:
             return []
         out = kind == "out_of_service"
+        if out == (tag in self._out_of_service) and not (out and data.get("note")):
+            return []  # it was so already, and nothing is added
         (self._out_of_service.add if out else self._out_of_service.discard)(tag)
         self.conditions.refresh([identity.tag(tag)], time_ns)
         detail = {"change": kind, "by": data.get("by", "")}
@@ -211,6 +215,7 @@ class Judge:
         evidence = self._evidence.of_tag(
             condition, now, self.conditions.active, self._joint_up,
             lost=self.sources.is_silent(self.spec.tag_of[subject.name].source),
+            refusal=self.sources.refusal(self.spec.tag_of[subject.name]),
         )
         return max((diagnose(item) for item in evidence), key=lambda found: found.rank)
 
@@ -290,6 +295,7 @@ class Judge:
         return {
             "conditions": self.conditions.to_json(),
             "sources": self.sources.to_json(),
+            "refusals": dict(sorted(self.sources.refusals.items())),
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
             "joint_owner": {str(k): str(to) for k, to in sorted(self._joint_owner.items())},
@@ -315,7 +321,7 @@ class Judge:
         self.conditions.keep(subjects)
         for condition in self.conditions.active.values():
             condition.models = sorted(known.intersection(self._concerned(condition)))
-        self.sources.from_json(document["sources"])
+        self.sources.from_json(document["sources"], document.get("refusals", {}))
         self._assessed = set(document["assessed"]) & set(kept["model"])
         self._out_of_service = set(document["out_of_service"])
         owners = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.core import identity
@@ -37,11 +38,13 @@ class SourceWatch:
     Attributes:
         states: source -> (state, reason, since when in ns), as the source itself last said.
         users: source -> the models that use a tag of it.
+        refusals: source -> tag -> why its address is refused, as the source last said.
     """
 
     def __init__(self, spec: EngineSpec, conditions: Conditions) -> None:
         self._spec, self._conditions = spec, conditions
         self.states: dict[str, tuple[str, str, int]] = {}
+        self.refusals: dict[str, dict[str, str]] = {}
         self._tags: dict[str, list[str]] = {name: [] for name in spec.sources}
         for tag in spec.tags:
             self._tags.setdefault(tag.source, []).append(tag.name)
@@ -72,16 +75,31 @@ class SourceWatch:
         old = self.states.get(source)
         self.states[source] = (state, reason, time_ns)
         events: list[Event] = []
+        if isinstance(gap := data.get("gap"), Mapping):  # before the source is told to be back
+            events.append(Event("gap", time_ns, str(identity.source(source)), dict(gap)))
         if old is None or old[:2] != (state, reason):
             detail = {"state": state, "reason": reason, "was": old[0] if old else ""}
             events.append(Event("source", time_ns, str(identity.source(source)), detail))
-        if isinstance(gap := data.get("gap"), Mapping):
-            events.append(Event("gap", time_ns, str(identity.source(source)), dict(gap)))
         if state in LOST_STATES or state == "live":
             events += self._finding(source, SESSION_LOST, time_ns, up=state != "live")
         if state in LOST_STATES:
             events += self._conditions.reworded(identity.source(source), time_ns)
         return events
+
+    def refused(self, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
+        """What a source says of its addresses that are refused, of all that are by now."""
+        source, told = str(data.get("source", "")), data.get("tags")
+        if source not in self._tags or not isinstance(told, Mapping):
+            return []
+        self.refusals[source] = {
+            name: str(told[name]) for name in sorted(self._tags[source]) if name in told
+        }
+        subjects = [*map(identity.tag, self.refusals[source]), identity.source(source)]
+        return [event for one in subjects for event in self._conditions.reworded(one, time_ns)]
+
+    def refusal(self, tag: TagSpec) -> str:
+        """Why a tag's address is refused; what it may be, where its source did not say."""
+        return self.refusals.get(tag.source, {}).get(tag.name, tag.refusal)
 
     def _mostly_silent(self, source: str) -> bool:
         tags = len(self._tags[source])
@@ -148,7 +166,8 @@ class SourceWatch:
                     found[key.symptom] += 1
                     example.setdefault(key.symptom, self._spec.tag_of[tag])
         most = max(found, key=lambda symptom: (found[symptom], symptom), default=Symptom.SILENT)
-        return most, example.get(most)
+        one = example.get(most)
+        return most, None if one is None else replace(one, refusal=self.refusal(one))
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -157,11 +176,17 @@ class SourceWatch:
         return {identity.source(name) for name in self._tags}
 
     def to_json(self) -> dict[str, Any]:
-        """All state, JSON-ready, in a fixed order; who is silent follows from conditions."""
+        """All state but `refusals`, JSON-ready, in a fixed order; who is silent follows from
+        conditions.
+        """
         return {name: list(state) for name, state in sorted(self.states.items())}
 
-    def from_json(self, document: Mapping[str, Any]) -> None:
-        """Take state from `to_json`, as far as the present configuration has these sources."""
+    def from_json(self, document: Mapping[str, Any], refusals: Mapping[str, Any]) -> None:
+        """Take state from `to_json` and `refusals`, as far as these sources are configured."""
+        self.refusals = {
+            name: {tag: str(why) for tag, why in told.items() if tag in self._tags[name]}
+            for name, told in refusals.items() if name in self._tags
+        }
         self.states = {
             name: (str(state), str(reason), int(since))
             for name, (state, reason, since) in document.items() if name in self._tags

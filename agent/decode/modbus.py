@@ -81,6 +81,11 @@ class Address:
         """The offset after the last register or bit."""
         return self.offset + self.width
 
+    @property
+    def place(self) -> str:
+        """Area and offset, for people."""
+        return f"{self.area} {self.offset}"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from agent.forward.form import Identity, PayloadForm
@@ -29,9 +30,16 @@ class Answers:
         self.refused = 0
 
     def sent(self, row: OutboxRow) -> None:
-        """A row went out."""
+        """A row went out: central may acknowledge its number, and those that it tells are lost."""
         if row.boot == self._boot:
-            self._sent[row.stream] = max(row.seq, self._sent.get(row.stream, 0))
+            self._may_have(row.stream, row.seq)
+        if row.stream == "gap":
+            gap = json.loads(row.payload)
+            if gap["boot"] == self._boot:
+                self._may_have(gap["of"], max(last for _, last in gap["ranges"]))
+
+    def _may_have(self, stream: str, seq: int) -> None:
+        self._sent[stream] = max(seq, self._sent.get(stream, 0))
 
     def hear(self, payload: bytes) -> bool:
         """Note an answer; False where it is not to be believed, which changes nothing."""

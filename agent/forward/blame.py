@@ -1,8 +1,10 @@
 """Finds the one message that the broker refuses, or ends the connection on, again and again.
 
 A broker answers in order, so the oldest message without an answer is the one that it was at, or
-the connection was lost by chance. Seen twice, it is sent only alone, after all others; lost then
-too, time after time, it is given up. A connection on which nothing was ever answered says nothing.
+the connection was lost by chance, or with answers on their way. Seen twice, it is sent only alone,
+after all others, and those that were under way with it go one by one: so the next connection is
+lost at the guilty one. Lost time after time, a row is given up, after at most `GUILTY + SUSPECT`
+connections, however many were under way with it.
 """
 
 from __future__ import annotations
@@ -23,15 +25,21 @@ class Blame:
     def __init__(self) -> None:
         self._lost: Counter[int] = Counter()
         self._connection = 0
+        self._near: dict[int, None] = {}  # rows that were under way with a suspect
+        self._gather = False
 
     def lost_at(self, row: int, connection: int) -> bool:
         """Note the first row that a lost connection left without an answer; True: give it up."""
         if connection == self._connection:
+            if self._gather:
+                self._near[row] = None
             return False
         self._connection = connection
         if len(self._lost) >= ROWS_KEPT:
             self._lost.clear()
         self._lost[row] += 1
+        self._gather = self._lost[row] >= SUSPECT
+        self._near.pop(row, None)
         return self._lost[row] >= GUILTY
 
     def lost_on(self, connection: int) -> bool:
@@ -41,6 +49,16 @@ class Blame:
     def answered(self, row: int) -> None:
         """The broker took it, or is done with it."""
         self._lost.pop(row, None)
+        self._near.pop(row, None)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether rows are to be sent so that it is certain which one a connection is lost at."""
+        return bool(self._near)
+
+    def idle(self) -> None:
+        """Nothing waits and nothing is under way: rows that are gone will never be answered."""
+        self._near.clear()
 
     def suspects(self) -> list[int]:
         """Rows that are to be sent alone, the least suspect first."""

@@ -60,7 +60,9 @@ class Lanes:
         if live:
             self._live = live[-1].id
         rows += live
-        return rows + self._from_backlog(room - len(rows))
+        chosen = {row.id for row in rows}
+        backlog = self._from_backlog(room - len(rows))
+        return rows + [row for row in backlog if row.id not in chosen]
 
     def _from_backlog(self, room: int) -> list[OutboxRow]:
         held, size = len(self._in_flight), sum(self._in_flight.values())

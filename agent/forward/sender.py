@@ -28,10 +28,10 @@ from agent.errors import StoreError
 from agent.forward.answers import Answers
 from agent.forward.blame import Blame, Refusals
 from agent.forward.broker import Uplink
-from agent.forward.clash import PAUSE_S, Clash
-from agent.forward.form import Identity, PayloadForm, Presence, WireMessage, left_s
+from agent.forward.form import Identity, PayloadForm, WireMessage, left_s
 from agent.forward.lanes import WINDOW, Lanes
-from agent.mqtt import LinkError, LostError, Message, MqttLink, RefusedError, Will
+from agent.forward.presence import Announcer
+from agent.mqtt import LinkError, LostError, Message, MqttLink, RefusedError
 from agent.store.batch import EXPIRED, Acknowledgement
 from agent.store.numbers import CONFIRMED
 from agent.store.reader import OutboxRow, Reader
@@ -44,7 +44,6 @@ GRACE_NS = 60_000_000_000
 RETRY_PAUSE_S = 1.0
 REFUSED_PAUSE_S = 10.0
 ALONE_S = 10.0  # without an answer, a row that is sent alone holds the others up no longer
-GOODBYE_S = 1.0
 RUNS_TOLD = 100  # (run, stream) in a birth
 NOT_SUBSCRIBED = "central is not subscribed (yet); held back"
 _NS = 1_000_000_000
@@ -80,8 +79,7 @@ class Sender:
         self._form = form
         self._identity = identity
         self._delivery = uplink.delivery
-        self._boot, self._version = boot, version
-        self._now_ns, self._time_quality = now_ns, time_quality
+        self._now_ns = now_ns
         self._wake = asyncio.Event()
         self._lanes = Lanes(reader)
         self._blame = Blame()
@@ -96,20 +94,19 @@ class Sender:
         self._refusals = Refusals()
         self._asked = False
         self._confirmed = False
-        self._connections = self._connected_ns = 0
-        self._standing = self._birth_answered = False
+        self._standing = False
         self._held: set[str] = set()  # streams
         self._resuming: asyncio.TimerHandle | None = None
         self._probing = False
         self._trouble = ""
         self._reason = "not yet connected"
-        name = f"{identity.site}/{identity.gateway}"
-        client_id = f"fieldwarden-{identity.site}-{identity.gateway}"
-        self._clash = Clash(name, client_id, identity.store)
-        self._clash_told = ""
+        self._announcer = Announcer(
+            form, identity, boot=boot, version=version, now_ns=now_ns, time_quality=time_quality,
+            books=self._books, publish=self._publish,
+        )  # fmt: skip
         self._link = MqttLink(
-            host=uplink.host, port=uplink.port, client_id=client_id, tls=uplink.tls,
-            username=uplink.username, password=uplink.password, will=self._will,
+            host=uplink.host, port=uplink.port, client_id=self._announcer.client_id, tls=uplink.tls,
+            username=uplink.username, password=uplink.password, will=self._announcer.will,
             max_inflight=WINDOW + 1, on_message=self._on_message, on_state=self._on_state,
         )  # fmt: skip
         topics = [form.state_topic(identity)]
@@ -129,7 +126,8 @@ class Sender:
                 task.result()
         finally:
             drain.cancel()
-            await self._goodbye()
+            if self._link.connected:
+                await self._announcer.goodbye()
             link.cancel()
             await asyncio.gather(link, drain, return_exceptions=True)
 
@@ -138,6 +136,8 @@ class Sender:
         if self._asked:
             self._asked = False
             self._lanes.again()
+        if self._link.connected:
+            self._announcer.follow_clock()
         self._wake.set()
 
     def take_delivered(self) -> tuple[list[int], dict[int, str]]:
@@ -161,30 +161,25 @@ class Sender:
         """For status: connected, reason, in_flight, and answers that were refused."""
         return {
             "connected": self._link.connected,
-            "reason": self._clash.text or self._trouble or self._reason,
+            "reason": self._announcer.clash or self._trouble or self._reason,
             "in_flight": len(self._in_flight),
             "answers_refused": self._answers.refused,
         }
 
-    # --- state, birth and will -------------------------------------------------------------------
+    # --- the connection --------------------------------------------------------------------------
 
-    def _will(self) -> Will:
-        self._connections += 1
-        message = self._form.will(self._identity, self._presence())
-        return Will(message.topic, message.payload, message.retain)
-
-    def _presence(self, *, birth: bool = False) -> Presence:
-        told: dict[str, Any] = {}
-        if birth and self._delivery != "broker":
-            try:
-                told["unacknowledged"] = self._reader.unacknowledged(RUNS_TOLD)
-                told["acknowledged"] = self._reader.acknowledged(RUNS_TOLD)
-            except StoreError as error:
-                logger.error("uplink: %s", error)
-        return Presence(
-            self._boot, self._version, self._connections, self._now_ns(), self._time_quality(),
-            **told,
-        )  # fmt: skip
+    def _books(self) -> dict[str, Any]:
+        """What the birth tells of the outbox."""
+        if self._delivery == "broker":
+            return {}
+        try:
+            return {
+                "unacknowledged": self._reader.unacknowledged(RUNS_TOLD),
+                "acknowledged": self._reader.acknowledged(RUNS_TOLD),
+            }
+        except StoreError as error:
+            logger.error("uplink: %s", error)
+            return {}
 
     def _publish(self, message: WireMessage) -> asyncio.Future[bool]:
         return self._link.publish(
@@ -196,55 +191,25 @@ class Sender:
         self._reason = reason
         stood, self._standing = self._standing, connected
         if not connected:
-            if stood:
-                lived_s = (monotonic_ns() - self._connected_ns) / _NS
-                busy = bool(self._in_flight) or self._blame.lost_on(self._connections)
-                self._clash.ended(reason, lived_s, busy=busy)
-            self._tell_clash()
-            if not self._clash.text:
+            busy = bool(self._in_flight) or self._blame.lost_on(self._announcer.connections)
+            self._announcer.lost(reason, stood=stood, busy=busy)
+            self._link.pause_s = self._announcer.pause_s
+            if not self._announcer.clash:
                 logger.warning("uplink: %s", reason)
         elif not stood:
-            if not self._clash.text:
+            if not self._announcer.clash:
                 logger.info("uplink: %s", reason)
-            self._connected_ns = monotonic_ns()
-            self._birth_answered = False
             self._alone = None
-            born = self._publish(self._form.birth(self._identity, self._presence(birth=True)))
-            born.add_done_callback(self._born)
+            self._announcer.begin(self._wake.set)
             self._begin()
-
-    def _born(self, future: asyncio.Future[bool]) -> None:
-        if future.cancelled() or not isinstance(error := future.exception(), RefusedError | None):
-            return
-        # Nothing goes out earlier: a connection lost at a row would look as one never made.
-        self._birth_answered = True
-        if error is None:
-            self._clash.spoke()
-        self._wake.set()
-
-    async def _goodbye(self) -> None:
-        if not self._link.connected:
-            return
-        farewell = self._publish(self._form.goodbye(self._identity, self._presence()))
-        await asyncio.wait({farewell}, timeout=GOODBYE_S)
-
-    def _tell_clash(self) -> None:
-        """Once each time that it changes: two gateways throw each other out for ever."""
-        text = self._clash.text
-        self._link.pause_s = PAUSE_S if text else 0.0
-        if text and text != self._clash_told:
-            logger.error("uplink: %s; this store is %s", text, self._identity.store)
-        elif self._clash_told and not text:
-            logger.info("uplink: no other client uses the name any more")
-        self._clash_told = text
 
     # --- what is heard ---------------------------------------------------------------------------
 
     def _on_message(self, message: Message) -> None:
         if message.topic == self._form.state_topic(self._identity):
             with contextlib.suppress(ValueError):
-                self._clash.heard(*self._form.state_said(message.payload))
-                self._tell_clash()
+                self._announcer.heard(message.payload)
+                self._link.pause_s = self._announcer.pause_s
         elif message.retain or message.topic != self._form.answers_topic(self._identity):
             pass
         elif self._answers.hear(message.payload):
@@ -268,12 +233,14 @@ class Sender:
         """Fill the window; returns how many rows were looked at, and how many sent."""
         if self._alone is not None and monotonic_ns() - self._alone_ns < ALONE_S * _NS:
             return 0, 0
-        room = (1 if self._probing else WINDOW) - len(self._in_flight)
-        if room <= 0 or not self._birth_answered:
+        alone = self._probing or self._blame.one_by_one
+        room = (1 if alone else WINDOW) - len(self._in_flight)
+        if room <= 0 or not self._announcer.answered:
             return 0, 0
         try:
             rows = self._lanes.next(room)
             if not rows and not self._in_flight:
+                self._blame.idle()
                 rows = self._next_alone()
         except StoreError as error:
             logger.error("uplink: %s", error)
@@ -309,10 +276,10 @@ class Sender:
             return
         try:
             wire = self._form.wire(row, self._identity, now)
+            self._answers.sent(row)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a row is its own fault
             self._give_up(row, f"can not be said: {error!r}"[:300])
             return
-        self._answers.sent(row)
         self._in_flight[row.id] = row
         self._lanes.sent(row)
         future = self._publish(wire)
@@ -328,7 +295,7 @@ class Sender:
         if isinstance(error, RefusedError):
             self._refused(row, error)
         elif isinstance(error, LostError):
-            if self._blame.lost_at(row.id, self._connections):
+            if self._blame.lost_at(row.id, self._announcer.connections):
                 self._give_up(row, f"the broker ends the connection on it: {error}"[:300])
         elif future.cancelled() or error is not None:
             if not isinstance(error, LinkError | None):
@@ -362,8 +329,9 @@ class Sender:
 
     def _give_up(self, row: OutboxRow, reason: str) -> None:
         logger.error(
-            "uplink: %s %d of run %d is given up and put aside: %s",
-            row.stream, row.seq, row.boot, reason,
+            "uplink: %s %d of run %d (%d bytes) is given up and put aside: %s; to do: see the "
+            "broker's log, its limit of sizes, and this client's right to publish on %s",
+            row.stream, row.seq, row.boot, len(row.payload), reason, row.topic,
         )  # fmt: skip
         self._blame.answered(row.id)
         self._rejected[row.id] = reason
@@ -371,7 +339,7 @@ class Sender:
     def _may_be_heard_later(self, row: OutboxRow) -> bool:
         if row.retain or self._delivery == "central" or self._confirmed:
             return not row.retain
-        return monotonic_ns() - self._connected_ns < GRACE_NS
+        return monotonic_ns() - self._announcer.connected_ns < GRACE_NS
 
     def _hold(self, streams: tuple[str, ...], seconds: float, trouble: str) -> None:
         """Send nothing of some streams for a while, then begin again from the oldest row."""

@@ -5,32 +5,31 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-async def in_thread(function: Callable[[], None]) -> None:
-    """Run in a daemon thread, so that a connect to a black hole delays no exit."""
+async def in_thread(function: Callable[[], T], name: str = "mqtt-connect") -> T:
+    """What a function gives in a daemon thread, so that one that never returns delays no exit."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+    done: asyncio.Future[T] = loop.create_future()
 
-    def report(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+    def report(tell: Callable[[], None]) -> None:
+        if not done.done():
+            tell()
 
     def work() -> None:
-        error: BaseException | None = None
         try:
-            function()
+            tell = partial(done.set_result, function())
         except BaseException as caught:  # noqa: BLE001 - handed over to the caller
-            error = caught
+            tell = partial(done.set_exception, caught)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(report, error)
+            loop.call_soon_threadsafe(report, tell)
 
-    threading.Thread(target=work, name="mqtt-connect", daemon=True).start()
-    await done
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return await done
 
 
 def failed(future: asyncio.Future[bool], error: Exception) -> asyncio.Future[bool]:

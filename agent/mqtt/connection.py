@@ -78,8 +78,8 @@ class Connection:
         self._on_message = on_message
         self._attached = False
         self._paused = False
-        self._heard = False  # a PUBLISH since the last `misc`
-        self._packets = Packets(LARGEST_RECEIVED)
+        self._heard = False  # anything since the last `misc`
+        self._packets = Packets(LARGEST_RECEIVED, logger.warning)
         self._codes: dict[int, int] = {}  # of PUBACKs, by packet identifier, until paho tells
         self._acks: list[int] = []
         self._filters: dict[int, Sequence[tuple[str, int]]] = {}
@@ -164,6 +164,7 @@ class Connection:
         if not data:
             self._guarded(partial(self._client.hang_up, None))
             return 0
+        self._heard = True  # also inside a message that takes minutes
         try:
             for packet in self._packets.feed(data):
                 found = publish(packet, five=self.version == FIVE)
@@ -305,7 +306,6 @@ class Connection:
     # --- messages -----------------------------------------------------------------------------
 
     def _message(self, found: Publish) -> None:
-        self._heard = True
         topic_bytes, payload, qos, retain, mid, expiry_s, dup = found
         try:
             topic = str(topic_bytes, "utf-8")

@@ -7,7 +7,7 @@ the broker hands the message on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 _PUBLISH = 3
@@ -18,6 +18,8 @@ _UNSPECIFIED = 0x80
 _SUBACK_CODES = frozenset({0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2})
 _MOST_LENGTH_BYTES = 4
 _EXPIRY = 0x02
+TOO_LARGE = b"\0"
+"""In place of a payload that is too large: no text, no number, no JSON, and not empty."""
 # Properties of PUBLISH by identifier (MQTT 5.0, 3.3.2.3): bytes of their value; 0: as many as a
 # length of two bytes before them says, -1: two such strings, -2: a variable byte integer.
 _PROPERTIES = {0x01: 1, _EXPIRY: 4, 0x03: 0, 0x08: 0, 0x09: 0, 0x0B: -2, 0x23: 2, 0x26: -1}
@@ -63,29 +65,46 @@ class Packet(NamedTuple):
 class Packets:
     """Cuts a stream into packets; holds back what is not whole yet.
 
+    Of a PUBLISH that is too large the payload is `TOO_LARGE`: a broker that knows no limit sends it
+    again with each connection, so it has to be acknowledged.
+
     Args:
         most: bytes after the fixed header of the largest packet that is taken.
+        tell: gets a sentence about each that was too large.
     """
 
-    def __init__(self, most: int = _LARGEST) -> None:
+    def __init__(
+        self, most: int = _LARGEST, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._data = bytearray()
         self._most = most
+        self._tell = tell
+        self._skipping = 0  # bytes that are still to come of one that is too large
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """The packets that are whole with `data`; take all of them before the next call.
 
         Raises:
             ValueError: a length of more than four bytes, which is not MQTT, or a packet that is
-                too large.
+                too large, and no PUBLISH of QoS 0 or 1.
         """
-        self._data += data
+        skipped = min(self._skipping, len(data))
+        self._skipping -= skipped
+        self._data += data[skipped:]
         held, at = self._data, 0
         try:
             while (found := _length(held, at + 1)) is not None:
                 length, body = found
-                if length > self._most:
-                    raise ValueError(f"a packet of {length:,} bytes; at most {self._most:,}")
                 end = body + length
+                if length > self._most:
+                    small = _beheaded(held, at, body)
+                    if small is None:
+                        return
+                    self._tell(f"a message of {length:,} bytes is left out; most: {self._most:,}")
+                    self._skipping = max(0, end - len(held))
+                    at = min(end, len(held))
+                    yield small
+                    continue
                 if end > len(held):
                     return
                 packet = Packet(bytes(held[at:end]), body - at)
@@ -93,6 +112,31 @@ class Packets:
                 yield packet
         finally:
             del held[:at]
+
+
+def _beheaded(data: bytearray, at: int, body: int) -> Packet | None:
+    """A PUBLISH with its topic and identifier, and `TOO_LARGE`; None until these are there.
+
+    Raises:
+        ValueError: it is no PUBLISH of QoS 0 or 1, or has no topic.
+    """
+    first = data[at]
+    qos = first >> 1 & 3
+    if first >> 4 != _PUBLISH or qos > 1:
+        raise ValueError("a packet that is too large, and no message")
+    if len(data) < body + 2:
+        return None
+    end = body + 2 + (data[body] << 8 | data[body + 1]) + 2 * qos
+    if len(data) < end:
+        return None
+    # The first byte is the length of no properties, in MQTT 3.1.1 a byte more of the payload.
+    rest = bytes(data[body:end]) + b"\0" + TOO_LARGE
+    length, size = bytearray(), len(rest)
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return Packet(bytes((first,)) + bytes(length) + rest, 1 + len(length))
 
 
 def _length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:

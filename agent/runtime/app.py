@@ -25,13 +25,13 @@ from functools import partial
 from typing import Any
 
 from agent.configuration.credentials import server_context
-from agent.configuration.load import load
 from agent.configuration.schema import Configuration, Tag
 from agent.core.engine import Engine
 from agent.core.lifecycle import Conditions
 from agent.core.summary import merge
-from agent.errors import FieldwardenError, explained
+from agent.errors import explained
 from agent.intake import Intake, SealedBatch
+from agent.mqtt.background import in_thread
 from agent.runtime import reload, spoken, timekeeping
 from agent.runtime.assemble import baselines_of, build_spec
 from agent.runtime.catch_up import catch_up, tell_of_last_stop, warm_up
@@ -154,8 +154,8 @@ class Agent:
                 last = self.fold(list(batch.entries))
                 last.entries = list(batch.entries)
                 self.view.count([event for _, _, event in last.events])
-                last.snapshot = (self.engine.sequence, self.engine.snapshot())
-                self._add_document(last)
+                self._snapshot_ns = self._document_ns = 0  # both are due
+                self._add_state(last)
             except Exception:
                 logger.exception("the last entries could not be judged; they are stored")
                 last = Batch(entries=list(batch.entries))
@@ -194,6 +194,11 @@ class Agent:
     def tags(self) -> Mapping[str, Tag]:
         """The configured tags by name."""
         return self.configuration.tags
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """The full names of all that a condition can be on."""
+        return self.configuration.subjects
 
     def surroundings(self, budget: Mapping[str, Any]) -> Surroundings:
         """What the status document shows beside the engine; `budget` is the audit's report."""
@@ -238,7 +243,8 @@ class Agent:
     async def _parts(self, url: str) -> None:
         parts = {
             "feeds": self.feeds.run, "uplink": self.uplink.run, "load meter": self.load.run,
-            "reloads": self._reloads, "heartbeat": lambda: timekeeping.heartbeat(self.intake),
+            "reloads": self._reloads, "certificates": self.view.watch_certificates,
+            "heartbeat": lambda: timekeeping.heartbeat(self.intake),
             "watchdog": lambda: self.service.keep_watchdog(self.progress),
         }
         tasks = [asyncio.create_task(self._pump(), name="pump")]
@@ -291,7 +297,8 @@ class Agent:
 
     def _after_commit(self, losses: Sequence[Mapping[str, Any]]) -> None:
         for told in losses:
-            self.supervisor.renewed("store", str(told["reason"]))
+            told_so = spoken.renewal_in_words(told, self.configuration.store_path)
+            self.supervisor.renewed("store", told_so)
             self.intake.command("lost", told)
             self._snapshot_ns = 0  # a new store has none that goes with its entries
         self.uplink.notify()
@@ -333,6 +340,7 @@ class Agent:
         if not 0 <= now - self._snapshot_ns < SNAPSHOT_NS:
             self._snapshot_ns = now
             batch.snapshot = (self.engine.sequence, self.engine.snapshot())
+        batch.documents |= self.feeds.notes(again=batch.snapshot is not None)
 
     def _add_document(self, batch: Batch) -> None:
         make = partial(self.view.document, history=False)
@@ -352,7 +360,8 @@ class Agent:
             self._told_to_reload.clear()
             self.service.reloading()
             try:
-                self._apply(self._read_again())
+                read = partial(reload.prepare, self.configuration, self.store)
+                self._apply(await in_thread(read, "reload"))
                 text = self._guarding()
             except Exception as error:
                 told = explained(error, "reloading", str(self.configuration.file))
@@ -368,24 +377,16 @@ class Agent:
         text = f"guarding {len(self.configuration.models)} models"
         return f"{text}; {', '.join(waiting)}: {reload.RESTART}" if waiting else text
 
-    def _read_again(self) -> Configuration:
-        file = self.configuration.file
-        if file is None:
-            raise FieldwardenError("reloading", "configuration", "it was not read from a file")
-        return load(file)
-
-    def _apply(self, read: Configuration) -> None:
+    def _apply(self, new: reload.Prepared) -> None:
         """Take a new configuration without losing state: rows are found again by model and tag.
 
         All that may fail comes before the first change.
         """
-        configuration, waiting = reload.taken(self.configuration, read)
-        ids = self.store.tag_ids(list(configuration.tags))
-        engine = Engine(build_spec(configuration, ids, baselines_of(configuration)))
+        configuration, waiting, ids, engine, people = new
         fresh = engine.resume(self.engine.snapshot())
-        people = People(configuration.people)
         self.feeds.want(configuration, ids)
         self.engine, self.configuration, self.people = engine, configuration, people
+        self.view.look_at_certificates()
         self.outgoing.configuration = configuration
         # What was journaled so far was judged by the old one: no start is to judge it by the new.
         self._snapshot_ns = 0

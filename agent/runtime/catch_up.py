@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
 from agent.errors import StoreError
 from agent.intake import Intake
 from agent.runtime.refold import left, resumed
+from agent.runtime.spoken import renewal_in_words
 from agent.runtime.storing import Storing
 from agent.runtime.supervisor import Supervisor
 from agent.store import Batch, Reader, Store
@@ -24,6 +26,7 @@ _MOST_LEFT_OUT = 10  # entries that could not be folded, at one start
 class Starting(Protocol):
     """An agent before it serves."""
 
+    configuration: Configuration
     engine: Engine
     store: Store
     reader: Reader
@@ -98,7 +101,7 @@ async def catch_up(agent: Starting, spec: EngineSpec) -> list[dict[str, Any]]:
 def tell_of_last_stop(agent: Starting, left_out: list[dict[str, Any]]) -> None:
     """Put before all else what the last stop, or this start, could not keep."""
     for loss in agent.store.take_losses():  # they are in the journal
-        agent.supervisor.renewed("store", loss["reason"])
+        agent.supervisor.renewed("store", renewal_in_words(loss, agent.configuration.store_path))
     if (told := agent.storing.noted()) is not None:
         agent.intake.command("lost", told, on_commit=agent.storing.forget_note)
     for told in left_out:

@@ -6,10 +6,13 @@ known state of an agent that is dead. `View` is the running agent as its status 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +26,7 @@ from agent.core.engine import Engine
 from agent.core.identity import Place
 from agent.core.kernels.base import Symptom
 from agent.core.verdict import reasons_of
+from agent.mqtt.background import in_thread
 from agent.runtime.audit import Audit
 from agent.runtime.standings import Standings
 from agent.store import Reader
@@ -32,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 _HISTORY = 60
-_LOOK_NS = 3_600_000_000_000
+_LOOK_S = 3_600.0
 _VALID_SCANS = 10
 _LEAST_VALID_NS = 10_000_000_000
 _LONG_AFTER = 1 << 62
@@ -87,7 +91,8 @@ class View:
         self._made: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.audit = Audit(reader)
         self.standings = Standings(reader)
-        self._certificates: tuple[int, list[str]] = (-_LOOK_NS, [])
+        self._certificates: list[str] = []
+        self._look = asyncio.Event()
 
     def count(self, events: Sequence[Event]) -> None:
         """Take events that are committed together with the next document, or were already."""
@@ -112,18 +117,27 @@ class View:
         for condition in document["conditions"]:
             condition["acts"] = self.standings.acts(condition["subject"], condition["id"])
         document["conditions"] += self.standings.cleared()
-        document["certificates"] = self._expiring()
+        document["certificates"] = self._certificates
         return document
 
-    def _expiring(self) -> list[str]:
-        """What people should know of the agent's own certificates; looked at once an hour."""
-        now_ns = clock.boottime_ns()
-        if now_ns - self._certificates[0] >= _LOOK_NS:
-            told = own_certificates(self._agent.configuration)
-            for text in told:
+    async def watch_certificates(self) -> None:
+        """Know what people should of the agent's own certificates, until cancelled.
+
+        They are looked at once an hour, and after each reload, in a thread: a folder may be slow.
+        """
+        while True:
+            self._look.clear()
+            look = partial(own_certificates, self._agent.configuration)
+            self._certificates = await in_thread(look, "certificates")
+            for text in self._certificates:
                 logger.warning("%s", text)
-            self._certificates = (now_ns, told)
-        return self._certificates[1]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._look.wait()
+
+    def look_at_certificates(self) -> None:
+        """Look at them now: the configuration, or a file that it names, may be another."""
+        self._look.set()
 
     def now_ns(self) -> int:
         """Now, on the time of the latest document: it grows by real time, whatever was set."""

@@ -14,10 +14,11 @@ from agent.decode.columns import Dictionary, lost
 from agent.intake import Intake
 from agent.runtime.supervisor import LONGEST_WAIT_S, Supervisor
 from agent.sources import SOURCES, SourceLink, TagBinding
-from agent.sources.base import Recalling, tag_ids
+from agent.sources.base import Noting, Recalling, tag_ids
 from agent.store import Reader
 from agent.types import Block, SourceState
 
+NOTES = "what sources noted"
 _RECALLED = 400  # entries
 
 
@@ -62,6 +63,7 @@ class Feeds:
         self._links: dict[str, SourceLink] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[str, tuple[Source, dict[str, TagBinding]]] = {}
+        self._notes: dict[str, dict[str, Any]] = {}  # of each source, as the document `NOTES`
         self._gateway = configuration.gateway.name
         self.want(configuration, ids)
 
@@ -93,12 +95,39 @@ class Feeds:
         self._wanted = wanted
 
     def _make(self, name: str, source: Source, tags: dict[str, TagBinding]) -> SourceLink:
-        return SOURCES[source.protocol].create(
+        link = SOURCES[source.protocol].create(
             name, source, tags, self._intake, dictionary=self._dictionary, gateway=self._gateway
         )
+        if isinstance(link, Noting):
+            link.remember(self._noted(name))
+        return link
+
+    def _noted(self, name: str) -> dict[str, Any]:
+        """What a source noted so far, in this run or an earlier one."""
+        known = self._notes.get(name, {})
+        link: object = self._links.get(name)
+        if isinstance(link, Noting):
+            return self._supervisor.call(f"source {name}, its notes", link.notes, known)
+        return known
+
+    def notes(self, *, again: bool = False) -> dict[str, Any]:
+        """The document of what the sources noted, by its name; nothing where it did not change.
+
+        It is stored with the next commit: what a source noted less than that before a kill -9 is
+        noted anew.
+
+        Args:
+            again: also where nothing changed: the store may be a new one.
+        """
+        noted = {name: made for name in self._links if (made := self._noted(name))}
+        if noted == self._notes and not (again and noted):
+            return {}
+        self._notes = noted
+        return {NOTES: noted}
 
     def recall(self, reader: Reader, last: int) -> None:
-        """The journal's end, for sources that may be sent again what it holds; before `run`.
+        """What sources noted in earlier runs, and the journal's end, for those that may be sent
+        again what it holds; before `run`.
 
         Args:
             reader: of the store.
@@ -109,6 +138,14 @@ class Feeds:
         for link in self._links.values():
             if isinstance(link, Recalling):
                 link.recall(blocks)
+        noted = self._supervisor.call("what sources noted", partial(reader.document, NOTES), None)
+        self._notes = {
+            name: told for name, told in (noted if isinstance(noted, dict) else {}).items()
+            if isinstance(told, dict)
+        }
+        for name, link in self._links.items():
+            if isinstance(link, Noting):
+                link.remember(self._notes.get(name, {}))
 
     async def run(self) -> None:
         """Keep every wanted source running until cancelled."""

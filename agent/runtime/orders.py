@@ -18,6 +18,12 @@ from agent.intake import Intake
 from agent.store import Reader
 
 _COMMIT_LIMIT_S: Final = 10.0
+_OF_TAGS: Final = frozenset({"out_of_service", "in_service"})
+_UNCHANGED: Final = (
+    "nothing changed: it was so already, or it cleared meanwhile",
+    "nothing changed: it was so already",
+)
+_LOOK: Final = "look again: fieldwarden status CONFIG"
 _CHANGES: Final = {"acknowledge": "acknowledged", "shelve": "shelved", "unshelve": "unshelved"}
 _FACTS: Final = (
     "id", "kind", "cause", "severity", "text", "hint", "models", "raised_ns", "detectors", "score",
@@ -38,6 +44,10 @@ class Known(Protocol):
     @property
     def tags(self) -> Mapping[str, Tag]:
         """The configured tags by name."""
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """The full name of every configured tag, source and model, such as ``tag/NAME``."""
 
 
 class Orders:
@@ -79,8 +89,8 @@ class Orders:
                 return {"accepted": kind, "event": event}
         raise FieldwardenError(
             f"carrying out {kind} on", str(data.get("subject") or data.get("tag")),
-            "nothing changed: it was so already, or it cleared meanwhile",
-            "look again: fieldwarden status CONFIG",
+            _UNCHANGED[kind in _OF_TAGS],
+            _LOOK,
         )
 
     def _aimed(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -111,8 +121,15 @@ class Orders:
                 facts = {key: past[key] for key in _FACTS if key in past}
                 subject = str(past["id"]).rpartition("@")[0]
                 return data | {"subject": subject, "occurrence": facts}
-        cause = "no open condition is on it" if found else "no condition is open"
-        raise _unknown(kind, asked, cause, nearest(asked, found.values()))
+        there_is = self._known.subjects
+        if asked.rpartition("@")[0] in there_is:
+            raise _unknown(kind, asked, "nothing is known of this occurrence", _LOOK)
+        if there_is.isdisjoint(names):
+            near = [*found.values(), *there_is, *(one.partition("/")[2] for one in there_is)]
+            cause = "there is no tag, source or model of this name"
+            raise _unknown(kind, asked, cause, nearest(asked, near))
+        hint = f"open are: {', '.join(sorted(found.values())[:12])}" if found else _LOOK
+        raise _unknown(kind, asked, "no condition is open on it", hint)
 
 
 def _is_of(event: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> bool:

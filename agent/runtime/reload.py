@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
+from agent.configuration.load import load
 from agent.configuration.schema import Configuration, Status
 from agent.configuration.values import is_loopback
+from agent.core.engine import Engine
 from agent.errors import ConfigurationError, FieldwardenError
+from agent.runtime.assemble import baselines_of, build_spec
+from agent.runtime.catch_up import warm_up
+from agent.status.people import People
+from agent.store import Store
 
 APPLIES: Final = "applies"
 RESTART: Final = "needs a restart"
@@ -39,6 +45,33 @@ FATES: Final[Mapping[str, Literal["applies", "needs a restart"]]] = {
     "people": APPLIES,  # but for tokens that could be read on their way, see `taken`
 }
 """Key, or whole section where all its keys fare alike -> what a reload does with a change of it."""
+
+
+class Prepared(NamedTuple):
+    """All that a reload needs of files and of the store, ready to be taken at once."""
+
+    configuration: Configuration
+    waiting: tuple[str, ...]
+    ids: dict[str, int]
+    engine: Engine
+    people: People
+
+
+def prepare(running: Configuration, store: Store) -> Prepared:
+    """Read the file again, and all that it names; nothing of the running agent is touched.
+
+    It takes as long as large files and slow disks do: to be called in a thread of its own.
+
+    Raises:
+        FieldwardenError: something of it can not be had.
+    """
+    if running.file is None:
+        raise FieldwardenError("reloading", "configuration", "it was not read from a file")
+    configuration, waiting = taken(running, load(running.file))
+    ids = store.tag_ids(list(configuration.tags))
+    spec = build_spec(configuration, ids, baselines_of(configuration))
+    warm_up(spec)
+    return Prepared(configuration, waiting, ids, Engine(spec), People(configuration.people))
 
 
 def taken(running: Configuration, read: Configuration) -> tuple[Configuration, tuple[str, ...]]:

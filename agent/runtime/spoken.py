@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from agent.types import Event
+from agent.status.view import duration
+from agent.types import Event, TimeQuality
 
 logger = logging.getLogger("fieldwarden")
 
@@ -76,14 +78,62 @@ def _configuration(event: Event) -> tuple[int, str]:
     return logging.INFO, f"{event.subject}: {change}{_note(event)}"
 
 
+def renewal_in_words(told: Mapping[str, Any], store: Path | None = None) -> str:
+    """What happened to a store that began anew or lost something, and where the old file is.
+
+    Args:
+        told: see `agent.store.salvage.take_over`.
+        store: its path, where the whole one of the old file is to be said.
+    """
+    text, aside = _text(told, "reason"), _text(told, "set_aside")
+    if told.get("count"):
+        text += f"; {told['count']:,} {_text(told, 'unit')} are lost"
+    if aside:
+        place = store.with_name(aside) if store is not None else aside
+        text += f"; the old file is set aside as {place}: what could be read was taken over"
+    return text
+
+
+def _engine(event: Event) -> tuple[int, str]:
+    if event.data.get("part") == "store":
+        return logging.WARNING, f"store: {renewal_in_words(event.data)}"
+    return _other(event)
+
+
+def _gap(event: Event) -> tuple[int, str]:
+    data, text = event.data, f"gap: {_text(event.data, 'reason') or event.subject}"
+    if data.get("from_ns") and data.get("to_ns"):
+        span = duration((data["to_ns"] - data["from_ns"]) / 1e9)
+        reason = _text(data, "reason") or "it gave no reason"
+        text = f"nothing came from source {_name(event)} for {span}: {reason}"
+    if data.get("count"):
+        text += f", {data['count']:,} {_text(data, 'unit')}"
+    return logging.WARNING, text
+
+
+def _clock(event: Event) -> tuple[int, str]:
+    data = event.data
+    shift_s, away_s = (int(data.get(key) or 0) / 1e9 for key in ("shift_ns", "away_ns"))
+    parts = []
+    if shift_s:
+        way = "forward" if shift_s > 0 else "back"
+        parts.append(f"it was set {way} by {duration(abs(shift_s))}; times before it are moved")
+    if away_s:
+        parts.append(f"the process stood still for {duration(away_s)}")
+    quality, was = _text(data, "time_quality"), _text(data, "was")
+    if quality != was:
+        parts.append(f"it is {quality} now, was {was}")
+    poor = quality == TimeQuality.IMPLAUSIBLE or away_s
+    return logging.WARNING if poor else logging.INFO, f"clock: {', '.join(parts)}"
+
+
 def _nothing(_: Event) -> tuple[int, str]:
     return logging.DEBUG, ""
 
 
 def _other(event: Event) -> tuple[int, str]:
     told = [_text(event.data, name) for name in ("change", "part", "text", "reason")]
-    level = logging.WARNING if event.kind == "gap" else logging.INFO
-    return level, f"{event.kind}: {', '.join(filter(None, told)) or event.subject}"
+    return logging.INFO, f"{event.kind}: {', '.join(filter(None, told)) or event.subject}"
 
 
 def _name(event: Event) -> str:
@@ -101,4 +151,5 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 _LINES: Final = {
     "verdict": _verdict, "condition": _condition, "source": _source, "mode": _mode,
     "configuration": _configuration, "finding": _nothing,
+    "clock": _clock, "gap": _gap, "engine": _engine,
 }  # fmt: skip

@@ -23,6 +23,8 @@ from agent.intake import Intake
 from agent.types import Block, Int32, SourceState
 
 Address = TypeVar("Address")
+_NAMED = 5  # of tags, in one line
+_MOST_REFUSED = 500  # tags of which one command tells why; of others it is said in general
 _LOST = frozenset({SourceState.STALE, SourceState.FAILED})
 
 
@@ -94,6 +96,17 @@ class Recalling(Protocol):
         """What the journal's end holds; called before `run`."""
 
 
+@runtime_checkable
+class Noting(Protocol):
+    """A source that must know after a restart what it found in an earlier run."""
+
+    def remember(self, notes: Mapping[str, Any]) -> None:
+        """What `notes` gave in an earlier run, or another source of this name; before `run`."""
+
+    def notes(self) -> dict[str, Any]:
+        """What to remember, JSON-ready; equal where nothing changed."""
+
+
 class Health:
     """The state of a source, told to the intake whenever it changes.
 
@@ -112,6 +125,7 @@ class Health:
         self._since_ns = self._steady_ns()
         self._last_arrival_ns: int | None = None
         self._gap: tuple[int, str] | None = None  # since when nothing came, and the first reason
+        self._refused: dict[str, str] = {}
         self.state = SourceState.CONNECTING
         self.reason = ""
         self.received = 0
@@ -134,6 +148,13 @@ class Health:
                 self._gap = self._last_arrival_ns or self._since_ns, reason
             self.take(lost(self._tag))
         self._change(state, reason)
+
+    def refused(self, why: Mapping[str, str]) -> None:
+        """Which addresses are refused by now, and why, by tag; before the samples that say so."""
+        told = dict(sorted(why.items())[:_MOST_REFUSED])
+        if told != self._refused:
+            self._refused = told
+            self._intake.command("refused", {"source": self._name, "tags": told})
 
     def take(self, samples: Samples) -> None:
         """Hand samples to the intake and count them."""
@@ -190,6 +211,20 @@ class Health:
             details=list(details),
             times=dict(times or {}),
         )
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in one line that a person can take in: the first ones, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + f" and {more} more" * (more > 0)
+
+
+def by_cause(causes: Mapping[str, str]) -> list[str]:
+    """One line for each cause, with those whose it is; `causes` is by name."""
+    names: dict[str, list[str]] = {}
+    for name, cause in causes.items():
+        names.setdefault(cause, []).append(name)
+    return [f"{some_of(whose)}: {cause}" for cause, whose in names.items()]
 
 
 def tag_ids(tags: Mapping[str, TagBinding]) -> Int32:

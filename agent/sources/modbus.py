@@ -207,10 +207,22 @@ class ModbusLink:
         for column in poll.decoder.rounded:
             tag = poll.names[column]
             self._rounded[tag] = self._rounded.get(tag, 0) + 1
+        self._health.refused(self._refusals())
         self._intake.append(poll.tag[columns], None, value, quality, source=self._name)
         if answers:
             self._health.arrived(sum(len(request.columns) for request in answers))
             self._health.live(self._reason())
+
+    def _refusals(self) -> dict[str, str]:
+        """Of each tag that the device refuses, which of its exceptions it gives."""
+        return {
+            poll.names[column]: f"the device refuses {poll.addresses[column].place}: "
+            f"{decode.exception_text(block.refusal)}"
+            for poll in self._polls
+            for block in poll.blocks
+            if block.refusal
+            for column in block.request.columns
+        }
 
     def _reason(self) -> str:
         """What of a live source fails, in short."""

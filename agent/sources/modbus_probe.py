@@ -84,8 +84,7 @@ def _unanswered(name: str, cause: str) -> TagProbe:
 def _probe(name: str, address: Address, request: Request, answer: bytes | int) -> TagProbe:
     if isinstance(answer, int):
         quality = decode.exception_quality(answer)
-        place = f"{address.area} {address.offset}"
-        said = f"the device refuses {place}: {decode.exception_text(answer)}"
+        said = f"the device refuses {address.place}: {decode.exception_text(answer)}"
         return TagProbe(name, quality=quality, said=said)
     if len(answer) != request.size:
         said = f"{len(answer)} bytes came where {request.size} were asked for"

@@ -32,7 +32,7 @@ from agent.errors import FieldwardenError
 from agent.intake import Intake
 from agent.mqtt import HUNG_UP, Message, MqttLink
 from agent.sources.base import Health, SourceReport, TagBinding, parse_all, tag_ids
-from agent.sources.mqtt_replay import Replay
+from agent.sources.mqtt_replay import SETTLE_S, SILENCE_S, Replay
 from agent.types import Block
 
 _SESSION_EXPIRY_S = 3600  # the broker keeps what it could not deliver for so long
@@ -42,6 +42,8 @@ _GATHER_S = 0.02  # far below any scan; one message a wake-up costs three times 
 _MOST_ENDED = 1_000  # topics of an earlier configuration
 _HANG_UPS, _HANG_UPS_WITHIN_S = 3, 120.0  # in a row, without another reason between
 _TAKEN_OVER = "taken over"
+_BEAT_S = 0.25
+_STALL_NS = round((SILENCE_S + _BEAT_S) * 1e9)
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class MqttSourceLink:
         self._is_due = False
         self._link: MqttLink | None = None
         self._bytes = 0
+        self._beat_ns = 0  # when this source last had its turn, in steady time; 0: it does not run
 
     def describe(self) -> SourceReport:
         """State and counts; the plan names the topics."""
@@ -126,10 +129,28 @@ class MqttSourceLink:
                 await asyncio.sleep(backoff.next_s())
                 continue
             self._link.subscribe([(topic, _QOS) for topic in self._decoder.topics])
+            self._beat_ns = 0
+            beats = asyncio.create_task(self._beats(), name=f"source {self._name}, heartbeat")
             try:
                 await self._link.run()
             finally:
+                beats.cancel()
                 self._hand_over()
+
+    async def _beats(self) -> None:
+        while True:
+            self._beat(self._intake.now_ns())
+            await asyncio.sleep(_BEAT_S)
+
+    def _beat(self, now_ns: int) -> None:
+        """Notice where the process stood still: stopped, suspended (CLOCK_BOOTTIME), held up.
+
+        Whatever has its turn first after that comes here, before it takes any message.
+        """
+        steady_ns = now_ns - self._intake.shifted_ns
+        if self._beat_ns and steady_ns - self._beat_ns > _STALL_NS:
+            self._replay.stalled(asyncio.get_running_loop().time())
+        self._beat_ns = steady_ns
 
     def _changed(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - MqttLink's signature
         if connected:
@@ -157,18 +178,19 @@ class MqttSourceLink:
 
     def _received(self, message: Message) -> None:
         self._bytes += len(message.payload)
-        bits = self._replay.bits(message, asyncio.get_running_loop().time())
-        self._decode(message, bits)
+        now_ns, loop = self._intake.now_ns(), asyncio.get_running_loop()
+        self._beat(now_ns)
+        self._decode(message, self._replay.bits(message, loop.time()), now_ns)
         if message.qos:
             self._unacknowledged.append(message)
         if len(self._columns.tag) >= _MAX_BATCH:
             self._hand_over()
         elif not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            loop.call_later(SETTLE_S if self._replay.suspected else 0, self._hand_over)
 
-    def _decode(self, message: Message, bits: int) -> None:
-        now_ns, columns, unknown = self._intake.now_ns(), self._columns, self._decoder.unknown
+    def _decode(self, message: Message, bits: int, now_ns: int) -> None:
+        columns, unknown = self._columns, self._decoder.unknown
         begin = len(columns.tag)
         try:
             self._decoder.decode(message.topic, message.payload, bits, columns, now_ns)
@@ -196,6 +218,7 @@ class MqttSourceLink:
         messages, self._unacknowledged = self._unacknowledged, []
         if not columns.tag and not messages:
             return
+        self._replay.settle(columns, asyncio.get_running_loop().time())
         self._health.arrived(len(columns.tag))
         for text in self._decoder.details[self._told :]:
             logger.warning("source %s: %s", self._name, text)
@@ -213,8 +236,9 @@ class MqttSourceLink:
 
     def _acknowledge(self, messages: list[Message]) -> None:
         if self._link is not None:
+            now_s = asyncio.get_running_loop().time()
             for message in messages:
-                self._replay.acknowledged(message)
+                self._replay.acknowledged(message, now_s)
                 self._link.ack(message)
 
 

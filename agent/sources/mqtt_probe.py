@@ -136,6 +136,8 @@ def _tag(
     if quality & Quality.BAD:
         said = "; ".join(filter(None, (said, *decoder.details[:1])))
     given = keys.get(address.pointer, raw)
+    if address.pointer in keys:  # not the whole message again for each of its tags
+        raw = shortened(json.dumps(given, ensure_ascii=False))
     stamp = columns.source_ns[-1]
     return TagProbe(
         binding.name,

@@ -1,10 +1,11 @@
 """MQTT: what a broker had kept, and what it sends again, told from what is live.
 
 A session that goes on brings what had queued, and what was sent before but not acknowledged, as
-fast as the link takes it; live messages begin after the first pause. Two rules, then:
+fast as the link takes it; live messages begin after the first pause. So does a connection after
+this process stood still (stopped, suspended, held up): what waited in the socket. Two rules, then:
 
-- in that burst, and of retained messages, everything is `REPLAYED`, but for samples whose own time
-  says that they are fresh;
+- in such a burst, and of retained messages, everything is `REPLAYED`, but for samples whose own
+  time says that they are fresh;
 - what was handed on before is `REPEATED`: a message with the topic and payload of one of the
   connection before that was not acknowledged, or that is marked as sent before and has its packet
   id too; a sample with the own time and the value of one that came before; after a restart, and
@@ -14,6 +15,16 @@ fast as the link takes it; live messages begin after the first pause. Two rules,
 When the burst is over what was remembered is forgotten: a device that goes on repeating an equal
 value with an unchanged time is there, and after a loss its first one must count. While the
 connection stands, such a repetition is `REPEATED` alone: it says "still so", and counts once.
+
+A broker sends only so many messages that are not acknowledged (mosquitto: 20), and acknowledging
+waits for the commit: what comes with an acknowledgement of many belongs to the burst still.
+
+A link that was cut and mended within the keep-alive brings what the broker held without a new
+connection, and nothing in MQTT says so. Known is only that the whole link was silent, and that then
+samples of one tag came at once: those that a newer one came with are `REPLAYED`. What can not be
+known without a time of its own: how late a single sample is, or the newest of several. A publisher
+that gathers samples and sends them together looks the same, and rightly: all but its newest are
+late.
 """
 
 from __future__ import annotations
@@ -30,7 +41,15 @@ from agent.types import Block, Quality
 PAUSE_S = 0.3
 """Without a message for so long, what had waited is through."""
 
+SILENCE_S = 2.0
+"""Without any message for so long, what comes next may have waited; no stall is shorter."""
+
+SETTLE_S = 0.1
+"""For so long what comes after a silence is gathered before it is judged."""
+
 LONGEST_BURST_S = 10.0
+_LONGEST_HELD_BACK_S = 30.0  # a burst of which a part comes with each acknowledgement
+_HELD_BACK = 10  # messages not acknowledged: so few may be all that a broker sends at a time
 FRESH_NS = 2_000_000_000
 """A sample of a burst whose own time is not longer ago is live."""
 
@@ -70,7 +89,10 @@ class Replay:
         self._open: Counter[_Key] = Counter()  # of the connection before, not acknowledged
         self._in_burst, self._connection = False, -1
         self._stands_s: float | None = None
+        self._owed = 0  # messages of this connection that are not acknowledged
+        self.suspected = False  # what came may have waited: `settle` judges it
         self._began_s = self._last_s = 0.0
+        self._longest_s = LONGEST_BURST_S
 
     def recall(self, blocks: Iterable[Block], tags: Iterable[int]) -> None:
         """Take in what the journal's end holds of these tags, before the first connection."""
@@ -99,8 +121,17 @@ class Replay:
         self._open = Counter(one.key for one in self._before.values() if not one.acknowledged)
         self._in_burst = resumed
         self._began_s = self._last_s = now_s if self._stands_s is None else self._stands_s
+        self._owed, self._longest_s = 0, LONGEST_BURST_S
         if not resumed:
             self._forget()
+
+    def stalled(self, now_s: float) -> None:
+        """Nothing was read for more than `SILENCE_S` until now: what comes had waited."""
+        self._burst(now_s)
+
+    def _burst(self, now_s: float) -> None:
+        self._in_burst, self._longest_s = True, LONGEST_BURST_S
+        self._began_s = self._last_s = now_s
 
     def _forget(self) -> None:
         self._known.clear()
@@ -113,13 +144,16 @@ class Replay:
         if message.connection != self._connection:
             self._begin(message, now_s)
         if self._in_burst and (
-            now_s - self._last_s > PAUSE_S or now_s - self._began_s > LONGEST_BURST_S
+            now_s - self._last_s > PAUSE_S or now_s - self._began_s > self._longest_s
         ):
             self._in_burst = False
             self._forget()
+        elif not self._in_burst and now_s - self._last_s > SILENCE_S:
+            self.suspected = True
         self._last_s = now_s
         found = _REPLAYED if message.retain or self._in_burst or message.dup else 0
         if message.qos:
+            self._owed += 1
             key = message.topic, hash(message.payload)
             before = self._before.get(message.mid)
             same = message.dup and before is not None and before.key == key
@@ -132,8 +166,12 @@ class Replay:
                 self._handed.popitem(last=False)
         return found
 
-    def acknowledged(self, message: Message) -> None:
+    def acknowledged(self, message: Message, now_s: float) -> None:
         """A message was acknowledged, if the connection that it came by still stands."""
+        if message.connection == self._connection:
+            if self._in_burst and self._owed >= _HELD_BACK:
+                self._last_s, self._longest_s = now_s, _LONGEST_HELD_BACK_S
+            self._owed -= 1
         handed = self._handed.get(message.mid)
         if handed is not None and handed.connection == message.connection:
             handed.acknowledged = True
@@ -157,6 +195,21 @@ class Replay:
                 if not message.retain and not bits & _REPEATED and now_ns - stamp <= FRESH_NS:
                     bits &= ~_REPLAYED
             columns.quality[place] = bits
+
+    def settle(self, columns: Columns, now_s: float) -> None:
+        """After a silence: mark what came together with something newer of the same tag."""
+        if not self.suspected:
+            return
+        self.suspected = False
+        newest = {tag: place for place, tag in enumerate(columns.tag)}
+        if len(newest) == len(columns.tag):
+            return
+        more_waits = self._owed >= _HELD_BACK
+        if more_waits:
+            self._burst(now_s)
+        for place, tag in enumerate(columns.tag):
+            if not columns.source_ns[place] and (more_waits or newest[tag] != place):
+                columns.quality[place] |= _REPLAYED
 
     def _remember(self, tag: int, sample: _Sample) -> None:
         known = self._known.setdefault(tag, OrderedDict())

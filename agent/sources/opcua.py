@@ -37,6 +37,7 @@ from agent.sources.base import (
     Health,
     SourceReport,
     TagBinding,
+    by_cause,
     parse_all,
     tag_ids,
 )
@@ -53,7 +54,7 @@ from agent.sources.opcua_nodes import (
     values_of,
 )
 from agent.sources.opcua_session import explained, session
-from agent.types import SourceState
+from agent.types import Quality, SourceState
 
 # What it has to say reaches people as the source's state; each retry in the log is a flood.
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
@@ -64,6 +65,7 @@ _LOST_AFTER = 8  # and until the session is given up
 _NOTIFICATIONS_PER_PUBLISH = 10_000
 _QUEUE = (100, 1_000)  # samples that the server keeps for an item between two publishes
 _REFUSED_RETRY_S = 30.0
+_NAMESPACES = "namespaces"
 
 
 class _Subscription:
@@ -132,7 +134,7 @@ class _Subscription:
         for column in columns:
             self.refused.pop(column, None)
         self.refused |= refused
-        self._link.refusals(refused)
+        self._link.refusals(refused, self.refused)
 
     async def _create(self, columns: Sequence[int]) -> list[ua.MonitoredItemCreateResult]:
         items = []
@@ -187,7 +189,7 @@ class _Subscription:
             asked = values_of([self._nodes[column] for column in columns])
             values = await read_in_parts(self._client, asked, self._limits.read)
             self._link.take([Item(*pair) for pair in zip(columns, values, strict=True)])
-            self._link.refusals(self.refused)
+            self._link.refusals(self.refused, self.refused)
         self._was_silent = is_silent
         self._link.session(is_silent=is_silent, refused=self.refused)
 
@@ -230,7 +232,9 @@ class OpcUaLink:
         self._tag = tag_ids(tags)
         self._health = Health(name, config.protocol, intake, self._tag)
         self.names = list(tags)
-        self.nodes = Nodes(parse_all(name, tags, decode.parse_address))
+        self._addresses = [binding.tag.address for binding in tags.values()]
+        addresses = parse_all(name, tags, decode.parse_address)
+        self.nodes = Nodes(dict(zip(tags, addresses, strict=True)))
         self._decoder = Decoder(
             self._tag, [binding.is_text for binding in tags.values()], dictionary
         )
@@ -244,15 +248,20 @@ class OpcUaLink:
     def describe(self) -> SourceReport:
         """State and counts; plan and details name the nodes that are refused."""
         plan = [f"subscription of {len(self.names)} nodes, published every {self.publishing_s:g} s"]
-        details = [f"{self.names[column]}: {why.text}" for column, why in self._refused.items()]
+        details = by_cause({self.names[column]: why.text for column, why in self._refused.items()})
         plan += [f"refused: {text}" for text in details]
-        details += [
-            f"namespace {uri} is ns={now} by now: ns={index} is taken as it"
-            for index, (uri, now) in sorted(self.nodes.moved.items())
-        ]
+        details += self.nodes.moved
         if self._decoder.overflowed:
             plan.append(f"the server's queues overflowed {self._decoder.overflowed} times")
         return self._health.report(tuple(plan), details=details)
+
+    def remember(self, notes: Mapping[str, Any]) -> None:
+        """Which namespaces the tags' indices meant in an earlier run; see `opcua_nodes`."""
+        self.nodes.remember(notes.get(_NAMESPACES))
+
+    def notes(self) -> dict[str, Any]:
+        """Which namespaces the tags' indices mean; nothing where no tag has one."""
+        return {_NAMESPACES: self.nodes.bound} if self.nodes.bound else {}
 
     async def run(self) -> None:
         """Connect and subscribe until cancelled."""
@@ -287,8 +296,15 @@ class OpcUaLink:
         self._health.take(samples)
         self._health.arrived(len(samples))
 
-    def refusals(self, refused: Mapping[int, Refusal]) -> None:
-        """Make the tags bad whose nodes are refused."""
+    def refusals(self, refused: Mapping[int, Refusal], known: Mapping[int, Refusal]) -> None:
+        """Make the tags bad whose nodes are refused; `known`: all that are, to tell why."""
+        self._health.refused(
+            {
+                self.names[column]: f"the server refuses {self._addresses[column]}: {why.text}"
+                for column, why in known.items()
+                if why.quality & Quality.ADDRESS_REFUSED
+            }
+        )
         count = len(refused)
         bad = np.array([why.quality for why in refused.values()], np.uint16)
         none = np.zeros(count, np.int64)

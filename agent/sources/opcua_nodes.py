@@ -1,9 +1,12 @@
 """OPC UA nodes: which node an address means, at each connect the same one, and reads in parts.
 
 Invariants:
-- a namespace index is taken at its word once, at the first connect; from then on it stands for the
-  URI that it had, wherever the server numbers that now;
-- a node that is of another class, data type or rank than at first is not read on: it is another.
+- a namespace index is taken at its word once, when a tag of this address is first read; from then
+  on it stands for the URI that it had, wherever the server numbers that now, also after a restart
+  of the agent. Another address of the tag is taken at its word anew;
+- a node that is of another class, data type or rank than at the first connect of this run is not
+  read on: it is another. (That is not kept over a restart: a data type that was changed on purpose
+  leaves the address as it is, and nothing in the configuration could accept it.)
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from agent.decode.opcua import Address
 from agent.errors import SourceError
+from agent.sources.base import some_of
 from agent.types import Quality
 
 ITEMS_PER_CALL = 500  # fewer where the server says so
@@ -133,17 +137,42 @@ class Nodes:
     """The nodes of a source from connect to connect.
 
     Args:
-        addresses: of its tags.
+        addresses: of its tags, by their names.
 
     Attributes:
-        moved: index in the configuration -> (its URI, its index now), where they differ.
+        bound: tag -> [its address, the URI of the namespace that it was first read in], JSON-ready;
+            replaced, never changed.
     """
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._addresses = tuple(addresses)
-        self._uris: dict[int, str] = {}
+    def __init__(self, addresses: Mapping[str, Address]) -> None:
+        self._names = tuple(addresses)
+        self._addresses = tuple(addresses.values())
         self._was: dict[int, _Shape] = {}
-        self.moved: dict[int, tuple[str, int]] = {}
+        self._moved: dict[int, tuple[str, int, str]] = {}  # column -> see `_bound`
+        self.bound: Mapping[str, list[str]] = {}
+
+    def remember(self, bound: Any) -> None:
+        """Take up `bound` of an earlier run, as far as the tags still have these addresses."""
+        known = bound if isinstance(bound, Mapping) else {}
+        self.bound = {
+            name: list(known[name])
+            for name, address in zip(self._names, self._addresses, strict=True)
+            if not address.uri and _is_binding(known.get(name), address)
+        }
+
+    @property
+    def moved(self) -> list[str]:
+        """The namespaces that have another index than the tags' addresses say, in words."""
+        tags: dict[tuple[int, str, int, str], list[str]] = {}
+        for column, (uri, now, present) in sorted(self._moved.items()):
+            key = self._addresses[column].namespace, uri, now, present
+            tags.setdefault(key, []).append(self._names[column])
+        return [
+            f"namespace {uri} is ns={now} by now, and ns={index} is {present}: {some_of(names)} "
+            f"{'is' if len(names) == 1 else 'are'} read from {uri} as before; write ns={now} or "
+            f"nsu={uri} in the address to settle that, nsu={present} to read that instead"
+            for (index, uri, now, present), names in sorted(tags.items())
+        ]
 
     async def resolve(
         self, client: Client, columns: Sequence[int], most: int
@@ -159,16 +188,22 @@ class Nodes:
             UaError: the server does not tell its namespaces.
         """
         namespaces = list(await client.get_namespace_array())
+        self._bind(columns, namespaces)
         nodes: dict[int, ua.NodeId] = {}
         refused: dict[int, Refusal] = {}
         for column in columns:
             try:
-                text = self._bound(self._addresses[column], namespaces).text(namespaces)
+                text = self._bound(column, namespaces).text(namespaces)
                 nodes[column] = ua.NodeId.from_string(text)
             except SourceError as error:
                 text = "no such namespace"
                 if not self._addresses[column].uri:
-                    text += f" any more: {error.subject}, which its index was at first"
+                    index = self._addresses[column].namespace
+                    now = namespaces[index] if index < len(namespaces) else "none"
+                    text += (
+                        f" any more: {error.subject}, which ns={index} was at first (it is {now} "
+                        f"now); write nsu= and the namespace that is meant in the address"
+                    )
                 refused[column] = Refusal(text, _REFUSED)
             except (UaError, ValueError) as error:
                 refused[column] = Refusal(f"no node: {error}", _REFUSED)
@@ -181,22 +216,30 @@ class Nodes:
                 refused[column] = Refusal(text, _WRONG_TYPE)
         return nodes, refused
 
-    def _bound(self, address: Address, namespaces: Sequence[str]) -> Address:
-        """The address by the URI that its index had at the first connect."""
-        index = address.namespace
-        if address.uri or index < _OWN_NAMESPACES:
+    def _bind(self, columns: Sequence[int], namespaces: Sequence[str]) -> None:
+        """Note which namespace each index means, where it is read for the first time."""
+        fresh = {}
+        for column in columns:
+            address, name = self._addresses[column], self._names[column]
+            is_index = not address.uri and address.namespace >= _OWN_NAMESPACES
+            if is_index and name not in self.bound and address.namespace < len(namespaces):
+                fresh[name] = [address.text(), namespaces[address.namespace]]
+        if fresh:
+            self.bound = {**self.bound, **fresh}
+
+    def _bound(self, column: int, namespaces: Sequence[str]) -> Address:
+        """The address by the URI that its index had at first.
+
+        Where that is elsewhere now, it is noted: (URI, its index now, what has its old index now).
+        """
+        address, (_, uri) = self._addresses[column], self.bound.get(self._names[column], ("", ""))
+        present = (*namespaces[address.namespace :][:1], "none")[0]
+        self._moved.pop(column, None)
+        if address.uri or not uri or present == uri:
             return address
-        if index not in self._uris:
-            if index >= len(namespaces):
-                return address
-            self._uris[index] = namespaces[index]
-        uri = self._uris[index]
-        self.moved.pop(index, None)
-        if uri in namespaces and namespaces.index(uri) != index and namespaces[index:][:1] != [uri]:
-            self.moved[index] = uri, namespaces.index(uri)
-        elif namespaces[index:][:1] == [uri]:
-            return address
-        return Address(index, uri, address.identifier)
+        if uri in namespaces:
+            self._moved[column] = uri, namespaces.index(uri), present
+        return Address(address.namespace, uri, address.identifier)
 
     async def _shapes(
         self,
@@ -219,6 +262,12 @@ class Nodes:
                 text = _by_uri(data_type, namespaces)
                 found[column] = _Shape(int(node_class), text, rank if isinstance(rank, int) else -2)
         return found
+
+
+def _is_binding(told: Any, address: Address) -> bool:
+    """Whether this was noted of this address; other versions, or damage, may have left anything."""
+    is_pair = isinstance(told, list) and [type(text) for text in told] == [str, str]
+    return is_pair and told[0] == address.text()
 
 
 def _value(data: ua.DataValue) -> Any:

@@ -18,7 +18,8 @@ class TagProbe:
         name: of the tag.
         value: in its unit, or its text; None where there is none.
         quality: `Quality` bits.
-        raw: what came, before it was decoded: registers in hex, a payload, a variant and its type.
+        raw: what came, before it was decoded: registers in hex, the JSON that the pointer points
+            at or the payload where it finds nothing, a variant and its type.
         said: what the protocol said of it, where it said something.
         source_ns: the source's own time; 0 where it gave none.
         time_fault: why a configured time gives none: absent, unreadable or implausible.

@@ -1,4 +1,4 @@
-"""Tokens that were nobody's: logged, and answered the later the more there were.
+"""Tokens that were nobody's: logged sparingly, and answered the later the more there were.
 
 A token has 256 bits and can not be guessed; what tries anyway is a fault or an attack, and people
 are to hear of it. Slowing down costs the agent nothing: a request waits, and few may wait at once.
@@ -17,6 +17,8 @@ _FIRST_S: Final = 0.25
 _LONGEST_S: Final = 8.0
 _FORGOTTEN_S: Final = 600.0
 _ADDRESSES: Final = 1_000
+_TOLD: Final = frozenset(10**power for power in range(12))
+"""The first is told, then how many there were by then: a guesser fills no log."""
 MOST_WAITING: Final = 20  # beyond them one is told to come again later
 
 
@@ -37,7 +39,9 @@ class Attempts:
         while len(self._failed) > _ADDRESSES:
             self._failed.popitem(last=False)
         self.total += 1
-        _LOG.warning("a token that is nobody's was shown by=%s, %d times of late", address, count)
+        if count in _TOLD:
+            again = f", {count:,} times of late" if count > 1 else ""
+            _LOG.warning("a token that is nobody's was shown%s by=%s", again, address)
         if self._waiting >= MOST_WAITING:
             return False
         self._waiting += 1

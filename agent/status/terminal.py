@@ -41,7 +41,7 @@ _NS: Final = 1_000_000_000
 
 
 def render(
-    document: Document, *, width: int, age_s: float | None, running: bool = False
+    document: Document, *, width: int, age_s: float | None, running: bool | None = None
 ) -> RenderableType:
     """The whole status for a terminal.
 
@@ -51,13 +51,15 @@ def render(
         age_s: seconds of real time since the document's `time_ns`; beyond `view.FRESH_NS` the
             agent stands still, and verdicts past their `valid_until_ns` show as not assessable.
             None: it was written before the machine was started, so that no verdict is valid.
-        running: the agent itself answered; else one that stands still is taken not to run.
+        running: whether the agent runs; None: not known, so that one whose document is old is
+            taken not to. Of one that does not run no verdict is valid.
     """
     if not document:
         return Text("no status has been written yet: the agent never ran with this state directory")
     now_ns = int(document.get("time_ns") or 0) + round(max(0.0, age_s or 0.0) * _NS)
     parts: list[RenderableType] = [_title(document, age_s)]
-    dead = age_s is None or age_s * _NS > view.FRESH_NS
+    dead = running is False or age_s is None or age_s * _NS > view.FRESH_NS
+    gone = dead and not running
     if age_s is not None and dead and running:
         parts.append(_still(document, age_s))
     elif dead:
@@ -65,7 +67,10 @@ def render(
     elif poor := view.degraded(document):
         parts.append(_degraded(document, poor))
     known_ns = None if age_s is None else now_ns
-    models = [view.effective_model(model, known_ns) for model in view.items(document, "models")]
+    models = [
+        view.effective_model(model, known_ns, gone=gone)
+        for model in view.items(document, "models")
+    ]
     parts += [_model(model, now_ns) for model in view.worst_first(models)]
     if not models:
         parts.append(Text("no models are configured"))
@@ -101,7 +106,7 @@ def _dead(document: Document, age_s: float | None) -> Panel:
     return Panel(
         Text(
             f"The agent is not running since {since} ({ago}).\n"
-            "What follows is the last known state; verdicts past their time are not assessable.\n"
+            "What follows is the last known state; no verdict of it holds any more.\n"
             "See: systemctl status fieldwarden, journalctl -u fieldwarden"
         ),
         title="AGENT NOT RUNNING",
@@ -290,12 +295,14 @@ def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
     )
     for told in view.texts(document, "certificates"):
         yield Text.assemble(("Certificate: ", "bold"), (plain(told), "yellow"))
+    for told in view.recovered(document):
+        yield Text.assemble(("Recovered: ", "bold"), (plain(told), "yellow"))
     if told := view.clock_told(document):
         yield Text.assemble(("Clock: ", "bold"), (told, "yellow"))
-    reload = document.get("reload") or {}
-    if reload.get("text"):
-        told = f"{plain(reload['text'])}\ndo: {plain(reload.get('hint'))}"
-        yield Text.assemble(("Configuration: ", "bold"), (told, "yellow"))
+    for fault in (document.get("file") or {}, document.get("reload") or {}):
+        if fault.get("text"):
+            told = f"{plain(fault['text'])}\ndo: {plain(fault.get('hint'))}"
+            yield Text.assemble(("Configuration: ", "bold"), (told, "yellow"))
     started = document.get("started_ns")
     up = view.duration((now_ns - started) / _NS) if started else "-"
     facts = (

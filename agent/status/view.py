@@ -35,6 +35,7 @@ FRESH_NS: Final = 10_000_000_000
 """A document older than this means that the agent stands still or is gone."""
 
 _NS: Final = 1_000_000_000
+_GONE: Final = "the agent that gave the verdict does not run any more"
 _CLOCK: Final = {
     "unsynchronised": "not synchronised: times may be off (see: timedatectl timesync-status)",
     "implausible": "the date can not be right: times are not to be believed until the clock is set",
@@ -73,10 +74,13 @@ def age_ns(document: Document, now_ns: int) -> int | None:
     return None if not time_ns else max(0, now_ns - int(time_ns))
 
 
-def effective_model(model: Mapping[str, Any], now_ns: int | None) -> dict[str, Any]:
+def effective_model(
+    model: Mapping[str, Any], now_ns: int | None, *, gone: bool = False
+) -> dict[str, Any]:
     """A model as it may be shown at `now_ns`: past `valid_until_ns` it is unassessable.
 
-    So it is where `now_ns` is None: nobody can say how long ago it was told.
+    So it is where `now_ns` is None: nobody can say how long ago it was told; and where the agent
+    that told it is `gone`, at once.
 
     The result has everything of `model`, plus `last_known`: None, or what the verdict was
     (`verdict`, `since_ns`, `reasons`) before it expired. One that has expired already stays so.
@@ -86,14 +90,17 @@ def effective_model(model: Mapping[str, Any], now_ns: int | None) -> dict[str, A
     shown: dict[str, Any] = {**model, "last_known": None}
     verdict, until = model.get("verdict"), model.get("valid_until_ns")
     known = verdict in VERDICTS
-    if known and until is not None and now_ns is not None and now_ns <= until:
+    valid = known and until is not None and now_ns is not None and now_ns <= until
+    if valid and not gone:
         return shown
     if verdict == "unassessable" and until is None:
         return shown
     shown["verdict"] = "unassessable"
-    shown["reasons"] = [_expired(known=known, until=until, anew=now_ns is None)]
+    text = _GONE if valid else _expired(known=known, until=until, anew=now_ns is None)
+    shown["reasons"] = [_not_told(text)]
     if known and verdict != "unassessable":
-        shown["since_ns"] = until if until is not None else model.get("since_ns")
+        ended = now_ns if valid else until
+        shown["since_ns"] = ended if ended is not None else model.get("since_ns")
     if known:
         shown["last_known"] = {
             "verdict": verdict,
@@ -103,15 +110,17 @@ def effective_model(model: Mapping[str, Any], now_ns: int | None) -> dict[str, A
     return shown
 
 
-def _expired(*, known: bool, until: int | None, anew: bool) -> dict[str, Any]:
+def _expired(*, known: bool, until: int | None, anew: bool) -> str:
     if not known:
-        text = "the agent gave no verdict that this version understands"
-    elif until is None:
-        text = "the verdict does not say how long it is valid"
-    elif anew:
-        text = "the verdict was given before this machine was started, or on another one"
-    else:
-        text = f"the verdict was valid until {utc(until)} and was not renewed"
+        return "the agent gave no verdict that this version understands"
+    if until is None:
+        return "the verdict does not say how long it is valid"
+    if anew:
+        return "the verdict was given before this machine was started, or on another one"
+    return f"the verdict was valid until {utc(until)} and was not renewed"
+
+
+def _not_told(text: str) -> dict[str, Any]:
     return {
         "text": text,
         "cause": "unknown",
@@ -192,6 +201,15 @@ def degraded(document: Document) -> list[str]:
             again = f"failed {times} time{'s' if times != 1 else ''} and is started again"
             told.append(f"{part.get('name')} {again}: {part.get('reason')}")
     return told
+
+
+def recovered(document: Document) -> list[str]:
+    """Parts that run well again, in words: what happened to them since the start, and when."""
+    return [
+        f"{part.get('name')} began anew at {utc(part.get('since_ns'))}: {part.get('reason')}"
+        for part in items(document, "parts")
+        if part.get("state") == "running"
+    ]
 
 
 def utc(time_ns: int | None) -> str:

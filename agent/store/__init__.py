@@ -2,9 +2,11 @@
 
 from agent.store.batch import Acknowledgement, Batch, OutboxMessage, Stream
 from agent.store.journal import LOST
+from agent.store.lock import is_written
 from agent.store.reader import OutboxRow, Reader
 from agent.store.writer import Store
 
 __all__ = [
     "LOST", "Acknowledgement", "Batch", "OutboxMessage", "OutboxRow", "Reader", "Store", "Stream",
+    "is_written",
 ]  # fmt: skip

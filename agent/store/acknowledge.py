@@ -13,7 +13,7 @@ from agent.store import ranges
 from agent.store.batch import Acknowledgement
 from agent.store.counters import Counters
 from agent.store.numbers import CONFIRMED
-from agent.store.outbox import TOLD, Outbox, Row
+from agent.store.outbox import MOST_RANGES, TOLD, Outbox, Row, gap_key
 
 ROWS_AT_ONCE = 5_000  # of one commit
 STREAMS_KEPT = 1_000  # whose work is not done yet
@@ -39,7 +39,9 @@ class Acknowledged:
             return
         for one in given:
             last = self._outbox.numbers.last(one.boot, one.stream)
-            if one.stream not in CONFIRMED or not 0 <= one.through <= last or not last:
+            if one.stream in CONFIRMED and one.through == last == 0:
+                continue  # both know of nothing
+            if one.stream not in CONFIRMED or not 0 <= one.through <= last:
                 self._counters.add("acknowledgements_refused", 1)
                 continue
             self._outbox.heard_of_central()
@@ -87,22 +89,39 @@ class Acknowledged:
         return done
 
     def _tell_not_kept(self, one: Acknowledgement) -> None:
-        """Say of which missing numbers nothing is here, so that central does not wait for them."""
-        key, now = (one.boot, one.stream), self._outbox.seconds()
-        if not one.missing or one.stream not in TOLD or now - self._looked_s.get(key, 0) < AGAIN_S:
+        """Say of which numbers that central does not have nothing is here, nor is on its way.
+
+        Of the last ones central can not know, so it can not miss them: the record that told of
+        them may have been given up, or lost with a damaged store.
+        """
+        key, now_s = (one.boot, one.stream), self._outbox.seconds()
+        if one.stream not in TOLD or now_s - self._looked_s.get(key, 0) < AGAIN_S:
+            return
+        lacking = [*one.missing, *self._tail(one)]
+        waiting = gap_key(one.boot, one.stream, NOT_KEPT)
+        if not lacking or self._outbox.rows("WHERE replace_key = ? AND sent = 0", (waiting,)):
             return
         if len(self._looked_s) >= STREAMS_KEPT:
             self._looked_s.clear()
-        self._looked_s[key] = now
-        here = self._outbox.numbers_here(one.boot, one.stream, one.missing[0][0])
+        self._looked_s[key] = now_s
+        here = self._outbox.numbers_here(one.boot, one.stream, lacking[0][0])
         told = self._outbox.gaps_told(one.boot, one.stream)
-        gone = ranges.without(one.missing, [*here, *told])
+        # Joined ranges would name numbers that may still come; the rest is told the next time.
+        gone = ranges.without(lacking, [*here, *told])[:MOST_RANGES]
         if gone:
             count = sum(end - begin + 1 for begin, end in gone)
-            newest = self._outbox.newest_ns(one.stream)
+            now_ns = self._counters.get("last_time_ns")  # nobody knows when they were told
             self._outbox.tell_gap(
-                one.boot, one.stream, NOT_KEPT, gone, count=count, start_ns=newest, end_ns=newest
+                one.boot, one.stream, NOT_KEPT, gone, count=count, start_ns=now_ns, end_ns=now_ns
             )
+
+    def _tail(self, one: Acknowledgement) -> ranges.Ranges:
+        """Numbers given after the last one that any central knew; empty where each has its row."""
+        numbers = self._outbox.numbers
+        first = max(one.through, numbers.through(one.boot, one.stream)) + 1
+        last = numbers.last(one.boot, one.stream)
+        whole = self._outbox.rows_from(one.boot, one.stream, first) == last - first + 1
+        return [] if whole or first > last else [(first, last)]
 
     def _rows(
         self, one: Acknowledgement, first: int, last: int, more: str, most: int

@@ -21,7 +21,7 @@ class Acknowledgement:
     Attributes:
         boot: number of the run.
         stream: of the messages.
-        through: the highest number that central received, 0 where none.
+        through: the highest number that central received, or was told to be lost; 0 where none.
         missing: inclusive ranges below it, sorted and disjoint.
     """
 

@@ -7,6 +7,8 @@ than `KEPT_SHARE` of the limit. Then:
 2. the oldest summaries are dropped; 3. the oldest events are dropped. Verdicts, states and gap
 records stay: a newer one replaces an older one, so there are never many.
 
+The oldest is what was told first, whatever its time says: a clock may have been wrong.
+
 The work of one commit is bounded; while merging still helps, the outbox may be up to
 `OVERSHOOT` of its limit.
 """
@@ -27,6 +29,7 @@ _DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, Recursio
 _Packed = tuple[Row, list[dict[str, Any]]]
 
 LEVELS_NS = (3_600_000_000_000, 86_400_000_000_000)  # spans that summaries are merged to
+_LEVELS = range(1 + len(LEVELS_NS))
 ROWS_AT_ONCE = 4_000  # 60 ms of merging
 DROPPED_AT_ONCE = 1_000
 STEPS_PER_COMMIT = 4
@@ -85,13 +88,21 @@ class Limiter:
         if self._merge is None:
             return []
         span = LEVELS_NS[level - 1]
-        newest = self._outbox.newest_ns("summary")
+        newest = self._newest_ns()
         return self._outbox.rows(
-            f"WHERE stream = 'summary' AND level < ? AND time_ns <= ? {self._pending()} "
-            "ORDER BY level, id LIMIT ?",
-            (level, newest // span * span, most),
+            "WHERE stream = 'summary' AND level < ? AND NOT (time_ns > ? AND time_ns <= ?) "
+            f"{self._pending()} ORDER BY level, id LIMIT ?",
+            (level, newest // span * span, newest, most),
             payload=True,
         )
+
+    def _newest_ns(self) -> int:
+        """Time of the summary that was told last, 0 where there is none."""
+        for level in _LEVELS:
+            query = "WHERE stream = 'summary' AND level = ? ORDER BY id DESC LIMIT 1"
+            for row in self._outbox.rows(query, (level,)):
+                return row.time_ns
+        return 0
 
     def _pending(self) -> str:
         return "" if self._outbox.confirming else "AND sent = 0"
@@ -138,15 +149,24 @@ class Limiter:
         return list(totals.values())
 
     def _drop_oldest(self, stream: str) -> bool:
-        rows = self._outbox.rows(
-            f"WHERE stream = ? {self._pending()} ORDER BY time_ns, id LIMIT ?",
-            (stream, DROPPED_AT_ONCE),
-        )
         excess, chosen = self._bytes() - self._limit, []
-        for row in rows:
+        for row in self._oldest(stream):
             if excess <= 0:
                 break
             chosen.append(row)
             excess -= row.size + ROW_OVERHEAD
         self._outbox.drop(chosen, OUTBOX_FULL)
         return bool(chosen)
+
+    def _oldest(self, stream: str) -> list[Row]:
+        """Summaries that were added together are new rows, but older than those that were not."""
+        for level in reversed(_LEVELS) if stream == "summary" else _LEVELS[:1]:
+            # Without the index of time, which has the wrong order: there the rows lie at the front.
+            column = "stream" if stream == "summary" else "+stream"
+            rows = self._outbox.rows(
+                f"WHERE {column} = ? AND level = ? {self._pending()} ORDER BY id LIMIT ?",
+                (stream, level, DROPPED_AT_ONCE),
+            )
+            if rows:
+                return rows
+        return []

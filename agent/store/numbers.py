@@ -61,8 +61,14 @@ class Numbers:
         row = self._connection.execute(query, (boot, stream)).fetchone()
         return int(row[0]) if row else 0
 
+    def through(self, boot: int, stream: str) -> int:
+        """Up to where a central has acknowledged all, 0 where none has."""
+        query = "SELECT through FROM numbers WHERE boot = ? AND stream = ?"
+        row = self._connection.execute(query, (boot, stream)).fetchone()
+        return int(row[0]) if row else 0
+
     def acknowledged(self, boot: int, stream: str, through: int) -> None:
-        """Central has all up to `through`."""
+        """Central has all up to `through`, or knows that it is lost."""
         self._connection.execute(
             "INSERT INTO numbers VALUES (?1, ?2, ?3, ?4) ON CONFLICT (boot, stream) "
             "DO UPDATE SET last = max(last, ?3), through = max(through, ?4)",

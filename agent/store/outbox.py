@@ -179,11 +179,6 @@ class Outbox:
         found = self._connection.execute(f"SELECT {columns} FROM outbox {where}", values)  # noqa: S608
         return [Row(row[0], row[1], str(row[2], "utf-8", "replace"), *row[3:]) for row in found]
 
-    def newest_ns(self, stream: str) -> int:
-        """Time of the newest pending row of a stream, 0 where there is none."""
-        query = "SELECT max(time_ns) FROM outbox WHERE stream = ?"
-        return self._connection.execute(query, (stream,)).fetchone()[0] or 0
-
     def _remove(self, rows: Sequence[Row]) -> None:
         self._connection.executemany("DELETE FROM outbox WHERE id = ?", [(row.id,) for row in rows])
         for row in rows:
@@ -251,7 +246,30 @@ class Outbox:
             if reason != EXPIRED:
                 put_aside(self._connection, self._counters, given, reason)
             # One by one: a gap record told for one of them may replace another of them.
-            self.drop(self._by_id([given]), f"rejected: {reason}")
+            rows = self.rows("WHERE id = ?", (given,), payload=True)
+            self.drop(rows, f"rejected: {reason}")
+            for row in rows:
+                self._tell_in_parts(row)
+
+    def _tell_in_parts(self, row: Row) -> None:
+        """A gap record that was refused goes as two, as it may be too large; one range only once.
+
+        Where that is refused too, central is told when it says what it has: `acknowledge`.
+        """
+        gap = _gap_of(row.payload) if row.stream == "gap" else None
+        if gap is None or len(gap["ranges"]) < 2:
+            return
+        every = gap["ranges"]
+        exact = sum(last - first + 1 for first, last in every) <= gap["count"]
+        middle = len(every) // 2
+        # What names more numbers than are lost must not be taken at its word in parts either.
+        parts = [every[:middle], every[middle:]] if exact else [ranges.limited(every, middle)]
+        for part in parts:
+            named = sum(last - first + 1 for first, last in part)
+            told = gap | {"ranges": part, "count": named if exact else gap["count"]}
+            key = f"gap {gap.get('boot')} {gap.get('of')} part {row.id} {part[0][0]}"
+            payload = json.dumps(told, separators=(",", ":")).encode()
+            self.enqueue([OutboxMessage("gap", "gap", payload, gap["end_ns"], replace_key=key)])
 
     def at_level(self, row: Row, level: int) -> None:
         """Note that there is nothing to merge a row with up to `level`."""
@@ -286,7 +304,7 @@ class Outbox:
         start_ns: int, end_ns: int,
     ) -> None:  # fmt: skip
         """Tell of numbers that central will not get; added to what is pending of the kind."""
-        key = f"gap {boot} {stream} {reason}"
+        key = gap_key(boot, stream, reason)
         told: dict[str, Any] = {"count": 0, "start_ns": start_ns, "end_ns": 0, "ranges": []}
         for pending in self.rows("WHERE replace_key = ? AND sent = 0", (key,), payload=True):
             told = _gap_of(pending.payload) or told
@@ -302,6 +320,11 @@ class Outbox:
         }
         payload = json.dumps(gap, separators=(",", ":")).encode()
         self.enqueue([OutboxMessage("gap", "gap", payload, gap["end_ns"], replace_key=key)])
+
+    def rows_from(self, boot: int, stream: str, first: int) -> int:
+        """How many rows have a number from `first` on."""
+        query = "SELECT count(*) FROM outbox WHERE boot = ? AND stream = ? AND seq >= ?"
+        return int(self._connection.execute(query, (boot, stream, first)).fetchone()[0])
 
     def numbers_here(self, boot: int, stream: str, first: int) -> ranges.Ranges:
         """Numbers from `first` on that rows stand for, however many rows there are."""
@@ -324,6 +347,11 @@ class Outbox:
     def _count_dropped(self, reason: str, count: int) -> None:
         if count:
             self._counters.add(f"dropped:{reason}", count)
+
+
+def gap_key(boot: int, stream: str, reason: str) -> str:
+    """The replace key of the gap record to which losses are added while it waits."""
+    return f"gap {boot} {stream} {reason}"
 
 
 def _gap_of(payload: bytes) -> dict[str, Any] | None:

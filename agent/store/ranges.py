@@ -37,15 +37,17 @@ def limited(ranges: Ranges, most: int) -> Ranges:
 def without(some: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -> Ranges:
     """What is in `some` and not in `taken`."""
     left: Ranges = []
-    gone = union(taken)
+    gone, place = union(taken), 0
     for first, last in union(some):
         at = first
-        for begin, end in gone:
-            if end < at or begin > last:
-                continue
+        while place < len(gone) and gone[place][1] < at:
+            place += 1
+        within = place
+        while within < len(gone) and gone[within][0] <= last:
+            begin, end = gone[within]
             if begin > at:
                 left.append((at, begin - 1))
-            at = end + 1
+            at, within = end + 1, within + 1
         if at <= last:
             left.append((at, last))
     return left

@@ -205,7 +205,10 @@ class Reader(OutboxQueries):
         return json.loads(row[0]) if row else None
 
     def watched_ns(self, since_ns: int, now_ns: int) -> int:
-        """For how long after `since_ns` the agent ran, as far back as its events reach, in ns."""
+        """For how long after `since_ns` the agent ran, as far back as its events reach, in ns.
+
+        It did not where it was not started, nor where the process or the machine stood still.
+        """
         first = self._one("SELECT time_ns, sequence FROM event ORDER BY rowid LIMIT 1")
         if first is None:
             return 0
@@ -224,6 +227,13 @@ class Reader(OutboxQueries):
             "JOIN journal AS ended ON ended.sequence = first"
         )
         gaps = [(now_called(*row[:2]), now_called(*row[2:])) for row in away]
+        stood_still = self._all(
+            "SELECT time_ns, sequence, json_extract(data, '$.away_ns') AS away FROM event "
+            "WHERE kind = 'clock' AND away > 0"
+        )
+        for time_ns, sequence, away_ns in stood_still:
+            ended = now_called(time_ns, sequence)
+            gaps.append((ended - away_ns, ended))
         off = sum(max(0, ended - max(began, start)) for began, ended in gaps)
         return max(0, now_ns - start - off)
 

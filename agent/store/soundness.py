@@ -7,6 +7,7 @@ first, the journal's old part last. Nothing is written, so that a damaged file s
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import stat
 from pathlib import Path
@@ -17,16 +18,26 @@ from agent.store.codec import decode
 from agent.store.head import Mark
 
 BUDGET_S = 5.0
+logger = logging.getLogger(__name__)
+
 _STEPS = 20_000  # of SQLite's machine between two looks at the time
 _TABLES = ("counter", "identity", "boot", "tag", "snapshot", "document", "event", "outbox",
            "summary", "journal")  # fmt: skip
 _MIGRATIONS = "_sqlite_migrations"
+_DAMAGED = "what is in the file does not fit together, as after a fault of the disk or card"
+_NO_DATABASE = "the file's begin is overwritten: it can not be read as a database any more"
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def is_damage(error: BaseException) -> bool:
     """Whether an error of SQLite says that the file itself is not a sound database."""
     return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _DAMAGE
+
+
+def in_words(error: sqlite3.Error) -> str:
+    """What a damaged file looks like, for people; SQLite's own words go to the log."""
+    logger.warning("SQLite says: %s", error)
+    return _NO_DATABASE if (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_NOTADB else _DAMAGED
 
 
 def examine(path: Path, mark: Mark | None, budget_s: float = BUDGET_S) -> str:
@@ -59,7 +70,7 @@ def examine(path: Path, mark: Mark | None, budget_s: float = BUDGET_S) -> str:
         return _examined(connection, mark, budget_s)
     except sqlite3.Error as error:
         if is_damage(error):
-            return str(error)
+            return in_words(error)
         raise
     except StoreError as error:
         return f"{error.subject}: {error.cause}"
@@ -104,7 +115,10 @@ def _fault_of(connection: sqlite3.Connection, table: str) -> str:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise _OutOfTime from None
         raise
-    return "" if result == "ok" else " ".join(str(result).split())[:200]
+    if result == "ok":
+        return ""
+    logger.warning("SQLite says of table %s: %s", table, " ".join(str(result).split())[:200])
+    return _DAMAGED
 
 
 def _lost_end(connection: sqlite3.Connection, mark: Mark | None) -> str:

@@ -36,7 +36,7 @@ from agent.store.renewal import identity_of, renew
 from agent.store.reserve import Reserve
 from agent.store.salvage import remove_aside
 from agent.store.schema import migrate
-from agent.store.soundness import examine, is_damage
+from agent.store.soundness import examine, in_words, is_damage
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ class _Writer:
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            self._begin_anew(str(error), None)
+            self._begin_anew(in_words(error), None)
             self._commit(batch)
 
     def _commit_on_full_disk(self, batch: Batch) -> None:

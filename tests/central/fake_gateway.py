@@ -12,6 +12,7 @@ import json
 from agent.forward import Identity
 from agent.forward.json_payload import event_message, topic_of, wire
 from agent.mqtt import LinkError, MqttLink
+from agent.mqtt.packets import TOO_LARGE
 from agent.store.reader import OutboxRow
 from agent.types import Event
 
@@ -113,6 +114,8 @@ class Online:
             self.link.publish(topic, self.gateway.born(self.boot), retain=True)
 
     def _answered(self, message):
+        if message.payload.strip(TOO_LARGE) == b"":
+            return
         self.answers += 1
         for row in self.gateway.answered(message.payload):
             self.send(row)

@@ -23,6 +23,7 @@ from agent.central.view import table_of
 from agent.errors import StoreError
 from agent.forward.json_payload import time_text
 from agent.mqtt import MqttLink
+from agent.mqtt.client import LARGEST_RECEIVED
 from agent.store.received import InUseError, ReceivedStore
 from tests.central.fake_gateway import FakeGateway, Online, running, until
 from tests.mosquitto import Mosquitto
@@ -77,6 +78,36 @@ async def test_what_the_broker_forgot_is_sent_again(tmp_path, broker, protocol):
     assert printed == dict.fromkeys(range(1, 11), 1)
     (view,) = central.central.gateways.values()
     assert central.central.missing(view) == {}
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_message_of_any_size_stops_nobody(tmp_path, broker, protocol):
+    """Retained, so that it comes again with each connection, and in a session that the broker
+    keeps: it is left out, and what comes after it counts. MQTT 5 lets the broker leave it out.
+    """
+    gateway, printed = FakeGateway(), []
+    online = Online(gateway, broker.port, protocol=protocol)
+    memory = Memory(tmp_path / "c.db")
+    central = Subscriber(
+        "127.0.0.1", broker.port, client_id="ops", memory=memory, protocol=protocol,
+        on_accepted=lambda one: printed.append(one.stream),
+    )  # fmt: skip
+    big = MqttLink(host="127.0.0.1", port=broker.port, client_id="big")
+    huge = b"x" * (LARGEST_RECEIVED + 1_000_000)
+    async with running(online.link.run(), big.run()):
+        await until(lambda: big.connected and online.link.connected)
+        for below in ("state", "central", "verdict/m"):
+            await big.publish(f"fieldwarden/1/far/away/{below}", huge, retain=True)
+        await big.publish(gateway.topic_of("central"), huge, retain=True)
+        async with running(central.run(never, lambda: None)):
+            await until(lambda: online.answers)
+            await big.publish(gateway.topic, huge)
+            online.send(gateway.make(7))
+            await until(lambda: not gateway.held)
+            assert central.central.unreadable == (0 if protocol == "5" else 3)
+            assert (central._link._count, online.link._count) == (1, 1)
+    memory.close()
+    assert printed.count("event") == 1
 
 
 def central_process(port, store, **more):
@@ -181,6 +212,14 @@ def test_a_pipe_that_nobody_reads_ends_central_quietly(tmp_path, broker):
     assert process.returncode == -signal.SIGPIPE
     with contextlib.closing(sqlite3.connect(tmp_path / "c.db")) as connection:
         assert connection.execute("SELECT count(*) FROM mark").fetchone() == (0,)
+
+
+def test_a_pipe_that_nobody_reads_ends_central_in_a_quiet_plant_too(tmp_path, broker):
+    """Nothing is written that could fail: it looks whether there is still somebody."""
+    with central_process(broker.port, tmp_path / "c.db", stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.wait(20) == -signal.SIGPIPE
+        assert process.stderr.read() == ""
 
 
 def test_a_damaged_file_is_set_aside_and_said(tmp_path):

@@ -178,10 +178,12 @@ def verdict(name="trusted", model="m", time_ns=NOW, span_s=60, **details):
     )
 
 
-def state(online=True, seq=1, boot=1, sender=None, time_ns=NOW, **more):
+def state(
+    online=True, seq=1, boot=1, sender=None, time_ns=NOW, time_quality="unknown", **more
+):
     raw = state_payload(
         sender or who(), boot=boot, seq=seq, time_ns=time_ns, online=online, version="1",
-        reason="connected" if online else "connection lost",
+        time_quality=time_quality, reason="connected" if online else "connection lost",
     )  # fmt: skip
     document = json.loads(raw)
     document["data"].update(more)
@@ -255,6 +257,21 @@ def test_an_offline_gateways_models_read_unassessable_at_once():
     assert models(central) == {"m": "unassessable"}
     take(central, sent(verdict(), 1, boot=2))
     assert models(central) == {"m": "trusted"}
+
+
+def test_a_state_that_is_said_again_tells_how_good_the_clock_is_now():
+    """Under its number, as a gateway does when its clock was set; an earlier one changes nothing.
+
+    Neither is a new birth, nor does it count as somebody else's.
+    """
+    central = Central()
+    for seq in (1, 3):
+        take(central, state(seq=seq, time_quality="implausible"))
+    take(central, state(seq=3, time_quality="synchronised"))
+    take(central, state(seq=1, time_quality="implausible"))
+    (gateway,) = central.document(T0)["gateways"]
+    assert (gateway["time_quality"], gateway["online"]) == ("synchronised", True)
+    assert gateway["clash"] == []
 
 
 def test_only_the_latest_verdict_and_state_count():
@@ -459,6 +476,10 @@ def test_a_line_for_every_stream_a_person_reads():
     assert said(take(central, wire(gap([[1, 3]]), who(), NOW).payload)) == (
         "north/gw lost 3 of event: outbox_full"
     )
+    assert said(take(central, sent(verdict(), 3))) == (
+        "north/gw m: unassessable the gateway is offline: lost (was trusted)"
+    )
+    assert said(take(central, sent(verdict(), 2))) == ""  # not the latest
     old = sent(event(5, text="x"), 5, now=NOW + 100 * S)
     assert said(take(central, old)) == "north/gw engine gateway (late) 5 x"
     assert said(take(central, sent(summary_messages([window(0, 1)])[0], 1))) == ""

@@ -46,6 +46,20 @@ TRAINED = (60.0, 80.0)
 NOW = 1_790_000_000 * 10**9
 
 
+@pytest.mark.parametrize("key", ["interval", "max_silence"])
+def test_what_comes_seldom_is_not_taken_for_a_wrong_key(key):
+    """A laboratory's value is in one message of many: a warning that says to wait, also with
+    --strict; a tag of every second that is in no message is a fault.
+    """
+    probe = TagProbe("lab", said="no message had it", keys=("a", "b"), nearest="a")
+    for span, level in (("12h", "warning"), ("1s", "fault")):
+        tag = Tag.model_validate({"source": "s", "address": "t /lab", key: span})
+        (item,) = tag_items([probe], {"lab": tag}, {}, NOW, strict=True)
+        assert item.level == level and "no message had it" in item.text
+        assert ("wait for longer: --timeout" in item.hint) is (level == "warning")
+        assert "a as address" in item.hint
+
+
 @pytest.fixture
 def report(tmp_path):
     """Check a configuration of this text, with a baseline of tag temp in degC, of 60 to 80."""
@@ -223,7 +237,38 @@ async def test_a_text_where_a_number_is_configured_is_told(report, tmp_path):
     async with broker(tmp_path, {"plant/line": b'{"temp": "OFF"}'}) as port:
         item = of(await report(mqtt(port, "plant/line /temp")))
     assert item.level in {"warning", "fault"}
-    assert '"temp": "OFF"' in item.text
+    assert 'raw "OFF"' in item.text
+
+
+def test_what_many_tags_have_in_common_is_one_line_for_people(tmp_path):
+    """Names are bounded; each tag keeps its own line for programs, and where it has a value."""
+    folder = Mosquitto(tmp_path)
+    folder.start()
+    try:
+        path = tmp_path / "config.toml"
+        more = "".join(
+            f'[tags.t{n}]\nsource = "s"\naddress = "plant/line /t{n}"\n' for n in range(7)
+        )
+        path.write_text(HEAD + mqtt(folder.port, "plant/line /temp") + more, encoding="utf-8")
+        arguments = ["check", str(path), "--timeout", "0.2"]
+        told = CliRunner().invoke(cli, arguments).output
+        lines = CliRunner().invoke(cli, [*arguments, "--json"]).output.splitlines()
+    finally:
+        folder.stop()
+    assert told.count("never arrived") == 1
+    assert "8 tags, temp, t0, t1, t2, t3 and 3 more: never arrived" in " ".join(told.split())
+    assert sum("never arrived" in json.loads(line)["text"] for line in lines) == 8
+
+
+async def test_a_message_of_many_tags_is_not_shown_once_for_each(report, tmp_path):
+    """Its part is raw; of the keys of a message that lacks one, the first few are named."""
+    payload = json.dumps({"temp": 71.5} | {f"key{n}": n for n in range(25)}).encode()
+    async with broker(tmp_path, {"plant/line": payload}) as port:
+        good = of(await report(mqtt(port, "plant/line /temp")))
+        bad = of(await report(mqtt(port, "plant/line /tenp")))
+    assert "71.5 degC, good; retained by the broker; raw 71.5; inside" in good.text
+    assert "it has /temp, /key0, /key1, /key2, /key3 and 21 more; the nearest is /temp" in bad.text
+    assert len(bad.tag["keys"]) == 26
 
 
 # --- OPC UA --------------------------------------------------------------------------------------

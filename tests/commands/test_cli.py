@@ -272,7 +272,8 @@ DOCUMENT = {
 
 async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkeypatch):
     """A verdict past its time reads as unassessable, for people and in JSON: by real time, also
-    where the document's clock is years ahead, and where the machine was started since.
+    where the document's clock is years ahead, and where the machine was started since. Once nobody
+    writes the store nor listens, none holds, however young it is.
     """
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     path = load(plant / "config.toml").store_path
@@ -301,7 +302,30 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
         assert shown.exit_code == 0, shown.output
         assert ("NOT RUNNING" in shown.output) is not running
         assert ("TRUSTED" in shown.output) is running
+    young = {"boot_id": boot_id(), "boottime_ns": boottime_ns(), "time_ns": wall_ns()}
+    model |= {"valid_until_ns": young["time_ns"] + 600 * 10**9}
+    await store.commit(Batch(documents={"status": document | young | {"models": [model]}}))
+    assert json.loads(run("status", plant / "config.toml", "--json").output)["running"] is True
     await store.close()
+    stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # as a kill leaves it
+    stale.bind(str(path.with_name("agent.sock")))
+    stale.close()
+    told = json.loads(run("status", plant / "config.toml", "--json").output)
+    assert told["running"] is False and told["age_s"] < 60
+    assert told["models"][0]["verdict"] == "unassessable"
+    assert "does not run any more" in told["models"][0]["reasons"][0]["text"]
+    assert told["models"][0]["last_known"]["verdict"] == "trusted"
+    shown = run("status", plant / "config.toml").output
+    assert "AGENT NOT RUNNING" in shown and "NOT ASSESSABLE" in shown
+    for faulty in ("[gateway\n", 'site = "no blanks, please"'):  # the file does not hide it either
+        broken = tmp_path / "broken.toml"
+        broken.write_text((plant / "config.toml").read_text("utf-8") + faulty, encoding="utf-8")
+        shown = run("status", broken)
+        assert shown.exit_code == 0 and "AGENT NOT RUNNING" in shown.output, shown.output
+        assert "Configuration: the file can not be loaded" in shown.output
+        assert f"fieldwarden check {broken}" in "".join(shown.output.split("\n"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "none"))
+    assert "reading configuration" in run("status", broken).output
 
 
 # --- run, as a service -------------------------------------------------------------------------
@@ -368,6 +392,13 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
         manager.agent.send_signal(signal.SIGHUP)
         manager.until("RELOADING=1")
         manager.until("READY=1")
+    told = json.loads(run("status", config, "--json").output)  # though the file can not be loaded
+    assert told["running"] is True and told["reload"]["text"].startswith("the last reload failed")
+    assert told["file"]["text"].startswith("the file can not be loaded: ")
+    assert told["file"]["text"].endswith("(and 2 more)")
+    unknown = run("acknowledge", config, "reactor")
+    assert unknown.exit_code == 1 and "no Unix user" not in unknown.output, unknown.output
+    assert "carrying out" in unknown.output or "person" in unknown.output
     config.write_text(f'{good}\n[upstream]\nhost = "127.0.0.1"\n', encoding="utf-8")
     manager.agent.send_signal(signal.SIGHUP)
     manager.until("guarding 1 models; upstream: needs a restart")
@@ -385,6 +416,7 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
     manager.until("STOPPING=1")
     assert manager.agent.wait(20) == 0
     after = json.loads(run("status", config, "--json").output)
+    assert after["running"] is False
     assert after["sequence"] >= told["sequence"]
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 

@@ -297,6 +297,33 @@ def test_a_source_that_answers_nothing_but_refusals_says_so(kind):
     assert "cable" not in raised[0]["hint"]
 
 
+@pytest.mark.parametrize("most", [False, True])
+def test_a_refused_address_is_told_in_the_words_of_its_source(most):
+    """Which exception it was, also after a start from a snapshot, and when it is another one."""
+    quality = np.zeros((100, 3), np.uint16)
+    quality[60:, 1:] = quality_of("bad_address")
+    if not most:
+        quality[:, 2] = 0
+
+    def because(second, text, sequence):
+        told = {"b": text, "c": text, "stranger": text}
+        return command(second, "refused", source="two", tags=told, sequence=sequence)
+
+    before = Engine(spec())
+    events_of(before, [
+        command(0, "source_state", source="two", state="live", reason=""),
+        because(1, "exception 2", 2), command(2, "refused", source="none", tags=[], sequence=3),
+        command(2, "refused", source="two", tags=7, sequence=4),
+    ])  # fmt: skip
+    engine = Engine(spec())
+    engine.resume(before.snapshot())
+    told = [e.data for e in events_of(engine, [
+        block(normal(100), start=3, quality=quality, sequence=5), because(104, "exception 3", 6),
+    ]) if e.kind == "condition"]  # fmt: skip
+    assert [data["change"] for data in told] == ["raised", "updated"]
+    assert "exception 2" in told[0]["text"] and "exception 3" in told[1]["text"]
+
+
 def test_a_source_that_is_lost_otherwise_is_told_otherwise():
     """First refused, then silent: the open alarm follows, once."""
     say = partial(command, kind="source_state", source="one", state="failed")

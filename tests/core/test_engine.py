@@ -512,6 +512,7 @@ def test_a_source_that_comes_back_tells_the_gap():
     gap = {"from_ns": START, "to_ns": START + 20 * SECOND, "reason": "no route"}
     told = engine.step(at(2, 20, "source_state", source="two", state="live", gap=gap)).events
     assert [(e.subject, dict(e.data)) for e in told if e.kind == "gap"] == [("source/two", gap)]
+    assert [e.kind for e in told[:2]] == ["gap", "source"], "what was missed, then that it is back"
 
 
 

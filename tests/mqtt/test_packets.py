@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.mqtt.packets import Packets, Publish, publish
+from agent.mqtt.packets import TOO_LARGE, Packets, Publish, publish
 
 
 def length(number):
@@ -83,6 +83,40 @@ def test_what_was_sent_is_what_comes_out_however_it_was_cut(five, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert [publish(packet, five=five) for packet in fed(pieces)] == sent
+
+
+@given(st.booleans(), st.integers(60, 400), st.data())
+def test_a_message_that_is_too_large_is_left_out_and_nothing_else(five, most, data):
+    """However it is cut: its topic and identifier come, to be acknowledged, and it is told."""
+    sent = data.draw(st.lists(publishes(five), max_size=6))
+    stream, told, sizes = b"", [], []
+    for one in sent:
+        encoded_one = encoded(one, five=five)
+        stream += encoded_one
+        head = 2 if len(encoded_one) < 130 else 3
+        sizes.append(len(encoded_one) - head)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    packets = Packets(most, told.append)
+    got = [
+        publish(packet, five=five)
+        for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+        for packet in packets.feed(stream[a:b])
+    ]
+    assert len(got) == len(sent)
+    assert len(told) == sum(size > most for size in sizes)
+    for one, found, size in zip(sent, got, sizes, strict=True):
+        if size <= most:
+            assert found == one
+        else:
+            assert found.payload.strip(TOO_LARGE) == b"" != found.payload
+            assert found == one._replace(payload=found.payload, expiry_s=None)
+
+
+def test_what_is_too_large_and_no_message_ends_the_connection():
+    """There is nothing to acknowledge, and no broker sends such a packet."""
+    for first in (b"\x90", b"\x34", b"\x36"):
+        with pytest.raises(ValueError, match="too large"):
+            list(Packets(10).feed(first + length(11) + b"x" * 11))
 
 
 @given(st.binary(max_size=400), st.booleans(), st.integers(1, 50))

@@ -176,6 +176,29 @@ async def test_time_away_is_not_watched_whatever_the_clock_was(tmp_path):
     await plant.store.close()
 
 
+async def test_time_in_which_the_process_stood_still_is_not_watched(plant):
+    """A suspended machine and a stopped process watch nothing, also where the clock was set since,
+    and only as far as it lies in the window.
+    """
+    plant.sequence = 4
+    await plant.store.commit(
+        Batch(
+            events=[
+                (1, 0, Event("engine", NOW - (41 - 1_000) * DAY, "gateway", {"change": "x"})),
+                (2, 0, clock_event(29 - 1_000, away_ns=6 * DAY)),  # 5 of them before the window
+                (3, 0, clock_event(20 - 1_000, away_ns=2 * DAY)),
+                (4, 0, clock_event(15, shift_ns=-1_000 * DAY)),
+            ]
+        )
+    )
+    assert plant.report()["watched_days"] == pytest.approx(30 - 1 - 2)
+
+
+def clock_event(days_ago, *, shift_ns=0, away_ns=0):
+    told = {"change": "set" if shift_ns else "away", "shift_ns": shift_ns, "away_ns": away_ns}
+    return Event("clock", NOW - round(days_ago * DAY), "gateway", told)
+
+
 async def test_a_changed_promise_counts_at_once(plant):
     """After a reload the figures are those of the new number."""
     await plant.tell(40, "a", "raised")

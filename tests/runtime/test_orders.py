@@ -23,6 +23,7 @@ class Desk:
         self.sequence = 7
         self.conditions = SimpleNamespace(active=active, shelved={})
         self.tags = {"flow": None, "a\u00a0b": None}
+        self.subjects = {"tag/flow", "tag/a\u00a0b", "tag/level", "source/boiler", "model/yield"}
         self.reader = SimpleNamespace(
             last_occurrence=lambda *_: past, events=lambda **_: list(events) or [self.event]
         )
@@ -90,3 +91,19 @@ async def test_the_event_of_another_occurrence_is_not_the_answer():
     assert answer["event"] == events[1]
     with pytest.raises(FieldwardenError, match="nothing changed"):
         await order("acknowledge", {"subject": "tag/gone@3"}, Desk(past, events[:1]))
+
+
+@pytest.mark.parametrize(("asked", "cause", "hint"), [
+    ("flwo", "no tag, source or model of this name", "did you mean 'flow'?"),
+    ("tag/levle", "no tag, source or model of this name", "did you mean 'tag/level'?"),
+    ("yeild", "no tag, source or model of this name", "did you mean 'yield'?"),
+    ("level", "no condition is open on it", "open are: source/boiler, tag/boiler, tag/flow"),
+    ("model/yield", "no condition is open on it", "tag/flow"),
+    ("tag/flow@99", "nothing is known of this occurrence", "fieldwarden status"),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["acknowledge", "shelve", "unshelve"])
+async def test_a_name_that_is_not_there_is_told_from_one_without_alarm(kind, asked, cause, hint):
+    """Who mistypes is given the near names; who is right is told what is open."""
+    with pytest.raises(FieldwardenError) as caught:
+        await order(kind, {"subject": asked})
+    assert cause in caught.value.cause and hint in caught.value.hint

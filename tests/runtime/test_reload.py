@@ -10,6 +10,8 @@ import re
 import signal
 import sqlite3
 import struct
+import threading
+import time
 import zlib
 from dataclasses import replace
 
@@ -270,7 +272,7 @@ def broken_engine(monkeypatch, file):
     def build(*_args, **_options):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("agent.runtime.app.build_spec", build)
+    monkeypatch.setattr("agent.runtime.reload.build_spec", build)
     return "ZeroDivisionError: division by zero", "report it"
 
 
@@ -316,6 +318,69 @@ async def test_a_reload_that_fails_changes_nothing_and_says_so(file, monkeypatch
         trained(file.parent)
         assert await read_again(agent) == "guarding 1 models"
         assert "more" in agent.configuration.tags and agent.view.document()["reload"] == {}
+
+
+@pytest.mark.parametrize("slow", ["load", "baselines_of", "People"])
+async def test_a_slow_load_delays_nothing(file, monkeypatch, slow):
+    """Files of any size, on any disk: entries are sealed, folded and committed meanwhile, and the
+    page's document is made; then the new configuration is taken.
+    """
+    going_on, waited = threading.Event(), []
+    real = getattr(reload, slow)
+
+    def stalled(*args):
+        waited.append(going_on.wait(20))
+        return real(*args)
+
+    async with running(file) as agent:
+        monkeypatch.setattr(reload, slow, stalled)
+        file.write_text(CONFIG + TAG, encoding="utf-8")
+        agent.read_again()
+        for _ in range(2):
+            bring(agent)
+            await folded(agent)
+        assert agent.service.told[-1] == "reloading" and not waited
+        assert "more" not in {tag["name"] for tag in agent.view.document()["tags"]}
+        going_on.set()
+        async with asyncio.timeout(20):
+            while "more" not in agent.configuration.tags:
+                await asyncio.sleep(0.02)
+    assert waited == [True]
+
+
+async def test_a_large_file_is_loaded_beside_the_loop(file):
+    """10,000 tags: the longest that the loop stands still is a part of the load."""
+    many = "".join(f'[tags.x{i}]\nsource = "one"\naddress = "t /x{i}"\n' for i in range(10_000))
+    async with running(file) as agent:
+        file.write_text(CONFIG + many, encoding="utf-8")
+        began = seen = time.monotonic()
+        longest = 0.0
+        agent.read_again()
+        while "x9999" not in agent.configuration.tags:
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - seen)
+            seen = time.monotonic()
+            assert seen - began < 60
+        took = time.monotonic() - began
+    assert longest < 0.6 * took, f"{longest:.2f} of {took:.2f} s"
+
+
+async def test_certificates_are_looked_at_anew_after_a_reload(file, monkeypatch):
+    """In a thread, once the agent serves; what they say stands in the status document."""
+    told = ["status page: certificate c expires in 3 days"]
+    monkeypatch.setattr("agent.runtime.document.own_certificates", lambda _: list(told))
+    async with running(file) as agent:
+        watch = asyncio.create_task(agent.view.watch_certificates())
+        try:
+            for text in (told[0], "status page: certificate c expired 2 days ago"):
+                told[0] = text
+                await read_again(agent)
+                async with asyncio.timeout(20):
+                    while agent.view.document(history=False)["certificates"] != [text]:
+                        await asyncio.sleep(0.02)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
 
 async def test_a_baseline_of_fewer_modes_ends_no_running_agent(file):

@@ -25,6 +25,24 @@ CASES = [
     ("configuration", "tag/a", {"change": "out_of_service", "by": "Ole"}, "INFO",
      "tag/a: out of service subject=tag/a by=Ole"),
     ("gap", "source/s", {"reason": "lost for 20 s"}, "WARNING", "gap: lost for 20 s"),
+    ("gap", "gateway", {"reason": "dropped", "count": 1200, "unit": "samples"}, "WARNING",
+     "gap: dropped, 1,200 samples"),
+    ("clock", "gateway", {"change": "set", "shift_ns": 1200 * 10**9, "away_ns": 0,
+                          "time_quality": "synchronised", "was": "unsynchronised"}, "INFO",
+     ("clock: it was set forward by 20 min; times before it are moved, it is synchronised now, "
+     "was unsynchronised")),
+    ("clock", "gateway", {"change": "set", "shift_ns": -3_600_000_000_000, "away_ns": 0,
+                          "time_quality": "implausible", "was": "unknown"}, "WARNING",
+     "clock: it was set back by 60 min"),
+    ("clock", "gateway", {"change": "away", "shift_ns": 0, "away_ns": 300 * 10**9,
+                          "time_quality": "unknown", "was": "unknown"}, "WARNING",
+     "clock: the process stood still for 5 min subject="),
+    ("engine", "gateway", {"change": "x", "part": "store", "reason": "it was empty", "count": 3,
+                           "unit": "entries", "set_aside": "f.db.damaged-1", "hint": "h"},
+     "WARNING", ("store: it was empty; 3 entries are lost; the old file is set aside as "
+     "f.db.damaged-1: what could be read")),
+    ("gap", "source/s", {"from_ns": 10**9, "to_ns": 21 * 10**9, "reason": "no route"}, "WARNING",
+     "nothing came from source s for 20 s: no route"),
     ("engine", "gateway", {"change": "warming up", "part": "model m"}, "INFO", "warming up"),
 ]  # fmt: skip
 

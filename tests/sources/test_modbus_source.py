@@ -141,6 +141,11 @@ async def test_a_refused_range_costs_only_its_own_tags(harness, free_port):
     async with device(free_port, holding), harness.running(config(free_port), addresses) as link:
         await harness.until(lambda: len(harness.samples["t9"]) >= 3)
         assert "illegal data address" in link.describe().reason
+        (told,) = [c["tags"] for c in harness.commands if c["kind"] == "refused"]
+        assert told == {
+            "t2": "the device refuses holding 2: illegal data address (exception 2)",
+            "far": "the device refuses holding 300: illegal data address (exception 2)",
+        }
     for name, expected in {"t0": 10, "t1": 11, "t3": 13, "t9": 19}.items():
         assert set(harness.qualities(name)) == {0} and set(harness.values(name)) == {expected}
         assert link.describe().details == [

@@ -135,6 +135,11 @@ async def test_bad_nodes_among_good_ones(harness, free_port):
     assert harness.states == ["live"] and report.reason == "2 nodes are refused"
     assert "refused: missing: BadNodeIdUnknown" in report.plan
     assert "refused: far: no such namespace" in report.plan
+    (told,) = [c["tags"] for c in harness.commands if c["kind"] == "refused"]
+    assert told == {
+        "missing": "the server refuses ns=2;s=missing: BadNodeIdUnknown",
+        "far": "the server refuses nsu=urn:nowhere;s=x: no such namespace",
+    }
 
 
 async def test_a_refused_node_is_asked_for_again(harness, free_port, monkeypatch):
@@ -189,7 +194,9 @@ async def test_an_index_stays_the_namespace_that_it_was(harness, free_port):
 
     report = await reordered(harness, free_port, addresses("a"), after)
     assert harness.values("a") == [1.0, 2.0]
-    assert report.details == [f"namespace {URI} is ns=3 by now: ns=2 is taken as it"]
+    (told,) = report.details
+    assert told.startswith(f"namespace {URI} is ns=3 by now, and ns=2 is urn:new: a is read from")
+    assert f"write ns=3 or nsu={URI} in the address" in told
     gap = next(command["gap"] for command in harness.commands if "gap" in command)
     assert gap["to_ns"] > gap["from_ns"]
 

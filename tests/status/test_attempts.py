@@ -29,8 +29,23 @@ async def test_wrong_tokens_are_logged_and_answered_ever_later(caplog):
         assert (status, body) == (200, {"person": "Mara Lind"})
         assert time.monotonic() - began < took[2]
     said = [record.getMessage() for record in caplog.records if "token" in record.getMessage()]
-    assert len(said) == 3 and "by=127.0.0.1, 3 times" in said[-1]
-    assert not any("not-a-token" in line for line in said)
+    assert said == ["a token that is nobody's was shown by=127.0.0.1"]
+
+
+async def test_a_guesser_fills_no_log(caplog):
+    """The first is told, then counts, ever more sparingly; another address is told at once."""
+    attempts = Attempts()
+    tries = [asyncio.create_task(attempts.failed("10.0.0.9")) for _ in range(150)]
+    tries.append(asyncio.create_task(attempts.failed("10.0.0.8")))
+    await asyncio.sleep(0)
+    for one in tries:
+        one.cancel()
+    await asyncio.gather(*tries, return_exceptions=True)
+    shown = "a token that is nobody's was shown"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{shown} by=10.0.0.9", f"{shown}, 10 times of late by=10.0.0.9",
+        f"{shown}, 100 times of late by=10.0.0.9", f"{shown} by=10.0.0.8",
+    ]  # fmt: skip
 
 
 async def test_few_may_wait_at_once():

@@ -13,7 +13,7 @@ from agent.status.view import VERDICTS
 from tests.status.fake_status import HOSTILE, document
 
 
-def shown(whole, width=120, age_s=1.0, *, color=False, running=False):
+def shown(whole, width=120, age_s=1.0, *, color=False, running=None):
     out = io.StringIO()
     console = Console(
         file=out, width=width, force_terminal=color, color_system="truecolor" if color else None

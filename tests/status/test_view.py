@@ -117,6 +117,9 @@ def test_what_does_not_work_is_told_while_the_agent_goes_on():
     (told,) = view.degraded({**document(1), "parts": [part, {**part, "state": "running"}]})
     assert told == "uplink failed 2 times and is started again: KeyError: 'x'"
     assert view.degraded({**document(1), "trouble": {}, "parts": []}) == []
+    well = {**part, "name": "store", "state": "running", "reason": "it was empty", "since_ns": T0}
+    (told,) = view.recovered({**document(1), "parts": [part, well]})
+    assert told == f"store began anew at {view.utc(T0)}: it was empty"
 
 
 def test_a_model_that_expired_once_keeps_what_it_was():

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.store import Acknowledgement, ranges
@@ -75,6 +75,9 @@ steps = st.lists(
     limit=st.sampled_from([3_000, MB]),
     delivery=st.sampled_from(["auto", "central"]),
 )
+@example(steps=[("tell", 1), ("reject", 1), ("reject", 1)], limit=MB, delivery="central")
+@example(steps=[("tell", 2), ("reject", 1), ("restart", 0), ("reject", 1), ("reject", 1)],
+         limit=MB, delivery="auto")  # fmt: skip
 async def test_whatever_is_lost_central_has_all_in_the_end(  # noqa: C901 - one case a step
     tmp_path_factory, steps, limit, delivery
 ):
@@ -160,6 +163,30 @@ async def test_before_any_central_puback_counts_and_rows_are_kept_within_bounds(
     assert gap["ranges"] == [[1, held["first"] - 1]]
     again = [row.seq for row in rows if row.stream == "event"]
     assert again == list(range(held["first"], 100))
+    await store.close()
+
+
+async def test_a_gap_record_that_is_too_large_for_the_broker_goes_in_parts(path):
+    """Whatever a broker takes at most, all that was lost is told, exactly, in finitely many tries;
+    one that can not be told in fewer ranges is put aside.
+    """
+    store = open_store(path)
+    await store.commit(Batch(messages=[message() for _ in range(200)]))
+    lost = {row.id: "no" for row in Reader(path).pending(limit=500) if row.seq % 2}
+    await store.commit(Batch(rejected=lost))
+    arrived, tries = [], 0
+    while gaps := [row for row in Reader(path).pending(limit=500) if row.stream == "gap"]:
+        tries += 1
+        large = [row for row in gaps if len(row.payload) > 250]
+        arrived += [json.loads(row.payload) for row in gaps if row not in large]
+        small = [row.id for row in gaps if row not in large]
+        batch = Batch(delivered=small, rejected={row.id: "Packet too large" for row in large})
+        await store.commit(batch)
+        assert_accounts(path)
+    assert tries < 8
+    told = [n for gap in arrived for first, last in gap["ranges"] for n in range(first, last + 1)]
+    assert sorted(told) == list(range(1, 200, 2))
+    assert all(gap["count"] == len(gap["ranges"]) for gap in arrived)
     await store.close()
 
 

@@ -16,6 +16,7 @@ from tests.store.helpers import (
     Batch,
     Reader,
     assert_accounts,
+    merge,
     message,
     open_store,
     summaries_of,
@@ -172,6 +173,45 @@ async def test_events_go_last(path):
     await store.close()
 
 
+@pytest.mark.parametrize("wrong_ns", [14 * 365 * 24 * HOUR, -50 * 365 * 24 * HOUR])
+@pytest.mark.parametrize("merging", [None, merge])
+async def test_what_was_told_first_goes_first_whatever_the_clock_said(path, wrong_ns, merging):
+    """Told in 2040 or in 1970, and the clock set then: the outbox drops by order, and what is yet
+    to be added together is only what belongs to the hour and the day that have not ended.
+    """
+    store = open_store(path, outbox=16_000, merging=merging)
+    base = 56 * 365 * 24 * HOUR
+    for step in range(160):
+        at = base + step * HOUR // 6 + (wrong_ns if 20 <= step < 140 else 0)
+        window = summary(at)
+        await store.commit(
+            Batch(
+                summaries=[window],
+                messages=[message(text=str(step), time_ns=at), summary_message(window)],
+            )
+        )
+        rows = Reader(path).pending(limit=1000)
+        events = [int(json.loads(row.payload)["text"]) for row in rows if row.stream == "event"]
+        assert events == list(range(step + 1 - len(events), step + 1))
+        held = ranges.union(
+            pair
+            for row in rows
+            if row.stream == "summary"
+            for pair in [*row.covers, (row.seq, row.seq)]
+        )
+        gaps = [json.loads(row.payload) for row in rows if row.stream == "gap"]
+        lost = ranges.union(tuple(p) for g in gaps if g["of"] == "summary" for p in g["ranges"])
+        assert len(ranges.union([*held, *lost])) == 1
+        if merging is None:
+            assert len(lost) <= 1 and (not lost or lost[0][0] == 1)
+        newest = window["end_ns"]
+        for row in rows:
+            if row.stream == "summary" and newest // HOUR * HOUR < row.time_ns <= newest:
+                assert not row.covers
+    assert len(events) < 160
+    await store.close()
+
+
 async def test_different_baselines_are_never_added_together(path):
     """Windows of different baselines stay apart, however full the outbox."""
     store = open_store(path, outbox=14_000)
@@ -273,6 +313,9 @@ def test_ranges_hold_the_same_numbers(pairs):
     numbers = {n for first, last in pairs for n in range(first, last + 1)}
     assert {n for first, last in merged for n in range(first, last + 1)} == numbers
     assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(merged))
+    half = merged[::2]
+    left = {n for first, last in ranges.without(pairs, half) for n in range(first, last + 1)}
+    assert left == numbers - {n for first, last in half for n in range(first, last + 1)}
     few = ranges.limited(merged, 2)
     assert len(few) <= 2
     assert numbers <= {n for first, last in few for n in range(first, last + 1)}

@@ -43,6 +43,24 @@ async def store(path):
     await store.close()
 
 
+async def test_the_store_is_kept_from_other_users(path, store):
+    """The owner writes, the group reads, nobody else does: also what SQLite makes beside it, and
+    whatever the umask is.
+    """
+    await store.commit(Batch(entries=[block(1)]))
+    before = os.umask(0)
+    try:
+        other = open_store(path.with_name("other.db"))
+        await other.commit(Batch(entries=[block(1)]))
+        modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+        await other.close()
+    finally:
+        os.umask(before)
+    assert {"other.db", "other.db-wal", "other.head", path.name} <= modes.keys()
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o027} == {}
+    assert modes["other.db"] == modes[path.name] == 0o640
+
+
 async def test_journal_gives_back_what_was_committed(path, store):
     """Blocks and commands come back in order and equal; the boot, sequence and time go on."""
     entries = [block(1), command(2, code=1, text="läuft"), block(3, n=0), block(4, n=500)]

@@ -144,7 +144,7 @@ export class Agent {
 }
 
 function facts(status, nowNs) {
-  const told = [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), ...certificates(status), clock(status), process(status, nowNs)];
+  const told = [uplink(status.outbox ?? {}, nowNs), budget(status.budget ?? {}), ...certificates(status), ...recovered(status, nowNs), clock(status), process(status, nowNs)];
   if (status.reload?.text) told.unshift(configuration(status.reload));
   const poor = degraded(status);
   return poor ? [poor, ...told] : told;
@@ -157,6 +157,14 @@ function degraded({ trouble, parts }) {
     if (part.state !== "running") told.push(`${part.name} failed ${plural(part.restarts, "time", "times")} and is started again: ${part.reason}`);
   }
   return told.length ? { name: "Degraded", state: "poor", text: told.join("; ") } : null;
+}
+
+function recovered({ parts }, nowNs) {
+  const again = (parts ?? []).filter((part) => part.state === "running");
+  return again.map(({ name, since_ns, reason }, place) => ({
+    name: place ? `Recovered ${place + 1}` : "Recovered",
+    text: `${name} began anew at ${moment(since_ns, nowNs)}: ${reason}`,
+  }));
 }
 
 function certificates({ certificates: told }) {
@@ -176,7 +184,10 @@ function uplink(outbox, nowNs) {
     : "the outbox is empty";
   const dropped = Object.entries(outbox.dropped ?? {}).filter(([, n]) => n);
   const lost = dropped.length ? `; dropped: ${dropped.map(([why, n]) => `${count(n)} ${why}`).join(", ")}` : "; none dropped";
-  return { name: "Uplink", state: outbox.connected ? "good" : "poor", text: `${state}; ${waiting}; ${count(outbox.delivered)} delivered${lost}` };
+  const aside = outbox.dead_letters?.count
+    ? `; put aside as undeliverable: ${count(outbox.dead_letters.count)} (last: ${outbox.dead_letters.last ?? "one"}: ${outbox.dead_letters.last_reason ?? "unknown"})`
+    : "";
+  return { name: "Uplink", state: outbox.connected ? "good" : "poor", text: `${state}; ${waiting}; ${count(outbox.delivered)} delivered${lost}${aside}` };
 }
 
 function budget(b) {
