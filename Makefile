@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test test-versions lint bench bench-detection bench-ablation faults kernels clean
+.PHONY: demo test test-versions lint bench bench-detection bench-trust bench-ablation faults kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -33,6 +33,10 @@ bench-detection: $(VENV)/.ready-bench  ## the eight tables of "What to expect", 
 	  $(BIN)/python benchmarks/detection/$$table.py $(QUICK) || exit 1; done
 	@for table in tep skab nab speed robust; do \
 	  $(BIN)/python benchmarks/detection/$$table.py || exit 1; done
+
+# real records, closed loops and exports of ../shared; QUICK=--quick runs a part of it
+bench-trust: $(VENV)/.ready-bench  ## alarms, lost time and names on real plant records, JSON lines
+	@$(BIN)/python benchmarks/trust/run.py $(QUICK)
 
 # needs mosquitto; root for the faults of disks, libfaketime for those of clocks, cc for both
 # FAULTS=long does every round that is promised, which takes hours

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.configuration.schema import Configuration, Model
+from agent.core.extrapolation import Seen
 from agent.core.kernels.tally import BINS, UNITS_PER_SD
 from agent.core.summary import summary_of
 from agent.forward import FORMS, Identity, PayloadForm
@@ -99,7 +100,7 @@ def _summary(
     end = _TYPICAL_TIME_NS // window * window
     return summary_of(
         name, tag, "0" * 64, rng.normal(50.0, 30.0), rng.uniform(0.1, 9.0), end - window, end,
-        counts, histogram,
+        counts, histogram, Seen(count, 0, 0),
     )  # fmt: skip
 
 

@@ -24,8 +24,9 @@ class InputBaseline:
 
     `centre` and `scale` are in the tag's unit; `tau` in samples; `trained` is the range of the
     record; `edges` are the inner edges of its histogram bins; `noise` is the standard deviation of
-    first differences / sqrt 2; `r2` says how well the other inputs predict this one
-    (cross-validated, 0 where unknown). `detectors` maps a detector's name to its parameters.
+    first differences / sqrt 2; `resolution` the smallest step of the instrument in the tag's unit,
+    0 where none shows; `r2` says how well the other inputs predict this one (cross-validated, 0
+    where unknown). `detectors` maps a detector's name to its parameters.
     """
 
     tag: str
@@ -42,6 +43,7 @@ class InputBaseline:
     r2: float
     provisional: bool
     detectors: Mapping[str, Mapping[str, Any]]
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
 
 
 def _input_from(item: Mapping[str, Any]) -> InputBaseline:
-    values = {name: item[name] for name in InputBaseline.__slots__}
+    values = {name: item[name] for name in InputBaseline.__slots__ if name in item}
     values["trained"] = tuple(item["trained"])
     values["edges"] = tuple(item["edges"])
     return InputBaseline(**values)

@@ -181,7 +181,7 @@ def _detectors(value: Any) -> None:
 
 
 def _input(value: Any) -> None:
-    _keys(value, _INPUT)
+    _keys(value, _INPUT | {name: check for name, check in _INPUT_MAY_HAVE.items() if name in value})
     low, high = value["trained"]
     if low > high:
         raise Unusable(".trained: its ends are exchanged")
@@ -221,7 +221,7 @@ def _group(value: dict[str, Any], inputs: int) -> None:
         "middle": _list(_ANY, d, d), "fast": _list(_number(_LEAST_PACE, 1.0), d, d),
         "weight": _list(_NOT_NEGATIVE, d, d), "alpha": _number(0.0, 1.0), "cap": _NOT_NEGATIVE,
         "limit": _list(_POSITIVE, len(CHARTS), len(CHARTS)),
-        "mean": _list(_ANY, len(CHARTS), len(CHARTS)),
+        "mean": _list(_ANY, len(CHARTS), len(CHARTS)), "farthest": _POSITIVE,
     }  # fmt: skip
     for name, check in checks.items():
         if name in value:
@@ -239,7 +239,8 @@ _INPUT: dict[str, Check] = {
     "trained": _list(_ANY, 2, 2), "edges": _ordered(_list(_ANY, 0, BINS - 1)),
     "longest_gap": _whole(0, _MOST_NS), "r2": _number(most=1.0), "provisional": _flag,
     "detectors": _detectors,
-}  # fmt: skip
+}
+_INPUT_MAY_HAVE: dict[str, Check] = {"resolution": _NOT_NEGATIVE}  # fmt: skip
 _MODE: dict[str, Check] = {
     "name": _text, "code": _optional(_ANY), "inputs": _list(_input, 0, _MOST_INPUTS),
     "joint": _object,

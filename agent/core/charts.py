@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.extrapolation import Seen
 from agent.core.flag import Flag
 from agent.core.joint_charts import BY_INPUT
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, joint, scan, tally
@@ -205,12 +206,12 @@ class Charts:
         for scans in self.scans:
             scans.remember()
 
-    def take_tallies(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The window's counts and histograms; a new window starts."""
+    def take_tallies(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[Seen]]:
+        """The window's counts, histograms and scans of each input; a new window starts."""
         taken = self._counts, self._histogram
         self._counts = np.zeros_like(taken[0])
         self._histogram = np.zeros_like(taken[1])
-        return taken
+        return *taken, self._scans.beyond.take([place.model for place in self.spec.rows])
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -255,7 +256,8 @@ class Charts:
     def renew(self, model: int) -> None:
         """Forget what the detectors of one model have seen: its baseline is another."""
         rows = self.spec.rows_of(model)
-        for array in (*self._state.values(), self._admission, self._counts, self._histogram):
+        own = (self._admission, self._counts, self._histogram, self._scans.beyond.inputs_count)
+        for array in (*self._state.values(), *own):
             array[rows.start : rows.stop] = np.zeros((), array.dtype)
         self.traces.forget(rows)
         self.scans[model].renew()
@@ -324,6 +326,7 @@ class Charts:
             Lasting("scan.held", "input", self._scans.held, "held", moments=scan.MOMENTS),
             Lasting("scan.ring", "input", self._scans.ring, kept="scanned"),
             Lasting("scan.grid", "model", self._scans.grid, moments=GRID_MOMENTS),
+            *self._scans.beyond.arrays(),
             Lasting("joint.inputs", "input", self._joint_inputs(), "scanned", self._take_inputs),
             Lasting("joint.groups", "group", self._joint_groups(), take=self._take_groups,
                     moments=joint.MOMENTS),

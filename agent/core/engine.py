@@ -269,7 +269,7 @@ class Engine:
     def _close_window(self, end_ns: int) -> list[dict[str, Any]]:
         start_ns = self._window_ns
         self._open_window(end_ns)
-        counts, histogram = self.charts.take_tallies()
+        counts, histogram, seen = self.charts.take_tallies()
         made = []
         for row, place in enumerate(self.spec.rows):
             if counts[row]["count"] == 0 and counts[row]["good"] == 0:
@@ -280,6 +280,7 @@ class Engine:
                 summary_of(
                     model.name, self.spec.tags[place.tag].name, model.baseline.digest,
                     item.centre, item.scale, start_ns, end_ns, counts[row], histogram[row],
+                    seen[row],
                 )
             )
         return made

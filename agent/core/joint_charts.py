@@ -76,21 +76,28 @@ class JointCharts:
             "\n".join(model.inputs[column] for column in group.columns) for group in self._groups
         )
 
-    def fold(self, times: Int64, z: Float64, good: np.ndarray[Any, Any]) -> list[Flag]:
-        """Judge m scans: int64[m] ns, float64[m, d] standardised, uint8[m] (bit 1: all usable)."""
-        if not self._groups:
-            return []
+    def fold(
+        self, times: Int64, z: Float64, good: np.ndarray[Any, Any]
+    ) -> tuple[list[Flag], Float64]:
+        """Judge m scans: int64[m] ns, float64[m, d] standardised, uint8[m] (bit 1: all usable).
+
+        Returns:
+            flags, and float64[m]: each scan's distance from the centre of training over the
+            farthest allowed, NaN where it is not known.
+        """
         usable = (good >> 1) & np.uint8(1)
+        far = np.full(len(times), np.nan)
         changes: list[_Change] = []
         before = self._active()
         for number, group in enumerate(self._groups):
-            told, apart = group.fold(times, z, usable)
+            told, apart, distance = group.fold(times, z, usable)
+            np.fmax(far, np.where(usable > 0, distance, np.nan), out=far)
             changes += [
                 (int(o["time_ns"]), int(o["row"]), number if o["up"] else ~number,
                  float(o["score"]), group.moved_alone(o, times, apart))
                 for o in told
             ]
-        return self._worst_of_groups(sorted(changes), before)
+        return self._worst_of_groups(sorted(changes), before), far
 
     def _worst_of_groups(
         self, changes: list[_Change], up: list[set[int]]
@@ -225,6 +232,7 @@ class _Group:
     ring: Float64
     levels: Float64
     work: Float64
+    farthest: float
 
     def __init__(self, item: Mapping[str, Any], scan_ns: int) -> None:
         self.columns = np.array(item["columns"], np.int64)
@@ -245,11 +253,14 @@ class _Group:
         self.ring = np.zeros((int(item["lags"]) + 1, d))
         self.levels = np.zeros((2, d))
         self.work = np.zeros((3, len(self.offset)))
+        self.farthest = float(item.get("farthest", np.inf))
 
     def fold(
         self, times: Int64, z: Float64, good: np.ndarray[Any, Any]
-    ) -> tuple[np.ndarray[Any, Any], Float64]:
-        """(`TRANSITION`, float64[m, d]: how far each input's two means are apart) of m scans."""
+    ) -> tuple[np.ndarray[Any, Any], Float64, Float64]:
+        """Of m scans: `TRANSITION`; float64[m, d], how far each input's two means are apart;
+        float64[m], T2 and SPE together over the farthest allowed.
+        """
         out = np.zeros(4 * len(times), TRANSITION)
         scores, apart = np.zeros((len(times), 4)), np.zeros((len(times), len(self.columns)))
         written = kernel.fold_joint(
@@ -257,7 +268,9 @@ class _Group:
             self.weight, self.state, self.ring, self.levels, self.work, times,
             np.ascontiguousarray(z[:, self.columns]), good, out, scores, apart,
         )
-        return out[:written], apart
+        limit = self.params[0]["limit"]
+        distance = (scores[:, 0] * limit[0] + scores[:, 1] * limit[1]) / self.farthest
+        return out[:written], apart, distance
 
     def moved_alone(self, told: Any, times: Int64, apart: Float64) -> tuple[int, ...]:
         """The inputs whose step alone may explain a sudden change as it is raised, best first.

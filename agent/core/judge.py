@@ -17,6 +17,7 @@ from agent.core.condition import Condition, Finding
 from agent.core.delays import UNDECIDED, on_delay_ns
 from agent.core.diagnosis import Diagnosis, diagnose
 from agent.core.evidence import EvidenceReader
+from agent.core.facts import SCOPES, Facts
 from agent.core.flag import Flag
 from agent.core.group_diagnosis import joint_diagnosis
 from agent.core.identity import FindingKey, Place, Subject
@@ -51,6 +52,7 @@ class Judge:
         self._out_of_service: set[str] = set()
         self._joint_owner: dict[FindingKey, Subject] = {}
         self._joint_up: set[FindingKey] = set()
+        self._facts = Facts(spec, charts.modes)
         self._users: dict[str, list[str]] = {tag.name: [] for tag in spec.tags}
         for model in spec.models:
             for name in model.tags:
@@ -68,6 +70,7 @@ class Judge:
         """Engine time was set anew: all times move, so that no delay notices."""
         self.conditions.move(shift_ns)
         self.sources.move(shift_ns)
+        self._facts.move(shift_ns)
         self.since = {name: time_ns + shift_ns for name, time_ns in self.since.items()}
 
     def run(self, flags: Iterable[Flag], until_ns: int) -> list[Event]:
@@ -112,13 +115,15 @@ class Judge:
             name = self.spec.models[flag.row].name
             (self._assessed.add if flag.up else self._assessed.discard)(name)
             return [], [name]
+        if flag.scope in SCOPES:
+            return [], [self._facts.take(flag)]
         if flag.scope == "joint":
             finding = self._joint_finding(flag)
             about = identity.model(self.spec.models[flag.row].name)
         else:
             finding = self._tag_finding(flag) if flag.scope == "tag" else self._input_finding(flag)
             about = finding.subject
-        events = [_finding_event(flag, about, finding.key.model)]
+        events = [flag.event(about, finding.key.model)]
         events += self.conditions.finding(finding)
         if finding.key.traits.transport:
             events += self.sources.tag_changed(finding.subject.name, flag.time_ns)
@@ -256,11 +261,14 @@ class Judge:
             concerns = self._concerns.of(
                 model.name, self.conditions.active, self._out_of_service, self._provisional
             )
+            concerns += self._facts.of(index)
             verdict = judge(
-                concerns, self._waiting(index, time_ns), assessed=model.name in self._assessed
+                concerns, self._charts.modes.unjudged(index, time_ns) or _WAITING,
+                assessed=model.name in self._assessed,
             )
             before = self.verdicts.get(model.name)
             if before is not None and same_to_read(before, verdict):
+                self.verdicts[model.name] = verdict  # its figures may be later ones
                 continue
             if before is None or before.verdict != verdict.verdict:
                 self.since[model.name] = time_ns
@@ -278,16 +286,6 @@ class Judge:
             return bool(mode.joint.get("provisional", self.spec.models[index].baseline.provisional))
         return any(item.provisional for item in mode.inputs if item.tag == subject.name)
 
-    def _waiting(self, model: int, time_ns: int) -> str:
-        """Why a model that is not assessed is not."""
-        modes = self._charts.modes
-        if not modes.masked(model, time_ns):
-            return _WAITING
-        text = modes.text(model)
-        if modes.known(model):
-            return f"not judged while the plant changes to {text}"
-        return f"not judged: operating mode {text}"
-
     # --- what lasts -----------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -298,6 +296,7 @@ class Judge:
             "refusals": dict(sorted(self.sources.refusals.items())),
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
+            "facts": self._facts.to_json(),
             "joint_owner": {str(k): str(to) for k, to in sorted(self._joint_owner.items())},
             "since": dict(sorted(self.since.items())),
             "verdicts": {name: item.to_json() for name, item in sorted(self.verdicts.items())},
@@ -337,6 +336,7 @@ class Judge:
             name: Verdict.from_json(item)
             for name, item in document["verdicts"].items() if name in known
         }
+        self._facts.from_json(document.get("facts", []), kept)
         self._forget_what_started_anew(now, kept)
 
     def _forget_what_started_anew(
@@ -380,14 +380,10 @@ class Judge:
     def renew(self, model: str, now: int) -> list[Event]:
         """The detectors of one model start anew: what they had found would never clear."""
         self._assessed.discard(model)
+        self._facts.forget(self._index[model])
         self._joint_up = {key for key in self._joint_up if key.model != model}
         self.conditions.forget(lambda _, key: key.model == model, now)
         return self._verdicts(now, {model})
-
-
-def _finding_event(flag: Flag, subject: Subject, model: str) -> Event:
-    data = {"detector": flag.detector, "up": flag.up, "score": flag.score, "model": model}
-    return Event("finding", flag.time_ns, str(subject), data)
 
 
 def _lost(time_ns: int, data: Mapping[str, Any]) -> list[Event]:

@@ -147,6 +147,15 @@ class Modes:
         value_text = self.texts.get(int(value)) or f"{value:g}"
         return f"{value_text}, which was never trained" if known else "not known yet"
 
+    def unjudged(self, model: int, time_ns: int) -> str:
+        """Why the present mode lets nothing be judged now; empty where it does."""
+        if not self.masked(model, time_ns):
+            return ""
+        text = self.text(model)
+        if self.known(model):
+            return f"not judged while the plant changes to {text}"
+        return f"not judged: operating mode {text}"
+
     def arrays(self) -> list[Lasting]:
         """Everything that lasts."""
         moments = {"masked_until_ns": ENGINE_TIME, "taken_ns": ENGINE_TIME}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.extrapolation import Extrapolation, ExtrapolationState
 from agent.core.flag import Flag
 from agent.core.joint_charts import JointCharts
 from agent.core.kernels import scan as scan_kernel
@@ -33,12 +34,13 @@ GRID_MOMENTS = {"next_ns": ENGINE_TIME}
 
 
 class ScanState:
-    """What lasts of all models' scans: `held` and `ring` by input, `grid` by model.
+    """What lasts of all models' scans: `held` and `ring` by input, `grid` by model, and facts.
 
     Attributes:
         held: `scan.STATE`[rows], each input's last value, in its unit.
         ring: float64[rows, RECENT], the last standardised values that were scanned.
         grid: `GRID`[models].
+        beyond: what is outside the trained range, and how often it was.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -46,6 +48,7 @@ class ScanState:
         self.held = np.zeros(rows, scan_kernel.STATE)
         self.ring = np.zeros((rows, RECENT))
         self.grid = np.zeros(len(spec.models), GRID)
+        self.beyond = ExtrapolationState(rows, len(spec.models))
 
 
 class ModelScans:
@@ -59,6 +62,7 @@ class ModelScans:
         self._held, self._ring = state.held[own], state.ring[own].T
         self._grid = state.grid[index : index + 1]
         self._block: tuple[Float64, int] = (np.zeros((0, len(rows))), 0)
+        self.extrapolation = Extrapolation(index, self.model, own, state.beyond)
         self._same = 0  # scans of the present fold after those of `_block`, each like its last
         self.use_mode(0)
 
@@ -75,6 +79,7 @@ class ModelScans:
             )
         self._mode = mode
         self.joint = JointCharts(self.index, model, mode)
+        self.extrapolation.use_mode(mode)
 
     @property
     def count(self) -> int:
@@ -104,19 +109,20 @@ class ModelScans:
         self._same = max(0, m - self._until_settled(series, first_ns))
         m -= self._same
         z = np.zeros((m, len(self._params)))
-        good = np.zeros(m, np.uint8)
+        known, good = np.zeros((m, len(self._params)), np.uint8), np.zeros(m, np.uint8)
         scan_kernel.scan(
             self._params, self._held, series.starts, series.arrival, series.value,
-            series.quality, first_ns, self.model.scan_ns, z, good,
+            series.quality, first_ns, self.model.scan_ns, z, known, good,
         )
         self._block = (z, first_ns)
         if masked:
-            good[:] = 0
+            good[:] = known[:] = 0
         if not m:
             return []
         times = first_ns + np.arange(m, dtype=np.int64) * self.model.scan_ns
         flags = self._assess(good, times)
-        flags += self.joint.fold(times, z, good)
+        joint, far = self.joint.fold(times, z, good)
+        flags += joint + self.extrapolation.fold(times, z, known, far)
         if grid["good_run"]:
             grid["good_run"] += self._same
         grid["next_ns"] += (m + self._same) * self.model.scan_ns
@@ -188,6 +194,7 @@ class ModelScans:
         self._ring[...] = 0.0
         self._grid["good_run"] = self._grid["count"] = 0
         self.joint = JointCharts(self.index, self.model, self._mode)
+        self.extrapolation.forget()
 
     def remember(self) -> None:
         """Take the last fold's scans into the ring; called after judgement."""

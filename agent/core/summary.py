@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.extrapolation import Seen
 from agent.core.kernels.tally import UNITS_PER_SD
 from agent.errors import FieldwardenError
 
@@ -21,7 +22,7 @@ _SAME = ("model", "tag", "baseline", "centre", "scale")
 
 def summary_of(
     model: str, tag: str, baseline: str, centre: float, scale: float, start_ns: int, end_ns: int,
-    counts: Any, histogram: np.ndarray[Any, Any],
+    counts: Any, histogram: np.ndarray[Any, Any], seen: Seen,
 ) -> dict[str, Any]:
     """One window's summary; sums, `min` and `max` count 1/1024 standard deviations.
 
@@ -34,7 +35,7 @@ def summary_of(
         "sum": int(counts["sum"]), "sum_sq": int(counts["sum_sq"]),
         "min": _units(counts["min"]) if good else None,
         "max": _units(counts["max"]) if good else None,
-        "histogram": histogram.tolist(),
+        "histogram": histogram.tolist(), **seen._asdict(),
     }
 
 
@@ -64,6 +65,8 @@ def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "histogram": [x + y for x, y in zip(a["histogram"], b["histogram"], strict=True)],
     }
     merged |= {key: a[key] + b[key] for key in ("count", "good", "sum", "sum_sq")}
+    # Windows that an earlier version closed do not count scans.
+    merged |= {key: a.get(key, 0) + b.get(key, 0) for key in Seen._fields}
     return merged
 
 

@@ -8,7 +8,7 @@ many models pays for the one whose verdict is asked for.
 |---|---|
 | a required input lost, bad, silent, out of service; too few good scans | unassessable |
 | integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
-| out of trained range, shift pending or of the process, provisional, optional lost | caution |
+| extrapolating, shift pending or of the process, provisional, optional lost | caution |
 | none of these | trusted |
 
 Every verdict carries `valid_until`; past it, it reads as unassessable everywhere.
@@ -30,6 +30,9 @@ from agent.types import Event
 ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _CONFIRMED = frozenset({"integration", "sensor", "model"})
 _OUT_OF_SERVICE = "out of service"
+EXTRAPOLATING = "extrapolating"
+"""What a reason is called that states a fact, and no fault: see `agent.core.extrapolation`."""
+
 LOST_KINDS = TRUE_WHILE.keys() | {_OUT_OF_SERVICE}
 _JOINT_KINDS = frozenset({"sudden change"})
 """What a tag's condition is called while all that is known is that a joint limit is exceeded."""
@@ -92,6 +95,8 @@ class Verdict:
 
 def grade(concern: Concern) -> str:
     """The verdict that one concern alone brings about (the table's rows)."""
+    if concern.kind == EXTRAPOLATING:
+        return "caution"
     if concern.lost or concern.kind in LOST_KINDS:
         return "unassessable" if concern.required else "caution"
     hard = concern.cause in _CONFIRMED and concern.required
@@ -100,6 +105,12 @@ def grade(concern: Concern) -> str:
     if hard and concern.provisional and concern.kind in PROVISIONAL_KINDS:
         hard = False
     return "untrusted" if hard else "caution"
+
+
+def fact(subject: Subject, text: str) -> Concern:
+    """A reason that states a fact of an input, or of all inputs of a model together."""
+    hint = "the model was never trained there: do not rely on it until this is over"
+    return Concern("", subject, EXTRAPOLATING, "unknown", text, hint, True, False)
 
 
 def judge(concerns: Sequence[Concern], waiting: str, *, assessed: bool) -> Verdict:

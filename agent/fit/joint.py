@@ -32,6 +32,9 @@ MOST_INPUTS = 64
 _ALONE = 0.8
 """Share of the way from its mean to its limit that one scan, however far, may take smoothed SPE."""
 
+_FAR = 1.5
+"""Times the farthest held-out scan from the centre: beyond, a scan is like none of training."""
+
 _HUGE = 1e100
 """Beyond it a value is missing: its square would not be a number."""
 
@@ -42,7 +45,8 @@ class GroupFit:
 
     `columns` int64[d] are indices in the model's inputs; vectors hold d (lags + 1) values, the
     latest scan first. `loadings` float64[p, p], `offset` float64[p]: in the units of the matrix
-    that was fitted. `alpha`, `cap` are of smoothed SPE; `limits` of `CHARTS`.
+    that was fitted. `alpha`, `cap` are of smoothed SPE; `limits` of `CHARTS`; `farthest` is the
+    sum of T2 and SPE (a squared Mahalanobis distance) beyond which a scan is like none of training.
     """
 
     columns: Int64
@@ -54,6 +58,7 @@ class GroupFit:
     alpha: float
     cap: float
     change: ChangeFit
+    farthest: float
     limits: tuple[Limit, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +76,7 @@ class GroupFit:
             "middle": self.change.middle.tolist(),
             "fast": self.change.fast.tolist(),
             "weight": self.change.weight.tolist(),
+            "farthest": self.farthest,
             "limit": [limit.value for limit in self.limits],
             "mean": [limit.mean for limit in self.limits],
             "tail_shape": [limit.shape for limit in self.limits],
@@ -280,6 +286,7 @@ def _fit_group(
         alpha,
         smoothed.mean + _ALONE * (smoothed.value - smoothed.mean) / alpha,
         change.in_units(spread, middle),
+        _FAR**2 * float(held.sum(axis=1).max()),
         (t2, spe, change.limit, smoothed),
     )
 

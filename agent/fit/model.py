@@ -141,7 +141,7 @@ def _fit_mode(
             noise=item.noise, interval_ns=item.interval_ns, tau=item.tau, n_eff=item.n_eff,
             trained=item.trained, edges=item.edges, longest_gap=item.longest_gap,
             r2=float(joint.relations[position].r2), provisional=item.provisional,
-            detectors=item.detectors,
+            detectors=item.detectors, resolution=item.resolution,
         )
         for position, (tag, item) in enumerate(zip(model.inputs, fits, strict=True))
     )

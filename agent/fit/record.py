@@ -93,8 +93,8 @@ def read_record(values: Float64, name: str) -> Record:
     raw = np.asarray(values, np.float64)[position]
     joined = np.diff(position, prepend=-2) == 1
     gaps = np.diff(position, prepend=-1, append=len(values)) - 1
-    low, high = float(raw.min()), float(raw.max())
-    unit = max(abs(low), abs(high), _TINY)
+    low, high = _trained(raw)
+    unit = max(float(np.abs(raw).max()), _TINY)
     mean = float(np.mean(raw / unit)) * unit
     scale = float(np.std(raw / unit - mean / unit)) * unit
     constant = not scale > max(_TINY, 1e-12 * unit)
@@ -135,6 +135,20 @@ def _usable(
             usable = usable & ~wild
             notes.append(f"{wild.sum()} values beyond 1,000 times the spread left out")
     return usable, notes
+
+
+def _trained(raw: Float64) -> tuple[float, float]:
+    """The range of a column but for a few values that stand far off the rest.
+
+    At most one in a thousand is left out, and only what lies more than the width of the middle
+    99 % beyond it: one wrong reading must not make a range of everything up to it.
+    """
+    lowest, highest = np.percentile(raw, [0.5, 99.5])
+    width = highest - lowest
+    near = raw[(raw >= lowest - width) & (raw <= highest + width)]
+    if len(raw) - len(near) > 0.001 * len(raw) + 1 or not width > 0.0:
+        near = raw
+    return float(near.min()), float(near.max())
 
 
 def _resolution(raw: Float64) -> float:

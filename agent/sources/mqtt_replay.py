@@ -9,8 +9,8 @@ this process stood still (stopped, suspended, held up): what waited in the socke
 - what was handed on before is `REPEATED`: a message with the topic and payload of one of the
   connection before that was not acknowledged, or that is marked as sent before and has its packet
   id too; a sample with the own time and the value of one that came before; after a restart, and
-  without a time of its own, a message that the broker marks as sent before and whose value the
-  journal's end has.
+  without a time of its own then or now (none is sent, or the gateway's clock is years off), a
+  message that the broker marks as sent before and whose value the journal's end has.
 
 When the burst is over what was remembered is forgotten: a device that goes on repeating an equal
 value with an unchanged time is there, and after a loss its first one must count. While the
@@ -83,7 +83,8 @@ class Replay:
     def __init__(self, tags: int) -> None:
         self._most = max(_LEAST, _REMEMBERED // max(1, tags))
         self._known: dict[int, OrderedDict[_Sample, None]] = {}
-        self._values: dict[int, Counter[float]] = {}
+        self._values: dict[int, Counter[float]] = {}  # recalled, without a time of their own
+        self._timed: dict[int, Counter[float]] = {}  # recalled, with one
         self._handed: OrderedDict[int, _Handed] = OrderedDict()
         self._before: Mapping[int, _Handed] = {}
         self._open: Counter[_Key] = Counter()  # of the connection before, not acknowledged
@@ -107,6 +108,7 @@ class Replay:
                 if source == arrival:
                     self._values.setdefault(tag, Counter())[value] += 1
                 else:
+                    self._timed.setdefault(tag, Counter())[value] += 1
                     self._remember(tag, (source, value))
 
     def connected(self, now_s: float | None) -> None:
@@ -136,6 +138,7 @@ class Replay:
     def _forget(self) -> None:
         self._known.clear()
         self._values.clear()
+        self._timed.clear()
         self._before = {}
         self._open.clear()
 
@@ -184,13 +187,11 @@ class Replay:
             if math.isnan(value):
                 self._known.pop(tag, None)  # a good one after it counts, whatever its time
                 continue
-            if not stamp:
-                if message.dup and self._values.get(tag, _NONE)[value] > 0:
-                    self._values[tag][value] -= 1
-                    bits |= _REPEATED
-            elif (stamp, value) in self._known.get(tag, ()):
+            if (stamp, value) in self._known.get(tag, ()) or (
+                message.dup and self._recalled(tag, value, timed=not stamp)
+            ):
                 bits |= _REPEATED
-            else:
+            elif stamp:
                 self._remember(tag, (stamp, value))
                 if not message.retain and not bits & _REPEATED and now_ns - stamp <= FRESH_NS:
                     bits &= ~_REPLAYED
@@ -210,6 +211,14 @@ class Replay:
         for place, tag in enumerate(columns.tag):
             if not columns.source_ns[place] and (more_waits or newest[tag] != place):
                 columns.quality[place] |= _REPLAYED
+
+    def _recalled(self, tag: int, value: float, *, timed: bool) -> bool:
+        """Whether the journal's end has it, without a time of its own or `timed`; once each."""
+        for held in (self._values, self._timed) if timed else (self._values,):
+            if held.get(tag, _NONE)[value] > 0:
+                held[tag][value] -= 1
+                return True
+        return False
 
     def _remember(self, tag: int, sample: _Sample) -> None:
         known = self._known.setdefault(tag, OrderedDict())

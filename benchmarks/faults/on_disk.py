@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from chain import Chain, wait
+from chain import Chain
+from common import wait
 
 _SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN of linux/fs.h: _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = 2  # what is not in the journal of ext4 is gone, as when the power goes

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import time
 
-from chain import Chain, wait
+from chain import Chain
+from common import wait
 from proxy import PUBACK
 
 from agent.core.summary import merge
@@ -115,11 +116,11 @@ def backlog(chain: Chain, rows: int) -> list[float]:
 
     def fresh() -> bool:
         some = chain.received()[known:]
-        return any(one["stream"] == "event" and one["type"].endswith(".mode") for one in some)
+        return any(one.stream == "event" and one.type.endswith(".mode") for one in some)
 
     wait("event of now at central", fresh)
     took = time.monotonic() - began
-    wait("end of the backlog", lambda: _owes_nothing(chain), 60 + rows / 200)
+    wait("end of the backlog", lambda: _owes_nothing(chain), 60 + rows / 50)
     return [took]
 
 

@@ -12,21 +12,27 @@ import json
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from chain import PATIENCE_S, Audit, Device, wait
+from books import Audit
+from common import PATIENCE_S, free_port, history, process, wait, wait_for
+from device import Device, DeviceAgent
 from proxy import Proxy
 
 from agent.types import Block
 
 REGISTERS = tuple(range(0, 640, 40))  # far apart, so each is a request of its own
-SECONDS = 6.0
+BLOCKS = len(REGISTERS)
+MODBUS_S = 0.25
 _STEP = 100  # the value of register r is r * 100 + a count below 100
 
 
@@ -108,42 +114,71 @@ MODBUS = (
 )  # fmt: skip
 
 
-def modbus(folder: Path, fault: str, seconds: float = SECONDS) -> Audit:
-    """An agent reads a misbehaving device, then the device is mended."""
-    server = ModbusServer(fault)
-    tags = {f"r{r}": f"holding {r} uint16" for r in REGISTERS}
-    source = f'protocol = "modbus"\nhost = "127.0.0.1"\nport = {server.port}\n'
-    source += 'every = "250ms"\ntimeout = "500ms"\nmax_gap = 0\n'
-    with Device(folder, source, tags) as device:
-        try:
-            wait("good values", lambda: len(device.good()) >= len(tags) // 2)
+def modbus(folder: Path, seconds: float) -> Iterator[tuple[str, Audit]]:
+    """One agent reads all misbehaving devices at once, then each is mended: (fault, audit)."""
+    servers = {f"d{number}": ModbusServer(fault) for number, fault in enumerate(MODBUS)}
+    devices = [_modbus_device(name, server.port) for name, server in servers.items()]
+    noise = np.random.default_rng(1).uniform(0, 65_535, (2_000, 3))  # wider than what they say
+    try:
+        with DeviceAgent(folder, devices, noise, MODBUS_S) as agent:
+            for one in devices:
+                wait(f"good values of {one.name}", lambda one=one: 2 * _good(agent, one) >= BLOCKS)
             time.sleep(seconds)
-            server.mended.set()
-            began = time.monotonic()
+            for server in servers.values():
+                server.mended.set()
             # a silent block is asked again after a back-off of its own
-            wait("all tags good", lambda: len(device.good()) == len(tags), PATIENCE_S + 20)
-            took = time.monotonic() - began
-        finally:
+            took = _until_good(agent, devices, PATIENCE_S + 20)
+    finally:
+        for server in servers.values():
             server.stop()
-    counts = _judged(device.journaled(), device.ids())
-    made = Audit(accepted=counts["all"], delivered=counts["right"], lost=0)
-    made.recovery_s, made.extra = took, {"wrong_as_good": counts["wrong"]}
-    return made
+    counts = _judged(agent.journaled(), agent.ids())
+    for fault, one in zip(MODBUS, devices, strict=True):
+        mine = counts[one.name]
+        made = Audit(accepted=mine["all"], delivered=mine["right"])
+        made.recovery_s, made.extra = took.get(one.name), {"wrong_as_good": mine["wrong"]}
+        made.notes = [] if one.name in took else ["not all tags became good again"]
+        yield f"Modbus: {fault}", made
 
 
-def _judged(blocks: Iterator[Block], ids: dict[str, int]) -> Counter[str]:
-    """How many samples are good, and how many of these are another register's."""
-    registers = np.zeros(max(ids.values()) + 1, np.int64)
-    for name, number in ids.items():
-        registers[number] = int(name[1:])
-    counts: Counter[str] = Counter()
+def _modbus_device(name: str, port: int) -> Device:
+    source = f'protocol = "modbus"\nhost = "127.0.0.1"\nport = {port}\n'
+    source += 'every = "250ms"\ntimeout = "500ms"\nmax_gap = 0\n'
+    return Device(name, source, {f"{name}-{r}": f"holding {r} uint16" for r in REGISTERS})
+
+
+def _good(agent: DeviceAgent, device: Device) -> int:
+    return len(agent.good() & device.tags.keys())
+
+
+def _until_good(agent: DeviceAgent, devices: list[Device], timeout_s: float) -> dict[str, float]:
+    """Device -> seconds until all its tags were good; without those that never were."""
+    began, took = time.monotonic(), dict[str, float]()
+
+    def all_good() -> bool:
+        good = agent.good()
+        for one in devices:
+            if one.tags.keys() <= good:
+                took.setdefault(one.name, time.monotonic() - began)
+        return len(took) == len(devices)
+
+    with contextlib.suppress(TimeoutError):
+        wait("good tags", all_good, timeout_s)
+    return took
+
+
+def _judged(blocks: Iterator[Block], ids: dict[str, int]) -> dict[str, Counter[str]]:
+    """Device -> how many samples are good, and how many of these are another register's."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    names = {number: name.split("-") for name, number in ids.items()}
     for block in blocks:
         good = (block.quality == 0) & np.isfinite(block.value)
-        first = registers[block.tag[good]] * _STEP % 65_536
-        off = (block.value[good] - first) % 65_536
-        counts["all"] += int(good.sum())
-        counts["right"] += int((off < _STEP).sum())
-        counts["wrong"] += int((off >= _STEP).sum())
+        for number in np.unique(block.tag[good]).tolist():
+            device, register = names[number]
+            values = block.value[good & (block.tag == number)]
+            off = (values - int(register) * _STEP) % 65_536
+            counts[device]["all"] += len(values)
+            counts[device]["right"] += int((off < _STEP).sum())
+            counts[device]["wrong"] += int((off >= _STEP).sum())
     return counts
 
 
@@ -151,56 +186,85 @@ def _judged(blocks: Iterator[Block], ids: dict[str, int]) -> Counter[str]:
 
 OPCUA_TAGS = 3
 INTERVAL_S = 0.25
+BEFORE_S, AFTER_S = 5.0, 8.0  # an accusation comes within 10 samples, if it comes
 
 
-def opcua(folder: Path, stall: Callable[[object, Proxy], None]) -> Audit:
-    """An OPC UA server stands still for a while; no sensor is broken because of that."""
-    from _load import free_port, history, process, wait_for
+@dataclass
+class OpcuaServer:
+    """A server of its own, behind a link of its own."""
 
-    port, seen = free_port(), free_port()
+    name: str
+    process: subprocess.Popen[bytes]
+    proxy: Proxy
+
+    def device(self) -> Device:
+        """As the agent reads it."""
+        source = f'protocol = "opcua"\nendpoint = "opc.tcp://127.0.0.1:{self.proxy.port}/bench"\n'
+        tags = {f"{self.name}-{i}": f"ns=2;s=n{i}" for i in range(OPCUA_TAGS)}
+        return Device(self.name, source + 'publishing = "250ms"\n', tags)
+
+
+def frozen(server: OpcuaServer, seconds: float) -> None:
+    """SIGSTOP of the server."""
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    server.process.send_signal(signal.SIGCONT)
+
+
+def half_open(server: OpcuaServer, seconds: float) -> None:
+    """The link takes bytes and delivers none."""
+    server.proxy.freeze()
+    time.sleep(seconds)
+    server.proxy.thaw()
+
+
+STALLS = {"frozen server": frozen, "half-open link": half_open}
+
+
+def opcua(folder: Path, lengths: Sequence[float]) -> Iterator[tuple[str, Audit]]:
+    """OPC UA servers stand still for a while, all at once: no sensor is broken because of that."""
+    plan = [(fault, seconds) for fault in STALLS for seconds in lengths]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(_opcua_server(f"s{n}")) for n in range(len(plan))]
+        devices = [one.device() for one in servers]
+        record = history(6_000, OPCUA_TAGS, seed=11)
+        with DeviceAgent(folder, devices, record, INTERVAL_S) as agent:
+            for one in devices:
+                wait("good values", lambda one=one: _good(agent, one) == OPCUA_TAGS)
+            time.sleep(BEFORE_S)
+
+            def stalled(server: OpcuaServer, fault: str, seconds: float) -> float | None:
+                STALLS[fault](server, seconds)
+                return _until_good(agent, [server.device()], PATIENCE_S).get(server.name)
+
+            with ThreadPoolExecutor(len(plan)) as pool:
+                took = list(pool.map(lambda s, what: stalled(s, *what), servers, plan))
+            time.sleep(AFTER_S)
+    told = [e for e in agent.events("condition") if e["data"]["change"] == "raised"]
+    accused = [e for e in told if e["data"].get("cause") == "sensor"]
+    ids = agent.ids()
+    blocks = list(agent.journaled())
+    for (fault, seconds), one, again_s in zip(plan, devices, took, strict=True):
+        mine = [e for e in accused if e["subject"].removeprefix("tag/") in one.tags]
+        made = Audit(notes=[json.dumps([e["subject"], e["data"]["kind"]]) for e in mine])
+        numbers = [ids[name] for name in one.tags]
+        made.accepted = sum(int(np.isin(block.tag, numbers).sum()) for block in blocks)
+        made.delivered, made.recovery_s = made.accepted, again_s
+        made.extra = {"false_conditions": len(mine)}
+        if again_s is None:
+            made.notes.append("not all tags became good again")
+        yield f"OPC UA: {fault}, {seconds:g} s", made
+
+
+@contextlib.contextmanager
+def _opcua_server(name: str) -> Iterator[OpcuaServer]:
+    port = free_port()
     script = str(Path(__file__).parents[1] / "_load.py")
     arguments = ("opcua", str(port), str(OPCUA_TAGS), str(INTERVAL_S), "1")
-    with process(sys.executable, script, *arguments) as server:
+    with process(sys.executable, script, *arguments) as child:
         wait_for(port)
-        proxy = Proxy(port, seen).start()
-        tags = {f"t{i}": f"ns=2;s=n{i}" for i in range(OPCUA_TAGS)}
-        source = f'protocol = "opcua"\nendpoint = "opc.tcp://127.0.0.1:{seen}/bench"\n'
-        source += 'publishing = "250ms"\n'
-        record = history(6_000, OPCUA_TAGS, seed=11)
-        with Device(folder, source, tags, record=record, interval_s=INTERVAL_S) as device:
-            wait("good values", lambda: len(device.good()) == len(tags))
-            time.sleep(5)
-            stall(server, proxy)
-            began = time.monotonic()
-            wait("all tags good", lambda: len(device.good()) == len(tags))
-            took = time.monotonic() - began
-            time.sleep(8)
-            told = [e for e in device.events("condition") if e["data"]["change"] == "raised"]
-        proxy.stop()
-    accused = [e for e in told if e["data"].get("cause") == "sensor"]
-    made = Audit(notes=[json.dumps([e["subject"], e["data"]["kind"]]) for e in accused])
-    made.accepted = made.delivered = sum(len(block) for block in device.journaled())
-    made.recovery_s, made.extra = took, {"false_conditions": len(accused)}
-    return made
-
-
-def frozen(seconds: float) -> Callable[[object, Proxy], None]:
-    """SIGSTOP of the server."""
-
-    def stall(server: object, _proxy: Proxy) -> None:
-        server.send_signal(signal.SIGSTOP)  # type: ignore[attr-defined]
-        time.sleep(seconds)
-        server.send_signal(signal.SIGCONT)  # type: ignore[attr-defined]
-
-    return stall
-
-
-def half_open(seconds: float) -> Callable[[object, Proxy], None]:
-    """The link takes bytes and delivers none."""
-
-    def stall(_server: object, proxy: Proxy) -> None:
-        proxy.freeze()
-        time.sleep(seconds)
-        proxy.thaw()
-
-    return stall
+        proxy = Proxy(port, free_port()).start()
+        try:
+            yield OpcuaServer(name, child, proxy)
+        finally:
+            proxy.stop()

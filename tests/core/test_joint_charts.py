@@ -99,7 +99,7 @@ def test_a_process_move_along_the_relations_is_no_single_sensor(trained: dict[st
     charts = JointCharts(0, spec(trained))
     moved = plant(400, 3, causes=np.random.default_rng(3).standard_normal((400, 2)) + 6.0)
     times = START + np.arange(400) * SECOND
-    flags = charts.fold(times, standard(moved), np.full(400, 3, np.uint8))
+    flags, _ = charts.fold(times, standard(moved), np.full(400, 3, np.uint8))
     assert not {flag.detector for flag in flags if flag.up} & {"spe", "spe_smooth"}
     assert any(flag.detector == "t2" for flag in flags)
     for end in range(16, 400, 16):
@@ -201,7 +201,7 @@ def test_one_chart_of_two_groups_is_one_flag(trained: dict[str, Any]) -> None:
     raw = plant(300, 5)
     raw[100:140, 2] += 6.0 * SCALE[2]
     times = START + np.arange(300) * SECOND
-    flags = charts.fold(times, standard(raw), np.full(300, 3, np.uint8))
+    flags, _ = charts.fold(times, standard(raw), np.full(300, 3, np.uint8))
     smooth = [(flag.up, (flag.time_ns - START) // SECOND) for flag in flags
               if flag.detector == "spe_smooth"]  # fmt: skip
     assert [up for up, _ in smooth] == [True, False]
@@ -213,7 +213,7 @@ def sudden(charts: JointCharts, raw: np.ndarray, cuts: tuple[int, ...] = ()) -> 
     """What the first sudden change is said to be about, judged in blocks that end at `cuts`."""
     times, flags = START + np.arange(len(raw)) * SECOND, []
     for a, b in itertools.pairwise([0, *cuts, len(raw)]):
-        flags += charts.fold(times[a:b], standard(raw)[a:b], np.full(b - a, 3, np.uint8))
+        flags += charts.fold(times[a:b], standard(raw)[a:b], np.full(b - a, 3, np.uint8))[0]
     return next(flag.about for flag in flags if flag.detector == "change" and flag.up)
 
 
@@ -253,7 +253,7 @@ def test_a_model_without_joint_structure_never_flags() -> None:
     """No groups: no flags, scores of 0, no shares, no exchange."""
     charts = JointCharts(0, spec({}))
     z = np.full((5, D), 50.0)
-    assert charts.fold(np.arange(5) * SECOND, z, np.full(5, 3, np.uint8)) == []
+    assert charts.fold(np.arange(5) * SECOND, z, np.full(5, 3, np.uint8))[0] == []
     assert charts.scores() == [0.0, 0.0, 0.0, 0.0]
     assert charts.shares(z, "spe") == [0.0] * D
     assert charts.swapped(z) is None

@@ -159,7 +159,7 @@ def check_rows(old: Engine, new: Engine, before: Plant, after: Plant) -> None:
                 "input": model in same and tag in same_tags,
             }[
                 "held" if name == "scan.held"
-                else "whole" if name.startswith(("scan.", "joint."))
+                else "whole" if name.startswith(("scan.", "joint.", "extrapolating.joint"))
                 else "tag" if name in {"last", "raw", "raw_trace", "raw_coarse"}
                 or name.startswith("tag.") else "input"
             ]

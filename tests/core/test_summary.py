@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.engine import Engine
+from agent.core.extrapolation import Seen
 from agent.core.kernels import tally
 from agent.core.summary import mean_and_sd, merge, summary_of
 from agent.errors import FieldwardenError
@@ -28,7 +29,10 @@ def window(values, *, start=0, end=600, baseline="b", centre=10.0, scale=2.0, of
     histogram = np.zeros((1, tally.BINS), np.int64)
     tally.tally(counts, histogram, EDGES, np.array([0, len(z)], np.int64), z)
     counts["count"] = len(z) if offered is None else offered
-    return summary_of("m", "t", baseline, centre, scale, start, end, counts[0], histogram[0])
+    seen = Seen(len(z), int((np.abs(z) > 4.0).sum()), int((np.abs(z) > 3.0).sum()))
+    return summary_of(
+        "m", "t", baseline, centre, scale, start, end, counts[0], histogram[0], seen
+    )
 
 
 standard = st.floats(-5, 5) | st.sampled_from([0.0, 1e9, -1e9, 1e-9])

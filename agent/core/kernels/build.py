@@ -26,6 +26,7 @@ from agent.core.kernels import (
     TAG_DETECTORS,
     admission,
     arrange,
+    extrapolating,
     joint,
     scan,
     tally,
@@ -44,7 +45,7 @@ def _a(kind: Any, ndim: int = 1) -> Any:
 
 
 _LONG, _REAL, _REAL2, _SHORT = _a(_I8), _a(_F8), _a(_F8, 2), _a(types.uint16)
-_BYTE, _OUT = _a(types.uint8), _a(TRANSITION)
+_BYTE, _BYTE2, _OUT = _a(types.uint8), _a(types.uint8, 2), _a(TRANSITION)
 
 
 def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
@@ -64,7 +65,9 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     add(admission.admit, _I8, params, state, _LONG, _I8, _LONG, _LONG, _REAL, _SHORT,
         _LONG, _LONG, _LONG, _LONG, _LONG, _REAL, _SHORT)
     add(scan.scan, types.none, _a(scan.PARAMS), _a(scan.STATE), _LONG, _LONG, _REAL, _SHORT, _I8,
-        _I8, _REAL2, _BYTE)
+        _I8, _REAL2, _BYTE2, _BYTE)
+    add(extrapolating.fold, _I8, _a(extrapolating.PARAMS), _a(extrapolating.STATE),
+        _a(extrapolating.COUNTS), _LONG, _REAL2, _BYTE2, _OUT)
     add(tally.tally, types.none, _a(tally.COUNTS), _a(_I8, 2), _REAL2, _LONG, _REAL)
     add(trace.remember, types.none, _a(trace.STATE), _REAL2, _REAL2, _LONG, _I8, _LONG, _REAL)
     add(joint.project, types.none, _REAL2, _REAL, _REAL, _REAL)

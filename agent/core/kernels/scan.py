@@ -38,12 +38,15 @@ _CLIP = 1e9
 
 
 @kernel
-def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_z, out_good):  # type: ignore[no-untyped-def]
-    """Fill `out_z` float64[m, d] and `out_good` uint8[m]; the state takes all samples in.
+def scan(  # type: ignore[no-untyped-def]
+    params, state, starts, arrival, value, quality, first_ns, scan_ns, out_z, out_known, out_good
+):
+    """Fill `out_z` float64[m, d], `out_known` uint8[m, d] and `out_good` uint8[m].
 
-    `out_z` comes with zeros, which stay where an input never had a value. `out_good` bit 0: every
-    required input usable; bit 1: every input usable, and none of them by what was replayed alone:
-    such a value is what the model sees, but it is no evidence.
+    The state takes all samples in. `out_z` comes with zeros, which stay where an input never had a
+    value. `out_known` says whether an input was usable. `out_good` bit 0: every required input
+    usable; bit 1: every input usable, and none of them by what was replayed alone: such a value is
+    what the model sees, but it is no evidence.
     """
     m = out_z.shape[0]
     for k in range(m):
@@ -82,7 +85,9 @@ def scan(params, state, starts, arrival, value, quality, first_ns, scan_ns, out_
             if k < m:
                 if last != 0:
                     out_z[k, column] = min(max((last_value - centre) * inverse, -_CLIP), _CLIP)
-                if usable == 0 or lost == 1 or now - last > silence:
+                known = usable != 0 and lost == 0 and now - last <= silence
+                out_known[k, column] = np.uint8(1) if known else np.uint8(0)
+                if not known:
                     out_good[k] &= np.uint8(0) if required == 1 else np.uint8(1)
                 elif usable == 2:
                     out_good[k] &= np.uint8(1)

@@ -1,0 +1,187 @@
+"""What of a model's scans lies outside what it was trained on: facts, told scan by scan.
+
+A fact is true or not; it needs no budget and raises no alarm. Two kinds:
+
+- an input outside its trained range;
+- all inputs within their ranges, but together farther from the centre of training (Mahalanobis
+  distance with ridge, T2 and SPE in one) than any scan of the record was by a factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agent.core.baseline import InputBaseline
+from agent.core.flag import Flag
+from agent.core.kernels import extrapolating as kernel
+from agent.core.kernels.base import TRANSITION
+from agent.core.spec import ModelSpec
+from agent.core.state import Lasting
+from agent.types import Float64, Int64
+
+INPUT, JOINT = "extrapolating", "extrapolating jointly"
+"""Scopes of the flags: `row` is the position of the input in `EngineSpec.rows`, or the model."""
+
+_RANK = 31
+_SMALL = 1e-9  # of the larger end of a range: what computing with it may differ by
+
+
+class Seen(NamedTuple):
+    """Scans of an input in a window: all that were known, those with it outside its range, and
+    those of its model with all inputs within theirs that were far from training together.
+    """
+
+    scans: int
+    extrapolating: int
+    jointly: int
+
+
+class ExtrapolationState:
+    """What lasts: `inputs` and `inputs_count` by input, `joint` and `joint_count` by model."""
+
+    def __init__(self, inputs: int, models: int) -> None:
+        self.inputs = np.zeros(inputs, kernel.STATE)
+        self.inputs_count = np.zeros(inputs, kernel.COUNTS)
+        self.joint = np.zeros(models, kernel.STATE)
+        self.joint_count = np.zeros(models, kernel.COUNTS)
+
+    def arrays(self) -> list[Lasting]:
+        """All of it, by name."""
+        return [
+            Lasting("extrapolating.inputs", "input", self.inputs),
+            Lasting("extrapolating.inputs_count", "input", self.inputs_count),
+            Lasting("extrapolating.joint", "model", self.joint),
+            Lasting("extrapolating.joint_count", "model", self.joint_count),
+        ]
+
+    def take(self, model_of_input: Sequence[int]) -> list[Seen]:
+        """How many scans each input had; counting begins anew."""
+        seen = [
+            Seen(
+                int(own["scans"]),
+                int(own["extrapolating"]),
+                int(self.joint_count[model]["extrapolating"]),
+            )
+            for own, model in zip(self.inputs_count, model_of_input, strict=True)
+        ]
+        self.inputs_count[...] = self.joint_count[...] = np.zeros((), kernel.COUNTS)
+        return seen
+
+
+class Extrapolation:
+    """Folds one model's scans; `own` are its rows among all inputs, `index` its own row."""
+
+    def __init__(self, index: int, model: ModelSpec, own: slice, state: ExtrapolationState) -> None:
+        self._index, self._model, self._first = index, model, own.start
+        self._inputs, self._count = state.inputs[own], state.inputs_count[own]
+        here = slice(index, index + 1)
+        self._joint, self._joint_count = state.joint[here], state.joint_count[here]
+        self._params = np.zeros(len(self._inputs), kernel.PARAMS)
+        self._farthest = np.array([(0.0, 1.0)], kernel.PARAMS)
+        self.use_mode(0)
+
+    def use_mode(self, mode: int) -> None:
+        """Compare with what this mode was trained on from now on; what held is forgotten."""
+        for row, item in enumerate(self._model.baseline.modes[mode].inputs):
+            low, high = limits(item)
+            self._params[row] = (
+                (low - item.centre) / item.scale,
+                (high - item.centre) / item.scale,
+            )
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._inputs[...] = self._joint[...] = np.zeros((), kernel.STATE)
+
+    def fold(
+        self, times: Int64, z: Float64, known: np.ndarray[Any, Any], far: Float64
+    ) -> list[Flag]:
+        """Facts that begin, grow and end in m scans.
+
+        Args:
+            times: int64[m] ns.
+            z: float64[m, d], standardised.
+            known: uint8[m, d], 1 where an input had a usable value.
+            far: float64[m], the scan's distance over the farthest allowed, NaN where not known.
+        """
+        out = np.zeros(z.size, TRANSITION)
+        written = kernel.fold(self._params, self._inputs, self._count, times, z, known, out)
+        flags = self._flags(out[:written], INPUT, self._first)
+        within = (z >= self._params["low"]) & (z <= self._params["high"])
+        alone = np.isfinite(far) & (within | (known == 0)).all(axis=1)
+        judged = alone.astype(np.uint8)[:, None]
+        # A scan with an input out of its range is that input's fact: the joint one rests.
+        written = kernel.fold(
+            self._farthest,
+            self._joint,
+            self._joint_count,
+            times,
+            np.ascontiguousarray(np.where(alone, far, 0.0)[:, None]),
+            judged,
+            out,
+        )
+        return flags + self._flags(out[:written], JOINT, self._index)
+
+    def _flags(self, told: np.ndarray[Any, Any], scope: str, first: int) -> list[Flag]:
+        return [
+            Flag(
+                int(o["time_ns"]),
+                _RANK,
+                first + int(o["row"]),
+                bool(o["up"]),
+                float(o["score"]),
+                scope,
+                scope,
+            )
+            for o in told
+        ]
+
+
+def limits(item: InputBaseline) -> tuple[float, float]:
+    """The trained range and what belongs to it by the instrument's resolution, in the tag's unit.
+
+    At most 1 % of the range is allowed for the resolution: a coarse instrument's next step is new.
+    """
+    low, high = item.trained
+    margin = min(item.resolution, 0.01 * (high - low)) + _SMALL * max(abs(low), abs(high))
+    return low - margin, high + margin
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact that holds: since when (ns), and how far (z of an input, else the distance)."""
+
+    since_ns: int
+    far: float
+
+
+def input_text(item: InputBaseline, tag: str, fact: Fact) -> str:
+    """What a person reads of an input outside its trained range."""
+    low, high = item.trained
+    value = fact.far * item.scale + item.centre
+    unit = f" {item.unit}" if item.unit else ""
+    above = value > high
+    width = high - low
+    beyond = value - high if above else low - value
+    share = f" by {100.0 * beyond / width:.3g} % of its width" if width > 0.0 else ""
+    return (
+        f"{tag} reads {value:.5g}{unit}, {'above' if above else 'below'} its trained range of "
+        f"{low:.5g} to {high:.5g}{unit}{share}, since {_clock(fact.since_ns)}"
+    )
+
+
+def joint_text(fact: Fact) -> str:
+    """What a person reads of inputs that are far from training only together."""
+    return (
+        "each input is within its trained range, but together they are far from anything trained "
+        f"on: {fact.far:.3g} times as far as is allowed, since {_clock(fact.since_ns)}"
+    )
+
+
+def _clock(time_ns: int) -> str:
+    return f"{np.datetime64(time_ns // 1_000_000_000, 's')}Z"

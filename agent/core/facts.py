@@ -1,0 +1,85 @@
+"""The facts that hold: what is outside of what models were trained on right now, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from agent.core import identity
+from agent.core.charts import input_key
+from agent.core.extrapolation import INPUT, JOINT, Fact, input_text, joint_text
+from agent.core.flag import Flag
+from agent.core.modes import Modes
+from agent.core.spec import EngineSpec
+from agent.core.verdict import Concern, fact
+
+SCOPES = frozenset({INPUT, JOINT})
+
+
+class Facts:
+    """Holds facts by (model, position of the input; -1: all inputs together)."""
+
+    def __init__(self, spec: EngineSpec, modes: Modes) -> None:
+        self._spec, self._modes = spec, modes
+        self._holding: dict[tuple[int, int], Fact] = {}
+
+    def take(self, flag: Flag) -> str:
+        """A fact begins, grows or ends; the model that it is of."""
+        model, position = flag.row, -1
+        if flag.scope == INPUT:
+            place = self._spec.rows[flag.row]
+            model, position = place.model, place.position
+        key = (model, position)
+        if flag.up:
+            known = self._holding.get(key)
+            self._holding[key] = Fact(known.since_ns if known else flag.time_ns, flag.score)
+        else:
+            self._holding.pop(key, None)
+        return self._spec.models[model].name
+
+    def of(self, model: int) -> list[Concern]:
+        """What there is to say of a model, by input."""
+        found = sorted(key for key in self._holding if key[0] == model)
+        return [self._concern(key) for key in found]
+
+    def _concern(self, key: tuple[int, int]) -> Concern:
+        model, position = key
+        spec, holding = self._spec.models[model], self._holding[key]
+        if position < 0:
+            return fact(identity.model(spec.name), joint_text(holding))
+        item = spec.baseline.modes[self._modes.index(model)].inputs[position]
+        name = spec.inputs[position]
+        return fact(identity.tag(name), input_text(item, name, holding))
+
+    def forget(self, model: int) -> None:
+        """A model is judged anew."""
+        self._holding = {key: held for key, held in self._holding.items() if key[0] != model}
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew."""
+        self._holding = {
+            key: Fact(held.since_ns + shift_ns, held.far) for key, held in self._holding.items()
+        }
+
+    def to_json(self) -> list[list[Any]]:
+        """[model, tag or "", since in ns, how far], in a fixed order."""
+        return [
+            [model.name, model.inputs[position] if position >= 0 else "", held.since_ns, held.far]
+            for (index, position), held in sorted(self._holding.items())
+            for model in [self._spec.models[index]]
+        ]
+
+    def from_json(
+        self, document: Sequence[Sequence[Any]], kept: Mapping[str, Collection[str]]
+    ) -> None:
+        """Take what `to_json` gave, as far as the kernel's state of it is kept."""
+        self._holding.clear()
+        rows = {model.name: (index, model) for index, model in enumerate(self._spec.models)}
+        for name, tag, since_ns, far in document:
+            if name not in rows:
+                continue
+            index, model = rows[name]
+            if tag == "" and name in kept["model"]:
+                self._holding[index, -1] = Fact(int(since_ns), float(far))
+            elif tag in model.inputs and input_key(name, tag) in kept["input"]:
+                self._holding[index, model.inputs.index(tag)] = Fact(int(since_ns), float(far))
