@@ -33,7 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.backoff": set(),
     "agent.files": {"agent.errors"},
     "agent.configuration.values": PURE,
-    "agent.configuration.schema": PURE | {"agent.configuration.values"},
+    "agent.configuration.loops": {"agent.configuration.values"},
+    "agent.configuration.schema": PURE
+    | {"agent.configuration.values", "agent.configuration.loops"},
     "agent.configuration.credentials": PURE | {"agent.configuration.schema", "agent.files"},
     "agent.configuration.certificates": PURE | {"agent.files"},
     "agent.core": PURE | {"agent.files"},

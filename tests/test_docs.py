@@ -127,6 +127,7 @@ def documented() -> dict[str, set[str]]:
     for source in raw["sources"].values():
         found[schema.SOURCE_TABLES[source["protocol"]].__name__] = set(source)
     found["Tag"] = {key for tag in raw["tags"].values() for key in tag}
+    found["Loop"] = {key for loop in raw["loops"].values() for key in loop}
     found["Model"] = {key for model in raw["models"].values() for key in model}
     found["Mode"] = {key for model in raw["models"].values() for key in model["mode"]}
     found["Owner"] = {key for model in raw["models"].values() for key in model["owner"]}
@@ -177,6 +178,7 @@ def test_the_defaults_that_the_reference_states_are_true():
         "[people.historian]": schema.Person,
         '[people."control room"]': schema.Person,
         '[tags."reactor.temperature"]': schema.Tag,
+        '[loops."SIC-12"]': schema.Loop,
     }
     for (name, key), text in stated.items():
         default = by_table[name].model_fields[key].default

@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 
 from agent.configuration import toml_lines
 from agent.configuration.rules import KeyPath, cross_faults, nearest
-from agent.configuration.schema import SOURCE_TABLES, Configuration, Section
-from agent.configuration.values import masked
+from agent.configuration.schema import SOURCE_TABLES, Configuration
+from agent.configuration.values import Section, masked
 from agent.errors import ConfigurationError, FieldwardenError
 from agent.files import read_bounded
 

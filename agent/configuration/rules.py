@@ -45,6 +45,7 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _session_faults(sources)
     for name, model in _tables(raw, "models").items():
         yield from _model_faults(("models", name), model, tags)
+    yield from _loop_faults(_tables(raw, "loops"), tags)
     logins = [(("sources", name), source) for name, source in sources.items()]
     if isinstance(upstream := raw.get("upstream"), Mapping):
         logins.append((("upstream",), upstream))  # type: ignore[arg-type]
@@ -108,6 +109,24 @@ def _tag_faults(
             cause = f"{address!r} of source {source!r} is already tag {seen[place]!r}"
             yield ("tags", name, "address"), cause, "drop one of them, or mend its address"
         seen.setdefault(place, name)
+
+
+def _loop_faults(
+    loops: Mapping[str, Mapping[str, Any]], tags: Mapping[str, Any]
+) -> Iterator[Fault]:
+    for name, loop in loops.items():
+        if not is_usable_name(name):
+            yield ("loops", name), "a loop's name has 1 to 200 characters, none of them control", ""
+        seen: dict[str, str] = {}
+        for part, tag in loop.items():
+            if not isinstance(tag, str) or not tag:
+                continue
+            if tag not in tags:
+                yield ("loops", name, part), f"no tag {tag!r}", nearest(tag, tags)
+            if tag in seen:
+                cause = f"{tag!r} is also the loop's {seen[tag]}"
+                yield ("loops", name, part), cause, "a tag is one part of a loop"
+            seen.setdefault(tag, part)
 
 
 def _session_faults(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
+from agent.configuration.loops import Loop
 from agent.configuration.values import (
     Budget,
     Duration,
@@ -26,16 +27,11 @@ from agent.configuration.values import (
     Port,
     Range,
     RawCodes,
+    Section,
     TopicLevel,
     budget_per_ns,
     duration_ns,
 )
-
-
-class Section(BaseModel):
-    """Base of every table of the file: unknown keys are faults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Login(Section):
@@ -248,7 +244,7 @@ class Mode(Section):
     """
 
     tag: str
-    names: dict[str, str] = {}  # value of the tag, as text -> what people call it
+    names: dict[str, str] = Field(default={})  # value of the tag, as text -> what people call it
 
 
 class Model(Section):
@@ -259,11 +255,11 @@ class Model(Section):
     baseline: FilePath
     scan: Duration
     inputs: list[str] = Field(min_length=1)
-    optional: list[str] = []  # those of the inputs whose loss is only a caution
-    outputs: list[str] = []
-    labels: list[Label] = []
+    optional: list[str] = Field(default=[])  # those of the inputs whose loss is only a caution
+    outputs: list[str] = Field(default=[])
+    labels: list[Label] = Field(default=[])
     mode: Mode | None = None
-    retraining: dict[str, Any] = {}  # deepened by the issue on retraining
+    retraining: dict[str, Any] = Field(default={})  # deepened by the issue on retraining
 
 
 class Upstream(Login, Tls):
@@ -327,7 +323,8 @@ class Configuration(Section):
     gateway: Gateway
     sources: dict[str, Source] = Field(max_length=64)
     tags: dict[str, Tag] = Field(max_length=20_000)
-    tag_lists: list[FilePath] = []  # CSV files with one tag a row, added to `tags`
+    tag_lists: list[FilePath] = Field(default=[])  # CSV files with one tag a row, added to `tags`
+    loops: dict[str, Loop] = Field(default={}, max_length=5_000)
     models: dict[str, Model] = Field(default={}, max_length=256)
     upstream: Upstream | None = None
     status: Status = Status()

@@ -10,7 +10,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
 
 _UNITS_NS = {
     "ms": 1_000_000,
@@ -27,6 +34,12 @@ _IN_QUERY = re.compile(
 )
 _WITH_PASSWORD = re.compile(r"(://[^/?#\s@:]*:)[^/?#\s@]+@")
 _BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?(day|hour)s?\s*")
+
+
+class Section(BaseModel):
+    """Base of every table of the file: unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def duration_ns(text: Any) -> int:

@@ -181,7 +181,9 @@ def _detectors(value: Any) -> None:
 
 
 def _input(value: Any) -> None:
-    _keys(value, _INPUT | {name: check for name, check in _INPUT_MAY_HAVE.items() if name in value})
+    _keys(value, _INPUT)
+    for name in _INPUT_MAY_HAVE.keys() & value.keys():
+        _at(f".{name}", _INPUT_MAY_HAVE[name], value[name])
     low, high = value["trained"]
     if low > high:
         raise Unusable(".trained: its ends are exchanged")

@@ -45,7 +45,7 @@ class Evidence:
     deviations; `share` is the tag's share of the joint residual while a joint chart is flagged (0
     otherwise), `alike` the inputs whose share is as large, `joint` says that one is; `companions`
     counts other inputs of the same model flagged as moved; `states` is `trained_states` of a state
-    tag; `role`, `address` and `refusal` are of its `TagSpec`.
+    tag; `role`, `loop`, `loop_part`, `address` and `refusal` are of its `TagSpec`.
     """
 
     tag: str
@@ -69,8 +69,16 @@ class Evidence:
     swapped_with: str = ""
     states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
     role: str = "input"
+    loop: str = ""
+    loop_part: str = ""
     address: str = ""
     refusal: str = ""
+
+    @property
+    def set_by(self) -> str:
+        """The key of `_NO_INSTRUMENT` of a tag that no transmitter measures; empty for others."""
+        kinds = (self.loop_part, self.role)
+        return next((kind for kind in kinds if kind in _NO_INSTRUMENT), "")
 
     @property
     def symptoms(self) -> frozenset[Symptom]:
@@ -108,19 +116,33 @@ _NO_INSTRUMENT = {
     "output": ("model", "look at the program that computes {tag}, and at what it is given"),
     "label": ("unknown", "look at how {tag} is found out and entered, and how it gets here"),
     "mode": ("unknown", "look at what sets {tag} at {source}"),
+    "set point": (
+        "process",
+        "find out who, or which loop above {loop}, moved its set point; the model may not know it",
+    ),
+    "loop mode": ("process", "find out who switched {loop}"),
+    "controller output": (
+        "unknown",
+        "the controller of {loop} moves it: look at its measurement, its valve and its load",
+    ),
 }
-"""Role of a tag that no transmitter measures -> whose fault it is rather than a sensor's, hint."""
+"""Role, or part in a control loop, of a tag that no transmitter measures -> whose fault it is
+rather than a sensor's, hint."""
+
+_ANNOUNCED = frozenset({"set point", "loop mode"})
+"""Parts of a loop that somebody moves on purpose: whatever they do is the plant's."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The most specific name that the evidence supports, in words that fit the tag's role."""
     named = _name(evidence)
-    if named.cause == "integration" or evidence.role not in _NO_INSTRUMENT:
+    if named.cause == "integration" or not evidence.set_by:
         return named
-    cause, hint = _NO_INSTRUMENT[evidence.role]
+    cause, hint = _NO_INSTRUMENT[evidence.set_by]
+    blamed = named.cause == "sensor" or evidence.set_by in _ANNOUNCED
     return replace(
-        named, cause=cause if named.cause == "sensor" else named.cause,
-        hint=hint.format(tag=evidence.tag, source=evidence.source),
+        named, cause=cause if blamed else named.cause,
+        hint=hint.format(tag=evidence.tag, source=evidence.source, loop=evidence.loop),
     )
 
 
@@ -352,7 +374,7 @@ def _changed(evidence: Evidence) -> Diagnosis | None:
 def _who_moved(evidence: Evidence) -> tuple[str, str]:
     if evidence.companions >= 1 and evidence.r2 >= 0.5:
         return "process", ", together with other inputs"
-    measured = evidence.role not in _NO_INSTRUMENT
+    measured = not evidence.set_by
     return "unknown", " (sensor or process)" if measured else " (what sets it, or the process)"
 
 

@@ -83,7 +83,7 @@ class EvidenceReader:
         raw = self._charts.traces.of_tag(self._spec.row_of_tag[tag.name], now)
         return Evidence(
             tag.name, tag.unit, tag.source, _found(condition, ""), raw=raw, physical=tag.physical,
-            lost=lost, role=tag.role, address=tag.address,
+            lost=lost, role=tag.role, loop=tag.loop, loop_part=tag.loop_part, address=tag.address,
         )
 
     def _as_input(

@@ -107,6 +107,10 @@ class Judge:
                 concerned.update(models)
         return events
 
+    def extrapolating(self, model: int) -> bool:
+        """Whether a model works outside what it was trained on right now, by its index."""
+        return bool(self._facts.of(model))
+
     # --- flags --------------------------------------------------------------------------------
 
     def _flag(self, flag: Flag) -> tuple[list[Event], Iterable[str]]:

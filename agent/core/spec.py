@@ -14,6 +14,8 @@ from agent.core.baseline import Baseline
 class TagSpec:
     """One signal. `index` is the id that the store gave once; blocks carry it.
 
+    `loop` is the control loop that it belongs to, and `loop_part` what it is there: "measurement",
+    "set point", "controller output" or "loop mode"; both empty where it is in none.
     `interval_ns` is the nominal sampling interval; `max_silence_ns` the longest silence that is
     not yet stale; `by_exception` says that the source reports changes only, so that silence with a
     live session means "unchanged" and the engine restates the last value at the interval, once
@@ -33,6 +35,8 @@ class TagSpec:
     report_ns: int = 0
     address: str = ""
     refusal: str = ""
+    loop: str = ""
+    loop_part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

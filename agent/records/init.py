@@ -19,6 +19,7 @@ from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
 from agent.records.delimited import plain_unit
+from agent.records.loops import FoundLoop, find_loops
 from agent.records.roles import Said, questions
 from agent.records.table import Table
 from agent.types import Float64
@@ -91,6 +92,7 @@ def draft(
     for name in names:
         text = _tag(table, name, keys[name])
         parts.append(_as_question(text, asked[name].text(name)) if name in asked else text)
+    parts += _loops(find_loops(table, [name for name in names if name not in asked]))
     parts.append(_model(model, kept, duration_text(table.interval_ns), said, table))
     return Draft("\n".join(parts), tuple(kept), tuple(notes))
 
@@ -204,6 +206,19 @@ def _tag(table: Table, name: str, key: str) -> str:
         lines.append(f'interval = "{duration_text(usual)}"  # as it comes in the data')
         lines.append(f'max_silence = "{duration_text(silence)}"')
     return "\n".join(lines) + "\n"
+
+
+def _loops(loops: Sequence[FoundLoop]) -> list[str]:
+    """The tables of control loops; one that the data speak against is a question."""
+    if not loops:
+        return []
+    head = "# Control loops, found by their names (ISA-5.1). EDIT: are these the parts of each?"
+    texts = [f"{head}\n# What is set is never called a faulty sensor.\n"]
+    for loop in loops:
+        rows = [f"{part} = {_text(tag)}" for part, tag in loop.parts.items()]
+        text = "\n".join([f"[loops.{_text(loop.name)}]", *rows]) + "\n"
+        texts.append(_as_question(text, f"is this a loop? {loop.doubt}") if loop.doubt else text)
+    return texts
 
 
 def _model(model: str, names: list[str], scan: str, said: Said, table: Table) -> str:

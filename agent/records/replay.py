@@ -184,7 +184,9 @@ def _journal(configuration: Configuration, data: Path) -> tuple[EngineSpec, Iter
 
 
 class ScanWriter:
-    """Writes a CSV line per scan: time, model, verdict, joint scores, worst detector per input."""
+    """Writes a CSV line per scan: time, model, verdict, whether it is outside of training (0 or 1),
+    joint scores, worst detector per input.
+    """
 
     def __init__(self, engine: Engine, file: TextIO) -> None:
         self._engine = engine
@@ -196,8 +198,8 @@ class ScanWriter:
         for row, place in enumerate(engine.spec.rows):
             self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
         self._writer.writerow(
-            ["time", "model", "verdict", *(chart.name for chart in JOINT_CHARTS), "worst", "score",
-             *self._inputs]
+            ["time", "model", "verdict", "extrapolating", *(chart.name for chart in JOINT_CHARTS),
+             "worst", "score", *self._inputs]
         )
 
     def write(self) -> None:
@@ -213,7 +215,8 @@ class ScanWriter:
             joint = scans.joint.scores()
             self._writer.writerow([
                 iso(scans.last_ns - model.scan_ns // 2), model.name,
-                verdict.verdict if verdict else "unassessable", *(f"{x:.4g}" for x in joint),
+                verdict.verdict if verdict else "unassessable",
+                int(self._engine.judge.extrapolating(index)), *(f"{x:.4g}" for x in joint),
                 f"{top} {worst[top][0]}", f"{worst[top][1]:.4g}",
                 *(_cell(worst.get(name)) for name in self._inputs),
             ])

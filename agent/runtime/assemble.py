@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Model, Tag
 from agent.core.baseline import Baseline, ModeBaseline
 from agent.core.baseline_file import read_baseline
@@ -117,8 +118,10 @@ def build_spec(
     )
     trained = _trained_intervals(baselines)
     gaps = _trained_gaps(baselines)
+    loops = parts_of(configuration.loops)
     tags = []
     for name, tag in configuration.tags.items():
+        loop, part = loops.get(name, ("", ""))
         source = configuration.sources[tag.source]
         by_exception = source.by_exception and recorded is None
         interval = trained.get(name, recorded.get(name, _SECOND)) if recorded is not None else (
@@ -132,7 +135,8 @@ def build_spec(
         tags.append(
             TagSpec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
-                role=configuration.role(name), physical=tag.physical, interval_ns=interval,
+                role=configuration.role(name), loop=loop, loop_part=part,
+                physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
                 report_ns=source.report_ns, address=source.where(tag.address),
                 refusal=source.refusal(tag.address),

@@ -35,6 +35,7 @@ FATES: Final[Mapping[str, Literal["applies", "needs a restart"]]] = {
     "sources": APPLIES,
     "tags": APPLIES,
     "tag_lists": APPLIES,
+    "loops": APPLIES,
     "models": APPLIES,
     "upstream": RESTART,  # one connection, and one limit of the outbox, from start to end
     "status.listen": RESTART,  # the listener is opened once, and so is the socket

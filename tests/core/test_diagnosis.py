@@ -271,6 +271,31 @@ def test_no_name_of_an_output_blames_an_instrument(found):
     assert named.cause != "sensor"
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    found=st.sets(
+        st.sampled_from(["stuck", "range", "rate", "spike", "level", "noise", "spe", "change"])
+    ),
+    part=st.sampled_from(["set point", "controller output", "loop mode"]),
+    r2=st.sampled_from([0.0, 0.9]), companions=st.integers(0, 1), joint=st.booleans(),
+)  # fmt: skip
+def test_what_a_controller_or_a_person_sets_is_never_a_sensor(found, part, r2, companions, joint):
+    """Whatever was seen of it; a set point or mode was moved by somebody, so it is the plant's."""
+    named = diagnose(Evidence("t", "%", "s", frozenset(found), loop="TIC-1", loop_part=part,
+                              joint=joint, share=0.8, r2=r2, companions=companions))  # fmt: skip
+    said = f"{named.text} {named.hint}"
+    assert not [w for w in ("transmitter", "wiring", "sensor", "instrument") if w in said]
+    assert "TIC-1" in named.hint
+    assert named.cause in ({"process", "unknown"} if part == "controller output" else {"process"})
+
+
+def test_a_loops_measurement_may_be_a_faulty_sensor():
+    """Being in a loop alone excuses nothing."""
+    named = diagnose(Evidence("t", "%", "s", frozenset({"stuck"}), loop="TIC-1",
+                              loop_part="measurement"))  # fmt: skip
+    assert (named.kind, named.cause) == ("stuck", "sensor")
+
+
 @pytest.mark.parametrize("first", [kind for kind in KINDS if kind != "bad_range"])
 @pytest.mark.parametrize("then", [kind for kind in KINDS if kind != "bad_range"])
 def test_the_text_follows_the_cause(first, then):

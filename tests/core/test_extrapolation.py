@@ -34,22 +34,26 @@ def fold(values, *, low=-1.0, high=1.0, cuts=(), known=None):
 
 
 def test_it_holds_at_once_and_is_over_with_the_third_scan_inside():
+    """Two scans inside between two outside change nothing."""
     told, counts = fold([0, 1.5, 0, 0, 1.2, 0, 0, 0, 0])
     assert told == [(1, True, 1.5), (7, False, 0.0)]
     assert (counts["scans"], counts["extrapolating"]) == (9, 2)
 
 
 def test_what_goes_on_outwards_is_told_each_time_it_is_twice_as_far():
+    """The text is never far behind, and a ramp tells a bounded number of times."""
     told, _ = fold(1.0 + np.arange(1, 1000) / 128.0)
     assert [time for time, _, _ in told] == [0, 1, 3, 7, 15, 31, 63, 127, 255, 511]
 
 
 def test_the_other_side_is_told():
+    """Above and below are different things to a person."""
     told, _ = fold([2.0, -2.0])
     assert told == [(0, True, 2.0), (1, True, -2.0)]
 
 
 def test_what_is_not_usable_neither_begins_nor_ends_it():
+    """Nor is it counted."""
     told, counts = fold([5, 1.5, 0, 0, 0, 0, 0, 0], known=[0, 1, 0, 0, 0, 1, 1, 1])
     assert told == [(1, True, 1.5), (7, False, 0.0)]
     assert counts["scans"] == 4
@@ -61,6 +65,7 @@ def test_what_is_not_usable_neither_begins_nor_ends_it():
     cuts=st.lists(st.integers(0, 60), max_size=4),
 )
 def test_cutting_changes_nothing_and_every_scan_outside_holds(values, cuts):
+    """However the scans come: it holds at each one outside, and at none after three inside."""
     cuts = [min(cut, len(values)) for cut in cuts]
     told, counts = fold(values)
     again, counts_again = fold(values, cuts=cuts)
@@ -87,6 +92,7 @@ def test_cutting_changes_nothing_and_every_scan_outside_holds(values, cuts):
     ],
 )
 def test_the_resolution_belongs_to_the_range_unless_it_is_coarse(trained, resolution, expected):
+    """Reading one step more is no news for a fine instrument; for one of whole units it is."""
     item = small.input_baseline("a")
     object.__setattr__(item, "trained", trained)
     object.__setattr__(item, "resolution", resolution)
@@ -127,6 +133,7 @@ def test_an_input_outside_its_range_makes_caution_with_figures_and_no_condition(
 
 
 def test_a_snapshot_keeps_what_holds_and_since_when():
+    """A restart does not make it younger."""
     rows = np.zeros((40, 3)) + np.random.default_rng(1).normal(0, 0.5, (40, 3))
     rows[30:, 1] = 4.8
     engine, _ = run(rows)
@@ -138,6 +145,7 @@ def test_a_snapshot_keeps_what_holds_and_since_when():
 
 
 def test_a_window_counts_the_scans_outside():
+    """Share of time extrapolating, per input, exact."""
     rows = np.zeros((130, 3)) + np.random.default_rng(1).normal(0, 0.5, (130, 3))
     rows[70:80, 1] = 4.8
     _, outcomes = run(rows)

@@ -79,6 +79,7 @@ CHANGED = {
     "sources": {"one": {"protocol": "mqtt", "host": "127.0.0.2"}},
     "tags": {"b": {"source": "one", "address": "t /b"}},
     "tag_lists": ["other.csv"],
+    "loops": {"TIC-1": {"pv": "a"}},
     "models": {"m": {"version": "1", "owner": {"team": "t", "contact": "c"}, "baseline": "m.json",
                      "scan": "1s", "inputs": ["a"]}},
     "upstream": {"host": "127.0.0.1"},

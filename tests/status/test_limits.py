@@ -64,7 +64,7 @@ async def test_a_client_that_does_not_finish_its_headers_is_dropped(sent):
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # asyncio drops what is refused
 async def test_clients_that_never_shake_hands_are_few_and_are_dropped(tmp_path):
     """Over TLS aiohttp and the limit on connections hear of a client only after its handshake."""
-    limits = replace(QUICK, connections=4)
+    limits = replace(QUICK, connections=4, header_s=2.0)  # all 40 come before any is dropped
     async with (
         serving(limits=limits, tls=tls_of(tmp_path)) as served, contextlib.AsyncExitStack() as stack
     ):

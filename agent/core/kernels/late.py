@@ -4,13 +4,13 @@
     usual: the mean lag of the first `_LEARN` samples in service (a record for training has no
     arrival times) that lie within `limit_ns` of one another; then following the lag, down by 1/64
     of the difference a sample and up by 1/4096, so that a device clock that loses seconds a day is
-    no fault and data that fall behind are. `_RUN` samples in a row with lag < usual - `limit_ns`
-    (it began with a backlog, or the clock was set) have it learnt anew.
+    no fault and data that fall behind are. `_RELEARN` samples in a row with lag < usual -
+    `limit_ns` (it began with a backlog, or the clock was set) have it learnt anew.
 
 Flag: `_RUN` samples in a row with lag > usual + `limit_ns`; `usual` rests meanwhile. It clears
-after `_RUN` in a row without. Score: (lag - usual) / limit_ns. Replayed, lost and bad samples do
-not count: a replay is late and says so; nor do those that should have had a time and had none. A
-source without a clock has no lag. `limit_ns` from
+after `_RUN` in a row without, which is less than the on-delay: one burst is no alarm. Score: (lag -
+usual) / limit_ns. Replayed, lost and bad samples do not count: a replay is late and says so; nor do
+those that should have had a time and had none. A source without a clock has no lag. `limit_ns` from
 `NEVER_NS` on: not judged, and the row costs nothing a sample. Cost about 4 ns a sample; state 48
 bytes (of tags, not of inputs). Reference: OPC UA Part 4, SourceTimestamp and ServerTimestamp;
 exponential smoothing, Roberts 1959.
@@ -41,7 +41,8 @@ MOMENTS: dict[str, Moment] = {"usual": Moment(lag="learnt")}
 _LEARN = 64
 _DOWN = 1.0 / _LEARN
 _UP = 1.0 / 4096
-_RUN = 16
+_RUN = 3
+_RELEARN = 16
 _NO_NEWS = int(
     Quality.COMMUNICATION_LOST | Quality.NOT_A_NUMBER | Quality.BAD | Quality.REPLAYED
     | Quality.REPEATED
@@ -94,7 +95,7 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 good_run += 1
                 # Clipped, so that one wild time stamp moves next to nothing.
                 usual += max(more * _DOWN, -_DOWN * limit) if more < 0.0 else more * _UP
-                learnt = 0 if run <= -_RUN else learnt
+                learnt = 0 if run <= -_RELEARN else learnt
             if (active == 0 and run >= _RUN) or (active == 1 and good_run >= _RUN):
                 active = 1 - active
                 written = tell(out, written, row, active, arrival[j], score)

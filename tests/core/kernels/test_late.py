@@ -22,14 +22,14 @@ def flags(lag: np.ndarray, parameters: np.ndarray = TEN, each: float = 1.0, **mo
 
 
 def test_golden():
-    """The sixteenth sample in a row more than 10 s above usual raises it; as many clear it."""
+    """The third sample in a row more than 10 s above usual raises it; as many clear it."""
     lag = np.concatenate([np.full(100, 2.0), np.full(50, 13.0), np.full(50, 2.0)])
-    assert flags(lag) == [(115, 1), (165, 0)]
+    assert flags(lag) == [(102, 1), (152, 0)]
 
 
-def test_fifteen_in_a_row_are_not_enough():
-    """A burst of late samples is none; nor is a lag within the limit."""
-    burst = np.tile(np.concatenate([np.full(15, 60.0), np.zeros(1)]), 20)
+def test_two_in_a_row_are_not_enough():
+    """A late sample now and then is none; nor is a lag within the limit."""
+    burst = np.tile(np.concatenate([np.full(2, 60.0), np.zeros(1)]), 20)
     assert flags(np.concatenate([np.zeros(100), burst])) == []
     assert flags(np.concatenate([np.zeros(100), np.full(500, 9.9)])) == []
 
@@ -38,13 +38,13 @@ def test_fifteen_in_a_row_are_not_enough():
 def test_what_is_usual_is_learnt(usual):
     """A clock that was always wrong, either way, is no lag; leaving it by 20 s is."""
     lag = usual + np.concatenate([np.zeros(300), np.full(100, 20.0)])
-    assert flags(lag) == [(315, 1)]
+    assert flags(lag) == [(302, 1)]
 
 
 def test_a_backlog_at_the_start_is_forgotten():
     """Learnt among late data, it finds its way down and then sees late data again."""
     lag = np.concatenate([np.full(64, 600.0), np.zeros(1000), np.full(50, 30.0)])
-    assert flags(lag) == [(1064 + 15, 1)]
+    assert flags(lag) == [(1064 + 2, 1)]
 
 
 def test_a_clock_that_loses_seconds_a_day_is_no_fault():
@@ -79,8 +79,8 @@ def test_hostile_time_stamps_overflow_nothing(told):
     source[500] = told
     source[2900:] -= 30 * SECOND
     found = fold(LATE, TEN, np.zeros(3000), arrival=arrival, source=source).flags
-    assert (2915, 1) in found
-    assert all(up == 1 or sample > 2915 for sample, up in found[-1:])
+    assert (2902, 1) in found
+    assert all(up == 1 or sample > 2902 for sample, up in found[-1:])
 
 
 @settings(max_examples=40, deadline=None)
