@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.core.diagnosis import Diagnosis
 from agent.core.identity import FindingKey, Subject
+from agent.types import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Condition:
         not_before_ns: it is not raised earlier.
         occurrence: what names it from its raising on: the subject, when it was raised, and how
             often time had gone back by then.
+        incident: id of the incident that it is part of; empty before it is raised.
         findings: score of every detector whose flag is up; `seen`: of every one whose flag was.
     """
 
@@ -76,6 +78,7 @@ class Condition:
     findings: dict[FindingKey, float] = field(default_factory=dict)
     seen: dict[FindingKey, float] = field(default_factory=dict)
     occurrence: str = ""
+    incident: str = ""
     kind: str = ""
     cause: str = "unknown"
     text: str = ""
@@ -143,6 +146,22 @@ class Condition:
         self.kind, self.cause = diagnosis.kind, diagnosis.cause
         self.text, self.hint = diagnosis.text, diagnosis.hint
         self.rank = diagnosis.rank
+
+    def event(self, change: str, now: int, more: Mapping[str, Any] | None = None) -> Event:
+        """What people are told of a change of it."""
+        cleared = change == "cleared"
+        data = {
+            "id": self.id, "incident": self.incident, "change": change, "kind": self.kind,
+            "cause": self.cause, "severity": severity(self), "text": self.text,
+            "hint": self.hint, "models": list(self.models), "raised_ns": self.raised_ns,
+            "state": "cleared" if cleared else self.state,
+            "active": not cleared, "acknowledged": self.acknowledged,
+            "shelved": self.shelved, "suppressed": self.suppressed,
+            "out_of_service": self.out_of_service,
+            "detectors": sorted(str(key) for key in self.seen),
+            "score": max(self.seen.values(), default=0.0),
+        }
+        return Event("condition", now, str(self.subject), data | dict(more or {}))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, with texts for identities."""

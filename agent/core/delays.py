@@ -33,6 +33,11 @@ STEP_CONFIRMED_TAU = 16.0
 LONGEST_OFF_DELAY = 600
 """Intervals that a condition waits without a finding at most."""
 
+SETTLED_TAU = 16.0
+"""Correlation times of the slowest input of a model until what a fault brings about has settled."""
+
+_SETTLING_S = (120, 86_400)  # at least, at most
+
 CHATTERS = 10
 """Times the off-delay of a condition: one that is back by then is the same fault at the limit of
 what is seen, and its off-delay doubles (ISA-18.2: chattering alarms)."""
@@ -71,3 +76,9 @@ def longest_off_delay_ns(interval_ns: int) -> int:
 def confirmation_ns(tau: float, interval_ns: int) -> int:
     """Until the charts on blocks must have confirmed a momentary finding; `tau` in samples."""
     return int(min(STEP_CONFIRMED_TAU * tau, LONGEST_OFF_DELAY)) * interval_ns
+
+
+def settling_ns(slowest_ns: float) -> int:
+    """Until all conditions of one fault have begun; from the slowest correlation time in ns."""
+    least, most = _SETTLING_S
+    return int(min(max(SETTLED_TAU * slowest_ns, least * _SECOND_NS), most * _SECOND_NS))

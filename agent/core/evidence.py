@@ -179,6 +179,13 @@ class EvidenceReader:
             return 0
         return looks_back(parameters) * item.interval_ns
 
+    def settling_ns(self, condition: Condition) -> int:
+        """Until all conditions of the fault that began one have begun: from its slowest model."""
+        parameters = self._charts.parameters
+        rows = [row for (_, model), row in self._rows.items() if model in condition.models]
+        items = [parameters.baseline(row) for row in rows]
+        return delays.settling_ns(max((one.tau * one.interval_ns for one in items), default=0.0))
+
     def is_normal(self, condition: Condition, now: int) -> bool:
         """Whether a tag that had left its trained range is back amid it, for an off-delay now.
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from agent.core import identity
+from agent.core import identity, losses
 from agent.core.attribution import Attribution
 from agent.core.charts import Charts, input_key
 from agent.core.condition import Condition, Finding
@@ -21,6 +21,7 @@ from agent.core.facts import SCOPES, Facts
 from agent.core.flag import Flag
 from agent.core.group_diagnosis import joint_diagnosis
 from agent.core.identity import FindingKey, Place, Subject
+from agent.core.incident import open_incidents
 from agent.core.lifecycle import Conditions
 from agent.core.scans import ENOUGH
 from agent.core.source_watch import SourceWatch
@@ -111,6 +112,11 @@ class Judge:
         """Whether a model works outside what it was trained on right now, by its index."""
         return bool(self._facts.of(model))
 
+    def incidents(self, model: str) -> int:
+        """How many incidents of a model are open."""
+        own = (one for one in self.conditions.active.values() if model in one.models)
+        return len(open_incidents(own))
+
     # --- flags --------------------------------------------------------------------------------
 
     def _flag(self, flag: Flag) -> tuple[list[Event], Iterable[str]]:
@@ -194,7 +200,7 @@ class Judge:
             return self.conditions.command(kind, subject, time_ns, data)
         if kind in {"out_of_service", "in_service"}:
             return self._service(kind, time_ns, data)
-        return _lost(time_ns, data) if kind == "lost" else []
+        return losses.told(time_ns, data) if kind == "lost" else []
 
     def _service(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         tag = str(data.get("tag", ""))
@@ -231,6 +237,10 @@ class Judge:
     def is_normal(self, condition: Condition, now: int) -> bool:
         """Whether its subject is seen to be normal again."""
         return self._evidence.is_normal(condition, now)
+
+    def settling_ns(self, condition: Condition) -> int:
+        """How long after a condition a further one of the same fault may begin."""
+        return self._evidence.settling_ns(condition)
 
     def owners(self, condition: Condition, now: int) -> dict[FindingKey, Subject]:
         """Which of its findings are known by now to be another subject's."""
@@ -388,12 +398,3 @@ class Judge:
         self._joint_up = {key for key in self._joint_up if key.model != model}
         self.conditions.forget(lambda _, key: key.model == model, now)
         return self._verdicts(now, {model})
-
-
-def _lost(time_ns: int, data: Mapping[str, Any]) -> list[Event]:
-    """What a part of the agent lost: that it did, and how many samples or entries."""
-    told = {"change": str(data.get("reason", "")), **data}
-    events = [Event("engine", time_ns, "gateway", told)]
-    if int(data.get("count", 0)) > 0:
-        events.append(Event("gap", time_ns, "gateway", dict(data)))
-    return events

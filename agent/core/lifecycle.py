@@ -24,9 +24,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from agent.core import delays
-from agent.core.condition import Condition, Finding, severity
+from agent.core.condition import Condition, Finding
 from agent.core.diagnosis import TRUE_WHILE, Diagnosis
 from agent.core.identity import FindingKey, Subject
+from agent.core.incident import Incidents, open_incidents
 from agent.core.timers import Due, Returned, Timer, moved, paused
 from agent.types import Event
 
@@ -43,6 +44,9 @@ class Rules(Protocol):
     def owners(self, condition: Condition, now: int) -> Mapping[FindingKey, Subject]:
         """Which of its findings are known by now to be another subject's."""
 
+    def settling_ns(self, condition: Condition) -> int:
+        """How long after a condition a further one of the same fault may begin."""
+
     def suppressed(self, condition: Condition) -> bool:
         """Whether its source is lost, so that it is no alarm of its own."""
 
@@ -57,6 +61,7 @@ class Conditions:
         active: subject -> its condition, pending ones too.
         shelved: subject -> engine ns at which its shelving ends.
         returned: subject -> when its last condition returned to normal.
+        incidents: what people count.
         turns: how often engine time was set back; it keeps occurrences of one time apart.
     """
 
@@ -65,6 +70,7 @@ class Conditions:
         self.active: dict[Subject, Condition] = {}
         self.shelved: dict[Subject, int] = {}
         self.returned: dict[Subject, Returned] = {}
+        self.incidents = Incidents()
         self._timers: list[Timer] = []
         self.turns = 0
 
@@ -161,6 +167,7 @@ class Conditions:
             subject: Returned(last.since_ns + shift_ns, last.waited_ns)
             for subject, last in self.returned.items()
         }
+        self.incidents.move(shift_ns)
         for condition in self.active.values():
             condition.move(shift_ns)
 
@@ -184,6 +191,7 @@ class Conditions:
         """Drop what is known of any other subject; shelvings end by their timers."""
         self.active = {key: item for key, item in self.active.items() if key in subjects}
         self.returned = {key: last for key, last in self.returned.items() if key in subjects}
+        self.incidents.keep(subjects)
 
     def forget(self, gone: Callable[[Subject, FindingKey], bool], now: int) -> None:
         """Drop findings, by subject and key: their detectors start anew and never clear them."""
@@ -228,12 +236,12 @@ class Conditions:
             return []
         if kind == "acknowledge":
             condition.acknowledged = True
-            return [self._event(condition, "acknowledged", time_ns, judged)]
+            return [condition.event("acknowledged", time_ns, judged)]
         condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
         self.shelved[subject] = condition.shelved_until_ns
         self._at(condition.shelved_until_ns, condition, Due.UNSHELVE)
         until = {"shelved_until_ns": condition.shelved_until_ns}
-        return [self._event(condition, "shelved", time_ns, by | until)]
+        return [condition.event("shelved", time_ns, by | until)]
 
     def _unshelve(self, subject: Subject, now: int, by: dict[str, Any]) -> list[Event]:
         """By a person or by time: what is raised is told so; what has cleared is only told."""
@@ -243,7 +251,7 @@ class Conditions:
         if condition is None or not condition.raised:
             return [Event("configuration", now, str(subject), {"change": "unshelved"} | by)]
         condition.shelved_until_ns = 0
-        return [self._event(condition, "unshelved", now, by)]
+        return [condition.event("unshelved", now, by)]
 
     def _shelving_ended(self, subject: Subject, now: int) -> list[Event]:
         over = self.shelved.get(subject, now + 1) <= now
@@ -273,11 +281,14 @@ class Conditions:
             return events
         condition.raised_ns = now
         condition.occurrence = f"{condition.subject}@{now}" + f"+{self.turns}" * bool(self.turns)
+        condition.incident = self.incidents.join(
+            condition, open_incidents(self.active.values()), self._rules.settling_ns(condition), now
+        )
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
         condition.take_name(self._rules.name(condition, now))
         for intervals in delays.REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
-        return [*events, self._event(condition, "raised", now)]
+        return [*events, condition.event("raised", now)]
 
     def _hand_over(self, condition: Condition, now: int) -> list[Event]:
         """Give findings to the subjects whose they are; without any left, it ends untold."""
@@ -311,7 +322,8 @@ class Conditions:
         if not condition.raised:
             return []
         self.returned[condition.subject] = Returned(condition.normal_since_ns, waited_ns)
-        return [self._event(condition, "cleared", now)]
+        self.incidents.left(condition.incident, now)
+        return [condition.event("cleared", now)]
 
     # --- names ------------------------------------------------------------------------------
 
@@ -329,26 +341,7 @@ class Conditions:
         if not better or (found.text == condition.text if told else same):
             return []
         condition.take_name(found)
-        return [self._event(condition, "updated", now)]
-
-    @staticmethod
-    def _event(
-        condition: Condition, change: str, now: int, more: dict[str, Any] | None = None
-    ) -> Event:
-        cleared = change == "cleared"
-        data = {
-            "id": condition.id, "change": change, "kind": condition.kind,
-            "cause": condition.cause, "severity": severity(condition), "text": condition.text,
-            "hint": condition.hint, "models": list(condition.models),
-            "raised_ns": condition.raised_ns,
-            "state": "cleared" if cleared else condition.state,
-            "active": not cleared, "acknowledged": condition.acknowledged,
-            "shelved": condition.shelved, "suppressed": condition.suppressed,
-            "out_of_service": condition.out_of_service,
-            "detectors": sorted(str(key) for key in condition.seen),
-            "score": max(condition.seen.values(), default=0.0),
-        }
-        return Event("condition", now, str(condition.subject), data | (more or {}))
+        return [condition.event("updated", now)]
 
     # --- what lasts -------------------------------------------------------------------------
 
@@ -361,6 +354,7 @@ class Conditions:
                 str(name): [last.since_ns, last.waited_ns]
                 for name, last in sorted(self.returned.items())
             },
+            "incidents": self.incidents.to_json(),
             "turns": self.turns,
             "timers": [[due, str(subject), what, since]
                        for due, subject, what, since in sorted(self._timers)],
@@ -370,6 +364,7 @@ class Conditions:
         """Take state from `to_json`."""
         conditions = [Condition.from_json(item) for item in document["active"]]
         self.active = {condition.subject: condition for condition in conditions}
+        self.incidents.from_json(document.get("incidents", []))
         self.turns = int(document.get("turns", 0))
         self.shelved = {Subject.parse(text): int(end) for text, end in document["shelved"].items()}
         self.returned = {

@@ -88,9 +88,13 @@ def run_entries(
 
 
 def event_line(event: Event) -> str:
-    """One event as a JSON object with an ISO 8601 time."""
+    """One event as a JSON object with an ISO 8601 time.
+
+    `kind` is the event's; a fault's own is `condition_kind`.
+    """
     head = {"time": iso(event.time_ns), "kind": event.kind, "subject": event.subject}
-    return json.dumps(head | dict(event.data), allow_nan=False)
+    told = {f"{event.kind}_{key}" if key in head else key: v for key, v in event.data.items()}
+    return json.dumps(head | told, allow_nan=False)
 
 
 def iso(time_ns: int) -> str:
@@ -185,7 +189,7 @@ def _journal(configuration: Configuration, data: Path) -> tuple[EngineSpec, Iter
 
 class ScanWriter:
     """Writes a CSV line per scan: time, model, verdict, whether it is outside of training (0 or 1),
-    joint scores, worst detector per input.
+    open incidents of the model, joint scores, worst detector per input.
     """
 
     def __init__(self, engine: Engine, file: TextIO) -> None:
@@ -198,8 +202,8 @@ class ScanWriter:
         for row, place in enumerate(engine.spec.rows):
             self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
         self._writer.writerow(
-            ["time", "model", "verdict", "extrapolating", *(chart.name for chart in JOINT_CHARTS),
-             "worst", "score", *self._inputs]
+            ["time", "model", "verdict", "extrapolating", "open_incidents",
+             *(chart.name for chart in JOINT_CHARTS), "worst", "score", *self._inputs]
         )
 
     def write(self) -> None:
@@ -216,7 +220,8 @@ class ScanWriter:
             self._writer.writerow([
                 iso(scans.last_ns - model.scan_ns // 2), model.name,
                 verdict.verdict if verdict else "unassessable",
-                int(self._engine.judge.extrapolating(index)), *(f"{x:.4g}" for x in joint),
+                int(self._engine.judge.extrapolating(index)),
+                self._engine.judge.incidents(model.name), *(f"{x:.4g}" for x in joint),
                 f"{top} {worst[top][0]}", f"{worst[top][1]:.4g}",
                 *(_cell(worst.get(name)) for name in self._inputs),
             ])

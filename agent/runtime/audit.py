@@ -1,6 +1,7 @@
 """The audit of the promise: false alarms as people found them, against the budget.
 
-An alarm counts on the day it was raised; the last word of a person on it says whether it was false.
+What counts are incidents (see `agent.core.incident`), on the day they began; the last word of a
+person on one of its conditions says whether it was false.
 Everything comes from the store's events, so a restart or a kill changes nothing.
 
 The test: with `promised` false alarms expected in the time that was watched, as many as were found,
@@ -40,8 +41,8 @@ class Audit:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._raised: dict[str, int] = {}  # occurrence -> when it was raised
-        self._false: dict[str, bool] = {}  # occurrence -> the last word on it
+        self._raised: dict[str, int] = {}  # incident -> when it began
+        self._false: dict[str, bool] = {}  # incident -> the last word on it
         self._has_read = False
         self._read_ns = self._watched_ns = 0
 
@@ -75,9 +76,9 @@ class Audit:
 
     def _mark(self, time_ns: int, told: Mapping[str, Any]) -> None:
         if told["change"] == "raised":
-            self._raised[told["id"]] = time_ns
+            self._raised.setdefault(told["incident"], time_ns)
         elif told["change"] == "acknowledged":
-            self._false[told["id"]] = bool(told["false"])
+            self._false[told["incident"]] = bool(told["false"])
 
     def _count(self, gateway: Gateway, watched_ns: int) -> dict[str, Any]:
         false = sum(self._false.values())

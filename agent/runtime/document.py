@@ -292,7 +292,8 @@ def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
     if place is Place.TAG:
         source = engine.spec.tag_of[name].source
     return {
-        "id": condition.id, "subject": str(condition.subject), "kind": condition.kind,
+        "id": condition.id, "incident": condition.incident, "subject": str(condition.subject),
+        "kind": condition.kind,
         "tag": name if place is Place.TAG else "", "model": ", ".join(condition.models),
         "source": source, "cause": condition.cause, "severity": severity(condition),
         "text": condition.text, "hint": condition.hint, "raised_ns": condition.raised_ns,

@@ -26,7 +26,8 @@ _UNCHANGED: Final = (
 _LOOK: Final = "look again: fieldwarden status CONFIG"
 _CHANGES: Final = {"acknowledge": "acknowledged", "shelve": "shelved", "unshelve": "unshelved"}
 _FACTS: Final = (
-    "id", "kind", "cause", "severity", "text", "hint", "models", "raised_ns", "detectors", "score",
+    "id", "incident", "kind", "cause", "severity", "text", "hint", "models", "raised_ns",
+    "detectors", "score",
 )  # fmt: skip
 
 

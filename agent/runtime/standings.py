@@ -93,7 +93,8 @@ def _act(what: str, time_ns: int, told: Mapping[str, Any]) -> dict[str, Any]:
 def _as_cleared(time_ns: int, subject: str, told: Mapping[str, Any]) -> dict[str, Any]:
     place, _, name = subject.partition("/")
     return {
-        "id": told.get("id", ""), "subject": subject, "kind": told.get("kind", ""),
+        "id": told.get("id", ""), "incident": told.get("incident", ""), "subject": subject,
+        "kind": told.get("kind", ""),
         "tag": name if place == "tag" else "", "model": ", ".join(told.get("models", ())),
         "source": name if place == "source" else "", "cause": told.get("cause", "unknown"),
         "severity": told.get("severity", "low"), "text": told.get("text", ""),

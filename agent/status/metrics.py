@@ -208,7 +208,8 @@ def _plant(document: Document) -> Iterator[Metric]:
         None if exceeded is None else float(exceeded),
     )
     yield from _gauge(
-        "alarms_raised_30_days", "Alarms raised in 30 days.", budget.get("raised_30_days")
+        "alarms_raised_30_days", "Incidents in 30 days: alarms of one fault count once.",
+        budget.get("raised_30_days"),
     )
     yield from _gauge(
         "alarms_acknowledged_30_days",

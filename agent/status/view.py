@@ -150,7 +150,7 @@ def audited(budget: Mapping[str, Any]) -> str:
     text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"
     raised = budget.get("raised_30_days")
     if raised is not None:
-        text += f"; in the last 30 days {raised} alarm{'' if raised == 1 else 's'}"
+        text += f"; in the last 30 days {raised} incident{'' if raised == 1 else 's'}"
         text += f", {budget.get('acknowledged_false') or 0} acknowledged as false"
     if budget.get("text"):
         text += f"; {budget['text']}"

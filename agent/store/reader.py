@@ -156,14 +156,15 @@ class Reader(OutboxQueries):
         Times are as the clock of now has them: what was told before it was set is moved by that.
 
         Returns:
-            Dicts with time_ns, id, change (``raised`` or ``acknowledged``) and
+            Dicts with time_ns, incident, change (``raised`` or ``acknowledged``) and
             false (0 or 1, None where nobody said).
         """
-        names = ("time_ns", "id", "change", "false")
+        names = ("time_ns", "incident", "change", "false")
         found = []
         for first, last, shift_ns in self._spans():
             rows = self._all(
-                "SELECT time_ns + ?1, json_extract(data, '$.id'), "
+                "SELECT time_ns + ?1, "
+                "coalesce(json_extract(data, '$.incident'), json_extract(data, '$.id')), "
                 "json_extract(data, '$.change') AS change, json_extract(data, '$.false') "
                 "FROM event WHERE kind = 'condition' AND time_ns >= ?2 - ?1 "
                 "AND (sequence, position) >= (?3, ?4) AND (sequence, position) < (?5, ?6) "

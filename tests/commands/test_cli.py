@@ -239,7 +239,7 @@ def test_replay_uses_configuration_and_baseline_unchanged(fitted, tmp_path):
         )
         assert result.exit_code == 0, result.output
         rows = scans.read_text(encoding="utf-8").splitlines()
-        assert rows[0].startswith("time,model,verdict")
+        assert rows[0].startswith("time,model,verdict,extrapolating,open_incidents,")
         verdicts[name] = [row.split(",")[2] for row in rows[1:]]
         for line in events.read_text(encoding="utf-8").splitlines():
             assert {"time", "kind", "subject"} <= set(json.loads(line))

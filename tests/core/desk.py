@@ -44,6 +44,9 @@ class Desk:
     def is_normal(self, condition: Condition, now: int) -> bool:
         return self.over
 
+    def settling_ns(self, condition: Condition) -> int:
+        return 60 * SECOND
+
     def suppressed(self, condition: Condition) -> bool:
         return self.held
 

@@ -35,7 +35,7 @@ class Plant:
     async def tell(self, days_ago, occurrence, change, **data):
         """Commit an event of a condition, as the agent does; the event."""
         self.sequence += 1
-        told = {"id": occurrence, "change": change, **data}
+        told = {"id": occurrence, "incident": occurrence, "change": change, **data}
         event = Event("condition", round(NOW - days_ago * DAY), "tag/a", told)
         await self.store.commit(Batch(events=[(self.sequence, 0, event)]))
         return event
@@ -257,3 +257,13 @@ def test_looking_all_the_time_says_exceeded_by_chance_in_less_than_5_percent_of_
             verdict(count, day / 30, 0, day, 1.0)["exceeded"] for count, day in enumerate(at, 1)
         )
     assert 0.005 < said / 2_000 < 0.05
+
+
+async def test_the_alarms_of_one_fault_count_once(plant):
+    """Whatever one of them was called false, the incident was; it counts from its first alarm."""
+    await plant.tell(3, "a@1", "raised", incident="a@1")
+    await plant.tell(2, "b@2", "raised", incident="a@1")
+    await plant.tell(1, "c@3", "raised", incident="c@3")
+    await plant.tell(1, "b@2", "acknowledged", false=True, incident="a@1")
+    report = plant.report()
+    assert (report["raised_30_days"], report["acknowledged_false"]) == (2, 1)

@@ -192,7 +192,7 @@ function uplink(outbox, nowNs) {
 
 function budget(b) {
   const raised = Number.isFinite(b.raised_30_days)
-    ? `; in the last 30 days ${plural(b.raised_30_days, "alarm", "alarms")}, ${count(b.acknowledged_false ?? 0)} acknowledged as false`
+    ? `; in the last 30 days ${plural(b.raised_30_days, "incident", "incidents")}, ${count(b.acknowledged_false ?? 0)} acknowledged as false`
     : "";
   const text = `promised: at most ${b.false_alarms || "unknown"}${raised}${b.text ? `; ${b.text}` : ""}`;
   return { name: "False alarms", state: b.exceeded ? "poor" : undefined, text };

@@ -1,0 +1,128 @@
+"""Incidents: what people count. One fault is one incident, whatever conditions it brings about.
+
+The first condition of a fault gives its incident the name (first-out, ISA-18.1); it carries those
+that join it. A condition joins
+
+1. the incident that its subject was in last, where that is not over for longer than `REMEMBERED`;
+2. else the earliest incident of a model of its own that something joined within the settling time.
+
+Else it begins one. Pure: time comes in with what is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.condition import Condition
+from agent.core.identity import Subject
+
+REMEMBERED_NS = 7 * 86_400 * 1_000_000_000
+"""A condition that comes back within a week continues its incident."""
+
+KEPT = 1_000
+"""Incidents at most; the one that was silent for longest is forgotten first."""
+
+
+@dataclass(slots=True)
+class Incident:
+    """One incident: its models and subjects, when something joined it last, and was seen last."""
+
+    id: str
+    joined_ns: int
+    seen_ns: int
+    models: set[str] = field(default_factory=set)
+    subjects: set[Subject] = field(default_factory=set)
+
+
+class Incidents:
+    """All incidents of one gateway that something may still join, the first one first."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Incident] = {}
+
+    def join(
+        self, condition: Condition, open_ones: Collection[str], settling_ns: int, now: int
+    ) -> str:
+        """The id of the incident that a condition, just raised, is part of from now on.
+
+        Args:
+            condition: its id names the incident where it begins one.
+            open_ones: ids of incidents of which a condition is open.
+            settling_ns: how long after the last one a further condition of the same fault may
+                begin.
+            now: engine time in ns.
+        """
+        self._forget(open_ones, now)
+        own = [
+            incident for incident in self._known.values() if condition.subject in incident.subjects
+        ]
+        near = [
+            incident for incident in self._known.values()
+            if incident.models & set(condition.models)
+            and now - incident.joined_ns <= settling_ns
+        ]
+        if own:
+            found = own[-1]
+        elif near:
+            found = near[0]
+        else:
+            found = Incident(condition.id, now, now)
+            self._known[found.id] = found
+        found.joined_ns = found.seen_ns = now
+        found.models |= set(condition.models)
+        found.subjects.add(condition.subject)
+        return found.id
+
+    def left(self, incident: str, now: int) -> None:
+        """One of its conditions returned to normal."""
+        if (known := self._known.get(incident)) is not None:
+            known.seen_ns = now
+
+    def _forget(self, open_ones: Collection[str], now: int) -> None:
+        over = [
+            incident for incident in self._known.values() if incident.id not in open_ones
+        ]
+        for incident in over:
+            if now - incident.seen_ns > REMEMBERED_NS:
+                del self._known[incident.id]
+        if len(self._known) >= KEPT:
+            oldest = min(over or self._known.values(), key=lambda one: (one.seen_ns, one.id))
+            self._known.pop(oldest.id, None)
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew."""
+        for incident in self._known.values():
+            incident.joined_ns += shift_ns
+            incident.seen_ns += shift_ns
+
+    def keep(self, subjects: Collection[Subject]) -> None:
+        """Drop what is known of any other subject."""
+        for incident in self._known.values():
+            incident.subjects &= set(subjects)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """JSON-ready, in the order in which they began."""
+        return [
+            {
+                "id": one.id, "joined_ns": one.joined_ns, "seen_ns": one.seen_ns,
+                "models": sorted(one.models), "subjects": sorted(map(str, one.subjects)),
+            }
+            for one in self._known.values()
+        ]
+
+    def from_json(self, document: Sequence[Mapping[str, Any]]) -> None:
+        """From `to_json`."""
+        self._known = {
+            one["id"]: Incident(
+                one["id"], int(one["joined_ns"]), int(one["seen_ns"]), set(one["models"]),
+                {Subject.parse(text) for text in one["subjects"]},
+            )
+            for one in document
+        }
+
+
+def open_incidents(conditions: Iterable[Condition]) -> set[str]:
+    """Ids of the incidents of which one of these conditions is raised."""
+    return {condition.incident for condition in conditions if condition.raised}
