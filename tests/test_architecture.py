@@ -61,7 +61,8 @@ CONFINED: dict[str, set[str]] = {
     "prometheus_client": {"agent/status"},
     "numba": {"agent/core/kernels", "agent/fit"},
     "scipy": {"agent/fit"},
-    "pyarrow": {"agent/records/arrow.py"},
+    "polars": {f"agent/records/{name}.py" for name in ("columns", "frames", "numbers", "parquet")},
+    "pyarrow": {"agent/records/parquet.py"},
     "click": {"agent/cli.py", "agent/commands"},
     "rich": {"agent/commands", "agent/status/terminal.py", "agent/central/view.py"},
     "pydantic": {

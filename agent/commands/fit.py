@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.commands import config_argument, model_option, one_model
-from agent.commands.reading import reading_options, say_notes
+from agent.commands.reading import reading_options, say_columns, say_notes
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Training data: wide CSV or Parquet with a column for every input.",
+    help="Training data: CSV or Parquet with a column for every input, or long format.",
 )
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
@@ -66,6 +66,7 @@ def command(
     table = read_table(data, list(dict.fromkeys(columns)), texts=texts, how=how)
     if not as_json:
         say_notes(table.understood)  # its notes stand in the report
+        say_columns(table.columns)
     report = _fit(configuration, name, table, data, how, quiet=as_json)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.reading import reading_options, say_notes
+from agent.commands.reading import reading_options, say_columns, say_notes
 
 if TYPE_CHECKING:
     from agent.records.times import Reading
@@ -28,7 +28,7 @@ def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[.
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Training data: wide CSV or Parquet, one column time, each other a tag.",
+    help="Training data: CSV or Parquet; one column time and each other a tag, or long format.",
 )
 @click.option("--model", required=True, metavar="NAME", help="Name of the model.")
 @click.option(
@@ -69,7 +69,9 @@ def command(
         outputs=columns["outputs"], labels=columns["labels"],
     )  # fmt: skip
     write(result, out, overwrite=force)
-    say_notes(table.understood, result.notes)
+    say_notes(table.understood)
+    say_columns(table.columns)
+    say_notes(result.notes)
     every = duration_text(table.interval_ns)
     click.echo(f"{out}: model {model}, {len(result.inputs)} inputs, a scan every {every}")
     told = "".join(f" {word}" for word in map(shell_word, how.options()))

@@ -26,6 +26,30 @@ _OPTIONS = (
         "--day-first/--month-first", default=None,
         help="What 03/01/2026 means, where no row of the file tells.",
     ),
+    click.option(
+        "--encoding", default="", metavar="NAME",
+        help="Encoding of a text that is neither UTF-8, UTF-16 nor Windows-1252: cp1251, gbk.",
+    ),
+    click.option(
+        "--decimal", default="", type=click.Choice(["", "point", "comma"]), metavar="[point|comma]",
+        help="What 1,234 means, where no cell of the file tells.",
+    ),
+    click.option(
+        "--interval", default="", metavar="DURATION",
+        help="How far rows are apart that have no time, or that hold reports by exception: 60s.",
+    ),
+    click.option(
+        "--no-value", default="", metavar="NUMBERS",
+        help="Numbers that mean 'no value', such as -9999,1e20; 'none' keeps every number.",
+    ),
+    click.option(
+        "--good", default="", metavar="CELLS",
+        help="What cells of a column of quality say of a good sample, such as 0 or 192,216.",
+    ),
+    click.option(
+        "--tag-column", default="", metavar="NAME",
+        help="Column that names the tag of each row (long format); 'none' where none does.",
+    ),
 )  # fmt: skip
 
 
@@ -33,13 +57,12 @@ def reading_options(function: F) -> F:
     """Add the options; the command gets them as `how`, an `agent.records.times.Reading`."""
 
     @functools.wraps(function)
-    def command(
-        *args: Any, time_column: str, time_format: str, timezone: str, day_first: bool | None,
-        **rest: Any,
-    ) -> Any:  # fmt: skip
+    def command(*args: Any, **rest: Any) -> Any:
+        from dataclasses import fields
+
         from agent.records.times import Reading
 
-        how = Reading(time_column, time_format, timezone, day_first)
+        how = Reading(**{field.name: rest.pop(field.name) for field in fields(Reading)})
         return function(*args, how=how, **rest)
 
     for option in reversed(_OPTIONS):
@@ -53,3 +76,9 @@ def say_notes(*parts: tuple[str, ...]) -> None:
 
     for note in (note for part in parts for note in part):
         click.echo(f"note: {hanging(note, 6, err=True)}", err=True)
+
+
+def say_columns(lines: tuple[str, ...]) -> None:
+    """What was understood of each column, on stderr."""
+    for line in lines:
+        click.echo(f"  {line}", err=True)

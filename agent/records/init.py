@@ -18,13 +18,12 @@ import numpy as np
 from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
-from agent.records.delimited import plain_unit
 from agent.records.loops import FoundLoop, find_loops
 from agent.records.roles import Said, questions
 from agent.records.table import Table
+from agent.records.units import unit_in
 from agent.types import Float64
 
-_BRACKETED_UNIT = re.compile(r"[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*$")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _UNIT_OF_WORD = {
     "temperature": "degC",
@@ -40,6 +39,7 @@ _UNIT_OF_WORD = {
 }
 _SCALES_NS = (("d", 86400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9))
 _SILENT_STEPS = 5
+_MOST_NAMED = 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -83,6 +83,12 @@ def draft(
     asked = questions(table, [name for name in names if name not in said.known])
     kept = [name for name in names if name not in said.others and name not in asked]
     notes += [f"{item.text(name)}; it is left out until then" for name, item in asked.items()]
+    if still := [name for name in kept if _is_constant(table.column(name))]:
+        more = ", ..." if len(still) > _MOST_NAMED else ""
+        notes.append(
+            f"one value all the time: {', '.join(still[:_MOST_NAMED])}{more}: an input "
+            "like that is watched for leaving it; --exclude what the model does not read"
+        )
     if not kept:
         cause = "no numeric column with a value is left as an input"
         hint = f"say which are: --input {next(iter(asked), 'COLUMN')}"
@@ -95,6 +101,11 @@ def draft(
     parts += _loops(find_loops(table, [name for name in names if name not in asked]))
     parts.append(_model(model, kept, duration_text(table.interval_ns), said, table))
     return Draft("\n".join(parts), tuple(kept), tuple(notes))
+
+
+def _is_constant(values: Float64) -> bool:
+    finite = values[np.isfinite(values)]
+    return len(finite) > 1 and bool((finite == finite[0]).all())
 
 
 def _usable(table: Table, name: str, notes: list[str]) -> bool:
@@ -186,7 +197,8 @@ def _keys(names: Sequence[str]) -> list[str]:
 
 def _tag(table: Table, name: str, key: str) -> str:
     values = table.column(name)
-    told = "from the data" if name in table.units else "guessed from the name"
+    in_name = "from the heading" if unit_in(name) else "guessed from the name"
+    told = "from the data" if name in table.units else in_name
     unit = table.units.get(name) or guess_unit(name, values)
     finite = values[np.isfinite(values)]
     low, high = float(finite.min()), float(finite.max())
@@ -200,8 +212,13 @@ def _tag(table: Table, name: str, key: str) -> str:
     ]
     if unit:
         lines.append(f"unit = {_text(unit)}  # {told}")
+    if numbers := table.no_values.get(name):
+        told = ", ".join(f"{number:.10g}" for number in numbers)
+        lines.append(f"physical = {_without(numbers, low, high)}  # EDIT: leaves out {told}")
     steps = table.steps_ns(name)
-    if len(steps) and (usual := int(np.median(steps))) > 1.5 * table.interval_ns:
+    if longest := table.silences_ns.get(name):
+        lines.append(f'max_silence = "{duration_text(2 * longest)}"  # reported by exception')
+    elif len(steps) and (usual := int(np.median(steps))) > 1.5 * table.interval_ns:
         silence = max(_SILENT_STEPS * usual, 2 * int(steps.max()))
         lines.append(f'interval = "{duration_text(usual)}"  # as it comes in the data')
         lines.append(f'max_silence = "{duration_text(silence)}"')
@@ -219,6 +236,13 @@ def _loops(loops: Sequence[FoundLoop]) -> list[str]:
         text = "\n".join([f"[loops.{_text(loop.name)}]", *rows]) + "\n"
         texts.append(_as_question(text, f"is this a loop? {loop.doubt}") if loop.doubt else text)
     return texts
+
+
+def _without(numbers: Sequence[float], low: float, high: float) -> str:
+    """A range half-way from the values, low to high, to the nearest number that is no value."""
+    room = min(max(low - number, number - high) for number in numbers) / 2
+    ends = (float(f"{low - room:.3g}"), float(f"{high + room:.3g}"))
+    return f"[{ends[0]:.10g}, {ends[1]:.10g}]"
 
 
 def _model(model: str, names: list[str], scan: str, said: Said, table: Table) -> str:
@@ -256,8 +280,8 @@ def guess_unit(name: str, values: Float64) -> str:
     A percentage is believed only where the values fit one, a temperature only in the range where
     degC is usual.
     """
-    if match := _BRACKETED_UNIT.search(name):
-        return plain_unit(match[1])
+    if unit := unit_in(name):
+        return unit
     words = {word.lower() for word in _WORDS.findall(name)}
     found = {_UNIT_OF_WORD[word] for word in words if word in _UNIT_OF_WORD}
     if len(found) != 1:

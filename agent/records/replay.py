@@ -29,6 +29,7 @@ from agent.store import Reader
 from agent.types import Block, Command, Entry, Event
 
 _ROWS_AT_ONCE = 512
+_MOST_OFF = 1.1  # times; intervals that are closer are one
 _SQLITE = b"SQLite format 3\x00"
 
 
@@ -162,7 +163,20 @@ def _table(
     intervals_ns = {name: int(np.median(own)) for name, own in steps.items() if len(own)}
     spec = recorded_spec(configuration, table.names, intervals_ns)
     entries = table_entries(spec, table, 1 if one_by_one else _ROWS_AT_ONCE)
-    return spec, _after_texts(table, entries), (*table.understood, *table.notes)
+    notes = (*table.understood, *table.notes, *_other_interval(configuration, table.interval_ns))
+    return spec, _after_texts(table, entries), notes
+
+
+def _other_interval(configuration: Configuration, interval_ns: int) -> Iterator[str]:
+    """Of each model that was trained on rows further apart, or closer, than these: that it was."""
+    for name, baseline in baselines_of(configuration).items():
+        trained = baseline.interval_ns
+        if not 1 / _MOST_OFF < interval_ns / trained < _MOST_OFF:
+            yield (
+                f"the record has a row every {interval_ns / 1e9:g} s, but model {name} was trained "
+                f"on one every {trained / 1e9:g} s: delays, and false alarms, are not those of "
+                "`fit`; thin the record out, or fit on one like it"
+            )
 
 
 def _after_texts(table: Table, blocks: Iterator[Block]) -> Iterator[Entry]:

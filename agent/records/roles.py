@@ -44,7 +44,7 @@ _WORDS_OF = (
             " inferential virtual prognose vorhersage"
         ),
     ),
-    (_QUALITY, "quality qual qc qualifier flag flags validity valid good bad qualität"),
+    (_QUALITY, "quality qual qc qualifier status flag flags validity valid good bad qualität"),
     (_TRUTH, "anomaly anomalies changepoint target truth fault faults faulty groundtruth outlier"),
 )
 _BY_WORD = {word: question for question, words in _WORDS_OF for word in words.split()}

@@ -14,22 +14,20 @@ from typing import Protocol
 
 import numpy as np
 
-from agent.types import Float64, Int64
+from agent.types import Int64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_DAY_NS = 86_400 * 10**9
-_FIRST_YEAR, _END_YEAR = 1970, 2200  # what recorded data can be of; int64 ns end in 2262
-END_S = int(np.datetime64(f"{_END_YEAR}-01-01", "s").astype(np.int64))
-_END_NS = END_S * 10**9
-_NO_EPOCH_S = 315_532_800  # 1980: smaller numbers count from the start of a recording
-_EXCEL_FROM_1970 = 25_569  # days from Excel's day 0 to 1970-01-01
-_EXCEL_DAYS = (25_000, 80_000)
+DAY_NS = 86_400 * 10**9
+_FIRST_YEAR, END_YEAR = 1970, 2200  # what recorded data can be of; int64 ns end in 2262
+_GAPLESS = 5.0  # usual steps that the longest of a record without gaps has
+_FAR_NS = 27 * DAY_NS  # what midnight is where day and month are swapped
+END_S = int(np.datetime64(f"{END_YEAR}-01-01", "s").astype(np.int64))
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 
 _CLOCK = (
-    r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})"
-    r"(?:[.,:](?P<fraction>\d{1,9})\d*)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?)?"
+    r"(?:[T ,]+(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})"
+    r"(?:[.,:](?P<fraction>\d{1,9})\d*)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?(?:\s*(?:Uhr|h))?)?"
     r"\s*(?P<zone>[A-Za-z]{1,5}|[+-]\d{2}:?\d{2})?"
 )
 _NUMERIC = re.compile(
@@ -39,9 +37,20 @@ _NAMED = (
     re.compile(r"(?P<day>\d{1,2})[-/. ]+(?P<month>[^\W\d_]{3,10})\.?[-/., ]+"
                r"(?P<year>\d{4}|\d{2})" + _CLOCK),
     re.compile(r"(?P<month>[^\W\d_]{3,10})\.? +(?P<day>\d{1,2}),? +(?P<year>\d{4})" + _CLOCK),
+    re.compile(r"(?P<month>[^\W\d_]{3,10}) +(?P<day>\d{1,2})" + _CLOCK + r" +(?P<year>\d{4})"),
 )  # fmt: skip
-_WORD_AT_END = re.compile(r"(.*\d)\s*([A-Za-z]{1,5})")
-_ZONES_H = {"z": 0, "utc": 0, "gmt": 0, "cet": 1, "cest": 2, "mez": 1, "mesz": 2}
+_DAY_OF_WEEK = re.compile(
+    r"^(?:[^\W\d_]{2,10}\.?,? +(?=[^\W\d_]{3,10}\.? )|[^\W\d_]{2,10}\.?, *(?=\d))"
+)
+_WORD_AT_END = re.compile(
+    r"(.*\d)\s*([A-Za-z]{1,5}|\[?[A-Z]\w+/[\w/-]+\]?|[A-Z]{3}\d[A-Z]{3})", re.ASCII
+)
+_ZONES_H = {
+    "z": 0, "utc": 0, "gmt": 0, "wet": 0, "west": 1, "cet": 1, "cest": 2, "mez": 1, "mesz": 2,
+    "eet": 2, "eest": 3, "msk": 3, "jst": 9, "edt": -4, "cdt": -5, "mdt": -6, "mst": -7,
+    "pdt": -7, "pst": -8, "akst": -9, "akdt": -8, "hst": -10,
+}  # fmt: skip
+"""Names of zones that mean one thing: IST, BST, CST and EST do not."""
 _MONTHS = {
     start: number
     for number, starts in enumerate(
@@ -55,19 +64,48 @@ _MONTHS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a person said about a file's times; what is empty is found out.
+    """What a person said about a file; what is empty is found out.
 
     Attributes:
         time_column: name of the column.
         time_format: as for `strptime`, or a key of `COUNTS`.
         timezone: IANA name of the zone that times without one are in.
         day_first: whether 03/01/2026 is 3 January.
+        decimal: "point" or "comma".
+        interval: a duration: how far rows are apart that have no time, or reports are put.
+        no_value: numbers that mean "no value", separated by blanks or commas; "none" keeps all.
+        good: cells of columns of quality that mean good, separated by commas.
+        encoding: as Python calls it.
+        tag_column: column that names the tag of each row, in long format; "none" if wide.
     """
 
     time_column: str = ""
     time_format: str = ""
     timezone: str = ""
     day_first: bool | None = None
+    decimal: str = ""
+    interval: str = ""
+    no_value: str = ""
+    tag_column: str = ""
+    good: str = ""
+    encoding: str = ""
+
+    @property
+    def no_values(self) -> tuple[float, ...]:
+        """The numbers that mean "no value"; ValueError where one is none."""
+        if self.no_value == "none":
+            return ()
+        return tuple(float(word) for word in re.split(r"[,;\s]+", self.no_value.strip()) if word)
+
+    @property
+    def good_values(self) -> frozenset[str]:
+        """What cells of quality say of a good sample, in lower case."""
+        return frozenset(word.strip().lower() for word in self.good.split(",") if word.strip())
+
+    @property
+    def decimal_mark(self) -> str:
+        """The sign; empty where nobody said."""
+        return {"point": ".", "comma": ","}.get(self.decimal, "")
 
     def to_json(self) -> dict[str, str | bool]:
         """What was said, JSON-ready."""
@@ -110,6 +148,15 @@ class TimeFormat(Protocol):
         """(int64[n] ns, whether they are UTC); `CellError` where something stays open."""
 
 
+def _longest_step(year: Int64, month: Int64, day: Int64, ns: Int64) -> tuple[int, float]:
+    """(the longest, the usual) step between two rows, in ns."""
+    months = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]").astype(np.int64) + day
+    steps = np.abs(np.diff(days * DAY_NS + ns))
+    steps = steps[steps > 0]
+    return (int(steps.max()), float(np.median(steps))) if len(steps) else (0, 0.0)
+
+
 def _zone_ns(word: str) -> int:
     """What a zone at the end of a time is ahead of UTC."""
     if word[0] in "+-":
@@ -117,7 +164,8 @@ def _zone_ns(word: str) -> int:
         ahead = (int(digits[:2]) * 60 + int(digits[2:])) * 60 * 10**9
         return ahead if word[0] == "+" else -ahead
     if word.lower() not in _ZONES_H:
-        raise ValueError(f"the zone {word!r} is not known")
+        name = word.strip("[]") if "/" in word else "with the name of a place"
+        raise ValueError(f"the zone {word!r} is not known for certain: say --timezone {name}")
     return _ZONES_H[word.lower()] * 3600 * 10**9
 
 
@@ -143,8 +191,8 @@ def _year(text: str) -> int:
 
 
 def _plausible(year: int) -> int:
-    if not _FIRST_YEAR <= year < _END_YEAR:
-        raise ValueError(f"the year {year} is not plausible ({_FIRST_YEAR} to {_END_YEAR - 1})")
+    if not _FIRST_YEAR <= year < END_YEAR:
+        raise ValueError(f"the year {year} is not plausible ({_FIRST_YEAR} to {END_YEAR - 1})")
     return year
 
 
@@ -185,22 +233,44 @@ def _cause(error: Exception) -> str:
     return text if text.startswith(own) else "it is no time of the column's format"
 
 
-def _moment(moment: datetime) -> tuple[int, bool]:
+def _hint(error: Exception) -> str:
+    return "say --day-first or --month-first" if "for certain: a year" in str(error) else ""
+
+
+def moment_of(moment: datetime) -> tuple[int, bool]:
+    """(ns since 1970, whether it has a zone); ValueError for a year that is not plausible."""
     _plausible(moment.year)
     zoned = moment.tzinfo is not None
     moment = moment if zoned else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND * 1000, zoned
 
 
-def _iso(cell: str) -> tuple[int, bool]:
+def local(cell: str) -> str:
+    """Without a zone's name that means nothing for certain; the zone that was said holds."""
+    match = _WORD_AT_END.fullmatch(cell)
+    unknown = match and match[2].lower() not in {*_ZONES_H, "am", "pm"}
+    return match[1] if match and unknown else cell
+
+
+def iso(cell: str) -> tuple[int, bool]:
+    """(ns, whether it has a zone) of ISO 8601, or of its digits alone; ValueError for no such."""
     zone = ""
-    if cell[-1:].isalpha() and cell[-1] not in "Zz" and (match := _WORD_AT_END.fullmatch(cell)):
+    last = cell[-1:]
+    if (
+        (last.isalpha() or last == "]")
+        and last not in "Zz"
+        and (match := _WORD_AT_END.fullmatch(cell))
+    ):
         cell, zone = match[1], match[2]
-    ns, zoned = _moment(datetime.fromisoformat(cell.replace(",", ".")))
+    if len(cell) in {12, 14} and cell.isascii() and cell.isdigit():
+        cell = f"{cell[:8]}T{cell[8:]}"
+    ns, zoned = moment_of(datetime.fromisoformat(cell.replace(",", ".")))
     return (ns - _zone_ns(zone), True) if zone else (ns, zoned)
 
 
-def _named(cell: str) -> tuple[int, bool]:
+def named(cell: str) -> tuple[int, bool]:
+    """(ns, whether it has a zone) of a date with the month's name; ValueError for no such."""
+    cell = _DAY_OF_WEEK.sub("", cell)
     match = next((found for form in _NAMED if (found := form.fullmatch(cell))), None)
     if match is None:
         raise ValueError("another format")
@@ -209,7 +279,7 @@ def _named(cell: str) -> tuple[int, bool]:
     if month is None:
         raise ValueError(f"no such month: {match['month']}")
     day = datetime(_year(match["year"]), month, int(match["day"]), tzinfo=UTC)
-    return (day - _EPOCH).days * _DAY_NS + _clock_ns(match), bool(match["zone"])
+    return (day - _EPOCH).days * DAY_NS + _clock_ns(match), bool(match["zone"])
 
 
 class NumericDates:
@@ -230,7 +300,7 @@ class NumericDates:
             try:
                 found[position] = self._apart(cell)
             except ValueError as error:
-                raise CellError(self._done + position, _cause(error)) from error
+                raise CellError(self._done + position, _cause(error), _hint(error)) from error
             if len(self._zoned) > 1 or len(self._forms) > 1:
                 cause = "it is written otherwise than the times above it"
                 raise CellError(self._done + position, cause)
@@ -238,7 +308,7 @@ class NumericDates:
         self._done += len(cells)
 
     def _apart(self, cell: str) -> tuple[int, int, int, int]:
-        match = _NUMERIC.fullmatch(cell)
+        match = _NUMERIC.fullmatch(local(cell) if self._how.timezone else cell)
         if match is None:
             raise ValueError("another format")
         self._zoned.add(bool(match["zone"]))
@@ -257,7 +327,7 @@ class NumericDates:
         year, first, second, ns = np.concatenate(self._parts).T
         if "year first" in self._forms:
             month, day, self.text = first, second, "year, month, day"
-        elif self._day_first(first, second):
+        elif self._day_first(year, first, second, ns):
             month, day, self.text = second, first, "day, month, year"
         else:
             month, day, self.text = first, second, "month, day, year"
@@ -268,9 +338,9 @@ class NumericDates:
         if wrong.any():
             cause = f"there is no such day where the order is {self.text}"
             raise CellError(int(np.flatnonzero(wrong)[0]), cause)
-        return days.astype(np.int64) * _DAY_NS + ns, self._zoned == {True}
+        return days.astype(np.int64) * DAY_NS + ns, self._zoned == {True}
 
-    def _day_first(self, first: Int64, second: Int64) -> bool:
+    def _day_first(self, year: Int64, first: Int64, second: Int64, ns: Int64) -> bool:
         if self._how.day_first is not None:
             return self._how.day_first
         if (first > 12).any() and not (second > 12).any():
@@ -279,87 +349,11 @@ class NumericDates:
             return False
         if "." in self._forms:
             return True  # nobody writes the month before a dot
+        by_day, by_month = (
+            _longest_step(year, month, day, ns) for month, day in ((second, first), (first, second))
+        )
+        for one, other, is_day in ((by_day, by_month, True), (by_month, by_day, False)):
+            if one[0] <= _GAPLESS * one[1] and other[0] >= _FAR_NS:
+                return is_day  # midnight passes without a gap, or else with one of a month
         cause = "which number is the day and which the month can not be told"
         raise CellError(0, cause, "say --day-first or --month-first")
-
-
-COUNTS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "excel": _DAY_NS}
-"""`time_format` of times that are numbers -> ns of one; "excel" counts days from 1899-12-30."""
-
-
-class Numbers:
-    """Epoch numbers of one unit, or seconds since a recording began."""
-
-    def __init__(self, how: Reading) -> None:
-        self.text = "number"
-        self._unit = how.time_format
-        self._whole: list[Int64] = []
-        self._fraction: list[Float64] = []
-        self._done = 0
-
-    def add(self, cells: Sequence[str]) -> None:
-        """Whole and fraction apart, for float64 can not hold ns."""
-        texts = [cell.replace(",", ".") for cell in cells]
-        for position, text in enumerate(texts):
-            if not re.fullmatch(r"\+?\d{1,19}(\.\d*)?", text, re.ASCII) or len(text) > 60:
-                cause = "it is no time: no number from 1970 on"
-                raise CellError(self._done + position, cause)
-        parts = [text.lstrip("+").partition(".") for text in texts]
-        whole = [int(part[0]) for part in parts]
-        if max(whole, default=0) >= _END_NS:
-            raise CellError(self._done + whole.index(max(whole)), _later())
-        self._whole.append(np.array(whole, np.int64))
-        self._fraction.append(np.array([float(f"0.{part[2] or 0}") for part in parts]))
-        self._done += len(cells)
-
-    def finish(self) -> tuple[Int64, bool]:
-        """ns by the unit that was said, or that follows from the size of the numbers."""
-        whole, fraction = np.concatenate(self._whole), np.concatenate(self._fraction)
-        unit = self._unit or self._found(whole, fraction)
-        scale, origin = COUNTS[unit], _EXCEL_FROM_1970 if unit == "excel" else 0
-        late = whole - origin > _END_NS // scale - 1
-        early = whole < origin
-        counted = not self._unit and int(whole.max(initial=0)) < _NO_EPOCH_S
-        if not counted and not self._unit:  # one of 1970 among later ones is no time
-            early |= whole < _NO_EPOCH_S * (10**9 // scale)
-        if (late | early).any():
-            position = int(np.flatnonzero(late | early)[0])
-            raise CellError(position, _later() if late[position] else "it is before 1980")
-        self.text = f"{unit} since the recording began" if counted else f"{unit} since 1970"
-        if unit == "excel":
-            self.text = "Excel days"
-            return np.rint(((whole - origin) + fraction) * 86_400e3).astype(np.int64) * 10**6, False
-        return (whole - origin) * scale + np.rint(fraction * scale).astype(np.int64), True
-
-    @staticmethod
-    def _found(whole: Int64, fraction: Float64) -> str:
-        low, high = _EXCEL_DAYS
-        if low <= whole.min(initial=low) and whole.max(initial=0) <= high and fraction.any():
-            cause = "days of a spreadsheet, or seconds: that can not be told"
-            raise CellError(0, cause, "say --time-format excel, or --time-format s")
-        largest = int(whole.max(initial=0))
-        limits = (("s", 10**11), ("ms", 10**14), ("us", 10**17))
-        return next((unit for unit, limit in limits if largest < limit), "ns")
-
-
-def _later() -> str:
-    return f"it is later than the year {_END_YEAR - 1}"
-
-
-def _said(pattern: str) -> Callable[[str], tuple[int, bool]]:
-    return lambda cell: _moment(datetime.strptime(cell, pattern))  # noqa: DTZ007 - see _moment
-
-
-def time_formats(how: Reading) -> list[Callable[[], TimeFormat]]:
-    """The formats that may be tried; only one where a person said which."""
-    if how.time_format in COUNTS:
-        return [lambda: Numbers(how)]
-    if how.time_format:
-        text, parse = f"format {how.time_format}", _said(how.time_format)
-        return [lambda: Stamps(text, parse)]
-    return [
-        lambda: Numbers(how),
-        lambda: Stamps("ISO 8601", _iso),
-        lambda: NumericDates(how),
-        lambda: Stamps("date with the month's name", _named),
-    ]

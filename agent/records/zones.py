@@ -58,6 +58,23 @@ def put_back(times: Int64) -> int | None:
     return int(back[0]) + 1 if ((by >= -_HOUR) & (by <= least)).all() else None
 
 
+def put_forward(times: Int64) -> int | None:
+    """The row before which an hour is missing as where clocks are put forward; or None.
+
+    That is an hour and a step between rows that are else even, in the small hours of a Sunday in
+    spring of either hemisphere.
+    """
+    step = _step(times)
+    steps = np.diff(times)
+    if not step or step >= _LONG_STEP or np.mean(np.abs(steps - step) <= 0.1 * step) < 0.9:
+        return None
+    for row in np.flatnonzero(np.abs(steps - step - _HOUR) <= 0.1 * step).tolist():
+        moment = _EPOCH + timedelta(microseconds=int(times[row + 1]) // 1000)
+        if moment.weekday() == 6 and moment.month in {3, 4, 9, 10} and 1 <= moment.hour <= 4:
+            return int(row) + 1
+    return None
+
+
 def _step(times: Int64) -> int:
     """The usual step forward; 0 where there is none."""
     steps = np.diff(times)

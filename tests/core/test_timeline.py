@@ -40,6 +40,10 @@ def clock_set(at_ns, shift_ns, sequence, **more):
     return Command(sequence, at_ns + shift_ns + data["away_ns"], "clock", data)
 
 
+LATER = ("id", "incident", "raised_ns", "reasons")
+"""What of an event holds times of then: ids are made of them, texts say since when."""
+
+
 def heard(engine, entries, shift_ns=0):
     """What people are told, with times as they were before the shift; ids are as they were told."""
     told = []
@@ -47,7 +51,7 @@ def heard(engine, entries, shift_ns=0):
         for event in engine.step(entry).events:
             if event.kind == "clock":
                 continue
-            data = {k: v for k, v in event.data.items() if k not in ("id", "raised_ns", "reasons")}
+            data = {k: v for k, v in event.data.items() if k not in LATER}
             told.append([event.kind, event.time_ns - shift_ns, event.subject, json.dumps(data)])
     return told
 
@@ -65,8 +69,11 @@ def without_names(engine):
                 item.array[name][item.array[name] != 0] -= clock[item.array[name] != 0]
     engine.sequence, engine.timeline = 0, type(engine.timeline)()
     engine.judge.conditions.turns = 0
+    incidents = engine.judge.conditions.incidents
+    number = {one["id"]: str(place) for place, one in enumerate(incidents.to_json())}
+    incidents.from_json([one | {"id": number[one["id"]]} for one in incidents.to_json()])
     for condition in engine.judge.conditions.active.values():
-        condition.occurrence = ""
+        condition.occurrence, condition.incident = "", number.get(condition.incident, "")
     for verdict in engine.judge.verdicts.values():
         object.__setattr__(verdict, "reasons", ())
     return engine.snapshot()

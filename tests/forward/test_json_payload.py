@@ -34,7 +34,8 @@ NOW = 1_790_000_000_123_456_789
 EVENTS = {
     "finding": {"detector": "stuck", "up": True, "score": 1.5, "model": "yield"},
     "condition": {
-        "id": "tag/a@5", "change": "raised", "kind": "stuck", "cause": "sensor", "severity": "high",
+        "id": "tag/a@5", "incident": "tag/a@5", "change": "raised", "kind": "stuck",
+        "cause": "sensor", "severity": "high",
         "text": "a is stuck", "hint": "mend it", "models": ["yield"], "raised_ns": 5,
         "state": "active", "detectors": ["stuck"], "score": float("inf"),
     },

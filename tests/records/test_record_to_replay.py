@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import cli
+from agent.configuration.load import load
 from agent.core.baseline_file import read_baseline
 
 ROWS = 900
@@ -113,3 +114,43 @@ def test_what_was_said_of_the_record_is_known_to_drill(tmp_path):
     assert facts["reading"] == {"timezone": "Europe/Berlin", "day_first": True}
     drilled = _run("drill", config, "--repeats", "1", "--json")
     assert json.loads(drilled.stdout)
+
+
+def test_replay_says_that_the_record_is_not_as_the_one_trained_on(place, tmp_path):
+    """Rows ten times as far apart: a note with both intervals; none where they are the same."""
+    lines = (place / "train.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "thin.csv").write_text("".join([lines[0], *lines[1::10]]))
+    same, other = (
+        _run("replay", place / "config.toml", "--data", data, "--events", tmp_path / "e.jsonl")
+        for data in (place / "train.csv", tmp_path / "thin.csv")
+    )
+    assert "was trained on one every" not in same.output
+    assert "a row every 10 s, but model m was trained on one every 1 s" in other.output
+
+
+def test_init_and_fit_take_quality_and_sentinels_the_same(tmp_path):
+    """Neither a bad sample nor -9999 is in the trained range; what was understood is printed."""
+    rows = []
+    for row, (a, b) in enumerate(_wander(ROWS, 2)):
+        bad = row % 90 == 5
+        temp = "-9999" if row % 100 == 7 else f"{a + 50:.4f}"
+        flow = "4711" if bad else f"{b:.4f}"
+        rows.append(f"01.03.2026 {row // 3600:02}:{row // 60 % 60:02}:{row % 60:02};"
+                    f"{temp};{flow};{'Bad' if bad else 'Good'}\n".replace(".", ",")
+                    .replace("01,03,2026", "01.03.2026"))  # fmt: skip
+    data, config = tmp_path / "x.csv", tmp_path / "config.toml"
+    heading = "Zeit;TI101 [°C];FI103 (m³/h);FI103 Status\n"
+    data.write_text(heading + "".join(rows), encoding="cp1252")
+    said = _run("init", "--from-csv", data, "--model", "m", "--out", config)
+    parts = ["9 cells hold -9999", "FI103 Status: Bad", "TI101 [°C]", "degC", "m3/h", "2 inputs"]
+    for part in parts:
+        assert part in said.output
+    fitted = _run("fit", config, "--data", data)
+    assert "9 cells hold -9999" in fitted.output
+    assert "physical = " in config.read_text() and load(config).tags["TI101 [°C]"].physical
+    inputs = read_baseline(tmp_path / "baselines" / "m.json").modes[0].inputs
+    assert [(item.tag, item.unit) for item in inputs] == [
+        ("TI101 [°C]", "degC"), ("FI103 (m³/h)", "m3/h")
+    ]  # fmt: skip
+    assert 30 < inputs[0].trained[0] < inputs[0].trained[1] < 70
+    assert inputs[1].trained[1] < 50

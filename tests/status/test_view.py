@@ -168,8 +168,8 @@ def test_the_audit_is_told_with_what_is_known_of_it():
         "text": "exceeded: 4 false in 30 days, 1 promised",
     }  # fmt: skip
     assert view.audited(budget) == (
-        "promised: at most 1 per 30 days; in the last 30 days 6 incidents, 4 acknowledged as false; "
-        "exceeded: 4 false in 30 days, 1 promised"
+        "promised: at most 1 per 30 days; in the last 30 days 6 incidents, 4 acknowledged as "
+        "false; exceeded: 4 false in 30 days, 1 promised"
     )
     assert view.audited({"false_alarms": "1 per 30 days"}) == "promised: at most 1 per 30 days"
     assert view.audited({}) == "promised: at most unknown"

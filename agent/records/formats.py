@@ -1,0 +1,40 @@
+"""The formats of times that are tried, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from agent.records.epochs import COUNTS, Numbers
+from agent.records.times import (
+    NumericDates,
+    Reading,
+    Stamps,
+    TimeFormat,
+    iso,
+    local,
+    moment_of,
+    named,
+)
+
+ISO = "ISO 8601"
+
+
+def _said(pattern: str) -> Callable[[str], tuple[int, bool]]:
+    return lambda cell: moment_of(datetime.strptime(cell, pattern))  # noqa: DTZ007 - see moment_of
+
+
+def time_formats(how: Reading) -> list[Callable[[], TimeFormat]]:
+    """The formats that may be tried; only one where a person said which."""
+    if how.time_format in COUNTS:
+        return [lambda: Numbers(how)]
+    if how.time_format:
+        text, parse = f"format {how.time_format}", _said(how.time_format)
+        return [lambda: Stamps(text, parse)]
+    clean = local if how.timezone else str
+    return [
+        lambda: Numbers(how),
+        lambda: Stamps(ISO, lambda cell: iso(clean(cell))),
+        lambda: NumericDates(how),
+        lambda: Stamps("date with the month's name", lambda cell: named(clean(cell))),
+    ]
