@@ -73,7 +73,7 @@ def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
     known_boot = 0
     for ahead_s in (YEARS_S, -int(time.time()) + 60):
         clock.set(ahead_s)
-        site.wait("trust on disk", trusted)
+        site.wait("trust on disk", trusted, 150)
         site.kill_agent()
         time.sleep(STOPPED_S)
         dead = site.status()
