@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agent.configuration.schema import Configuration
 from agent.core.baseline_file import write_baseline
 from agent.core.engine import Engine
+from agent.core.verdict import EXTRAPOLATING
 from agent.fit.model import fit_model
 from agent.records.replay import recorded_spec, table_entries
 from agent.records.table import Table
@@ -87,19 +88,16 @@ def configuration(
 class Judged:
     """What the engine said of every row of a table.
 
-    `verdicts`: of the model after each row's scan; `joint`: whether any joint chart was over its
-    limit then; `raised`: rows at which a condition was raised; `events`: everything.
+    `verdicts`: of the model after each row's scan; `flagged`: rows at which it was not trusted for
+    more than a fact, such as a value outside the trained range; `joint`: whether any joint chart
+    was over its limit then; `raised`: rows at which a condition was raised; `events`: everything.
     """
 
     verdicts: list[str]
+    flagged: Flags
     joint: Flags
     raised: tuple[int, ...]
     events: tuple[Event, ...]
-
-    @property
-    def flagged(self) -> Flags:
-        """Rows at which the model was not trusted."""
-        return np.array([verdict != "trusted" for verdict in self.verdicts])
 
     def conditions(self, change: str = "raised") -> list[Event]:
         """The conditions that were raised, in order."""
@@ -127,11 +125,16 @@ class Guard:
         return _by_row(table, events)
 
 
+def doubted(verdict: Event) -> bool:
+    """Whether a verdict is not "trusted" for more than facts, which are no alarms."""
+    return any(reason["kind"] != EXTRAPOLATING for reason in verdict.data["reasons"])
+
+
 def _by_row(table: Table, events: list[Event]) -> Judged:
     """A row holds what was said before the next row came."""
     ends = np.append(table.time_ns[1:], table.time_ns[-1] + table.interval_ns)
-    verdicts, now = [], "unassessable"
-    joint = np.zeros(len(ends), np.bool_)
+    verdicts, now, doubt = [], "unassessable", True
+    flagged, joint = np.zeros(len(ends), np.bool_), np.zeros(len(ends), np.bool_)
     up: set[str] = set()
     left = iter(events)
     event = next(left, None)
@@ -139,15 +142,15 @@ def _by_row(table: Table, events: list[Event]) -> Judged:
         over = bool(up)
         while event is not None and event.time_ns < end:
             if event.kind == "verdict":
-                now = str(event.data["verdict"])
+                now, doubt = str(event.data["verdict"]), doubted(event)
             elif event.kind == "finding" and event.subject.startswith("model/"):
                 (up.add if event.data["up"] else up.discard)(str(event.data["detector"]))
                 over = over or bool(up)
             event = next(left, None)
         verdicts.append(now)
-        joint[row] = over
+        flagged[row], joint[row] = doubt, over
     raised = tuple(
         int(np.searchsorted(ends, event.time_ns, side="right"))
         for event in events if event.data.get("change") == "raised"
     )
-    return Judged(verdicts, joint, raised, tuple(events))
+    return Judged(verdicts, flagged, joint, raised, tuple(events))

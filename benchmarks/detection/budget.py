@@ -23,7 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from _recorded import SECOND, Guard, note, say, table_of
+from _recorded import SECOND, Guard, doubted, note, say, table_of
 from _streams import ar1, tau_of
 from scipy.stats import poisson
 
@@ -89,7 +89,7 @@ class Watch:
                 self._verdict(event)
 
     def _verdict(self, event: Event) -> None:
-        if event.data["verdict"] == "trusted":
+        if event.data["verdict"] != "unassessable" and not doubted(event):
             self._assessed.add(event.subject)
             since = self._since.pop(event.subject, None)
             if since is not None:

@@ -2,10 +2,11 @@
 
 At two budgets in the same configuration: the one that ships, and a benchmark point at which the
 method may be compared with published ones. A row is flagged when the model's verdict is not
-"trusted"; nothing knows the row's index or the record's length. Figures are pooled over the judged
-rows of all files, as in the published table: F1, FAR (share of normal rows flagged), MAR (share of
-anomalous rows missed). NAB scores count a change of the flag (either way) as a change point found,
-with windows of 60 s to the right of the true ones (the leaderboard's own evaluation).
+"trusted" for more than a fact; nothing knows the row's index or the record's length. Figures are
+pooled over the judged rows of all files, as in the published table: F1, FAR (share of normal rows
+flagged), MAR (share of anomalous rows missed). NAB scores count a change of the flag (either way)
+as a change point found, with windows of 60 s to the right of the true ones (the leaderboard's own
+evaluation).
 
 Beside them the published leaderboard (waico/SKAB, README of 2024-08, over all its 34 files) and
 two dumb baselines that show what the metric is worth: flagging every row, and flagging rows 570
