@@ -48,6 +48,13 @@ class EvidenceReader:
             (spec.tags[place.tag].name, spec.models[place.model].name): row
             for row, place in enumerate(spec.rows)
         }
+        self._settling_ns = {
+            model.name: delays.settling_ns(max(
+                (one.tau * one.interval_ns for mode in model.baseline.modes for one in mode.inputs),
+                default=0.0,
+            ))
+            for model in spec.models
+        }
         self._users: dict[str, tuple[str, ...]] = {
             tag.name: tuple(model.name for model in spec.models if tag.name in model.inputs)
             for tag in spec.tags
@@ -181,10 +188,8 @@ class EvidenceReader:
 
     def settling_ns(self, condition: Condition) -> int:
         """Until all conditions of the fault that began one have begun: from its slowest model."""
-        parameters = self._charts.parameters
-        rows = [row for (_, model), row in self._rows.items() if model in condition.models]
-        items = [parameters.baseline(row) for row in rows]
-        return delays.settling_ns(max((one.tau * one.interval_ns for one in items), default=0.0))
+        found = [self._settling_ns[model] for model in condition.models]
+        return max(found, default=delays.settling_ns(0.0))
 
     def is_normal(self, condition: Condition, now: int) -> bool:
         """Whether a tag that had left its trained range is back amid it, for an off-delay now.

@@ -43,20 +43,22 @@ class Incidents:
         self._known: dict[str, Incident] = {}
 
     def join(
-        self, condition: Condition, open_ones: Collection[str], settling_ns: int, now: int
+        self, condition: Condition, others: Collection[Condition], settling_ns: int, now: int
     ) -> str:
         """The id of the incident that a condition, just raised, is part of from now on.
 
         Args:
             condition: its id names the incident where it begins one.
-            open_ones: ids of incidents of which a condition is open.
+            others: all conditions there are; looked at only where an incident may be over, or
+                begins, so that many alarms at once cost no more than so many.
             settling_ns: how long after the last one a further condition of the same fault may
                 begin.
             now: engine time in ns.
         """
-        self._forget(open_ones, now)
         own = [
-            incident for incident in self._known.values() if condition.subject in incident.subjects
+            incident for incident in self._known.values()
+            if condition.subject in incident.subjects
+            and (now - incident.seen_ns <= REMEMBERED_NS or incident.id in open_incidents(others))
         ]
         near = [
             incident for incident in self._known.values()
@@ -68,6 +70,7 @@ class Incidents:
         elif near:
             found = near[0]
         else:
+            self._forget(open_incidents(others), now)
             found = Incident(condition.id, now, now)
             self._known[found.id] = found
         found.joined_ns = found.seen_ns = now

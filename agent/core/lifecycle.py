@@ -27,7 +27,7 @@ from agent.core import delays
 from agent.core.condition import Condition, Finding
 from agent.core.diagnosis import TRUE_WHILE, Diagnosis
 from agent.core.identity import FindingKey, Subject
-from agent.core.incident import Incidents, open_incidents
+from agent.core.incident import Incidents
 from agent.core.timers import Due, Returned, Timer, moved, paused
 from agent.types import Event
 
@@ -282,7 +282,7 @@ class Conditions:
         condition.raised_ns = now
         condition.occurrence = f"{condition.subject}@{now}" + f"+{self.turns}" * bool(self.turns)
         condition.incident = self.incidents.join(
-            condition, open_incidents(self.active.values()), self._rules.settling_ns(condition), now
+            condition, self.active.values(), self._rules.settling_ns(condition), now
         )
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
         condition.take_name(self._rules.name(condition, now))

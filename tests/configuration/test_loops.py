@@ -43,7 +43,7 @@ def test_a_loop_is_read(tmp_path):
     [
         ('pv = "pw"', "no tag 'pw'"),
         ('pv = "pv"\nsp = "pv"', "'pv' is also the loop's pv"),
-        ('sp = "sp"', "pv"),
+        ('sp = "sp"', "loops.TIC-1.pv"),
         ('pv = "pv"\nsetpoint = "sp"', "setpoint"),
     ],
 )

@@ -24,7 +24,10 @@ def condition(tag, now, models=("m",)):
 
 
 def joined(incidents, tag, now, models=("m",), open_ones=()):
-    return incidents.join(condition(tag, now, models), open_ones, SETTLING, now)
+    others = [condition(f"open {number}", 1) for number, _ in enumerate(open_ones)]
+    for other, name in zip(others, open_ones, strict=True):
+        other.incident = name
+    return incidents.join(condition(tag, now, models), others, SETTLING, now)
 
 
 def test_what_begins_while_a_fault_settles_is_part_of_it():
