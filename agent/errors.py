@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 
 class FieldwardenError(Exception):
@@ -27,6 +28,10 @@ class FieldwardenError(Exception):
         self.cause = cause
         self.hint = hint
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[type[FieldwardenError], tuple[Any, ...]]:
+        """An error of another process comes here as it was."""
+        return type(self), (self.operation, self.subject, self.cause, self.hint)
 
     def __str__(self) -> str:
         text = f"{self.operation} {self.subject}: {self.cause}"
@@ -61,6 +66,9 @@ class ConfigurationError(FieldwardenError):
         self.faults = tuple(faults)
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
         super().__init__("reading configuration", subject, count)
+
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[Any, ...]]:
+        return type(self), (self.subject, self.faults)
 
     def __str__(self) -> str:
         lines = [f"reading configuration {self.subject}: {self.cause}"]

@@ -178,6 +178,8 @@ def test_the_defaults_that_the_reference_states_are_true():
         "[people.historian]": schema.Person,
         '[people."control room"]': schema.Person,
         '[tags."reactor.temperature"]': schema.Tag,
+        '[tags."cooling.total"]': schema.Tag,
+        '[tags."wind.direction"]': schema.Tag,
         '[loops."SIC-12"]': schema.Loop,
     }
     for (name, key), text in stated.items():

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 import ssl
 
 import pytest
 
-from agent.errors import cause_of
+from agent.errors import (
+    BaselineError,
+    ConfigurationError,
+    FieldwardenError,
+    SourceError,
+    cause_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +46,17 @@ async def test_a_refused_connection_is_said_alike_however_it_was_made():
         with socket.socket() as plain, pytest.raises(OSError) as direct:
             plain.connect(("127.0.0.1", port))
     assert cause_of(loop.value) == cause_of(direct.value) == "Connection refused"
+
+
+@pytest.mark.parametrize("error", [
+    BaselineError("fitting", "t", "no value", "look"), SourceError("reading", "s", "refused"),
+    ConfigurationError("c.toml", [FieldwardenError("reading", "c.toml", "bad", "mend it")]),
+], ids=str)  # fmt: skip
+def test_an_error_of_another_process_comes_as_it_was(error):
+    """Text, parts and kind."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert (again.operation, again.subject, again.hint) == (
+        error.operation, error.subject, error.hint
+    )  # fmt: skip

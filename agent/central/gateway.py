@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from agent.central.incidents import Condition, open_incidents
+from agent.central.lives import Life, Place
 from agent.central.streams import Stream
 from agent.store import ranges
 
@@ -25,20 +27,6 @@ DROPPED_KEPT = 200  # (reason, run) pairs
 CLASH_NS = 600_000_000_000  # both of two must have spoken within
 UNWATCHED_NS = 600_000_000_000  # for so long a model that is no longer watched is still shown
 UNWATCHED = "no longer watched"
-
-
-class Life(NamedTuple):
-    """One run of the agent on one store."""
-
-    store: str
-    boot: int
-
-
-class Place(NamedTuple):
-    """Where in a store's life a message belongs."""
-
-    boot: int
-    seq: int
 
 
 @dataclass(slots=True)
@@ -67,14 +55,6 @@ class KnownVerdict:
         return self.data["verdict"] == "unassessable" and any(
             UNWATCHED in str(reason.get("text", "")) for reason in reasons
         )
-
-
-@dataclass(slots=True)
-class Condition:
-    """A condition as it was told last."""
-
-    place: Place
-    open: bool
 
 
 @dataclass(slots=True)
@@ -215,10 +195,9 @@ class GatewayView:
         known = self.conditions.get(key)
         if known is not None and not self.later(store, place, known.place):
             return
-        # What has cleared may be acknowledged later, and does not open again by that.
-        is_open = "cleared" not in (data["change"], data.get("state"))
+        told = Condition.told(place, data)
         self.conditions.pop(key, None)
-        self.conditions[key] = Condition(place, is_open)
+        self.conditions[key] = told
         while len(self.conditions) > CONDITIONS_KEPT:
             shut = (one for one, told in self.conditions.items() if not told.open)
             del self.conditions[next(shut, next(iter(self.conditions)))]
@@ -266,11 +245,7 @@ class GatewayView:
             why = "no longer valid: nothing heard in time"
         return ("unassessable", why) if why else (said, "")
 
-    def open_conditions(self, now_ns: int) -> int:
-        """How many conditions are open."""
+    def open_incidents(self, now_ns: int) -> list[dict[str, Any]]:
+        """See `agent.central.incidents.open_incidents`."""
         stores = {self.store, *self.store_turns.of(now_ns)} if self.store else None
-        return sum(
-            told.open
-            for (store, _), told in self.conditions.items()
-            if stores is None or store in stores
-        )
+        return open_incidents(self.conditions, stores)

@@ -10,15 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agent.central.gateway import (
-    ACKNOWLEDGED,
-    Condition,
-    GatewayView,
-    KnownVerdict,
-    Life,
-    Place,
-    Presence,
-)  # fmt: skip
+from agent.central.gateway import ACKNOWLEDGED, GatewayView, KnownVerdict, Presence
+from agent.central.incidents import Condition
+from agent.central.lives import Life, Place
 from agent.central.subscriber import Central
 from agent.store import ranges
 from agent.store.received import Mark, MarkKey, ReceivedStore
@@ -99,7 +93,7 @@ def _document(view: GatewayView) -> dict[str, Any]:
             [store, *told.place, told.data] for (store, _), told in view.models.items()
         ],
         "conditions": [
-            [store, name, *told.place, told.open]
+            [store, name, *told.to_json()]
             for (store, name), told in view.conditions.items()
         ],
         "dropped": [[*key, some] for key, some in view.dropped.items()],
@@ -120,8 +114,8 @@ def _restore(view: GatewayView, document: Any, now_ns: int) -> None:
         for store, boot, seq, data in document["models"]
     }
     view.conditions = {
-        (store, name): Condition(Place(boot, seq), is_open)
-        for store, name, boot, seq, is_open in document["conditions"]
+        (store, name): Condition.from_json(name, rest)
+        for store, name, *rest in document["conditions"]
     }
     view.dropped = {
         (reason, store, boot): ranges.union((first, last) for first, last in some)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.central.gateway import ACKNOWLEDGED, COUNTED, GatewayView, KnownVerdict
+from agent.central.incidents import INCIDENTS_SHOWN
 from agent.store.ranges import Ranges, without
 
 RANGES_SHOWN = 100
@@ -13,7 +14,7 @@ RANGES_SHOWN = 100
 
 def document_of(view: GatewayView, now_ns: int) -> dict[str, Any]:
     """One gateway as it may be believed at `now_ns` of the monotonic clock."""
-    presence = view.presence
+    presence, incidents = view.presence, view.open_incidents(now_ns)
     missing: dict[str, Ranges] = {}
     counts: dict[str, dict[str, int]] = {"missing": {}, "awaited": {}, "earlier": {}}
     for (_, _, name), stream in view.streams.items():
@@ -43,7 +44,9 @@ def document_of(view: GatewayView, now_ns: int) -> dict[str, Any]:
         "time_quality": view.time_quality,
         "clash": view.clash(now_ns),
         "models": [_model(view, store, told, now_ns) for store, told in view.shown(now_ns)],
-        "open_conditions": view.open_conditions(now_ns),
+        "open_incidents": len(incidents),
+        "open_conditions": sum(one["conditions"] for one in incidents),
+        "incidents": incidents[:INCIDENTS_SHOWN],
         "messages": _total(view, "count"),
         "duplicates": _total(view, "duplicates"),
         "missing": {name: holes[:RANGES_SHOWN] for name, holes in missing.items()},

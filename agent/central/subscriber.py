@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from agent.central.gateway import ACKNOWLEDGED, COUNTED, LIVES_KEPT, GatewayView, Life, Place
+from agent.central.gateway import ACKNOWLEDGED, COUNTED, LIVES_KEPT, GatewayView
+from agent.central.lives import Life, Place
 from agent.central.receipt import Receipt
 from agent.central.report import document_of
 from agent.central.streams import Stream

@@ -26,6 +26,7 @@ _STYLES = {
     "offline": "red",
 }
 LINES_KEPT = 8
+INCIDENTS_NAMED = 5  # of a gateway in the table
 _CLOCK_TROUBLE = frozenset({"unsynchronised", "implausible"})
 
 
@@ -34,7 +35,7 @@ _WIDEST = 30
 
 
 def table_of(document: Mapping[str, Any]) -> Table:
-    """Every gateway, its models under it; whole names at 80 columns.
+    """Every gateway, its models and its open incidents under it; whole names at 80 columns.
 
     Args:
         document: of `Subscriber.document`.
@@ -69,13 +70,36 @@ def _rows(gateway: Mapping[str, Any], *, linked: bool) -> list[tuple[str, str, s
         )
         for item in gateway["models"]
     ]
-    return [own, *models]
+    return [own, *models, *_incidents(gateway)]
+
+
+def _incidents(gateway: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """A row for each of the latest open incidents: what it began with, on whom, since when."""
+    found = gateway.get("incidents", ())
+    rows = [("  incident", str(one["cause"]), _incident(one)) for one in found[:INCIDENTS_NAMED]]
+    if (more := gateway["open_incidents"] - len(rows)) > 0 and rows:
+        rows.append(("", "", f"and {plural(more, 'incident')} more: see --json"))
+    return rows
+
+
+def _incident(one: Mapping[str, Any]) -> str:
+    told = [f"since {one['since']}"]
+    if one["conditions"] > 1:
+        told.append(plural(one["conditions"], "condition"))
+    if one["models"]:
+        told.append(", ".join(one["models"]))
+    return f"{one['text']} ({'; '.join(told)})"
+
+
+def plural(number: int, what: str) -> str:
+    """``1 incident``, ``2 incidents``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _told(gateway: Mapping[str, Any]) -> list[str]:
     """What a person has to know of a gateway."""
     told = []
-    clash, count, lost = gateway.get("clash"), gateway["open_conditions"], _lost(gateway)
+    clash, count, lost = gateway.get("clash"), gateway["open_incidents"], _lost(gateway)
     if clash:
         told.append(
             f"{len(clash)} gateways have this one name, and throw each other out: "
@@ -84,7 +108,9 @@ def _told(gateway: Mapping[str, Any]) -> list[str]:
     if gateway.get("time_quality") in _CLOCK_TROUBLE:
         told.append(f"its clock is {gateway['time_quality']}")
     if count:
-        told.append(f"{count} open condition{'' if count == 1 else 's'}")
+        several = gateway["open_conditions"] > count
+        of = f" of {plural(gateway['open_conditions'], 'condition')}" if several else ""
+        told.append(f"{plural(count, 'open incident')}{of}")
     if lost:
         told.append(f"lost: {lost}")
     awaited = [f"{count} {name}" for name, count in gateway.get("awaited", {}).items()]

@@ -7,15 +7,18 @@ from pathlib import Path
 import click
 
 from agent.commands import config_argument
-from agent.commands.acting import act, note_option, say, subject_argument
+from agent.commands.acting import act_on, incident_option, note_option, subject_argument
 
 
 @click.command(name="acknowledge")
 @config_argument
 @subject_argument
 @click.option("--false", "false", is_flag=True, help="It was a false alarm: counts in the audit.")
+@incident_option
 @note_option
-def command(config: Path, subject: str, note: str, *, false: bool) -> None:
+def command(
+    config: Path, subject: str, note: str, *, false: bool, incident: bool
+) -> None:
     """Acknowledge an alarm, in your name; with --false it counts against the promise.
 
     SUBJECT is that of an open condition (a tag, source or model), or the id of one occurrence from
@@ -26,7 +29,9 @@ def command(config: Path, subject: str, note: str, *, false: bool) -> None:
     Examples:
       fieldwarden acknowledge config.toml reactor.temperature --note "TT-101 is being changed"
       fieldwarden acknowledge config.toml tag/cooling.flow --false
+      fieldwarden acknowledge config.toml reactor.temperature --incident
       sudo fieldwarden acknowledge config.toml source/utilities
     """
-    event = act(config, "acknowledge", {"subject": subject, "note": note, "false": false})
-    say(event, "acknowledged as false" if false else "acknowledged")
+    data = {"subject": subject, "note": note, "false": false}
+    what = "acknowledged as false" if false else "acknowledged"
+    act_on(config, "acknowledge", data, what, incident=incident)

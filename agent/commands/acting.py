@@ -39,6 +39,64 @@ def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     return tell(find(config).socket, kind, data)
 
 
+def incident_option(function: F) -> F:
+    """`--incident`, for `act_on`."""
+    return click.option(
+        "--incident", is_flag=True,
+        help="All conditions of the incident that SUBJECT is part of, or begins.",
+    )(function)
+
+
+def act_on(
+    config: Path, kind: str, data: Mapping[str, Any], what: str, *, incident: bool
+) -> None:
+    """Have a command carried out on one condition, or on all of its incident, and say so.
+
+    Of an incident, those conditions count on which it would change something.
+
+    Raises:
+        FieldwardenError: no condition was meant, or what the agent answered on the first.
+    """
+    if not incident:
+        say(act(config, kind, data), what)
+        return
+    for name in _members(config, kind, str(data["subject"])):
+        say(act(config, kind, {**data, "subject": name}), what)
+
+
+def _members(config: Path, kind: str, asked: str) -> list[str]:
+    """Ids of the conditions of one incident on which a command makes sense."""
+    from agent.client import request
+    from agent.configuration.whereabouts import find
+    from agent.errors import FieldwardenError
+
+    rows = request(find(config).socket, "GET", "/api/v1/conditions")["conditions"]
+    meant = {
+        row["incident"] for row in rows
+        if asked in (row["incident"], row["id"], row["subject"])
+        or asked == row["subject"].partition("/")[2]
+    }
+    if len(meant) != 1:
+        cause = "it is part of several incidents" if meant else "it is part of no incident"
+        hint = f"say which: {', '.join(sorted(meant))}" if meant else "see: fieldwarden status"
+        raise FieldwardenError(f"carrying out {kind} on", asked, cause, hint)
+    own = [row for row in rows if row["incident"] in meant]
+    found = [row["id"] for row in own if _FITS[kind](row)]
+    if not found:
+        raise FieldwardenError(
+            f"carrying out {kind} on", asked, "none of its conditions would change",
+            "see: fieldwarden status",
+        )
+    return found
+
+
+_FITS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "acknowledge": lambda _: True,
+    "shelve": lambda row: row["state"] != "cleared" and not row["shelved"],
+    "unshelve": lambda row: bool(row["shelved"]),
+}
+
+
 def say(event: Mapping[str, Any], what: str) -> None:
     """One line: what was done to which condition, in whose name."""
     from agent.commands.lines import hanging

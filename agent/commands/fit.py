@@ -12,12 +12,13 @@ from agent.commands import config_argument, model_option, one_model
 from agent.commands.reading import reading_options, say_columns, say_notes
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
     from agent.configuration.schema import Configuration
-    from agent.fit.model import FitReport
+    from agent.fit.model import FitReport, FitRow
     from agent.records.table import Table
     from agent.records.times import Reading
+
+_MANY = 8
+"""Inputs from which processes of their own save more time than they take to begin."""
 
 
 @click.command(name="fit")
@@ -31,21 +32,30 @@ if TYPE_CHECKING:
     help="Training data: CSV or Parquet with a column for every input, or long format.",
 )
 @reading_options
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=None, metavar="N",
+    help="Processes that work at once.  [default: one a core where there are many inputs]",
+)
+@click.option("--full", is_flag=True, help="Print every threshold, and what it was set from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def command(
-    config: Path, model: str | None, data: Path, how: Reading, *, as_json: bool
+    config: Path, model: str | None, data: Path, how: Reading, workers: int | None, *, full: bool,
+    as_json: bool,
 ) -> None:
     """Write a model's baseline: what it was trained on, and every threshold.
 
-    The table shows for each input its correlation time (tau), how many independent samples the
-    record holds (n eff), how much of it the other inputs explain (R2) and its share of the promised
-    false alarms. Below stand the thresholds, in the input's unit; those of level, drift and noise
-    are k (allowance) and h (limit) of a CUSUM chart over means of so many rows, in standard
-    deviations.
+    The table has a line for each input: in what time it forgets where it was (its correlation
+    time), what it is watched for, and what not and why.
+
+    With --full it shows the correlation time (tau), how many independent samples the record holds
+    (n eff), how much of the input the others explain (R2) and its share of the promised false
+    alarms. Below stand the thresholds, in the input's unit; those of level, drift and noise are k
+    (allowance) and h (limit) of a CUSUM chart over means of so many rows, in standard deviations.
 
     \b
     Examples:
       fieldwarden fit config.toml --model yield --data train.csv
+      fieldwarden fit config.toml --model yield --data train.csv --full
       fieldwarden fit config.toml --data train.parquet --json
     """
     from agent.configuration.load import load
@@ -67,24 +77,25 @@ def command(
     if not as_json:
         say_notes(table.understood)  # its notes stand in the report
         say_columns(table.columns)
-    report = _fit(configuration, name, table, data, how, quiet=as_json)
+    report = _fit(configuration, name, table, data, how, workers=workers, quiet=as_json)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)
     if as_json:
         click.echo(json.dumps(_document(report, target, digest), allow_nan=False))
         return
-    _print(configuration, report, target, digest)
+    _print(configuration, report, target, digest, full=full)
     click.echo(f"next: fieldwarden drill {config} --model {name}")
 
 
 def _fit(
     configuration: Configuration, name: str, table: Table, data: Path, how: Reading,
-    *, quiet: bool,
+    *, workers: int | None, quiet: bool,
 ) -> FitReport:  # fmt: skip
     from rich.console import Console
     from rich.progress import Progress
 
     from agent.errors import FieldwardenError
+    from agent.workers import cores
 
     try:
         from agent.fit.model import fit_model
@@ -102,10 +113,18 @@ def _fit(
             table,
             record=str(data.resolve()),
             reading=how.to_json(),
+            workers=workers or (cores() if len(configuration.models[name].inputs) >= _MANY else 1),
             progress=lambda what, done, of: bar.update(
                 task, description=what, completed=done, total=of
             ),
         )
+
+
+def _input(row: FitRow) -> dict[str, object]:
+    from dataclasses import asdict
+
+    off = [{"what": what, "why": why} for what, why in row.watched.off]
+    return asdict(row) | {"watched": list(row.watched.on), "not_watched": off}
 
 
 def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]:
@@ -118,63 +137,44 @@ def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]
         "digest": digest,
         "provisional": report.baseline.provisional,
         "provisional_text": report.baseline.provisional_text,
-        "inputs": [asdict(row) for row in report.rows],
+        "inputs": [_input(row) for row in report.rows],
         "joint_false_alarms_per_month": report.joint_per_month,
         "gateway_false_alarms_per_month": report.gateway_per_month,
+        "trial": asdict(report.trial) if report.trial is not None else None,
         "notes": list(report.notes),
     }
 
 
-def _print(configuration: Configuration, report: FitReport, target: Path, digest: str) -> None:
+def _print(
+    configuration: Configuration, report: FitReport, target: Path, digest: str, *, full: bool
+) -> None:
     from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
+
+    from agent.commands import fit_table
 
     console = Console()
     baseline = report.baseline
-    console.print(_table(report))
-    console.print("thresholds")
-    for row in report.rows:
-        parts = ", ".join(f"{name} {value}" for name, value in row.thresholds.items())
-        text = Text.assemble((f"{row.tag}: ", "bold"), parts)
-        console.print(Padding(text, (0, 0, 0, 2)))
+    console.print(fit_table.full(report) if full else fit_table.short(report))
     console.print(
         f"false alarms expected: {report.gateway_per_month:.3g} a month for the whole gateway "
         f"(promised: {configuration.gateway.false_alarms}), "
         f"{report.joint_per_month:.3g} of them by the inputs jointly",
         highlight=False,
     )
+    if report.trial is not None:
+        console.print(report.trial.text(), highlight=False, markup=False)
     if baseline.provisional:
-        console.print(baseline.provisional_text, style="yellow", markup=False)
+        text = f"* {baseline.provisional_text}" if not full else baseline.provisional_text
+        console.print(text, style="yellow", markup=False)
+    if wider := [
+        f"{row.tag} {name} x {factor:.2g}" for row in report.rows
+        for name, factor in row.wider.items()
+    ]:
+        console.print(
+            f"charts made wider by time held back: {', '.join(wider)}", highlight=False,
+            markup=False,
+        )
     notes = [f"{row.tag}: {note}" for row in report.rows for note in row.notes]
     for note in (*notes, *report.notes):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(f"{target}: {digest[:12]}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(report: FitReport) -> RichTable:
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    from agent.status.view import duration
-
-    title = f"model {report.baseline.model}, version {report.baseline.model_version}"
-    table = RichTable(
-        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
-    )
-    table.add_column("input", overflow="fold")
-    table.add_column("unit", no_wrap=True)
-    for heading in ("tau", "n eff", "R2", "alarms\na month", "provisional"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(
-            Text(row.tag),  # not markup: a name may end in [degC]
-            Text(row.unit),
-            f"{row.tau_s:.3g} s",
-            f"{row.n_eff:.0f}",
-            f"{row.r2:.2f}",
-            f"{row.false_alarms_per_month:.2g}",
-            f"{duration(row.needed_s)} more" if row.provisional else "no",
-        )
-    return table

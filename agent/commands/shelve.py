@@ -7,15 +7,16 @@ from pathlib import Path
 import click
 
 from agent.commands import config_argument
-from agent.commands.acting import act, note_option, say, subject_argument
+from agent.commands.acting import act_on, incident_option, note_option, subject_argument
 
 
 @click.command(name="shelve")
 @config_argument
 @subject_argument
 @click.option("--for", "span", required=True, metavar="8h", help="How long: 30min, 8h, 7d.")
+@incident_option
 @note_option
-def command(config: Path, subject: str, span: str, note: str) -> None:
+def command(config: Path, subject: str, span: str, note: str, *, incident: bool) -> None:
     """Put an open condition aside for a time; it comes back by itself.
 
     \b
@@ -29,5 +30,5 @@ def command(config: Path, subject: str, span: str, note: str) -> None:
         for_ns = duration_ns(span)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from error
-    event = act(config, "shelve", {"subject": subject, "note": note, "for_ns": for_ns})
-    say(event, f"shelved for {span}:")
+    data = {"subject": subject, "note": note, "for_ns": for_ns}
+    act_on(config, "shelve", data, f"shelved for {span}:", incident=incident)

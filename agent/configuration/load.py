@@ -30,6 +30,9 @@ _LIST_COLUMNS = (
     "unit",
     "data_type",
     "interval",
+    "kind",
+    "rolls_over_at",
+    "period",
     "physical_low",
     "physical_high",
     "max_silence",
@@ -230,6 +233,11 @@ def _listed_tag(draft: _Draft, name: str, cells: Mapping[str, str]) -> dict[str,
     tag: dict[str, Any] = {
         key: cell for key, cell in cells.items() if cell and not key.startswith("physical_")
     }
+    for key in ("rolls_over_at", "period"):
+        try:
+            tag |= {key: float(tag[key])} if key in tag else {}
+        except ValueError as error:
+            draft.fault(("tags", name, key), str(error), "write a plain number, like 65536")
     low, high = cells.get("physical_low", ""), cells.get("physical_high", "")
     if low and high:
         try:

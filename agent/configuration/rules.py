@@ -42,6 +42,7 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     sources, tags = _tables(raw, "sources"), _tables(raw, "tags")
     yield from _names(raw)
     yield from _tag_faults(sources, tags)
+    yield from _kind_faults(tags)
     yield from _session_faults(sources)
     for name, model in _tables(raw, "models").items():
         yield from _model_faults(("models", name), model, tags)
@@ -109,6 +110,19 @@ def _tag_faults(
             cause = f"{address!r} of source {source!r} is already tag {seen[place]!r}"
             yield ("tags", name, "address"), cause, "drop one of them, or mend its address"
         seen.setdefault(place, name)
+
+
+_COUNTERS = ("totaliser", "counter", "run hours")
+_OF_KINDS = {"rolls_over_at": _COUNTERS, "period": ("angle",)}
+
+
+def _kind_faults(tags: Mapping[str, Mapping[str, Any]]) -> Iterator[Fault]:
+    """Keys that mean something of other kinds of tags only."""
+    for name, tag in tags.items():
+        for key, kinds in _OF_KINDS.items():
+            if tag.get(key) is not None and tag.get("kind", "") not in kinds:
+                hint = "write kind = " + " or ".join(f'"{kind}"' for kind in kinds)
+                yield ("tags", name, key), f"only a tag of another kind has {key}", hint
 
 
 def _loop_faults(

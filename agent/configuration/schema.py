@@ -207,6 +207,12 @@ SOURCE_TABLES: Mapping[str, type[SourceSection]] = {
 """`protocol` of a source -> its table."""
 
 
+Kind = Literal[
+    "", "measurement", "totaliser", "counter", "run hours", "angle", "set point", "command",
+    "state", "constant", "quantised",
+]
+
+
 class Tag(Section):
     """`[tags."<name>"]`, or a row of a tag list."""
 
@@ -216,6 +222,9 @@ class Tag(Section):
     data_type: str = ""
     interval: Duration | None = None  # nominal sampling interval; default: the source's
     max_silence: Duration | None = None  # longer than this without news is stale
+    kind: Kind = ""  # what it is besides a measurement, and is therefore judged by
+    rolls_over_at: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of a counter
+    period: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # angle's full circle
     physical: Range | None = None  # low and high end of what the sensor can say
     not_available: RawCodes = ()  # raw values that mean "no value": "0x8000" (bits) or numbers
     description: str = ""

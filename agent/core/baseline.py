@@ -26,7 +26,10 @@ class InputBaseline:
     record; `edges` are the inner edges of its histogram bins; `noise` is the standard deviation of
     first differences / sqrt 2; `resolution` the smallest step of the instrument in the tag's unit,
     0 where none shows; `r2` says how well the other inputs predict this one (cross-validated, 0
-    where unknown). `detectors` maps a detector's name to its parameters.
+    where unknown). `detectors` maps a detector's name to its parameters. `kind` says what the tag
+    is (see `kinds`): of a counter all other figures are of its rate per hour, `turn` is what it
+    rolls over at (0: unknown) and `fastest` its fastest trained rate; of an angle `turn` is the
+    full circle and `cut` where it begins.
     """
 
     tag: str
@@ -44,6 +47,10 @@ class InputBaseline:
     provisional: bool
     detectors: Mapping[str, Mapping[str, Any]]
     resolution: float = 0.0
+    kind: str = ""
+    turn: float = 0.0
+    cut: float = 0.0
+    fastest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

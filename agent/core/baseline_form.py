@@ -14,6 +14,7 @@ from typing import Any
 from agent.core.kernels import DETECTORS, category
 from agent.core.kernels.joint import CHARTS, MOST_LAGS
 from agent.core.kernels.tally import BINS
+from agent.core.kinds import ANGLE
 
 _MOST_NS = 1 << 60  # 36 years
 _MOST_COUNT = 1 << 62
@@ -184,6 +185,8 @@ def _input(value: Any) -> None:
     _keys(value, _INPUT)
     for name in _INPUT_MAY_HAVE.keys() & value.keys():
         _at(f".{name}", _INPUT_MAY_HAVE[name], value[name])
+    if value.get("kind") == ANGLE and not value.get("turn", 0.0) > 0.0:
+        raise Unusable(".turn: an angle needs its full circle")
     low, high = value["trained"]
     if low > high:
         raise Unusable(".trained: its ends are exchanged")
@@ -201,6 +204,8 @@ def _joint(inputs: int) -> Check:
         _at(".groups", _list(_object, 0, max(inputs, 1)), groups)
         for place, group in enumerate(groups):
             _at(f".groups[{place}]", lambda found: _group(found, inputs), group)
+        if "loops" in value:
+            _at(".loops", lambda found: _loops(found, inputs), value["loops"])
 
     return check
 
@@ -230,6 +235,20 @@ def _group(value: dict[str, Any], inputs: int) -> None:
             _at(f".{name}", check, value[name])
 
 
+def _loops(value: Any, inputs: int) -> None:
+    """What `fit` learnt of control loops; see `loop_diagnosis`."""
+    answers = value.get("answers") if isinstance(value, dict) else None
+    count = len(answers) if isinstance(answers, list) else 0
+    column, many = _whole(0, inputs - 1), _list(_NOT_NEGATIVE, inputs, inputs)
+    _keys(value, {
+        "answers": _list(column, 1, inputs), "follows": _list(column, 0, inputs),
+        "gains": _list(_list(_ANY, inputs, inputs), count, count),
+        "middle": _list(_ANY, count, count),
+        "covariance": _list(_list(_ANY, count, count), count, count),
+        "farthest": _POSITIVE, "leap": many, "off": many, "sway": many,
+    })  # fmt: skip
+
+
 def _mode(value: Any) -> None:
     _keys(value, _MODE)
     _at(".joint", _joint(len(value["inputs"])), value["joint"])
@@ -242,7 +261,10 @@ _INPUT: dict[str, Check] = {
     "longest_gap": _whole(0, _MOST_NS), "r2": _number(most=1.0), "provisional": _flag,
     "detectors": _detectors,
 }
-_INPUT_MAY_HAVE: dict[str, Check] = {"resolution": _NOT_NEGATIVE}  # fmt: skip
+_INPUT_MAY_HAVE: dict[str, Check] = {
+    "resolution": _NOT_NEGATIVE, "kind": _text, "turn": _NOT_NEGATIVE, "cut": _ANY,
+    "fastest": _NOT_NEGATIVE,
+}  # fmt: skip
 _MODE: dict[str, Check] = {
     "name": _text, "code": _optional(_ANY), "inputs": _list(_input, 0, _MOST_INPUTS),
     "joint": _object,

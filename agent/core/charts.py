@@ -81,7 +81,7 @@ class Charts:
         flags += self._fold_inputs(admitted, until_ns)
         for model, scans in enumerate(self.scans):
             masked = self.modes.masked(model, since_ns)
-            flags += scans.fold(series, until_ns, masked=masked)
+            flags += scans.fold(series, admitted, until_ns, masked=masked)
         tally.tally(
             self._counts, self._histogram, self.parameters.edges, admitted.starts, admitted.value
         )
@@ -162,7 +162,7 @@ class Charts:
                 tag = self.spec.rows[row].tag
                 self.parameters.admission[row]["tag"] = nothing if masked else tag
                 if masked:
-                    self._admission[row]["usable"] = 0
+                    self._admission[row]["usable"] = self._admission[row]["based"] = 0
 
     def _fold_inputs(self, admitted: Series, until_ns: int) -> list[Flag]:
         if not self.spec.rows:
@@ -212,6 +212,14 @@ class Charts:
         self._counts = np.zeros_like(taken[0])
         self._histogram = np.zeros_like(taken[1])
         return *taken, self._scans.beyond.take([place.model for place in self.spec.rows])
+
+    def extrapolated(self) -> tuple[list[Seen], list[tuple[int, int]]]:
+        """What each input had in the open window, and (scans, of these outside of training in any
+        way) of each model ever.
+        """
+        beyond = self._scans.beyond
+        models = [(int(one["scans"]), int(one["extrapolating"])) for one in beyond.model_count]
+        return beyond.seen([place.model for place in self.spec.rows]), models
 
     # --- time ---------------------------------------------------------------------------------
 

@@ -25,8 +25,7 @@ class Finding:
         models: those whose verdict it may change.
         interval_ns: at which its evidence comes.
         on_delay_ns: until it raises a condition.
-        confirmation_ns: until slower charts must have confirmed what it began; 0: nothing to
-            confirm.
+        stay_ns: for how long after it a fault that it showed may stay open by its name alone.
         looks_back_ns: how long before it its cause may lie.
         undecided: several inputs may explain it, and it is to be told whose it is.
     """
@@ -39,7 +38,7 @@ class Finding:
     models: Collection[str]
     interval_ns: int
     on_delay_ns: int
-    confirmation_ns: int = 0
+    stay_ns: int = 0
     looks_back_ns: int = 0
     undecided: bool = False
 
@@ -55,11 +54,13 @@ class Condition:
     Attributes:
         interval_ns: the longest at which evidence of what was found comes.
         off_delay_ns: nothing must be found for so long until it has returned to normal.
+        stay_ns: how long it may stay open by its name alone, no chart seeing it any more.
         normal_since_ns: from when on nothing that holds it open was found.
         not_before_ns: it is not raised earlier.
         occurrence: what names it from its raising on: the subject, when it was raised, and how
             often time had gone back by then.
         incident: id of the incident that it is part of; empty before it is raised.
+        tags: those that its name blames, where the subject is none.
         findings: score of every detector whose flag is up; `seen`: of every one whose flag was.
     """
 
@@ -69,6 +70,7 @@ class Condition:
     first_ns: int
     raised_ns: int = 0
     off_delay_ns: int = 0
+    stay_ns: int = 0
     normal_since_ns: int = 0
     not_before_ns: int = 0
     acknowledged: bool = False
@@ -84,6 +86,7 @@ class Condition:
     text: str = ""
     hint: str = ""
     rank: int = 0
+    tags: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -145,7 +148,7 @@ class Condition:
         """Be called so from now on."""
         self.kind, self.cause = diagnosis.kind, diagnosis.cause
         self.text, self.hint = diagnosis.text, diagnosis.hint
-        self.rank = diagnosis.rank
+        self.rank, self.tags = diagnosis.rank, diagnosis.tags
 
     def event(self, change: str, now: int, more: Mapping[str, Any] | None = None) -> Event:
         """What people are told of a change of it."""
@@ -161,12 +164,15 @@ class Condition:
             "detectors": sorted(str(key) for key in self.seen),
             "score": max(self.seen.values(), default=0.0),
         }
+        if self.tags:
+            data["tags"] = list(self.tags)
         return Event("condition", now, str(self.subject), data | dict(more or {}))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, with texts for identities."""
         made = {name: getattr(self, name) for name in Condition.__slots__}
         return made | {
+            "tags": list(self.tags),
             "subject": str(self.subject),
             "findings": {str(key): score for key, score in self.findings.items()},
             "seen": {str(key): score for key, score in self.seen.items()},
@@ -179,6 +185,7 @@ class Condition:
         for name in ("findings", "seen"):
             keys = {FindingKey.parse(text): score for text, score in document[name].items()}
             made[name] = {key: score for key, score in keys.items() if key.known}
+        made["tags"] = tuple(document.get("tags", ()))
         return Condition(**made)
 
 

@@ -1,8 +1,14 @@
-"""Changes of units, scale and sign: what a tag would read after one, and whether it does."""
+"""Changes of unit, scale and sign: whether a jump of a tag is one, and which.
+
+A change is claimed only if it explains the level and the scatter after the jump better than a move
+of the plant or of the instrument does, by a likelihood ratio; those that explain it about as well
+as the best one are told with it, because a wrong factor is worse than none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,106 +16,169 @@ from agent.core import shape
 from agent.types import Float64
 
 _ABSURD = 1e100  # no reading, and its square would overflow
-_AFTER = 6  # samples after a jump that a conversion must explain
-
-CONVERSIONS: tuple[tuple[str, str, float, float], ...] = (
-    ("degC", "degF", 1.8, 32.0),
-    ("degF", "degC", 1 / 1.8, -32.0 / 1.8),
-    ("degC", "K", 1.0, 273.15),
-    ("K", "degC", 1.0, -273.15),
-    ("bar", "psi", 14.5037738, 0.0),
-    ("psi", "bar", 1 / 14.5037738, 0.0),
-    ("bar", "kPa", 100.0, 0.0),
-    ("kPa", "bar", 0.01, 0.0),
-    ("bar", "MPa", 0.1, 0.0),
-    ("MPa", "bar", 10.0, 0.0),
-    ("m3/h", "l/s", 1 / 3.6, 0.0),
-    ("l/s", "m3/h", 3.6, 0.0),
-    ("m3/h", "l/min", 1000 / 60, 0.0),
-    ("l/min", "m3/h", 60 / 1000, 0.0),
-    ("kg/h", "t/h", 0.001, 0.0),
-    ("t/h", "kg/h", 1000.0, 0.0),
-    ("rpm", "Hz", 1 / 60, 0.0),
-    ("Hz", "rpm", 60.0, 0.0),
-    ("m", "mm", 1000.0, 0.0),
-    ("m", "ft", 3.2808399, 0.0),
-)
-_FACTORS = (1000.0, 100.0, 10.0, 0.1, 0.01, 0.001, -1.0)
+_AFTER = 6  # samples after a jump that a change must explain
+_LONGEST = 16  # samples either side that its levels are taken from; before it half of them
+_BEYOND_NOISE = 8.0  # noise that a step is larger than to be the jump
+_INEXACT = 0.002  # share of the step that a factor entered by hand may be off
+_BIAS_SD = 3.0  # standard deviations that a jump which is no conversion may well have
+_FITS = 3.5  # standard errors that level and scatter may be off what a change makes of them
+_CLAIMED = 5.0  # log likelihood ratio from which a change is claimed: 150, some per change tried
+_AS_WELL = 5.0  # log likelihood within which another change explains it as well
+_OWN_UNIT = 1.6  # log of how much likelier a change is from the unit that the tag is said to have
 
 
-def changes(unit: str) -> Iterator[tuple[tuple[str, str], float, float]]:
-    """(name, gain, offset) of every change that a tag in this unit may undergo."""
-    for old, new, gain, offset in CONVERSIONS:
-        if old == unit:
-            yield (old, new), gain, offset
-    for factor in _FACTORS:
-        yield ("", f"{factor:g}"), factor, 0.0
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A tag in unit `old` that arrives in `new`: gain * x + offset; `old` is empty of a scale."""
+
+    old: str
+    new: str
+    gain: float
+    offset: float
 
 
-_ALIKE = 4.0  # times that scatter may differ from what the gain makes of it
-_PLAIN = 100.0  # gain from which the scatter alone shows it: no noise grows so much
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The levels on both sides of a jump, and how well they are known, in the tag's unit.
 
-
-def misfit(
-    was: float, now: float, gain: float, offset: float, error: float, spread: float
-) -> float:
-    """How far `now` is from gain * was + offset, in units of what may be; above 1: not this change.
-
-    Allowed are the means' error and slow moves of 2 % of the step, both as they look after the
-    change: a gain below 1 shrinks them, or else a value that falls to zero would fit any of those.
-    `spread` is the scatter after over that before: it grows with the gain and no more. A level so
-    near zero that its step says little is judged where the scatter shows a large gain.
+    `error` is the standard error of the difference of levels while nothing happens, as the samples
+    before show it; `grown` the log of how many times the scatter is after it what it was before,
+    and `doubt` the standard error of that.
     """
-    expected = gain * was + offset
-    step = abs(expected - was)
-    allowed = 3.0 * error * abs(gain) + 0.02 * step * min(abs(gain), 1.0)
-    shown = gain >= _PLAIN and _ALIKE * spread >= gain
-    if spread > _ALIKE * max(abs(gain), 1.0) or not (step > 4.0 * allowed > 0.0 or shown):
-        return np.inf
-    return abs(now - expected) / allowed
+
+    was: float
+    now: float
+    error: float
+    grown: float
+    doubt: float
+
+    def off(self, change: Change) -> tuple[float, float, float]:
+        """(error of the level, level, scatter): what the change allows, and standard errors off."""
+        expected = change.gain * self.was + change.offset
+        size = abs(change.gain)
+        # What falls to zero would fit any gain below 1, were the step itself the yardstick.
+        inexact = _INEXACT * abs(expected - self.was) * min(size, 1.0)
+        error = max(float(np.hypot(size * self.error, inexact)), 1e-300)
+        return error, (self.now - expected) / error, (self.grown - np.log(size)) / self.doubt
+
+    def likelihood(self, change: Change) -> float:
+        """Log likelihood of what is seen, were it this change; -inf where it does not fit."""
+        error, level, scatter = self.off(change)
+        if abs(level) > _FITS or abs(scatter) > _FITS:
+            return -np.inf
+        return float(-0.5 * (level * level + scatter * scatter) - np.log(error * self.doubt))
+
+    def by_chance(self, scale: float) -> float:
+        """The same, were it none: a move of any size with the scatter as it was, or noise.
+
+        Small moves and little noise are likelier than large ones; so the step has a Cauchy density,
+        and the growth of noise an exponential one.
+        """
+        width, step = _BIAS_SD * scale, self.now - self.was
+        move = np.log(width / (np.pi * (width * width + step * step)) * np.sqrt(2.0 * np.pi))
+        same = -0.5 * (self.grown / self.doubt) ** 2 - np.log(self.doubt)
+        noisier = -abs(self.grown) - np.log(2.0) + 0.5 * np.log(2.0 * np.pi)
+        # Where the noise grows or a line breaks, the level moves with it by as much as it likes.
+        return float(move + np.logaddexp(same, noisier - np.log(4.0)))
 
 
-def explain_jump(raw: Float64, unit: str, noise: float) -> tuple[str, str] | None:
-    """(from unit, to unit) or ("", factor) where a recent jump is a linear change of units.
+def explain_jump(
+    raw: Float64, unit: str, noise: float, scale: float, changes: Iterable[Change]
+) -> tuple[Change, ...]:
+    """The changes that explain a recent jump, the best first; none where it is no such change.
 
     The jump is the largest difference among the recent values, or the first beyond noise: after a
-    change of scale noise itself may jump further. The level after it must be the conversion of the
-    level before it within what noise and 2 % of the step allow, and lie outside what the noise
-    explains.
+    change of scale noise itself may jump further.
 
     Args:
         raw: float64[n], the latest values in the tag's unit, oldest first, unusable ones included.
-        unit: of the tag.
+        unit: of the tag, as `Change.old` writes it; any other text favours none.
         noise: standard deviation of sample-to-sample noise, in that unit.
+        scale: standard deviation of the record, in that unit.
+        changes: those that are thought of.
     """
     raw = raw[np.abs(raw) < _ABSURD]
     if len(raw) < _AFTER + 4:
-        return None
+        return ()
     steps = np.abs(np.diff(raw))
-    places = {int(np.argmax(steps)), int(np.argmax(steps > 8.0 * noise))}
-    fits = [fit for place in sorted(places) for fit in _fits(raw, unit, noise, place + 1)]
-    least, name = min(fits, key=lambda fit: fit[0], default=(np.inf, ("", "")))
-    return name if least <= 1.0 else None
+    places = {int(np.argmax(steps)), int(np.argmax(steps > _BEYOND_NOISE * noise))}
+    jumps = [jump for place in places if (jump := jump_at(raw, place + 1, noise)) is not None]
+    known = tuple(changes)
+    found = [_explained(jump, unit, max(scale, noise), known) for jump in jumps]
+    return max(found, key=lambda one: one[0], default=(0.0, ()))[1]
 
 
-def _fits(
-    raw: Float64, unit: str, noise: float, place: int
-) -> list[tuple[float, tuple[str, str]]]:
-    """(misfit, name) of every change of units, were it made before the sample at `place`."""
-    before, after = raw[max(0, place - 8) : place], raw[place : place + 16]
+def _explained(
+    jump: Jump, unit: str, scale: float, changes: tuple[Change, ...]
+) -> tuple[float, tuple[Change, ...]]:
+    """(log likelihood ratio of the best, those that explain as well)."""
+    likely = {
+        change: jump.likelihood(change) + _OWN_UNIT * (bool(unit) and change.old == unit)
+        for change in changes
+    }
+    best = max(likely.values(), default=-np.inf)
+    ratio = best - jump.by_chance(scale)
+    if not ratio > _CLAIMED:
+        return 0.0, ()
+    order = sorted(likely, key=lambda change: -likely[change])
+    return ratio, tuple(change for change in order if likely[change] > best - _AS_WELL)
+
+
+def jump_at(raw: Float64, place: int, noise: float) -> Jump | None:
+    """The jump before the sample at `place`; None where too little is known on a side of it."""
+    before, after = raw[:place], raw[place : place + _LONGEST]
     if len(before) < 4 or len(after) < _AFTER:
-        return []
-    found = []
-    # The mean is the better estimate of a level that stays, the line's edge of one that wanders.
-    for level in (shape.mean, shape.edge):
-        was, before_error = level(before, end=True)
-        now, after_error = level(after, end=False)
-        if abs(now - was) < 8.0 * noise:
-            continue
-        error = noise * float(np.sqrt(before_error**2 + after_error**2))
-        spread = shape.scatter(after) / max(shape.scatter(before), noise, 1e-300)
-        found += [
-            (misfit(was, now, gain, offset, error, spread), name)
-            for name, gain, offset in changes(unit)
+        return None
+    near = before[-_LONGEST // 2 :]
+    was, now, error = min(
+        (_levels(level, before, near, after, noise) for level in (shape.mean, shape.edge)),
+        key=lambda found: found[2],
+    )
+    usual, scatter = shape.scatter(before), shape.scatter(after)
+    if usual <= 0.0 and scatter <= 0.0:  # it rests before and after: only the level tells
+        return Jump(was, now, error, 0.0, 10.0)
+    doubt = 2.0 * float(np.sqrt(0.5 / len(after) + 0.5 / len(before)))
+    usual = usual if usual > 0.0 else max(noise, 1e-300)
+    return Jump(was, now, error, float(np.log(max(scatter, 1e-300) / usual)), doubt)
+
+
+def _levels(
+    level: shape.Level, before: Float64, near: Float64, after: Float64, noise: float
+) -> tuple[float, float, float]:
+    """(level before, level after, standard error of their difference while nothing happens).
+
+    The error is that of white noise, or what such differences were among the samples before, where
+    these are enough: a signal that wanders is not where it was, jump or none.
+    """
+    was, before_error = level(near, end=True)
+    now, after_error = level(after, end=False)
+    error = noise * float(np.hypot(before_error, after_error))
+    k, m = len(near), min(len(after), len(before) - len(near) - 4)
+    if m >= _AFTER:
+        moved = [
+            level(before[at : at + m], end=False)[0] - level(before[at - k : at], end=True)[0]
+            for at in range(k, len(before) - m + 1)
         ]
-    return found
+        error = max(error, float(np.sqrt(np.mean(np.square(moved)))))
+    return was, now, error
+
+
+def told(found: tuple[Change, ...], unit: str) -> tuple[str, str]:
+    """(kind, how it arrives) of what `explain_jump` found for a tag in `unit`."""
+    own = [change for change in found if unit and change.old == unit]
+    best = own[0] if own else found[0]
+    alike = [
+        change for change in found if (change.gain, change.offset) == (best.gain, best.offset)
+    ]
+    scale = next((change.new for change in alike if not change.old), "")
+    if len(alike) < len(found):
+        names = dict.fromkeys(_name(change) for change in found)
+        return "unit change", "in another unit or scale, as " + " or ".join(list(names)[:4])
+    if scale and not own:
+        return "scale change", f"multiplied by {scale}"
+    pairs = (own or alike)[:2]
+    return "unit change", " or ".join(f"in {one.new} instead of {one.old}" for one in pairs)
+
+
+def _name(change: Change) -> str:
+    return f"{change.new} instead of {change.old}" if change.old else f"multiplied by {change.new}"

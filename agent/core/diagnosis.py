@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.core import shape
-from agent.core.conversions import explain_jump
+from agent.core.conversions import Change, explain_jump, told
+from agent.core.counters import counted
+from agent.core.figures import beside_others, impossible, latest
 from agent.core.kernels import TRAITS
 from agent.core.kernels.base import Symptom, Words
 from agent.core.state_tags import describe
@@ -27,6 +29,7 @@ class Diagnosis:
     `kind` is the fault's name (``stuck``, ``unit change`` ...); `cause` one of ``integration``,
     ``sensor``, ``process``, ``model``, ``unknown``; `text` the reason in a sentence; `hint` what
     to do; `rank` orders names: a more specific one replaces a vaguer one, never the other way.
+    `tags` are those blamed where the subject is a model.
     """
 
     kind: str
@@ -34,6 +37,7 @@ class Diagnosis:
     text: str
     hint: str
     rank: int
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,12 @@ class Evidence:
 
     `found` holds the names of the detectors whose flags are or were up; `recent` and `means` are
     standardised (see `Traces.of_input`), `raw` is in the tag's unit; `noise` is in standard
-    deviations; `share` is the tag's share of the joint residual while a joint chart is flagged (0
-    otherwise), `alike` the inputs whose share is as large, `joint` says that one is; `companions`
-    counts other inputs of the same model flagged as moved; `states` is `trained_states` of a state
+    deviations; `share` is the tag's share of how far the scans are off (T2 and SPE together; 0
+    where they are calm), `alike` the inputs whose share is as large; `said` what the others say
+    that it reads, in its unit, and `off` how many standard deviations of what they leave open it
+    is off; `joint` says that a joint chart is flagged; `companions`
+    counts other inputs of the same model flagged as moved; `changes` are the changes of unit and
+    scale that are thought of; `states` is `trained_states` of a state
     tag; `role`, `loop`, `loop_part`, `address` and `refusal` are of its `TagSpec`.
     """
 
@@ -63,14 +70,19 @@ class Evidence:
     r2: float = 0.0
     joint: bool = False
     share: float = 0.0
+    said: float = np.nan
+    off: float = 0.0
     alike: tuple[str, ...] = ()
     companions: int = 0
     lost: bool = False
     swapped_with: str = ""
+    changes: tuple[Change, ...] = ()
+    standard_unit: str = ""
     states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
     role: str = "input"
     loop: str = ""
     loop_part: str = ""
+    kind: str = ""
     address: str = ""
     refusal: str = ""
 
@@ -87,30 +99,22 @@ class Evidence:
 
 
 _OF_SCANS = frozenset({Symptom.REGION, Symptom.RELATION, Symptom.CHANGE})
-_LEAVES_RANGE = frozenset({Symptom.BEYOND, Symptom.OUTSIDE})
+LEAVES_RANGE = frozenset({Symptom.BEYOND})
+"""What says of a value that it is out of where it was trained, and no more."""
+
 _ABRUPT = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.CHANGE})
-_BRIEF = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.SCATTER}) | _LEAVES_RANGE | _OF_SCANS
+_BRIEF = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.SCATTER}) | LEAVES_RANGE | _OF_SCANS
 """What single samples, if they stand off or scatter, may bring up."""
 
-MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | _LEAVES_RANGE
+MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | LEAVES_RANGE
 """What says of an input that its value is another one than before."""
 
 _MOVES = MOVED | {Symptom.SPIKE, Symptom.SCATTER}
+_PREDICTED = 0.5  # R2 from which the other inputs say enough of one to call it the faulty one
+_ALONE, _NEARLY_ALL = 0.5, 0.9  # shares of how far the scans are off
+_SURELY_OFF = 4.0  # standard deviations of what the others leave open
 _NO_MEASUREMENT = 7
 """Rank from which a finding's own words say that what arrives is no measurement of now."""
-
-_TRANSPORT = {
-    traits.words.kind: frozenset({traits.symptom, Symptom.SOURCE})
-    for traits in TRAITS.values() if traits.transport and traits.words
-}
-TRUE_WHILE = _TRANSPORT | {
-    "source lost": frozenset(
-        {traits.symptom for traits in TRAITS.values() if traits.transport} | {Symptom.SOURCE}
-    ),
-    "out of physical range": frozenset({Symptom.IMPOSSIBLE}),
-}
-"""A name that says what arrives -> what must be found, any of it, for the name to be true."""
-
 
 _NO_INSTRUMENT = {
     "output": ("model", "look at the program that computes {tag}, and at what it is given"),
@@ -120,6 +124,8 @@ _NO_INSTRUMENT = {
         "process",
         "find out who, or which loop above {loop}, moved its set point; the model may not know it",
     ),
+    "setting": ("process", "find out who moved {tag}; the model may not know it"),
+    "command": ("process", "find out who, or which program, gave the command {tag}"),
     "loop mode": ("process", "find out who switched {loop}"),
     "controller output": (
         "unknown",
@@ -129,8 +135,8 @@ _NO_INSTRUMENT = {
 """Role, or part in a control loop, of a tag that no transmitter measures -> whose fault it is
 rather than a sensor's, hint."""
 
-_ANNOUNCED = frozenset({"set point", "loop mode"})
-"""Parts of a loop that somebody moves on purpose: whatever they do is the plant's."""
+_ANNOUNCED = frozenset({"set point", "setting", "command", "loop mode"})
+"""What somebody moves on purpose: whatever they do is the plant's."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -148,7 +154,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 def _name(evidence: Evidence) -> Diagnosis:
     for attempt in (
-        _transport, _states, _integration, _sensor, _spread, _moved, _own_words, _changed,
+        _transport, _counted, _states, _integration, _sensor, _spread, _moved, _own_words, _changed,
     ):  # fmt: skip
         diagnosis = attempt(evidence)
         if diagnosis is not None:
@@ -170,6 +176,11 @@ def _transport(evidence: Evidence) -> Diagnosis | None:
         )
     words = _words(evidence)
     return read(words, evidence) if words and words.rank >= _NO_MEASUREMENT else None
+
+
+def _counted(evidence: Evidence) -> Diagnosis | None:
+    """A counter that goes back, or stands still."""
+    return Diagnosis(*found) if (found := counted(evidence)) else None
 
 
 def _words(evidence: Evidence) -> Words | None:
@@ -214,26 +225,22 @@ def _states(evidence: Evidence) -> Diagnosis | None:
 
 def _integration(evidence: Evidence) -> Diagnosis | None:
     """A jump that a unit, scale or sign change explains, or a swap with another tag."""
-    conversion = explain_jump(
-        evidence.raw, evidence.unit, evidence.noise * evidence.scale
+    unit = evidence.standard_unit or evidence.unit
+    found = explain_jump(
+        evidence.raw, unit, evidence.noise * evidence.scale, evidence.scale,
+        evidence.changes,
     )
-    if evidence.swapped_with and not (conversion and conversion[0]):
+    if evidence.swapped_with and not any(change.old for change in found):
         return Diagnosis(
             "swapped tags", "integration",
             f"{evidence.tag} and {evidence.swapped_with} carry each other's values",
             "compare the address lists: two addresses were exchanged", 8,
         )
-    if conversion is None:
+    if not found:
         return None
-    before, after = conversion
-    if before:
-        text = f"unit change: {evidence.tag} now arrives in {after} instead of {before}"
-        kind = "unit change"
-    else:
-        text = f"scale change: {evidence.tag} now arrives multiplied by {after}"
-        kind = "scale change"
+    kind, how = told(found, unit)
     return Diagnosis(
-        kind, "integration", text,
+        kind, "integration", f"{kind}: {evidence.tag} now arrives {how}",
         f"set the unit or scale at source {evidence.source} back, or change the tag's contract", 8,
     )
 
@@ -242,14 +249,15 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
     """One instrument alone: frozen, spiking, or out of the relation it had with the others."""
     tag = evidence.tag
     if Symptom.FLAT in evidence.symptoms:
-        text = f"{tag} is stuck at {_number(evidence, -1)} {evidence.unit}".rstrip()
+        text = f"{tag} is stuck at {latest(evidence.raw)} {evidence.unit}".rstrip()
         return Diagnosis(
             "stuck", "sensor", text,
             "check the transmitter: it repeats one value where it never did in training", 6,
         )
     if Symptom.IMPOSSIBLE in evidence.symptoms:
         return Diagnosis(
-            "out of physical range", "sensor", f"{tag} reads {_impossible(evidence)}",
+            "out of physical range", "sensor",
+            f"{tag} reads " + impossible(evidence.raw, evidence.unit, evidence.physical),
             "check wiring and range of the transmitter", 6,
         )
     if _momentary(evidence):
@@ -262,11 +270,11 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             "noise", "sensor", f"{tag} is noisier than in training",
             "check wiring, shielding and grounding, and what vibrates", 5,
         )
-    alone = evidence.joint and evidence.share >= 0.5 and evidence.r2 >= 0.5
-    if alone and not evidence.companions:
+    if _left_the_others(evidence):
         kind = "drift" if _drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
-        why = "the other inputs say otherwise"
+        said = beside_others(evidence.raw, evidence.unit, evidence.said, evidence.off)
+        why = f"the other inputs say otherwise{said}"
         if evidence.alike and not evidence.symptoms & _MOVES:  # its own charts see nothing of it
             verb += f", or {' or '.join(evidence.alike[:2])} is"
             why = "how they relate can not tell which"
@@ -275,6 +283,17 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             "calibrate or replace the sensor; exclude this window from any training", 5,
         )
     return None
+
+
+def _left_the_others(evidence: Evidence) -> bool:
+    """Whether it alone is off: the others predict it, and all but it go together.
+
+    Others that moved since are no companions where it makes up nearly all of what is off.
+    """
+    if evidence.r2 < _PREDICTED or evidence.share < _ALONE:
+        return False
+    seen = evidence.joint or abs(evidence.off) >= _SURELY_OFF
+    return seen and (not evidence.companions or evidence.share >= _NEARLY_ALL)
 
 
 def _momentary(evidence: Evidence) -> bool:
@@ -289,7 +308,7 @@ def _momentary(evidence: Evidence) -> bool:
 def _away(evidence: Evidence) -> bool:
     """Whether the level is not where it was trained."""
     found = evidence.symptoms
-    return Symptom.LEVEL in found or bool(found & _LEAVES_RANGE and not _inside(evidence))
+    return Symptom.LEVEL in found or bool(found & LEAVES_RANGE and not _inside(evidence))
 
 
 def _inside(evidence: Evidence) -> bool:
@@ -313,7 +332,7 @@ def _noisier(evidence: Evidence) -> bool:
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed, one can not see how: a filter was switched, or only a chart noticed."""
     found = evidence.symptoms
-    if Symptom.SCATTER not in found or found & (_LEAVES_RANGE | {Symptom.LEVEL}):
+    if Symptom.SCATTER not in found or found & (LEAVES_RANGE | {Symptom.LEVEL}):
         return None
     if shape.stepped(evidence.recent, evidence.noise):
         return None
@@ -336,22 +355,16 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if found & _LEAVES_RANGE == {Symptom.OUTSIDE} and _inside(evidence):
-        return Diagnosis(
-            "out of trained range", cause,
-            f"{tag} stays at the edge of its trained range of {low:.4g} to {high:.4g}{unit}{blame}",
-            "find out what holds it there; training was seldom there, and never for as long", 3,
-        )
-    if found & _LEAVES_RANGE and _inside(evidence):
+    if found & LEAVES_RANGE and _inside(evidence):
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} left the trained range of {low:.4g} to {high:.4g}{unit} for a moment{blame}",
             "look at what happened then; the model never saw this region", 3,
         )
-    if found & _LEAVES_RANGE:
+    if found & LEAVES_RANGE:
         return Diagnosis(
             "out of trained range", cause,
-            f"{tag} reads {_number(evidence, -1)}{unit}, trained on {low:.4g} to {high:.4g}{blame}",
+            f"{tag} reads {latest(evidence.raw)}{unit}, trained on {low:.4g} to {high:.4g}{blame}",
             "the model never saw this region: do not rely on it there", 4,
         )
     return Diagnosis(
@@ -372,23 +385,7 @@ def _changed(evidence: Evidence) -> Diagnosis | None:
 
 
 def _who_moved(evidence: Evidence) -> tuple[str, str]:
-    if evidence.companions >= 1 and evidence.r2 >= 0.5:
+    if evidence.companions >= 1 and evidence.r2 >= _PREDICTED:
         return "process", ", together with other inputs"
     measured = not evidence.set_by
     return "unknown", " (sensor or process)" if measured else " (what sets it, or the process)"
-
-
-def _number(evidence: Evidence, position: int) -> str:
-    raw = evidence.raw[np.isfinite(evidence.raw)]
-    return f"{raw[position]:.5g}" if len(raw) else "?"
-
-
-def _impossible(evidence: Evidence) -> str:
-    """The latest value outside the physical range, and that range."""
-    unit = evidence.unit and f" {evidence.unit}"
-    low, high = evidence.physical or (-np.inf, np.inf)
-    raw = evidence.raw[np.isfinite(evidence.raw)]
-    outside = raw[(raw < low) | (raw > high)][-1:]
-    value = f"{outside[0]:.5g}{unit}" if len(outside) else f"a value{unit and f' in{unit}'}"
-    given = f": its physical range is {low:.5g} to {high:.5g}{unit}" if evidence.physical else ""
-    return f"{value}, which can not be{given}"

@@ -18,7 +18,8 @@ from agent.core.condition import Condition
 from agent.core.diagnosis import MOVED, Evidence
 from agent.core.identity import FindingKey, Place, Subject
 from agent.core.kernels import DETECTORS, category
-from agent.core.kernels.base import SPE, Symptom
+from agent.core.kernels.base import T2_AND_SPE, Symptom
+from agent.core.kinds import COUNTERS, shown, shown_unit
 from agent.core.spec import EngineSpec
 from agent.core.state_tags import trained_states
 
@@ -68,6 +69,8 @@ class EvidenceReader:
     ) -> list[Evidence]:
         """Everything known of a tag as of `now`, once for each model that has to do with it.
 
+        And of other tags that what was found is of, as a loop's output.
+
         Args:
             condition: the tag's.
             now: engine time in ns.
@@ -76,21 +79,25 @@ class EvidenceReader:
             lost: whether the tag's source is.
             refusal: why its address is refused, where it is.
         """
-        name = condition.subject.name
-        found_by = {key.model for key in condition.seen if key.model} or self._users[name]
-        models = [model for model in self._users[name] if model in found_by]
-        plain = replace(self._plain(condition, now, lost=lost), refusal=refusal)
-        return [
-            self._as_input(plain, condition, model, now, active, joint_up) for model in models
-        ] or [plain]
+        found = []
+        for name in _tags_of(condition):
+            found_by = {key.model for key in condition.seen if key.model} or self._users[name]
+            models = [model for model in self._users[name] if model in found_by]
+            plain = replace(self._plain(name, condition, now, lost=lost), refusal=refusal)
+            found += [
+                self._as_input(plain, condition, model, now, active, joint_up) for model in models
+            ] or [plain]
+        return found
 
-    def _plain(self, condition: Condition, now: int, *, lost: bool) -> Evidence:
+    def _plain(self, name: str, condition: Condition, now: int, *, lost: bool) -> Evidence:
         """What is known of a tag without any model."""
-        tag = self._spec.tag_of[condition.subject.name]
+        tag = self._spec.tag_of[name]
         raw = self._charts.traces.of_tag(self._spec.row_of_tag[tag.name], now)
         return Evidence(
-            tag.name, tag.unit, tag.source, _found(condition, ""), raw=raw, physical=tag.physical,
-            lost=lost, role=tag.role, loop=tag.loop, loop_part=tag.loop_part, address=tag.address,
+            tag.name, tag.unit, tag.source, _found(condition, name, ""), raw=raw,
+            physical=tag.physical, lost=lost, role=tag.role, loop=tag.loop,
+            loop_part=tag.loop_part, address=tag.address, changes=self._spec.changes,
+            standard_unit=tag.standard_unit,
         )
 
     def _as_input(
@@ -101,12 +108,17 @@ class EvidenceReader:
         item = self._charts.parameters.baseline(row)
         recent, means = self._charts.traces.of_input(row, now)
         joint = any(key.model == model for key in joint_up)
-        share, alike, swapped = self._joint_share(row, now) if joint else (0.0, (), "")
+        share, alike, swapped = self._joint_share(row, now)
+        said, off = self._by_others(row, now)
         states = item.detectors.get(category.NAME)
+        raw = recent * item.scale + item.centre if item.kind in COUNTERS else plain.raw
         return replace(
-            plain, found=_found(condition, model), recent=recent, means=means,
+            plain, found=_found(condition, plain.tag, model), recent=recent, means=means,
+            kind=item.kind, unit=shown_unit(plain.unit, item.kind), raw=raw,
+            tag=shown(plain.tag, item.kind),
             centre=item.centre, scale=item.scale, noise=item.noise / item.scale,
             trained=item.trained, r2=item.r2, joint=joint, share=share, alike=alike,
+            said=said, off=off,
             companions=self._companions(plain.tag, model, active),
             swapped_with=swapped or self._traded(plain, row, now),
             states=trained_states(states, item.centre, item.scale),
@@ -124,7 +136,7 @@ class EvidenceReader:
         )
 
     def _joint_share(self, row: int, now: int) -> tuple[float, tuple[str, ...], str]:
-        """(lasting share of SPE, inputs that have as large a one, swapped with).
+        """(lasting share of T2 and SPE, inputs that have as large a one, swapped with).
 
         Lasting is what the latest scans and those before them agree on: one spike is no bias.
         """
@@ -133,7 +145,7 @@ class EvidenceReader:
         names = scans.model.inputs
         recent = scans.recent(now)
         views = (recent, recent[:-LASTING])
-        lasting = np.min([scans.joint.shares(view, SPE) for view in views], axis=0)
+        lasting = np.min([scans.joint.shares(view, T2_AND_SPE) for view in views], axis=0)
         share = float(lasting[place.position])
         alike = tuple(
             name for name, other in zip(names, lasting.tolist(), strict=True)
@@ -145,6 +157,22 @@ class EvidenceReader:
             other = swaps[0][0] if swaps[0][1] == place.position else swaps[0][1]
             partner = names[other]
         return share, alike, partner
+
+    def _by_others(self, row: int, now: int) -> tuple[float, float]:
+        """(what the other inputs say that it reads, in its unit; how far it is off, lasting).
+
+        Off in standard deviations of what they leave open; 0 where the latest scans and those
+        before them do not agree on a side.
+        """
+        place = self._spec.rows[row]
+        scans = self._charts.scans[place.model]
+        recent = scans.recent(now)
+        views = [scans.joint.by_others(view) for view in (recent, recent[:-LASTING])]
+        said = float(views[0][0][place.position])
+        both = [float(off[place.position]) for _, off in views]
+        lasting = min(both, key=abs) if both[0] * both[1] > 0.0 else 0.0
+        item = self._charts.parameters.baseline(row)
+        return said * item.scale + item.centre, lasting
 
     def _traded(self, plain: Evidence, row: int, now: int) -> str:
         """The input that jumped to where this one was when this one jumped to where it was; or ''.
@@ -167,15 +195,12 @@ class EvidenceReader:
 
     # --- of time --------------------------------------------------------------------------------
 
-    def confirmation_ns(self, row: int, key: FindingKey) -> int:
-        """Until slower charts must have confirmed what a finding on an input began, or 0.
-
-        A step that stays is seen by the level chart some blocks later: one alarm.
-        """
+    def stay_ns(self, row: int, key: FindingKey) -> int:
+        """For how long a fault that a momentary finding on an input showed may stay by its name."""
         if not key.traits.latched:
             return 0
         item = self._charts.parameters.baseline(row)
-        return delays.confirmation_ns(item.tau, item.interval_ns)
+        return delays.stay_ns(item.tau, item.interval_ns)
 
     def looks_back_ns(self, row: int, key: FindingKey) -> int:
         """How long before a finding on an input its cause may lie; 0: it is now."""
@@ -200,10 +225,9 @@ class EvidenceReader:
         if condition.subject.place is not Place.TAG:
             return False
         left_range = {key.model for key in condition.seen if key.symptom is Symptom.BEYOND}
-        name = condition.subject.name
-        models = [model for model in self._users[name] if model in condition.models]
         return bool(left_range) and all(
-            self._amid(self._rows[name, model], now) for model in models
+            self._amid(self._rows[name, model], now) for name in _tags_of(condition)
+            for model in self._users[name] if model in condition.models
         )
 
     def _amid(self, row: int, now: int) -> bool:
@@ -212,9 +236,18 @@ class EvidenceReader:
         return len(latest) == wanted and abs(float(latest.mean())) <= AMID
 
 
-def _found(condition: Condition, model: str) -> frozenset[str]:
+def _tags_of(condition: Condition) -> list[str]:
+    """The tags that a tag's findings are of, its own first; else the tag itself."""
+    own = condition.subject.name
+    found = dict.fromkeys(key.of or own for key in condition.seen if not key.joint)
+    return sorted(found, key=lambda name: name != own) or [own]
+
+
+def _found(condition: Condition, tag: str, model: str) -> frozenset[str]:
     """The detectors that found something for a model, or for none; what is lost, only if it is."""
-    keys: Iterable[FindingKey] = condition.seen
+    keys: Iterable[FindingKey] = [
+        key for key in condition.seen if (key.of or condition.subject.name) == tag
+    ]
     return frozenset(
         key.detector for key in keys
         if key.model in {"", model} and (not key.traits.transport or key in condition.findings)

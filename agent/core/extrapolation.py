@@ -19,6 +19,7 @@ from agent.core.baseline import InputBaseline
 from agent.core.flag import Flag
 from agent.core.kernels import extrapolating as kernel
 from agent.core.kernels.base import TRANSITION
+from agent.core.kinds import shown, shown_unit
 from agent.core.spec import ModelSpec
 from agent.core.state import Lasting
 from agent.types import Float64, Int64
@@ -41,13 +42,18 @@ class Seen(NamedTuple):
 
 
 class ExtrapolationState:
-    """What lasts: `inputs` and `inputs_count` by input, `joint` and `joint_count` by model."""
+    """What lasts: `inputs` and `inputs_count` by input, `joint` and `joint_count` by model.
+
+    `model_count` counts scans of each model, and those that lay outside of training in any way;
+    unlike the others it never begins anew.
+    """
 
     def __init__(self, inputs: int, models: int) -> None:
         self.inputs = np.zeros(inputs, kernel.STATE)
         self.inputs_count = np.zeros(inputs, kernel.COUNTS)
         self.joint = np.zeros(models, kernel.STATE)
         self.joint_count = np.zeros(models, kernel.COUNTS)
+        self.model_count = np.zeros(models, kernel.COUNTS)
 
     def arrays(self) -> list[Lasting]:
         """All of it, by name."""
@@ -56,11 +62,12 @@ class ExtrapolationState:
             Lasting("extrapolating.inputs_count", "input", self.inputs_count),
             Lasting("extrapolating.joint", "model", self.joint),
             Lasting("extrapolating.joint_count", "model", self.joint_count),
+            Lasting("extrapolating.model_count", "model", self.model_count),
         ]
 
-    def take(self, model_of_input: Sequence[int]) -> list[Seen]:
-        """How many scans each input had; counting begins anew."""
-        seen = [
+    def seen(self, model_of_input: Sequence[int]) -> list[Seen]:
+        """How many scans each input had since counting began."""
+        return [
             Seen(
                 int(own["scans"]),
                 int(own["extrapolating"]),
@@ -68,6 +75,10 @@ class ExtrapolationState:
             )
             for own, model in zip(self.inputs_count, model_of_input, strict=True)
         ]
+
+    def take(self, model_of_input: Sequence[int]) -> list[Seen]:
+        """What `seen` says; counting begins anew."""
+        seen = self.seen(model_of_input)
         self.inputs_count[...] = self.joint_count[...] = np.zeros((), kernel.COUNTS)
         return seen
 
@@ -80,6 +91,7 @@ class Extrapolation:
         self._inputs, self._count = state.inputs[own], state.inputs_count[own]
         here = slice(index, index + 1)
         self._joint, self._joint_count = state.joint[here], state.joint_count[here]
+        self._model_count = state.model_count[here]
         self._params = np.zeros(len(self._inputs), kernel.PARAMS)
         self._farthest = np.array([(0.0, 1.0)], kernel.PARAMS)
         self.use_mode(0)
@@ -93,6 +105,14 @@ class Extrapolation:
                 (high - item.centre) / item.scale,
             )
         self.forget()
+
+    def within(self, z: Float64) -> Float64:
+        """Scans float64[m, d] with each value taken to its trained range.
+
+        What lies beyond is a fact of that input; how the inputs relate is judged up to there, so
+        that one value far off does not say the same of all of them.
+        """
+        return np.clip(z, self._params["low"], self._params["high"])
 
     def forget(self) -> None:
         """Begin anew."""
@@ -115,6 +135,10 @@ class Extrapolation:
         within = (z >= self._params["low"]) & (z <= self._params["high"])
         alone = np.isfinite(far) & (within | (known == 0)).all(axis=1)
         judged = alone.astype(np.uint8)[:, None]
+        anyhow = (~within & (known == 1)).any(axis=1) | (alone & (far > 1.0))
+        # Scans without any value may be left out by whoever makes them: they count for nothing.
+        self._model_count["scans"] += int((known == 1).any(axis=1).sum())
+        self._model_count["extrapolating"] += int(anyhow.sum())
         # A scan with an input out of its range is that input's fact: the joint one rests.
         written = kernel.fold(
             self._farthest,
@@ -164,7 +188,8 @@ def input_text(item: InputBaseline, tag: str, fact: Fact) -> str:
     """What a person reads of an input outside its trained range."""
     low, high = item.trained
     value = fact.far * item.scale + item.centre
-    unit = f" {item.unit}" if item.unit else ""
+    unit = shown_unit(item.unit, item.kind)
+    unit, tag = unit and f" {unit}", shown(tag, item.kind)
     above = value > high
     width = high - low
     beyond = value - high if above else low - value

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.core import identity
 from agent.core.charts import input_key
+from agent.core.condition import Condition
 from agent.core.extrapolation import INPUT, JOINT, Fact, input_text, joint_text
 from agent.core.flag import Flag
 from agent.core.modes import Modes
@@ -41,6 +42,17 @@ class Facts:
         """What there is to say of a model, by input."""
         found = sorted(key for key in self._holding if key[0] == model)
         return [self._concern(key) for key in found]
+
+    def holds_of(self, condition: Condition) -> bool:
+        """Whether the tag of a condition is out of its range in each model that it touches."""
+        name = condition.subject.name
+        models = [
+            (index, model) for index, model in enumerate(self._spec.models)
+            if model.name in condition.models and name in model.inputs
+        ]
+        return bool(models) and all(
+            (index, model.inputs.index(name)) in self._holding for index, model in models
+        )
 
     def _concern(self, key: tuple[int, int]) -> Concern:
         model, position = key

@@ -1,7 +1,8 @@
 """Who a finding or a condition is about, and which detector of which model found it.
 
 As text a subject is ``tag/NAME``, ``source/NAME`` or ``model/NAME``, and a finding's key
-``DETECTOR`` or ``DETECTOR@MODEL``: so they stand in events, in messages and in snapshots.
+``DETECTOR``, ``DETECTOR@MODEL`` or ``DETECTOR of TAG@MODEL``: so they stand in events, in messages
+and in snapshots.
 """
 
 from __future__ import annotations
@@ -69,19 +70,25 @@ _OF_SOURCES = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class FindingKey:
-    """A detector, and the model whose baseline it judged by; none where it judged without one."""
+    """A detector, and the model whose baseline it judged by; none where it judged without one.
+
+    `of` is the tag that it found something of, where that may be another than the condition's.
+    """
 
     detector: str
     model: str = ""
+    of: str = ""
 
     def __str__(self) -> str:
-        return f"{self.detector}@{self.model}" if self.model else self.detector
+        found = f"{self.detector} of {self.of}" if self.of else self.detector
+        return f"{found}@{self.model}" if self.model else found
 
     @staticmethod
     def parse(text: str) -> FindingKey:
         """The key that a text names."""
-        detector, _, of = text.partition("@")
-        return FindingKey(detector, of)
+        found, at, model = text.rpartition("@")
+        detector, _, of = (found if at else model).partition(" of ")
+        return FindingKey(detector, model if at else "", of)
 
     @property
     def traits(self) -> Traits:

@@ -4,7 +4,8 @@ The first condition of a fault gives its incident the name (first-out, ISA-18.1)
 that join it. A condition joins
 
 1. the incident that its subject was in last, where that is not over for longer than `REMEMBERED`;
-2. else the earliest incident of a model of its own that something joined within the settling time.
+2. else the earliest incident of a model of its own that something joined within the settling time,
+   and of which a condition stands, or stood until `JUST_OVER` ago: what is over was another fault.
 
 Else it begins one. Pure: time comes in with what is joined.
 """
@@ -21,17 +22,25 @@ from agent.core.identity import Subject
 REMEMBERED_NS = 7 * 86_400 * 1_000_000_000
 """A condition that comes back within a week continues its incident."""
 
+JUST_OVER_NS, JUST_OVER = 60 * 1_000_000_000, 10
+"""A minute, or so many intervals where these are longer, since the last condition of an incident
+stood: what a fault brings about one after the other is one."""
+
 KEPT = 1_000
 """Incidents at most; the one that was silent for longest is forgotten first."""
 
 
 @dataclass(slots=True)
 class Incident:
-    """One incident: its models and subjects, when something joined it last, and was seen last."""
+    """One incident: its models and subjects, when it began, when something joined it last, and was
+    seen last; how many of its conditions stand.
+    """
 
     id: str
+    began_ns: int
     joined_ns: int
     seen_ns: int
+    standing: int = 0
     models: set[str] = field(default_factory=set)
     subjects: set[Subject] = field(default_factory=set)
 
@@ -64,6 +73,7 @@ class Incidents:
             incident for incident in self._known.values()
             if incident.models & set(condition.models)
             and now - incident.joined_ns <= settling_ns
+            and (incident.standing > 0 or now - incident.seen_ns <= _just_over_ns(condition))
         ]
         if own:
             found = own[-1]
@@ -71,17 +81,29 @@ class Incidents:
             found = near[0]
         else:
             self._forget(open_incidents(others), now)
-            found = Incident(condition.id, now, now)
+            found = Incident(condition.id, now, now, now)
             self._known[found.id] = found
         found.joined_ns = found.seen_ns = now
+        found.standing += 1
         found.models |= set(condition.models)
         found.subjects.add(condition.subject)
         return found.id
+
+    def began_ns(self, incident: str, else_ns: int) -> int:
+        """When an incident began; `else_ns` where it is not known any more."""
+        known = self._known.get(incident)
+        return known.began_ns if known is not None else else_ns
+
+    def is_alone(self, incident: str) -> bool:
+        """Whether no more than one subject has had to do with an incident."""
+        known = self._known.get(incident)
+        return known is not None and len(known.subjects) == 1
 
     def left(self, incident: str, now: int) -> None:
         """One of its conditions returned to normal."""
         if (known := self._known.get(incident)) is not None:
             known.seen_ns = now
+            known.standing = max(known.standing - 1, 0)
 
     def _forget(self, open_ones: Collection[str], now: int) -> None:
         over = [
@@ -97,6 +119,7 @@ class Incidents:
     def move(self, shift_ns: int) -> None:
         """Engine time was set anew."""
         for incident in self._known.values():
+            incident.began_ns += shift_ns
             incident.joined_ns += shift_ns
             incident.seen_ns += shift_ns
 
@@ -109,8 +132,9 @@ class Incidents:
         """JSON-ready, in the order in which they began."""
         return [
             {
-                "id": one.id, "joined_ns": one.joined_ns, "seen_ns": one.seen_ns,
-                "models": sorted(one.models), "subjects": sorted(map(str, one.subjects)),
+                "id": one.id, "began_ns": one.began_ns, "joined_ns": one.joined_ns,
+                "seen_ns": one.seen_ns, "standing": one.standing, "models": sorted(one.models),
+                "subjects": sorted(map(str, one.subjects)),
             }
             for one in self._known.values()
         ]
@@ -119,11 +143,16 @@ class Incidents:
         """From `to_json`."""
         self._known = {
             one["id"]: Incident(
-                one["id"], int(one["joined_ns"]), int(one["seen_ns"]), set(one["models"]),
+                one["id"], int(one.get("began_ns", one["joined_ns"])), int(one["joined_ns"]),
+                int(one["seen_ns"]), int(one.get("standing", 0)), set(one["models"]),
                 {Subject.parse(text) for text in one["subjects"]},
             )
             for one in document
         }
+
+
+def _just_over_ns(condition: Condition) -> int:
+    return max(JUST_OVER_NS, JUST_OVER * condition.interval_ns)
 
 
 def open_incidents(conditions: Iterable[Condition]) -> set[str]:

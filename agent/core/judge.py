@@ -6,23 +6,25 @@ the models concerned. Nothing here is numeric work; `Charts` did that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
 from agent.core import identity, losses
 from agent.core.attribution import Attribution
 from agent.core.charts import Charts, input_key
-from agent.core.condition import Condition, Finding
-from agent.core.delays import UNDECIDED, on_delay_ns
-from agent.core.diagnosis import Diagnosis, diagnose
+from agent.core.condition import Condition
+from agent.core.delays import lapse_ns
+from agent.core.diagnosis import LEAVES_RANGE, Diagnosis, diagnose
 from agent.core.evidence import EvidenceReader
 from agent.core.facts import SCOPES, Facts
+from agent.core.findings import Findings
 from agent.core.flag import Flag
-from agent.core.group_diagnosis import joint_diagnosis
 from agent.core.identity import FindingKey, Place, Subject
 from agent.core.incident import open_incidents
 from agent.core.lifecycle import Conditions
+from agent.core.loop_evidence import LoopReader
+from agent.core.names import MAY_BE_FALSE, MENDED, lasts
 from agent.core.scans import ENOUGH
 from agent.core.source_watch import SourceWatch
 from agent.core.spec import EngineSpec
@@ -42,7 +44,8 @@ class Judge:
     def __init__(self, spec: EngineSpec, charts: Charts) -> None:
         self.spec, self._charts = spec, charts
         self._evidence = EvidenceReader(spec, charts)
-        self._attribution = Attribution(spec, charts)
+        self._loops = LoopReader(spec, charts)
+        self._attribution = Attribution(spec, charts, self._loops)
         self.conditions = Conditions(self)
         self.sources = SourceWatch(spec, self.conditions)
         self.verdicts: dict[str, Verdict] = {}
@@ -51,13 +54,8 @@ class Judge:
         self._index = {model.name: index for index, model in enumerate(spec.models)}
         self._assessed: set[str] = set()
         self._out_of_service: set[str] = set()
-        self._joint_owner: dict[FindingKey, Subject] = {}
-        self._joint_up: set[FindingKey] = set()
         self._facts = Facts(spec, charts.modes)
-        self._users: dict[str, list[str]] = {tag.name: [] for tag in spec.tags}
-        for model in spec.models:
-            for name in model.tags:
-                self._users[name].append(model.name)
+        self._findings = Findings(spec, charts, self._evidence, self._loops, self._attribution)
 
     def restart(self, since_ns: int, until_ns: int) -> None:
         """The agent was away in [since, until): models are assessed anew, delays go on."""
@@ -127,11 +125,10 @@ class Judge:
             return [], [name]
         if flag.scope in SCOPES:
             return [], [self._facts.take(flag)]
+        finding = self._findings.of(flag, self.conditions.active)
         if flag.scope == "joint":
-            finding = self._joint_finding(flag)
             about = identity.model(self.spec.models[flag.row].name)
         else:
-            finding = self._tag_finding(flag) if flag.scope == "tag" else self._input_finding(flag)
             about = finding.subject
         events = [flag.event(about, finding.key.model)]
         events += self.conditions.finding(finding)
@@ -140,43 +137,6 @@ class Judge:
         condition = self.conditions.active.get(finding.subject)
         others = condition.models if condition is not None else ()
         return events, {*finding.models, *others}
-
-    def _tag_finding(self, flag: Flag) -> Finding:
-        tag, key = self.spec.tags[flag.row], FindingKey(flag.detector)
-        return Finding(
-            identity.tag(tag.name), key, flag.up, flag.time_ns, flag.score, self._users[tag.name],
-            tag.interval_ns, on_delay_ns(tag.interval_ns, key.traits.on_delay),
-        )
-
-    def _input_finding(self, flag: Flag) -> Finding:
-        place = self.spec.rows[flag.row]
-        key = FindingKey(flag.detector, self.spec.models[place.model].name)
-        interval_ns = self._charts.parameters.baseline(flag.row).interval_ns
-        return Finding(
-            identity.tag(self.spec.tags[place.tag].name), key, flag.up, flag.time_ns, flag.score,
-            [key.model], interval_ns, on_delay_ns(interval_ns, key.traits.on_delay),
-            confirmation_ns=self._evidence.confirmation_ns(flag.row, key),
-            looks_back_ns=self._evidence.looks_back_ns(flag.row, key),
-        )
-
-    def _joint_finding(self, flag: Flag) -> Finding:
-        model = self.spec.models[flag.row]
-        key = FindingKey(flag.detector, model.name)
-        if flag.up:
-            self._joint_up.add(key)
-            self._joint_owner[key] = self._attribution.of_flag(flag, self.conditions.active)
-        else:
-            self._joint_up.discard(key)
-        subject = self._joint_owner.get(key, identity.model(model.name))
-        whole = subject.place is Place.MODEL
-        undecided = whole and len(flag.about) > 1
-        delay, agreed = key.traits.on_delay, key.traits.on_delay_agreed
-        if agreed is not None and (whole or flag.about):
-            delay = UNDECIDED if undecided else agreed
-        return Finding(
-            subject, key, flag.up, flag.time_ns, flag.score, [model.name], model.scan_ns,
-            on_delay_ns(model.scan_ns, delay), undecided=undecided,
-        )
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -204,7 +164,7 @@ class Judge:
 
     def _service(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         tag = str(data.get("tag", ""))
-        if tag not in self._users:
+        if tag not in self._findings.users:
             return []
         out = kind == "out_of_service"
         if out == (tag in self._out_of_service) and not (out and data.get("note")):
@@ -224,19 +184,37 @@ class Judge:
         if subject.place is Place.SOURCE:
             return self.sources.name(subject.name)
         if subject.place is Place.MODEL:
-            worst = max(condition.seen, key=lambda key: (condition.seen[key], key))
-            shares = self._attribution.shares(subject.name, worst.detector, now)
-            return joint_diagnosis(worst.detector, shares)
+            return self._loops.named(condition, self._attribution.whole(condition, now), now)
         evidence = self._evidence.of_tag(
-            condition, now, self.conditions.active, self._joint_up,
+            condition, now, self.conditions.active, self._findings.joint_up,
             lost=self.sources.is_silent(self.spec.tag_of[subject.name].source),
             refusal=self.sources.refusal(self.spec.tag_of[subject.name]),
         )
-        return max((diagnose(item) for item in evidence), key=lambda found: found.rank)
+        plain = max((diagnose(item) for item in evidence), key=lambda found: found.rank)
+        return self._loops.named(condition, plain, now)
 
     def is_normal(self, condition: Condition, now: int) -> bool:
         """Whether its subject is seen to be normal again."""
         return self._evidence.is_normal(condition, now)
+
+    def stays(self, condition: Condition, now: int) -> bool:
+        """Whether a fault lasts by its name: for a while, or while its tag is out of its range."""
+        if condition.subject.place is not Place.TAG or not lasts(condition.kind, condition.cause):
+            return False
+        waited_ns = now - condition.normal_since_ns
+        return waited_ns < condition.stay_ns or self._facts.holds_of(condition)
+
+    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
+        """Whether all it says is that its tag is out of its trained range, which a fact tells."""
+        return (
+            condition.subject.place is Place.TAG and diagnosis.cause not in MENDED
+            and all(key.symptom in LEAVES_RANGE for key in condition.seen)
+            and self._facts.holds_of(condition)
+        )
+
+    def lapse_ns(self, condition: Condition) -> int:
+        """How long a condition speaks against its models, where it may be a false alarm."""
+        return lapse_ns(condition.interval_ns, self.spec.false_alarm_ns)
 
     def settling_ns(self, condition: Condition) -> int:
         """How long after a condition a further one of the same fault may begin."""
@@ -246,7 +224,7 @@ class Judge:
         """Which of its findings are known by now to be another subject's."""
         owners = self._attribution.owners(condition, now, self.conditions.active)
         # What is down here may be up elsewhere, where it will be cleared.
-        self._joint_owner |= {key: to for key, to in owners.items() if key in condition.findings}
+        self._findings.owner |= {key: to for key, to in owners.items() if key in condition.findings}
         return owners
 
     def suppressed(self, condition: Condition) -> bool:
@@ -273,7 +251,8 @@ class Judge:
             if model.name not in names:
                 continue
             concerns = self._concerns.of(
-                model.name, self.conditions.active, self._out_of_service, self._provisional
+                model.name, self.conditions.active, self._out_of_service, self._provisional,
+                self._lapsed(time_ns),
             )
             concerns += self._facts.of(index)
             verdict = judge(
@@ -290,6 +269,19 @@ class Judge:
             events.append(verdict_event(model.name, model.version, verdict, before, time_ns))
         return events
 
+    def _lapsed(self, time_ns: int) -> Callable[[Condition], bool]:
+        """Whether a condition is one of an input against its own past, and was told for long.
+
+        Where another input bears it out (it is in the same incident), or where inputs have left
+        their trained relations, it counts for as long as it lasts.
+        """
+        return lambda condition: (
+            (condition.kind, condition.cause) in MAY_BE_FALSE
+            and time_ns >= self.conditions.lapses_ns(condition)
+            and not any(key.joint and not key.traits.passing for key in condition.findings)
+            and self.conditions.incidents.is_alone(condition.incident)
+        )
+
     def _provisional(self, subject: Subject, key: FindingKey) -> bool:
         """Whether the thresholds of the chart that found it are: of that input, or jointly."""
         if not key.model:
@@ -298,7 +290,7 @@ class Judge:
         mode = self.spec.models[index].baseline.modes[self._charts.modes.index(index)]
         if key.joint:
             return bool(mode.joint.get("provisional", self.spec.models[index].baseline.provisional))
-        return any(item.provisional for item in mode.inputs if item.tag == subject.name)
+        return any(item.provisional for item in mode.inputs if item.tag == (key.of or subject.name))
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -311,7 +303,7 @@ class Judge:
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
             "facts": self._facts.to_json(),
-            "joint_owner": {str(k): str(to) for k, to in sorted(self._joint_owner.items())},
+            "joint_owner": {str(k): str(to) for k, to in sorted(self._findings.owner.items())},
             "since": dict(sorted(self.since.items())),
             "verdicts": {name: item.to_json() for name, item in sorted(self.verdicts.items())},
         }
@@ -328,7 +320,7 @@ class Judge:
         """
         known = {model.name for model in self.spec.models}
         self.conditions.from_json(document["conditions"])
-        subjects = {identity.tag(name) for name in self._users}
+        subjects = {identity.tag(name) for name in self._findings.users}
         subjects |= self.sources.subjects()
         subjects |= {identity.model(name) for name in known}
         self.conditions.keep(subjects)
@@ -341,7 +333,7 @@ class Judge:
             FindingKey.parse(key): Subject.parse(owner)
             for key, owner in document["joint_owner"].items()
         }
-        self._joint_owner = {
+        self._findings.owner = {
             key: owner for key, owner in owners.items()
             if key.model in kept["model"] and owner in subjects
         }
@@ -353,15 +345,12 @@ class Judge:
         self._facts.from_json(document.get("facts", []), kept)
         self._forget_what_started_anew(now, kept)
 
-    def _forget_what_started_anew(
-        self, now: int, kept: Mapping[str, Collection[str]]
-    ) -> None:
+    def _forget_what_started_anew(self, now: int, kept: Mapping[str, Collection[str]]) -> None:
         """Drop every finding whose chart is new, or is not up: nothing would ever clear it."""
-        self._joint_up = {
-            FindingKey(chart, model.name)
-            for index, model in enumerate(self.spec.models)
+        self._findings.joint_up = {
+            FindingKey(chart, model.name) for index, model in enumerate(self.spec.models)
             for chart in self._charts.scans[index].joint.flagged()
-        }
+        }  # fmt: skip
 
         def gone(subject: Subject, key: FindingKey) -> bool:
             if subject.place is Place.SOURCE:
@@ -369,7 +358,8 @@ class Judge:
             if key.joint:
                 stays = key.model in kept["model"]
             elif key.model:
-                stays = input_key(key.model, subject.name) in kept["input"]
+                stays = input_key(key.model, key.of or subject.name) in kept["input"]
+                stays &= subject == self._findings.owner.get(key, self._loops.home(key, subject))
             else:
                 stays = subject.name in kept["tag"]
             up = key in self.conditions.active[subject].findings
@@ -383,18 +373,18 @@ class Judge:
         subject = condition.subject
         if subject.place is Place.MODEL:
             return condition.models
-        users = self.sources.users if subject.place is Place.SOURCE else self._users
+        users = self.sources.users if subject.place is Place.SOURCE else self._findings.users
         judged = all(key.model for key in condition.seen)  # each by the baseline of its model
         return [m for m in users[subject.name] if not judged or m in condition.models]
 
     def _is_up(self, subject: Subject, key: FindingKey) -> bool:
-        tag = self.spec.row_of_tag[subject.name] if subject.place is Place.TAG else -1
+        tag = self.spec.row_of_tag.get(key.of or subject.name, -1)
         return self._charts.is_up(key.detector, tag, self._index[key.model] if key.model else None)
 
     def renew(self, model: str, now: int) -> list[Event]:
         """The detectors of one model start anew: what they had found would never clear."""
         self._assessed.discard(model)
         self._facts.forget(self._index[model])
-        self._joint_up = {key for key in self._joint_up if key.model != model}
+        self._findings.joint_up = {key for key in self._findings.joint_up if key.model != model}
         self.conditions.forget(lambda _, key: key.model == model, now)
         return self._verdicts(now, {model})

@@ -2,9 +2,9 @@
 
 A condition is *pending* from its first finding until its on-delay is over; then it is *raised*,
 named and announced. It returns to normal by itself once nothing has been found for the off-delay.
-Where what was found may only be the begin of what slower charts see later, the off-delay is as long
-as these may take, unless the subject is seen to be normal before. Names get more specific as
-evidence comes.
+What lasts until somebody mends it (a unit that was changed) stays open by its name for a while, or
+until the subject is seen to be normal; what says no more than a fact is no alarm. Names get more
+specific as evidence comes.
 
 Invariants:
 - time comes only from findings and due timers, which fire in time order, before anything else at
@@ -21,37 +21,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from agent.core import delays
 from agent.core.condition import Condition, Finding
-from agent.core.diagnosis import TRUE_WHILE, Diagnosis
 from agent.core.identity import FindingKey, Subject
 from agent.core.incident import Incidents
-from agent.core.timers import Due, Returned, Timer, moved, paused
+from agent.core.names import NAMED_WHILE
+from agent.core.rules import Rules
+from agent.core.timers import Due, Returned, Timer, moved, paused, whole_ns
 from agent.types import Event
 
-
-class Rules(Protocol):
-    """What conditions ask of judgement."""
-
-    def name(self, condition: Condition, now: int) -> Diagnosis:
-        """What the evidence says it is."""
-
-    def is_normal(self, condition: Condition, now: int) -> bool:
-        """Whether its subject is seen to be normal again, before the longest off-delay is over."""
-
-    def owners(self, condition: Condition, now: int) -> Mapping[FindingKey, Subject]:
-        """Which of its findings are known by now to be another subject's."""
-
-    def settling_ns(self, condition: Condition) -> int:
-        """How long after a condition a further one of the same fault may begin."""
-
-    def suppressed(self, condition: Condition) -> bool:
-        """Whether its source is lost, so that it is no alarm of its own."""
-
-    def out_of_service(self, condition: Condition) -> bool:
-        """Whether a person took its subject out of service."""
+_REVIEWED_AGAIN = 3
+"""Of the reviews, those that a further finding brings again."""
 
 
 class Conditions:
@@ -107,17 +89,21 @@ class Conditions:
 
     def _found(self, condition: Condition, finding: Finding) -> list[Event]:
         now = finding.time_ns
+        is_new = finding.key not in condition.findings
         condition.findings[finding.key] = condition.seen[finding.key] = finding.score
         if not condition.raised:
             due = now + finding.on_delay_ns
             if finding.undecided and not condition.not_before_ns:
                 condition.not_before_ns = due
             self._at(due, condition, Due.RAISE)
+        elif is_new:  # what it is shows some samples later, as at its raising
+            for intervals in delays.REVIEWS[:_REVIEWED_AGAIN]:
+                self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
         condition.interval_ns = max(condition.interval_ns, finding.interval_ns)
         condition.off_delay_ns = max(
-            condition.off_delay_ns, finding.confirmation_ns,
-            delays.off_delay_ns(condition.interval_ns),
+            condition.off_delay_ns, delays.off_delay_ns(condition.interval_ns)
         )
+        condition.stay_ns = max(condition.stay_ns, finding.stay_ns)
         condition.models = sorted({*condition.models, *finding.models})
         condition.normal_since_ns = 0
         self._note_holds(condition)
@@ -146,7 +132,16 @@ class Conditions:
             return [], []
         if what is Due.RAISE:
             return condition.models, self._raise(condition, due)
+        if what is Due.LAPSE:
+            return condition.models, [condition.event("updated", due)] if condition.raised else []
         return condition.models, self._rename(condition, due, review=True)
+
+    def lapses_ns(self, condition: Condition) -> int:
+        """Until when a raised condition that may be false speaks against its models: so long after
+        its incident began, or one fault with many conditions would cost as many times the time.
+        """
+        began_ns = self.incidents.began_ns(condition.incident, condition.raised_ns)
+        return began_ns + self._rules.lapse_ns(condition)
 
     def pause(self, since_ns: int, until_ns: int) -> None:
         """Nobody looked in [since, until): delays go on where they were; shelving does not wait."""
@@ -237,7 +232,7 @@ class Conditions:
         if kind == "acknowledge":
             condition.acknowledged = True
             return [condition.event("acknowledged", time_ns, judged)]
-        condition.shelved_until_ns = time_ns + _whole(data.get("for_ns"))
+        condition.shelved_until_ns = time_ns + whole_ns(data.get("for_ns"))
         self.shelved[subject] = condition.shelved_until_ns
         self._at(condition.shelved_until_ns, condition, Due.UNSHELVE)
         until = {"shelved_until_ns": condition.shelved_until_ns}
@@ -277,7 +272,12 @@ class Conditions:
         if condition.held_back:
             return []
         events = self._hand_over(condition, now)
-        if condition.subject not in self.active:
+        if self.active.get(condition.subject) is not condition:
+            return events
+        named = self._rules.name(condition, now)
+        if self._rules.is_fact(condition, named):
+            # Asked again later and later, so that what lasts for weeks costs next to nothing.
+            self._at(2 * now - condition.first_ns + condition.interval_ns, condition, Due.RAISE)
             return events
         condition.raised_ns = now
         condition.occurrence = f"{condition.subject}@{now}" + f"+{self.turns}" * bool(self.turns)
@@ -285,15 +285,20 @@ class Conditions:
             condition, self.active.values(), self._rules.settling_ns(condition), now
         )
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
-        condition.take_name(self._rules.name(condition, now))
+        condition.take_name(named)
         for intervals in delays.REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
+        lapses_ns = self.lapses_ns(condition)
+        if lapses_ns > now:
+            self._at(lapses_ns, condition, Due.LAPSE)
         return [*events, condition.event("raised", now)]
 
     def _hand_over(self, condition: Condition, now: int) -> list[Event]:
         """Give findings to the subjects whose they are; without any left, it ends untold."""
         events = []
         owners = self._rules.owners(condition, now)
+        if set(owners.values()) - self.active.keys() and self._moved(condition, owners):
+            return []
         for key, subject in owners.items():
             if key in condition.findings:
                 events += self.finding(Finding(
@@ -309,15 +314,32 @@ class Conditions:
             del self.active[condition.subject]
         return events
 
+    def _moved(self, condition: Condition, owners: Mapping[FindingKey, Subject]) -> bool:
+        """Whether all that was found is one other subject's: then so is what is to be raised."""
+        if owners.keys() < condition.seen.keys() or len(set(owners.values())) != 1:
+            return False
+        del self.active[condition.subject]
+        condition.subject = next(iter(owners.values()))
+        self.active[condition.subject] = condition
+        if condition.normal_since_ns:
+            self._begin_to_clear(condition, condition.normal_since_ns)
+        return True
+
     def _look_again(self, condition: Condition, now: int) -> list[Event]:
-        """Looked at after each off-delay without a finding, and when the longest is over."""
+        """Looked at after each off-delay without a finding."""
         waited_ns = now - condition.normal_since_ns
         left_ns = condition.off_delay_ns - waited_ns
-        if (left_ns > 0 or condition.findings) and not self._rules.is_normal(condition, now):
+        if not self._rules.is_normal(condition, now):
+            step_ns = delays.off_delay_ns(condition.interval_ns)
             if left_ns > 0:
-                step_ns = delays.off_delay_ns(condition.interval_ns)
                 self._at(now + min(step_ns, left_ns), condition, Due.CLEAR)
-            return []
+                return []
+            if condition.findings:
+                return []
+            if self._rules.stays(condition, now):
+                stay_left_ns = max(condition.stay_ns - waited_ns, step_ns)
+                self._at(now + min(max(step_ns, waited_ns), stay_left_ns), condition, Due.CLEAR)
+                return []
         del self.active[condition.subject]
         if not condition.raised:
             return []
@@ -333,9 +355,9 @@ class Conditions:
         if not condition.raised or not condition.findings:
             return []
         found = self._rules.name(condition, now)
-        true_while = TRUE_WHILE.get(condition.kind)
         symptoms = {key.symptom for key in condition.findings}
-        over = true_while is not None and not true_while & symptoms
+        usual = NAMED_WHILE.get(condition.kind, frozenset())
+        over = bool(usual) and (found.kind in NAMED_WHILE or not usual & symptoms)
         better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
         same = (found.kind, found.cause) == (condition.kind, condition.cause)
         if not better or (found.text == condition.text if told else same):
@@ -376,8 +398,3 @@ class Conditions:
             for due, subject, what, since in document["timers"]
         ]
         heapq.heapify(self._timers)
-
-
-def _whole(value: Any) -> int:
-    """A duration in ns out of a command's data; 0 where it is none."""
-    return int(value) if isinstance(value, int | float) and 0 <= value < 1e18 else 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core import kinds
 from agent.core.baseline import InputBaseline
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally
 from agent.core.spec import EngineSpec
@@ -65,6 +66,7 @@ class Parameters:
         self.admission[row] = (
             place.tag, item.centre, 1.0 / item.scale, item.interval_ns, delay,
             self._spec.row_of_source[tag.source], patience,
+            kinds.code_of(item.kind), item.turn, item.cut, item.fastest,
         )
 
     def _of_tags(self, detector: Any) -> np.ndarray[Any, Any]:

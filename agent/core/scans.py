@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core import kinds
 from agent.core.extrapolation import Extrapolation, ExtrapolationState
 from agent.core.flag import Flag
 from agent.core.joint_charts import JointCharts
@@ -57,6 +58,7 @@ class ModelScans:
     def __init__(self, index: int, spec: EngineSpec, state: ScanState) -> None:
         self.index, self.model, self._spec = index, spec.models[index], spec
         rows = spec.rows_of(index)
+        self._first_row = rows.start
         own = slice(rows.start, rows.stop)
         self._params = np.zeros(len(rows), scan_kernel.PARAMS)
         self._held, self._ring = state.held[own], state.ring[own].T
@@ -77,6 +79,9 @@ class ModelScans:
                 self._spec.row_of_tag[name], item.centre, 1.0 / item.scale,
                 silence, int(name in model.required),
             )
+        own = [column for column, item in enumerate(inputs) if kinds.transforms(item.kind)]
+        self._judged = np.array(own, np.int64)
+        self._held["admitted"] = 0
         self._mode = mode
         self.joint = JointCharts(self.index, model, mode)
         self.extrapolation.use_mode(mode)
@@ -96,8 +101,13 @@ class ModelScans:
         """Time of the last scan, 0 before the first."""
         return int(self._grid[0]["next_ns"]) - self.model.scan_ns if self.count else 0
 
-    def fold(self, series: Series, until_ns: int, *, masked: bool = False) -> list[Flag]:
-        """Take samples in; judge every scan before `until_ns`, none where `masked`."""
+    def fold(
+        self, series: Series, admitted: Series, until_ns: int, *, masked: bool = False
+    ) -> list[Flag]:
+        """Take samples in; judge every scan before `until_ns`, none where `masked`.
+
+        Tags of a kind (see `kinds`) are scanned as they were `admitted`, all others as they came.
+        """
         grid = self._grid[0]
         if grid["next_ns"] == 0:
             first = self._first_arrival(series)
@@ -114,6 +124,12 @@ class ModelScans:
             self._params, self._held, series.starts, series.arrival, series.value,
             series.quality, first_ns, self.model.scan_ns, z, known, good,
         )
+        if len(self._judged):
+            scan_kernel.follow(
+                self._params, self._held, self._judged, self._judged + self._first_row,
+                admitted.starts, admitted.arrival, admitted.value, first_ns, self.model.scan_ns,
+                z, known, good,
+            )
         self._block = (z, first_ns)
         if masked:
             good[:] = known[:] = 0
@@ -121,7 +137,7 @@ class ModelScans:
             return []
         times = first_ns + np.arange(m, dtype=np.int64) * self.model.scan_ns
         flags = self._assess(good, times)
-        joint, far = self.joint.fold(times, z, good)
+        joint, far = self.joint.fold(times, self.extrapolation.within(z), good)
         flags += joint + self.extrapolation.fold(times, z, known, far)
         if grid["good_run"]:
             grid["good_run"] += self._same

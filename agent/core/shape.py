@@ -8,7 +8,7 @@ looks for positive signs: too few samples, or nothing to see any more, is no sig
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -105,6 +105,13 @@ def ramp(means: Float64) -> bool:
         for k in range(1, len(part))
     ]
     return abs(slope) * len(part) > 1.0 and line < min(steps)
+
+
+class Level(Protocol):
+    """The level of values at their beginning or end, and its standard error in noise."""
+
+    def __call__(self, values: Float64, *, end: bool) -> tuple[float, float]:
+        """(level, its standard error in noise)."""
 
 
 def mean(values: Float64, *, end: bool) -> tuple[float, float]:  # noqa: ARG001 as `edge`

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from agent.core.baseline import Baseline
+from agent.core.conversions import Change
+from agent.core.delays import FALSE_ALARM_NS
 
 
 @dataclass(frozen=True, slots=True)
 class TagSpec:
     """One signal. `index` is the id that the store gave once; blocks carry it.
+
+    `standard_unit` is its unit as `Change.old` writes it, however `unit` spells it.
 
     `loop` is the control loop that it belongs to, and `loop_part` what it is there: "measurement",
     "set point", "controller output" or "loop mode"; both empty where it is in none.
@@ -37,6 +41,7 @@ class TagSpec:
     refusal: str = ""
     loop: str = ""
     loop_part: str = ""
+    standard_unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,18 @@ class ChartRow:
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """Everything the engine needs to know; two equal specs give equal judgement."""
+    """Everything the engine needs to know; two equal specs give equal judgement.
+
+    `false_alarm_ns` is how long one false alarm may keep its model from "trusted"; `changes` are
+    the changes of unit and scale that a tag's jump may be.
+    """
 
     tags: tuple[TagSpec, ...]
     sources: tuple[str, ...]
     models: tuple[ModelSpec, ...]
     summary_ns: int = 600_000_000_000
+    false_alarm_ns: int = FALSE_ALARM_NS
+    changes: tuple[Change, ...] = ()
     tag_of: dict[str, TagSpec] = field(init=False, compare=False)
     row_of_tag: dict[str, int] = field(init=False, compare=False)
     row_of_source: dict[str, int] = field(init=False, compare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from agent.core.identity import Subject
 
@@ -25,6 +26,7 @@ class Due(StrEnum):
     CLEAR = "clear"
     RAISE = "raise"
     REVIEW = "review"
+    LAPSE = "lapse"
     UNSHELVE = "unshelve"
 
 
@@ -46,3 +48,8 @@ def moved(timers: Iterable[Timer], shift_ns: int) -> list[Timer]:
     """Engine time was set anew: no delay notices."""
     return [(due + shift_ns, subject, what, since + shift_ns)
             for due, subject, what, since in timers]
+
+
+def whole_ns(value: Any) -> int:
+    """A duration in ns out of a command's data; 0 where it is none."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e18 else 0

@@ -25,30 +25,34 @@ class _Rings:
         self.state = np.zeros(rows, trace.STATE)
         self.fine = np.zeros((rows, trace.FINE))
         self.coarse = np.zeros((rows, trace.COARSE))
+        self.leaps = np.zeros((rows, trace.COARSE))
         self.fresh: Series | None = None
 
     def remember(self) -> None:
         if self.fresh is None:
             return
         trace.remember(
-            self.state, self.fine, self.coarse, self.fresh.starts, _FOREVER,
+            self.state, self.fine, self.coarse, self.leaps, self.fresh.starts, _FOREVER,
             self.fresh.arrival, self.fresh.value,
         )
         self.fresh = None
 
-    def as_of(self, row: int, time_ns: int) -> tuple[Float64, Float64]:
-        """(fine, coarse) of one row with what had arrived by `time_ns`, oldest first."""
+    def as_of(self, row: int, time_ns: int) -> tuple[Float64, Float64, Float64]:
+        """(fine, coarse, leaps) of one row with what had arrived by `time_ns`, oldest first."""
         own = slice(row, row + 1)
-        state, fine, coarse = self.state[own].copy(), self.fine[own].copy(), self.coarse[own].copy()
+        state, fine = self.state[own].copy(), self.fine[own].copy()
+        coarse, leaps = self.coarse[own].copy(), self.leaps[own].copy()
         if self.fresh is not None:
             start, stop = self.fresh.starts[row], self.fresh.starts[row + 1]
             trace.remember(
-                state, fine, coarse, np.array([0, stop - start], np.int64), time_ns,
+                state, fine, coarse, leaps, np.array([0, stop - start], np.int64), time_ns,
                 self.fresh.arrival[start:stop], self.fresh.value[start:stop],
             )
+        blocks = int(state[0]["coarse_count"])
         return (
             trace.unrolled(fine[0], int(state[0]["fine_count"])),
-            trace.unrolled(coarse[0], int(state[0]["coarse_count"])),
+            trace.unrolled(coarse[0], blocks),
+            np.append(trace.unrolled(leaps[0], blocks), state[0]["leap"]),
         )
 
 
@@ -69,7 +73,11 @@ class Traces:
 
     def of_input(self, row: int, time_ns: int) -> tuple[Float64, Float64]:
         """(last <= 64 samples, last <= 32 means of 16) of a chart row as of `time_ns`, standard."""
-        return self._inputs.as_of(row, time_ns)
+        return self._inputs.as_of(row, time_ns)[:2]
+
+    def leaps_of(self, row: int, time_ns: int) -> Float64:
+        """The largest step between two samples in each of these means, and since the last one."""
+        return self._inputs.as_of(row, time_ns)[2]
 
     def of_tag(self, row: int, time_ns: int) -> Float64:
         """The last <= 64 values of a tag as of `time_ns`, in its unit, unusable ones included."""
@@ -81,7 +89,8 @@ class Traces:
 
     def forget(self, rows: range) -> None:
         """These inputs are standardised otherwise from now on."""
-        for array in (self._inputs.state, self._inputs.fine, self._inputs.coarse):
+        own = self._inputs
+        for array in (own.state, own.fine, own.coarse, own.leaps):
             array[rows.start : rows.stop] = np.zeros((), array.dtype)
 
     def arrays(self) -> list[Lasting]:
@@ -89,6 +98,7 @@ class Traces:
         inputs, tags = self._inputs, self._tags
         return [
             Lasting("trace", "input", inputs.state), Lasting("fine", "input", inputs.fine),
-            Lasting("coarse", "input", inputs.coarse), Lasting("raw_trace", "tag", tags.state),
+            Lasting("coarse", "input", inputs.coarse), Lasting("leaps", "input", inputs.leaps),
+            Lasting("raw_trace", "tag", tags.state), Lasting("raw_leaps", "tag", tags.leaps),
             Lasting("raw", "tag", tags.fine), Lasting("raw_coarse", "tag", tags.coarse),
         ]

@@ -9,7 +9,7 @@ many models pays for the one whose verdict is asked for.
 | a required input lost, bad, silent, out of service; too few good scans | unassessable |
 | integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
 | extrapolating, shift pending or of the process, provisional, optional lost | caution |
-| none of these | trusted |
+| none of these; an input differs from its own past alone, and that was told for long | trusted |
 
 Every verdict carries `valid_until`; past it, it reads as unassessable everywhere.
 """
@@ -22,8 +22,8 @@ from typing import Any
 
 from agent.core import identity
 from agent.core.condition import Condition
-from agent.core.diagnosis import TRUE_WHILE
 from agent.core.identity import FindingKey, Place, Subject
+from agent.core.names import TRUE_WHILE
 from agent.core.spec import EngineSpec, ModelSpec
 from agent.types import Event
 
@@ -184,6 +184,7 @@ class Concerns:
     def of(
         self, name: str, active: Mapping[Subject, Condition], out_of_service: Collection[str],
         provisional: Callable[[Subject, FindingKey], bool],
+        lapsed: Callable[[Condition], bool],
     ) -> list[Concern]:
         """What speaks against a model right now, by subject.
 
@@ -192,6 +193,7 @@ class Concerns:
             active: all conditions.
             out_of_service: tags that people took out of service.
             provisional: whether what was found on a subject has provisional thresholds.
+            lapsed: whether a condition may be false, and was told for long enough.
         """
         model = self._models[name]
         concerns: list[Concern] = []
@@ -199,6 +201,8 @@ class Concerns:
         for subject, required in self._subjects[name]:
             condition = active.get(subject)
             if condition is None or name not in condition.models:
+                continue
+            if condition.raised and lapsed(condition):
                 continue
             if condition.raised and condition.kind in LOST_KINDS and not condition.findings:
                 continue  # data arrive again; ten good scans, not the off-delay, bring trust back

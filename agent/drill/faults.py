@@ -78,7 +78,7 @@ RIGHT: dict[str, frozenset[str]] = {
     "bias": _MOVED,
     "noise": frozenset({"noise"}),
     "fahrenheit": frozenset({"unit change"}),
-    "scale": frozenset({"scale change"}),
+    "scale": frozenset({"scale change", "unit change"}),
     "dropout": frozenset({"missing", "source lost"}),
     "frozen_clock": frozenset({"frozen source clock"}),
     "bad_quality": frozenset({"bad quality"}),
@@ -90,6 +90,17 @@ RIGHT: dict[str, frozenset[str]] = {
     "unseen_state": frozenset({"unseen state"}),
 }
 """The right names of each kind; a drift that has ended is at a new level, so both are right."""
+
+_SENSOR, _INTEGRATION = frozenset({"sensor"}), frozenset({"integration"})
+
+CAUSES: dict[str, frozenset[str]] = {
+    "stuck": _SENSOR, "spikes": _SENSOR, "bias": _SENSOR, "noise": _SENSOR, "jump": _SENSOR,
+    "ramp": _SENSOR, "drift": _SENSOR, "bad_quality": _SENSOR,
+    "fahrenheit": _INTEGRATION, "scale": _INTEGRATION, "dropout": _INTEGRATION,
+    "frozen_clock": _INTEGRATION, "swap": _INTEGRATION, "late": _INTEGRATION,
+    "unseen_state": frozenset({"sensor", "process", "unknown"}),
+}  # fmt: skip
+"""The right causes of each kind; that of a state which was never trained nobody can tell."""
 
 FAULTS: tuple[Fault, ...] = (
     Fault("stuck", 0.0, "stuck at its last value"),
@@ -109,6 +120,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault("bias", 1.0, "bias of 1 sd", rows=3600, hard=True),
     Fault("drift", 3.0, "drift of 3 sd over 600 samples", rows=3600, hard=True),
 )
+
+
+QUICK = ("stuck", "spikes", "scale", "dropout", "bias")
+"""Kinds that `drill --quick` tries, each in its first size: one of each cause and speed."""
+
+
+def quick_faults() -> tuple[Fault, ...]:
+    """Those of `QUICK`."""
+    return tuple(next(fault for fault in FAULTS if fault.kind == kind) for kind in QUICK)
 
 
 def _stuck(x: Float64, _: Case) -> Float64:

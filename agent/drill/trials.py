@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 
 from agent.core.baseline import InputBaseline, ModeBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec
-from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
+from agent.drill.faults import CAUSES, FAULTS, Fault, Recording, can_not, inject, recording
 from agent.records.table import Table
-from agent.types import Block, Event, Float64
+from agent.types import Block, Event, Float64, Int64
+from agent.workers import each
 
 LEAD = 400  # rows of normal operation before a fault, for the detectors to settle
 _ROWS_AT_ONCE = 512
+ALONE = 500_000  # values of all trials up to which one process is done before others have begun
+_QUICK_ROWS = 20_000
+_YEAR_NS = 365 * 86_400 * 1_000_000_000
+_FEW = 8
 _ALIKE = 0.5  # tags whose trained ranges overlap more than this are no test of a swap
 
 Progress = Callable[[str, int, int], None]
@@ -26,7 +32,7 @@ class Trial:
     """One fault on one input at one time: found after so many rows under which name, or not.
 
     `alarms` counts all conditions raised from its onset on, `before` those raised before it, of
-    whatever subject.
+    whatever subject; `incidents` those faults that people are told of from its onset on.
     """
 
     tag: str
@@ -38,6 +44,16 @@ class Trial:
     cause: str
     alarms: int
     before: int = 0
+    incidents: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """``right``, ``unknown`` or ``wrong``, as the cause was told; ``missed``."""
+        if not self.found:
+            return "missed"
+        if self.cause in CAUSES[self.fault.kind]:
+            return "right"
+        return "unknown" if self.cause == "unknown" else "wrong"
 
     @property
     def right(self) -> bool:
@@ -47,11 +63,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class NormalRun:
-    """The same record without faults: alarms that nobody put there, and how long it is."""
+    """The same record without faults: alarms that nobody put there, and how long it is.
+
+    `alarms` are conditions, `incidents` the faults that people would be told of.
+    """
 
     alarms: int
     rows: int
     not_trusted: float
+    incidents: int = 0
 
 
 def blocks(spec: EngineSpec, names: list[str], rows: Recording) -> Iterator[Block]:
@@ -76,13 +96,24 @@ def events_of(spec: EngineSpec, names: list[str], rows: Recording) -> list[Event
     return [event for block in blocks(spec, names, rows) for event in engine.step(block).events]
 
 
+def _unsummed(spec: EngineSpec) -> EngineSpec:
+    """The same, but with windows of a year: nobody reads the summaries of a drill, and they cost as
+    much as all judgement where rows are minutes apart.
+    """
+    return replace(spec, summary_ns=_YEAR_NS)
+
+
 def normal_run(spec: EngineSpec, table: Table) -> NormalRun:
     """The whole record without faults."""
+    spec = _unsummed(spec)
     names = [name for name in table.names if name in spec.tag_of]
     rows = recording(table.time_ns, np.ascontiguousarray(table.select(names).values))
     events = events_of(spec, names, rows)
-    alarms = sum(event.data.get("change") == "raised" for event in events)
-    return NormalRun(alarms, len(table.time_ns), _not_trusted(events, table))
+    raised = [event for event in events if event.data.get("change") == "raised"]
+    incidents = {event.data["incident"] for event in raised}
+    return NormalRun(
+        len(raised), len(table.time_ns), _not_trusted(events, table), len(incidents)
+    )
 
 
 def _not_trusted(events: list[Event], table: Table) -> float:
@@ -102,35 +133,107 @@ def _not_trusted(events: list[Event], table: Table) -> float:
     return bad_ns / total_ns if total_ns > 0 else 0.0
 
 
+def part(table: Table, first: int, *, quick: bool) -> Table:
+    """The record from row `first` on; of a long one not all of it, where it is to be quick."""
+    first = max(first, len(table.time_ns) - _QUICK_ROWS) if quick else first
+    return replace(table, time_ns=table.time_ns[first:], values=table.values[first:])
+
+
+def few(model: ModelSpec) -> list[int]:
+    """Positions of some inputs that move, spread evenly over all."""
+    inputs = model.baseline.modes[0].inputs
+    live = [place for place, item in enumerate(inputs) if item.noise > 0.0] or [0]
+    count = min(_FEW, len(live))
+    return [live[place * len(live) // count] for place in range(count)]
+
+
 def columns(model: ModelSpec) -> tuple[str, ...]:
     """What a record must hold: the inputs, and the tag that tells the mode where there is one."""
     return model.inputs if model.mode_tag is None else (*model.inputs, model.mode_tag)
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One trial before it is run: a piece of the record (views), and where the fault begins.
+
+    `time_ns` int64[n], `values` float64[n, d]; row `at` of them is `start` + `at` of the record.
+    """
+
+    fault: Fault
+    column: int
+    start: int
+    at: int
+    seed: tuple[int, ...]
+    time_ns: Int64
+    values: Float64
+
+
 def trials(
     spec: EngineSpec, model: int, table: Table, *, repeats: int, seed: int = 0,
-    faults: tuple[Fault, ...] = FAULTS, progress: Progress | None = None,
+    faults: tuple[Fault, ...] = FAULTS, progress: Progress | None = None, first: int = 0,
+    workers: int = 1, inputs: Sequence[int] | None = None,
 ) -> list[Trial]:
-    """Every fault on every input of a model, `repeats` times at random rows of the record.
+    """Every fault on every input of a model, `repeats` times, spread over the record.
 
-    A fault that an input can not have is left out; `left_out` says which and why.
+    The same seed gives the same trials, whatever the number of workers. A fault that an input can
+    not have is left out; `left_out` says which and why.
+
+    Args:
+        spec: of the engine.
+        model: its index.
+        table: the record.
+        repeats: times for each fault and input.
+        seed: of places, signs and noise.
+        faults: which.
+        progress: told (what, done, of) as the work goes on.
+        first: the row of the record from which on faults may begin.
+        workers: processes at most.
+        inputs: positions of the inputs that get faults; None: all.
     """
-    rng = np.random.default_rng(seed)
-    names = list(columns(spec.models[model]))
-    values = np.ascontiguousarray(table.select(names).values)
+    guarded = spec.models[model]
+    values = np.ascontiguousarray(table.select(list(columns(guarded))).values)
+    wanted = range(len(guarded.inputs)) if inputs is None else inputs
+    tasks = [
+        _task(guarded, table.time_ns, values, fault, column, (repeat, repeats, seed, first))
+        for fault in faults for column in wanted
+        if not _can_not(fault, guarded.baseline.modes[0].inputs, column)
+        for repeat in range(repeats)
+    ]
     tell = progress or (lambda what, done, of: None)
     done: list[Trial] = []
-    inputs = spec.models[model].inputs
-    plan = [
-        (fault, column) for fault in faults for column in range(len(inputs))
-        if not _can_not(fault, spec.models[model].baseline.modes[0].inputs, column)
-    ]
-    for fault, column in plan:
-        for _ in range(repeats):
-            tell(f"{fault.text} on {inputs[column]}", len(done), repeats * len(plan))
-            done.append(_trial(spec, model, table, values, column, fault, rng))
-    tell("done", len(done), len(done))
+    if tasks:
+        tell(_what(guarded, tasks[0]), 0, len(tasks))
+    if sum(task.values.size for task in tasks) < ALONE:
+        workers = 1
+    for trial in each(run_trial, (_unsummed(spec), model), tasks, workers, "drilling"):
+        done.append(trial)
+        following = tasks[len(done)] if len(done) < len(tasks) else None
+        what = _what(guarded, following) if following else "done"
+        tell(what, len(done), len(tasks))
     return done
+
+
+def _what(model: ModelSpec, task: Task) -> str:
+    return f"{task.fault.text} on {model.inputs[task.column]}"
+
+
+def _task(
+    model: ModelSpec, time_ns: Int64, values: Float64, fault: Fault, column: int,
+    which: tuple[int, int, int, int],
+) -> Task:  # fmt: skip
+    """One of `repeats` tasks: each has its own stretch of the record, and its own chance."""
+    repeat, repeats, seed, first = which
+    of_its_own = (seed & 0xFFFFFFFF, crc32(f"{fault.kind} {fault.size}".encode()), column, repeat)
+    tau = model.baseline.modes[0].inputs[column].tau
+    rows = max(fault.rows, int(np.ceil(5 * tau))) if fault.hard else fault.rows
+    rows = min(rows, max(len(values) - LEAD - 1, 10))
+    latest = max(len(values) - LEAD - rows, 0)
+    earliest = min(max(first - LEAD, 0), latest)
+    along = (repeat + np.random.default_rng([*of_its_own, 1]).random()) / repeats
+    start = earliest + int(along * (latest - earliest))
+    stop = min(start + LEAD + rows, len(values))
+    at = min(LEAD, stop - start - 2)
+    return Task(fault, column, start, at, of_its_own, time_ns[start:stop], values[start:stop])
 
 
 def left_out(model: ModelSpec, faults: Sequence[Fault]) -> list[tuple[str, Fault, str]]:
@@ -150,34 +253,28 @@ def _can_not(fault: Fault, inputs: Sequence[InputBaseline], column: int) -> str:
     return ""
 
 
-def _trial(
-    spec: EngineSpec, model: int, table: Table, values: np.ndarray, column: int, fault: Fault,
-    rng: np.random.Generator,
-) -> Trial:  # fmt: skip
-    guarded = spec.models[model]
+def run_trial(spec: EngineSpec, model: int, task: Task) -> Trial:
+    """Put the fault in, and see what the engine makes of it."""
+    guarded, fault, column, at = spec.models[model], task.fault, task.column, task.at
     names = list(columns(guarded))
-    tau = guarded.baseline.modes[0].inputs[column].tau
-    rows = max(fault.rows, int(np.ceil(5 * tau))) if fault.hard else fault.rows
-    rows = min(rows, max(len(values) - LEAD - 1, 10))
-    start = int(rng.integers(0, max(len(values) - LEAD - rows, 1)))
-    stop = min(start + LEAD + rows, len(values))
-    normal = recording(table.time_ns[start:stop], values[start:stop])
-    at = min(LEAD, len(normal.values) - 2)
+    normal = recording(task.time_ns, task.values)
     inputs = _mode_at(guarded, normal.values[at]).inputs
     other = _other(inputs, column) if fault.kind == "swap" else None
+    rng = np.random.default_rng(list(task.seed))
     faulty = inject(normal, fault, column, at, inputs[column], rng, other=other)
     onset = int(normal.time_ns[at])
     told = [event for event in events_of(spec, names, faulty) if event.kind == "condition"]
     events = [event for event in told if event.time_ns >= onset]
+    raised = [event for event in events if event.data["change"] == "raised"]
     found = _found(spec, events, names[column])
     delay = -1
     if found is not None:
         delay = int(np.searchsorted(normal.time_ns, found[0], side="left")) - at
     return Trial(
-        names[column], fault, start + at, found is not None, delay,
-        found[1] if found else "", found[2] if found else "",
-        sum(event.data["change"] == "raised" for event in events),
+        names[column], fault, task.start + at, found is not None, delay,
+        found[1] if found else "", found[2] if found else "", len(raised),
         sum(event.data["change"] == "raised" and event.time_ns < onset for event in told),
+        len({event.data["incident"] for event in raised}),
     )
 
 

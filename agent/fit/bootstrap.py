@@ -69,7 +69,7 @@ def resample(pool: Float64, block: int, rng: np.random.Generator) -> Float64:
     for step in range(STEPS):
         at = np.where(anew[step], start[step], (at + block) % n)
         index[step] = at
-    series: Float64 = pool[index] / np.sqrt(kept)
+    series: Float64 = pool[index] / np.sqrt(max(kept, 1e-300))
     return series
 
 

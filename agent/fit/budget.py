@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.configuration.schema import Configuration
 from agent.core import kernels
-from agent.core.delays import flag_hold, off_delay_samples
+from agent.core.delays import MOST_TIME, flag_hold, off_delay_samples
 from agent.core.kernels import DETECTORS
 from agent.core.kernels.base import ON_DELAY
 
@@ -20,9 +20,6 @@ JOINT_CHARTS = len(kernels.JOINT_CHARTS)
 JOINT_SHARE = 0.2
 """Share of a model's false alarms that its joint charts may raise: each of them watches all inputs
 at once, so by their number alone they would get the less the more inputs there are to watch."""
-
-MOST_TIME = 0.005
-"""Share of the time that false alarms may keep a model from "trusted", whatever rate is allowed."""
 
 PART = "false_alarms_per_30_days"
 """The fact of a baseline that says which part of the budget it was fitted for."""

@@ -6,28 +6,41 @@ chart's thresholds are calibrated to its share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
-from agent.configuration.schema import Configuration
+from agent.configuration.loops import parts_of
+from agent.configuration.schema import Configuration, Tag
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
+from agent.fit import held_back, trial
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
 from agent.fit.joint import JointFit, fit_joint
+from agent.fit.kinds import Judged, judged, without_charts
+from agent.fit.loops import Part, fit_loops
 from agent.fit.modes import split
-from agent.fit.univariate import DRIFT_SHIFT, ENOUGH_TAU, InputFit, fit_input
+from agent.fit.univariate import DRIFT_SHIFT, InputFit
 from agent.fit.unseen import unseen_share
+from agent.fit.watched import Watched, watched
 from agent.records.table import Table
 from agent.status.view import duration
-from agent.types import Float64
+from agent.types import Float64, Int64
+from agent.workers import each
+
+_LOUD = "its charts are not silent on time held back"
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class FitRow:
-    """One line of the table: an input, its dynamics, its thresholds, its share of the budget."""
+    """One line of the table: an input, its dynamics, its thresholds, its share of the budget.
+
+    `watched` says what it is watched for, and what not and why; `wider` how many times as wide as
+    the record alone asks for its charts are, where time held back asks for more.
+    """
 
     tag: str
     unit: str
@@ -39,22 +52,28 @@ class FitRow:
     provisional: bool
     needed_s: float
     notes: tuple[str, ...]
+    watched: Watched
+    wider: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """The baseline, and what a person should see of how it came about."""
+    """The baseline, and what a person should see of how it came about.
+
+    `trial` is of the promise on time held back; None where the record is too short for one.
+    """
 
     baseline: Baseline
     rows: tuple[FitRow, ...]
     joint_per_month: float
     gateway_per_month: float
     notes: tuple[str, ...] = field(default=())
+    trial: trial.Trial | None = None
 
 
 def fit_model(
     configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None,
-    record: str = "", reading: Mapping[str, object] | None = None,
+    record: str = "", reading: Mapping[str, object] | None = None, workers: int = 1,
 ) -> FitReport:
     """Learn one model's baseline from its training record.
 
@@ -64,6 +83,7 @@ def fit_model(
         table: the record; it must have a column for every input of the model.
         record: where the record came from; `drill` takes it from there again.
         reading: what a person said about how it is written.
+        workers: processes at most; the result is the same with any number.
         progress: told (what, done, of) as the work goes on.
 
     Raises:
@@ -74,24 +94,57 @@ def fit_model(
     wanted = [*model.inputs, *([model.mode.tag] if model.mode else [])]
     part = table.select(wanted)
     values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
+    kinds = {
+        name: judged(
+            values[:, place], configuration.tags[name].kind, interval_ns=table.interval_ns,
+            unit=configuration.tags[name].unit, period=configuration.tags[name].period,
+            rolls_over_at=configuration.tags[name].rolls_over_at,
+        )
+        for place, name in enumerate(model.inputs)
+    }
+    values = np.column_stack([kinds[name].values for name in model.inputs])
     modes: list[tuple[str, float | None, Float64]] = [("", None, values)]
+    row_of = [np.arange(len(values))]
     mask = 0
     if model.mode is not None:
         found, mask = split(
             part.column(model.mode.tag), values, model.mode.names, name, table.texts
         )
         modes = [(item.name, item.code, item.series(values)) for item in found]
+        row_of = [item.rows for item in found]
     tell = progress or (lambda what, done, of: None)
     rate = configuration.gateway.false_alarms_per_ns
     share = divide(rate, loads(configuration, table.interval_ns))[name]
     steps = _Steps(tell, len(modes) * (len(model.inputs) + 1))
     fitted = [
-        _fit_mode(configuration, name, mode, code, rows, table.interval_ns, share, steps)
+        _fit_mode(
+            configuration, name, mode, code, rows, table.interval_ns, share, steps, kinds, workers
+        )
         for mode, code, rows in modes
     ]
-    tell("done", steps.of, steps.of)
+    tell("trying it on time held back", steps.of, steps.of)
     facts = {"record": record, "reading": dict(reading or {})}
-    return _report(configuration, name, table, fitted, mask, share, facts)
+    report = _report(configuration, name, table, fitted, mask, share, facts)
+    return replace(report, trial=_tried(configuration, report.baseline, part, fitted, row_of))
+
+
+def _tried(
+    configuration: Configuration, baseline: Baseline, table: Table, fitted: Sequence[_Fitted],
+    row_of: Sequence[Int64],
+) -> trial.Trial | None:  # fmt: skip
+    """The promise tried on the rows that no mode's lead holds; None without any."""
+    held = tuple(one.held for one in fitted if one.held is not None)
+    if len(held) < len(fitted):
+        return None
+    from_row = max(
+        next((int(row) for row in rows[one.from_row :] if row >= 0), len(table.time_ns))
+        for one, rows in zip(fitted, row_of, strict=True)
+    )
+    if len(table.time_ns) - from_row < held_back.FEWEST:
+        return None
+    return trial.run(
+        configuration, baseline.model, replace(baseline, modes=held), table, from_row
+    )
 
 
 @dataclass(slots=True)
@@ -109,49 +162,93 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """One mode's fits: of every input, and of all of them jointly."""
+    """One mode's fits: of every input, and of all of them jointly.
+
+    `held` is the mode as it would have been fitted on the last part's lead alone, and `from_row`
+    the first row that it has not seen; None where the record is too short for parts.
+    """
 
     mode: ModeBaseline
     inputs: list[InputFit]
     joint: JointFit
+    held: ModeBaseline | None
+    from_row: int
 
 
 def _fit_mode(
     configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
-    interval_ns: int, share: Share, steps: _Steps,
+    interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], workers: int,
 ) -> _Fitted:  # fmt: skip
     model = configuration.models[name]
     fits: list[InputFit] = []
-    for position, tag in enumerate(model.inputs):
+    tried: list[list[tuple[InputFit, held_back.Factors]]] = []
+    tasks = [
+        (np.ascontiguousarray(values[:, position]), share.inputs[position],
+         f"{tag} in mode {mode}" if mode else tag)
+        for position, tag in enumerate(model.inputs)
+    ]  # fmt: skip
+    learnt = each(held_back.learn, (interval_ns,), tasks, workers, "fitting")
+    for tag, (item, parts) in zip(model.inputs, learnt, strict=True):
         steps.step(f"{tag} {mode}".strip())
-        column = np.ascontiguousarray(values[:, position])
-        fits.append(
-            fit_input(
-                column, interval_ns=interval_ns, arl=share.inputs[position],
-                name=f"{tag} in mode {mode}" if mode else tag,
-            )
-        )
+        of_kind = partial(_of_kind, kind=configuration.tags[tag].kind, judged=kinds[tag])
+        fits.append(of_kind(item))
+        tried.append([(of_kind(lead), factors) for lead, factors in parts])
     steps.step("relations between inputs")
-    joint = fit_joint(
-        _standardised(values, fits), model.inputs, interval_ns=interval_ns, arl=share.joint
-    )
+    relate = partial(fit_joint, names=model.inputs, interval_ns=interval_ns, arl=share.joint)
+    leads = [[item for item, _ in part] for part in zip(*tried, strict=False)]
+    related = held_back.of_joint(values, interval_ns, leads, relate)
+    wider = held_back.most([factors for _, factors in related])
+    joint = held_back.adjusted_joint(relate(held_back.standardised(values, fits)), wider)
+    named = partial(_mode_baseline, mode, code, configuration.tags, kinds)
+    loops = partial(_with_loops, configuration)
+    whole = loops(named(fits, joint), values)
+    if not related:
+        return _Fitted(whole, fits, joint, None, len(values))
+    last = [
+        held_back.adjusted(part[-1][0], held_back.most([factors for _, factors in part[:-1]]))
+        for part in tried
+    ]
+    before = held_back.most([factors for _, factors in related[:-1]])
+    lead = held_back.parts(len(values))[-1].lead
+    held = loops(named(last, held_back.adjusted_joint(related[-1][0], before)), values[lead])
+    return _Fitted(whole, fits, joint, held, held_back.parts(len(values))[-1].follow.start)
+
+
+def _with_loops(configuration: Configuration, mode: ModeBaseline, values: Float64) -> ModeBaseline:
+    """A mode with what its control loops do, from float64[n, d] in the tags' units."""
+    parts = {tag: Part(*part) for tag, part in parts_of(configuration.loops).items()}
+    found = fit_loops(
+        values, [item.tag for item in mode.inputs], parts,
+        np.array([item.centre for item in mode.inputs]),
+        np.array([item.scale for item in mode.inputs]),
+    )  # fmt: skip
+    return replace(mode, joint={**mode.joint, "loops": found}) if found else mode
+
+
+def _of_kind(item: InputFit, *, kind: str, judged: Judged) -> InputFit:
+    """Without the charts that a tag of this kind is not judged by."""
+    detectors = without_charts(kind, item.detectors)
+    return replace(item, detectors=detectors, notes=(*item.notes, *judged.notes))
+
+
+def _mode_baseline(
+    mode: str, code: float | None, tags: Mapping[str, Tag], kinds: Mapping[str, Judged],
+    fits: Sequence[InputFit], joint: JointFit,
+) -> ModeBaseline:  # fmt: skip
     inputs = tuple(
         InputBaseline(
-            tag=tag, unit=configuration.tags[tag].unit, centre=item.centre, scale=item.scale,
+            tag=name, unit=tags[name].unit, centre=item.centre, scale=item.scale,
             noise=item.noise, interval_ns=item.interval_ns, tau=item.tau, n_eff=item.n_eff,
             trained=item.trained, edges=item.edges, longest_gap=item.longest_gap,
-            r2=float(joint.relations[position].r2), provisional=item.provisional,
+            r2=float(relation.r2), provisional=item.provisional,
             detectors=item.detectors, resolution=item.resolution,
+            kind=tags[name].kind, turn=judged.turn, cut=judged.cut, fastest=judged.fastest,
         )
-        for position, (tag, item) in enumerate(zip(model.inputs, fits, strict=True))
+        for (name, judged), item, relation in zip(
+            kinds.items(), fits, joint.relations, strict=True
+        )
     )
-    return _Fitted(ModeBaseline(mode, code, inputs, joint.to_json()), fits, joint)
-
-
-def _standardised(values: Float64, fits: list[InputFit]) -> Float64:
-    centre = np.array([item.centre for item in fits])
-    scale = np.array([item.scale for item in fits])
-    return np.ascontiguousarray((values - centre) / scale)
+    return ModeBaseline(mode, code, inputs, joint.to_json())
 
 
 def _report(
@@ -188,6 +285,8 @@ def _report(
     joint = share.joint_charts * MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
+    if unseen := trial.covers(length_ns):
+        notes.append(unseen)
     if unseen_share(length_ns) > DRIFT_SHIFT:
         notes.append(
             f"the record covers {length_ns / 6e10:.3g} min and can not show movement over hours: "
@@ -203,6 +302,8 @@ def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitR
     return FitRow(
         tag, item.unit, fit.tau * seconds, fit.n_eff, item.r2, fit.thresholds, per_month,
         fit.provisional, fit.needed * seconds, fit.notes,
+        watched(item, {name: _LOUD for name, wide in fit.wider.items() if np.isinf(wide)}),
+        {name: wide for name, wide in fit.wider.items() if np.isfinite(wide)},
     )
 
 
@@ -210,9 +311,10 @@ def _provisional_text(short: list[tuple[str, InputFit]], interval_ns: int) -> st
     if not short:
         return ""
     tag, worst = max(short, key=lambda pair: pair[1].needed)
-    more = duration(worst.needed * interval_ns / 1e9)
     return (
         f"thresholds are provisional: {len(short)} of the inputs "
-        f"{'was' if len(short) == 1 else 'were'} trained on less than "
-        f"{ENOUGH_TAU} correlation times; {tag} needs {more} more of normal operation"
+        f"{'moves' if len(short) == 1 else 'move'} so slowly that the record shows too little of "
+        f"it; slowest is {tag}, which forgets where it was within "
+        f"{duration(worst.tau * interval_ns / 1e9)}, and the record is "
+        f"{worst.n_eff:.0f} independent values of it"
     )

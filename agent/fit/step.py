@@ -1,13 +1,12 @@
-"""Limits of `step` and `outside` from a training record."""
+"""Limits of `step` from a training record."""
 
 from __future__ import annotations
 
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agent.fit.record import Dynamics, Record
+from agent.fit.record import Record
 from agent.fit.tails import peaks_limit, separation_limit, summed_limit
 from agent.types import Float64
 
@@ -19,15 +18,10 @@ ENOUGH = 1.0
 the smallest."""
 
 PLACES = 0.9  # share of the record's places in which a chart must see a step that it "sees"
-OUTSIDE_TAU = 12.0
-SOON = 300  # samples outside after which a short record is said to have been left
-SEEN = 1.5  # times what the record shows beyond its edges
-EDGE = 0.005  # share of the record beyond each end of what counts as its range
 ROUNDING = 3e-7  # of the largest value: the kernel keeps its means in single precision
 _FEWEST = 5  # independent comparisons that a limit needs; how few they are widens it
 _FEWEST_WINDOWS = 20  # where several blocks must agree: lengths of all of them together
 _APART = 30  # samples between two clusters of peaks
-_LEAST_OUTSIDE = 30
 _GAUSSIAN = 8  # samples whose mean is nearly Gaussian
 
 
@@ -94,33 +88,3 @@ def _comparisons(record: Record, block: int, sides: int) -> tuple[Float64, Float
     if not ups:
         return np.zeros(0), np.zeros(0)
     return np.concatenate(ups), np.concatenate(downs)
-
-
-def fit_outside(
-    record: Record, moves: Dynamics, beyond: float, *, provisional: bool
-) -> dict[str, float]:
-    """Parameters of `outside`: for how long most samples must lie beyond the record's range.
-
-    Its range is what all but `EDGE` of it lie within, on each side: one wild moment of the record
-    is no range. An excursion of a stationary input beyond that is rare, and short beside tau (above
-    2.6 sd an AR(1) process is drawn back within about 0.6 tau: Ricciardi & Sato 1988), so 12 tau of
-    it do not happen; tau is taken two standard errors longer than estimated. A provisional record's
-    range is no limit of the process; there it is said soon, as a fact for people, whatever it may
-    mean. The range is wider by `beyond`, how far a short record's level may yet move (`unseen`).
-    What the record itself shows beyond its edges is normal in any case.
-    """
-    limit = ceil(OUTSIDE_TAU * moves.tau * (1.0 + 2.0 / np.sqrt(moves.freedom)))
-    if provisional:
-        limit = min(limit, SOON)
-    step = record.resolution / record.scale
-    low, high = np.quantile(record.z, [EDGE, 1.0 - EDGE]) + np.array([-step, step])
-    seen = _longest_outside((record.z < low) | (record.z > high))
-    limit = max(limit, _LEAST_OUTSIDE, ceil(SEEN * seen))
-    return {"low": low - beyond, "high": high + beyond, "limit": limit}
-
-
-def _longest_outside(outside: NDArray[np.bool_]) -> int:
-    """The largest value that the statistic of `outside` takes over the record."""
-    walk = np.cumsum(np.where(outside, 1, -1))
-    lowest = np.minimum(np.minimum.accumulate(walk), 0)
-    return int((walk - lowest).max())

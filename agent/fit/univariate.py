@@ -22,10 +22,10 @@ from agent.fit.category import fit_category, read_states
 from agent.fit.record import Dynamics, Record, coarse_step, dynamics, read_record
 from agent.fit.smooth import ewma_limits
 from agent.fit.spike import fit_spike
-from agent.fit.step import fit_outside, fit_step
+from agent.fit.step import fit_step
 from agent.fit.tails import extrapolate, peaks_limit
 from agent.fit.unseen import unseen_movement, unseen_share
-from agent.types import Float64
+from agent.types import Float64, Int64
 
 ENOUGH_TAU = 500  # correlation times of training from which thresholds are no longer provisional
 TAU_ERROR = 0.85  # what the correlation time of 500 of it may be overestimated by
@@ -63,6 +63,8 @@ class InputFit:
         detectors: {detector: parameters}, complete for every row of `DETECTORS`.
         thresholds: {detector: text} for the table that `fieldwarden fit` prints.
         notes: what a person should know.
+        wider: {detector: times as wide as the record alone asks for}, infinite where it is off for
+            that; empty before `held_back` looked at it.
     """
 
     centre: float
@@ -81,6 +83,7 @@ class InputFit:
     detectors: dict[str, dict[str, Any]]
     thresholds: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    wider: dict[str, float] = field(default_factory=dict)
 
 
 def fit_input(
@@ -124,7 +127,6 @@ def fit_input(
         fitted[kernels.noise.NAME] = _noise(differences, interval_ns, arl, rng)
         if (steps := fit_step(record, arl, int(GAP * interval_ns), hold)) is not None:
             fitted[kernels.step.NAME] = steps
-        fitted[kernels.outside.NAME] = fit_outside(record, moves, beyond, provisional=short)
     fitted = {name: _plain(values) for name, values in fitted.items()}
     # A state's limits come from its changes, not from how it moves: more data would not alter them.
     judged_by_tau = states is None and not record.constant
@@ -173,30 +175,61 @@ def _range(
     return {"middle": (high - low) / 2, "half": (high + low) / 2, "hold": hold}
 
 
-def _stuck(record: Record, arl: float, hold: int) -> dict[str, float]:
+def _stuck(record: Record, arl: float, hold: int) -> dict[str, Any]:
     """Within the resolution where that still tells a live signal from a dead one, else equal."""
     step = record.resolution / record.scale
-    chosen = {"tolerance": 1e-9, "limit": 1 << 62, "hold": hold}
+    chosen: dict[str, Any] = {
+        "tolerance": 1e-9, "limit": 1 << 62, "hold": hold, "count": 0, "values": 0.0,
+    }  # fmt: skip
     for tolerance in (1e-9, 1.001 * step):
-        limit = _run_limit(_runs(record.z, tolerance), arl)
+        starts, lengths = _runs(record.z, tolerance)
+        rests, elsewhere = _plateaus(record.z, starts, lengths, tolerance, arl)
+        limit = _run_limit(lengths[elsewhere], arl)
         if limit <= max(10 * MIN_STUCK, len(record.z) // 4) and (
             tolerance == 1e-9 or limit <= 10 * MIN_STUCK
         ):
-            chosen = {"tolerance": tolerance, "limit": limit, "hold": hold}
+            values = rests + [0.0] * (kernels.stuck.MOST - len(rests))
+            chosen = {"tolerance": tolerance, "limit": limit, "hold": hold, "count": len(rests),
+                      "values": values}  # fmt: skip
     return chosen
 
 
-def _runs(z: Float64, tolerance: float) -> Float64:
-    """Lengths of runs within the tolerance of their first sample, as the kernel counts them."""
-    lengths, first, run = [], z[0], 0
-    for value in z.tolist():
-        if abs(value - first) <= tolerance:
-            run += 1
-        else:
-            lengths.append(run)
-            first, run = value, 1
-    lengths.append(run)
-    return np.array(lengths, np.float64)
+def _runs(z: Float64, tolerance: float) -> tuple[Int64, Float64]:
+    """(first sample, length) of runs within the tolerance, as the kernel counts them."""
+    starts, low, high = [0], z[0], z[0]
+    for place, value in enumerate(z.tolist()):
+        low, high = min(low, value), max(high, value)
+        if high - low > tolerance:
+            starts.append(place)
+            low = high = value
+    begins = np.array(starts, np.int64)
+    return begins, np.diff(begins, append=len(z)).astype(np.float64)
+
+
+def _plateaus(
+    z: Float64, starts: Int64, lengths: Float64, tolerance: float, arl: float
+) -> tuple[list[float], np.ndarray[Any, np.dtype[np.bool_]]]:
+    """(values where the record rested, bool[runs]: those that are at none of them).
+
+    A plateau is a value that it rested at longer than its runs at other values let expect, more
+    than once, or at an end of its range: one long run amid it is more likely a dead instrument.
+    """
+    rests: list[float] = []
+    elsewhere = np.ones(len(lengths), np.bool_)
+    middle = z[starts]
+    for run in np.argsort(-lengths, kind="stable")[: 8 * kernels.stuck.MOST].tolist():
+        if not elsewhere[run] or len(rests) == kernels.stuck.MOST:
+            continue
+        near = np.abs(middle - middle[run]) <= tolerance
+        others = lengths[elsewhere & ~near]
+        if not len(others) or lengths[run] < MIN_STUCK:
+            continue
+        long = near & (lengths >= _run_limit(others, arl))
+        at_end = min(middle[run] - z.min(), z.max() - middle[run]) <= tolerance
+        if long.any() and (at_end or long.sum() > 1):
+            rests.append(float(middle[run]))
+            elsewhere &= ~near
+    return rests, elsewhere
 
 
 def _run_limit(runs: Float64, arl: float) -> int:

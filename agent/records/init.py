@@ -18,6 +18,7 @@ import numpy as np
 from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
+from agent.records.kinds import is_constant_by_nature, recognise
 from agent.records.loops import FoundLoop, find_loops
 from agent.records.roles import Said, questions
 from agent.records.table import Table
@@ -83,7 +84,10 @@ def draft(
     asked = questions(table, [name for name in names if name not in said.known])
     kept = [name for name in names if name not in said.others and name not in asked]
     notes += [f"{item.text(name)}; it is left out until then" for name, item in asked.items()]
-    if still := [name for name in kept if _is_constant(table.column(name))]:
+    if still := [
+        name for name in kept
+        if _is_constant(table.column(name)) and not is_constant_by_nature(name)
+    ]:
         more = ", ..." if len(still) > _MOST_NAMED else ""
         notes.append(
             f"one value all the time: {', '.join(still[:_MOST_NAMED])}{more}: an input "
@@ -212,6 +216,9 @@ def _tag(table: Table, name: str, key: str) -> str:
     ]
     if unit:
         lines.append(f"unit = {_text(unit)}  # {told}")
+    if found := recognise(name, values, unit, table.interval_ns):
+        lead = "" if found.sure else "# "
+        lines.append(f"{lead}kind = {_text(found.kind)}  # EDIT: {found.why}")
     if numbers := table.no_values.get(name):
         told = ", ".join(f"{number:.10g}" for number in numbers)
         lines.append(f"physical = {_without(numbers, low, high)}  # EDIT: leaves out {told}")

@@ -164,7 +164,7 @@ def _table(
     spec = recorded_spec(configuration, table.names, intervals_ns)
     entries = table_entries(spec, table, 1 if one_by_one else _ROWS_AT_ONCE)
     notes = (*table.understood, *table.notes, *_other_interval(configuration, table.interval_ns))
-    return spec, _after_texts(table, entries), notes
+    return spec, after_texts(table, entries), notes
 
 
 def _other_interval(configuration: Configuration, interval_ns: int) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _other_interval(configuration: Configuration, interval_ns: int) -> Iterator[
             )
 
 
-def _after_texts(table: Table, blocks: Iterator[Block]) -> Iterator[Entry]:
+def after_texts(table: Table, blocks: Iterator[Block]) -> Iterator[Entry]:
     """The texts of a table's codes, told as the agent journals them, then its blocks."""
     start = int(table.time_ns[0])
     for number, (code, text) in enumerate(table.texts.items(), start=1):

@@ -153,7 +153,7 @@ class Agent:
             try:
                 last = self.fold(list(batch.entries))
                 last.entries = list(batch.entries)
-                self.view.count([event for _, _, event in last.events])
+                self.view.count([event for _, _, event in last.events], last.summaries)
                 self._snapshot_ns = self._document_ns = 0  # both are due
                 self._add_state(last)
             except Exception:
@@ -283,7 +283,7 @@ class Agent:
         self.progress.moved("engine")
         batch.entries = list(sealed.entries)
         told = [event for _, _, event in batch.events]
-        self.supervisor.call("audit", partial(self.view.count, told), None)
+        self.supervisor.call("audit", partial(self.view.count, told, batch.summaries), None)
         spoken.say(told)
         self._add_state(batch)
         batch.delivered, batch.rejected = self.uplink.take_results()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agent.configuration import units
 from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Model, Tag
 from agent.core.baseline import Baseline, ModeBaseline
 from agent.core.baseline_file import read_baseline
+from agent.core.delays import MOST_TIME
 from agent.core.joint_charts import NEEDED
 from agent.core.kernels import DETECTORS
+from agent.core.kinds import code_of
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.errors import BaselineError
 
@@ -18,6 +21,8 @@ _SECOND = 1_000_000_000
 _SILENT_INTERVALS = 5
 _LEAST_SILENCE = 3 * _SECOND
 _FOR_EVER = 1 << 60
+_ALONE = {"set point": "setting", "command": "command"}
+"""Kind of a tag in no loop -> its part where nobody measures it."""
 
 
 def baselines_of(configuration: Configuration) -> dict[str, Baseline]:
@@ -63,6 +68,20 @@ def check_baseline(
                 hint,
             )
     _check_units(name, baseline.modes, configured, hint)
+    _check_kinds(name, baseline.modes[0], configured, hint)
+
+
+def _check_kinds(
+    name: str, mode: ModeBaseline, configured: Mapping[str, Tag], hint: str
+) -> None:
+    """What was learned of a rate says nothing of a value, nor the other way round."""
+    for item in mode.inputs:
+        now = configured[item.tag].kind
+        if code_of(now) != code_of(item.kind):
+            told = f"{item.tag} was fitted as {item.kind or 'measurement'}, configured is "
+            raise BaselineError(
+                "matching baseline", f"model {name}", told + (now or "measurement"), hint
+            )
 
 
 def _check_units(
@@ -121,7 +140,7 @@ def build_spec(
     loops = parts_of(configuration.loops)
     tags = []
     for name, tag in configuration.tags.items():
-        loop, part = loops.get(name, ("", ""))
+        loop, part = loops.get(name, ("", _ALONE.get(tag.kind, "")))
         source = configuration.sources[tag.source]
         by_exception = source.by_exception and recorded is None
         interval = trained.get(name, recorded.get(name, _SECOND)) if recorded is not None else (
@@ -135,6 +154,7 @@ def build_spec(
         tags.append(
             TagSpec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
+                standard_unit=units.spelt(tag.unit),
                 role=configuration.role(name), loop=loop, loop_part=part,
                 physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
@@ -143,7 +163,8 @@ def build_spec(
             )
         )
     return EngineSpec(tuple(tags), tuple(configuration.sources), models,
-                      configuration.gateway.summary)
+                      configuration.gateway.summary,
+                      int(MOST_TIME / configuration.gateway.false_alarms_per_ns), units.changes())
 
 
 def _trained_intervals(baselines: Mapping[str, Baseline]) -> dict[str, int]:

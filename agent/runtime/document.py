@@ -28,7 +28,9 @@ from agent.core.kernels.base import Symptom
 from agent.core.verdict import reasons_of
 from agent.mqtt.background import in_thread
 from agent.runtime.audit import Audit
+from agent.runtime.extrapolated import Extrapolated
 from agent.runtime.standings import Standings
+from agent.status.view import incidents
 from agent.store import Reader
 from agent.types import Event, Quality, quality_names
 
@@ -91,11 +93,20 @@ class View:
         self._made: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self.audit = Audit(reader)
         self.standings = Standings(reader)
+        self._extrapolated = Extrapolated()
+        self._begun = 0  # incidents
         self._certificates: list[str] = []
         self._look = asyncio.Event()
 
-    def count(self, events: Sequence[Event]) -> None:
-        """Take events that are committed together with the next document, or were already."""
+    def count(
+        self, events: Sequence[Event], summaries: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Take what is committed together with the next document, or was already."""
+        self._extrapolated.count(summaries)
+        self._begun += sum(
+            event.kind == "condition" and event.data["change"] == "raised"
+            and event.data["id"] == event.data["incident"] for event in events
+        )
         self.audit.count(events)
         self.standings.count(events)
 
@@ -117,8 +128,29 @@ class View:
         for condition in document["conditions"]:
             condition["acts"] = self.standings.acts(condition["subject"], condition["id"])
         document["conditions"] += self.standings.cleared()
+        document["incidents"] = incidents(document)
+        document["incidents_since_start"] = self._begun
+        self._add_extrapolated(document["models"])
         document["certificates"] = self._certificates
         return document
+
+    def _add_extrapolated(self, models: Sequence[dict[str, Any]]) -> None:
+        """How much of its time each model, and each input, was outside of its training."""
+        engine = self._agent.engine
+        rows = [(model["name"], item["tag"]) for model in models for item in model["inputs"]]
+        window, counts = engine.charts.extrapolated()
+        found = iter(self._extrapolated.of(rows, window, engine.time_ns))
+        for index, (model, (scans, outside)) in enumerate(zip(models, counts, strict=True)):
+            told = [next(found) for _ in model["inputs"]]
+            model["extrapolation"] = {
+                "now": engine.judge.extrapolating(index), "scans": scans, "extrapolating": outside,
+                "jointly": max((one["jointly"] for one in told), default=0),
+                "share_jointly": max((one["share_jointly"] for one in told), default=0.0),
+            }
+            for item, one in zip(model["inputs"], told, strict=True):
+                item["extrapolation"] = {
+                    name: one[name] for name in ("scans", "extrapolating", "share")
+                }
 
     async def watch_certificates(self) -> None:
         """Know what people should of the agent's own certificates, until cancelled.

@@ -5,7 +5,8 @@ conventions: base units, `_total` for counters, `_timestamp_seconds` for moments
 
 Invariant: label sets are bounded. Models and sources are bounded by the configuration, states,
 causes and severities by their vocabulary (a foreign word counts as ``unknown``), drop reasons by
-`MAX_REASONS`. No metric has a tag as label: 20,000 tags are the API's business.
+`MAX_REASONS`, inputs of models by `MAX_INPUTS`. No other metric has a tag as label: 20,000 tags are
+the API's business.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from agent.status.view import Document
 
 MAX_SERIES: Final = 256  # models or sources; the configuration allows no more
 MAX_REASONS: Final = 16  # distinct drop reasons; further ones count as "other"
+MAX_INPUTS: Final = 500  # inputs of models, in the order of the configuration
 _NS: Final = 1e9
 
 
@@ -47,6 +49,7 @@ class _DocumentCollector(Collector):
         document, now_ns = self._document(), self._now_ns()
         yield from _agent(document, now_ns)
         yield from _models(document, now_ns)
+        yield from _extrapolation(document)
         yield from _sources(document)
         yield from _plant(document)
         yield from _outbox(document)
@@ -157,6 +160,36 @@ def _models(document: Document, now_ns: int) -> Iterator[Metric]:
     yield from (since, until, scans, reasons)
 
 
+def _extrapolation(document: Document) -> Iterator[Metric]:
+    """Where models worked outside of what they were trained on: counts, so that shares of any time
+    can be had: ``rate(..._extrapolating_scans_total) / rate(..._scans_total)``.
+    """
+    now = _family("model_extrapolating", "1 while it works outside of its training.", "model")
+    any_way = _total("model_extrapolating_scans", "Scans outside of training in any way.", "model")
+    jointly = _total(
+        "model_jointly_extrapolating_scans",
+        "Scans with each input in its range, but together far from training.", "model",
+    )
+    scans = _total("input_scans", "Scans with the input known.", "model", "input")
+    own = _total(
+        "input_extrapolating_scans", "Of these, outside its trained range.", "model", "input"
+    )
+    left = MAX_INPUTS
+    for model in view.items(document, "models")[:MAX_SERIES]:
+        name, found = str(model.get("name")), model.get("extrapolation")
+        if found:
+            now.add_metric([name], float(bool(found.get("now"))))
+            any_way.add_metric([name], found.get("extrapolating") or 0)
+            jointly.add_metric([name], found.get("jointly") or 0)
+        inputs = [one for one in view.items(model, "inputs") if one.get("extrapolation")][:left]
+        left -= len(inputs)
+        for one in inputs:
+            counted = one["extrapolation"]
+            scans.add_metric([name, str(one.get("tag"))], counted.get("scans") or 0)
+            own.add_metric([name, str(one.get("tag"))], counted.get("extrapolating") or 0)
+    yield from (now, any_way, jointly, scans, own)
+
+
 def _sources(document: Document) -> Iterator[Metric]:
     sources = view.items(document, "sources")[:MAX_SERIES]
     yield _states(
@@ -181,15 +214,13 @@ def _plant(document: Document) -> Iterator[Metric]:
     found = Counter(view.quality_class(tag) for tag in view.items(document, "tags"))
     for quality in view.QUALITY_CLASSES:
         tags.add_metric([quality], found[quality])
-    conditions = _family("conditions", "Open conditions.", "severity", "cause")
-    raised = Counter(
-        (_known(c.get("severity"), view.SEVERITIES), _known(c.get("cause"), view.CAUSES))
-        for c in view.open_conditions(document)
-    )
-    for severity in (*view.SEVERITIES, "unknown"):
-        for cause in view.CAUSES:
-            conditions.add_metric([severity, cause], raised[severity, cause])
-    yield from (tags, conditions)
+    yield tags
+    yield _alarms("conditions", "Open conditions.", view.open_conditions(document))
+    opened = [incident for incident in view.incidents(document) if incident["open"]]
+    yield _alarms("incidents", "Open incidents: the conditions of one fault are one.", opened)
+    begun = document.get("incidents_since_start")
+    if begun is not None:
+        yield CounterMetricFamily("fieldwarden_incidents_begun", "Incidents so far.", value=begun)
     budget = document.get("budget") or {}
     yield from _gauge(
         "false_alarms_expected_per_30_days",
@@ -221,6 +252,19 @@ def _plant(document: Document) -> Iterator[Metric]:
         "Of these, acknowledged as false by people.",
         budget.get("acknowledged_false"),
     )
+
+
+def _alarms(name: str, help_text: str, rows: Iterable[Mapping[str, Any]]) -> Metric:
+    """How many there are of each severity and cause."""
+    family = _family(name, help_text, "severity", "cause")
+    found = Counter(
+        (_known(row.get("severity"), view.SEVERITIES), _known(row.get("cause"), view.CAUSES))
+        for row in rows
+    )
+    for severity in (*view.SEVERITIES, "unknown"):
+        for cause in view.CAUSES:
+            family.add_metric([severity, cause], found[severity, cause])
+    return family
 
 
 def _outbox(document: Document) -> Iterator[Metric]:

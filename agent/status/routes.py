@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
@@ -90,6 +90,7 @@ class Routes:
             web.get("/api/v1/models/{name:.+}/verdict", self._verdict),
             web.get("/api/v1/sources", self._sources),
             web.get("/api/v1/tags", self._tags_page),
+            web.get("/api/v1/incidents", self._incidents),
             web.get("/api/v1/conditions", self._conditions),
             web.get("/api/v1/events", self._events_page),
             web.get("/api/v1/person", self._person),
@@ -168,10 +169,13 @@ class Routes:
     async def _sources(self, _: web.Request) -> web.Response:
         return self._part("sources", view.items(self._current(), "sources"))
 
+    async def _incidents(self, _: web.Request) -> web.Response:
+        return self._part("incidents", view.incidents(self._current()))
+
     async def _conditions(self, _: web.Request) -> web.Response:
         return self._part("conditions", view.items(self._current(), "conditions"))
 
-    def _part(self, key: str, rows: list[Mapping[str, Any]]) -> web.Response:
+    def _part(self, key: str, rows: Sequence[Mapping[str, Any]]) -> web.Response:
         return json_response({**_stamp(self._current(), self._now_ns()), key: rows})
 
     async def _tags_page(self, request: web.Request) -> web.Response:

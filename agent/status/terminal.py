@@ -37,6 +37,7 @@ _STATE_SIGNS: Final = {
 _NARROW: Final = 90  # columns; below, tables leave out what can be looked up elsewhere
 _MAX_TAGS: Final = 40  # tags that are not good; the page and the API have all of them
 _MAX_CLEARED = 5
+_MAX_MEMBERS: Final = 12  # conditions of an incident beside the first
 _NS: Final = 1_000_000_000
 
 
@@ -75,8 +76,8 @@ def render(
     if not models:
         parts.append(Text("no models are configured"))
     parts += [
-        _conditions(view.open_conditions(document), now_ns, width),
-        *_cleared(view.unacknowledged(document), now_ns),
+        _incidents(document, now_ns, width),
+        *_cleared(document, now_ns),
         _sources(view.items(document, "sources"), now_ns, width, dead=dead),
         _tags(view.items(document, "tags"), now_ns, width),
         *_agent(document, now_ns, dead=dead),
@@ -153,6 +154,8 @@ def _model(model: Mapping[str, Any], now_ns: int) -> RenderableType:
         lines += [_text(f"  {reason.get('text')}", "dim") for reason in known["reasons"]]
     if model.get("provisional"):
         lines.append(_text(model.get("provisional_text") or "thresholds are provisional", "yellow"))
+    if outside := view.extrapolated(model):
+        lines.append(_text(outside, "dim"))
     owner = model.get("owner") or {}
     facts = (
         f"owner: {owner.get('team', '-')}, {owner.get('contact', '-')} · version "
@@ -185,29 +188,55 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _conditions(conditions: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableType:
-    if not conditions:
-        return Text("\nOpen conditions: none", style="bold")
+def _incidents(document: Document, now_ns: int, width: int) -> RenderableType:
+    """A row for each open incident, told by its first condition; the others stand below it."""
+    incidents = [one for one in view.incidents(document) if one["open"]]
+    if not incidents:
+        return Text("\nOpen incidents: none", style="bold")
     wide = width >= _NARROW
     columns = ("", "what", "do", "cause", "since", "state") if wide else ("", "what", "since")
-    table = _table(f"Open conditions ({len(conditions)})", *columns)
-    for condition in conditions:
-        severity = plain(condition.get("severity"))
-        since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
-        if not wide:
-            since = _ago(condition.get("raised_ns"), now_ns)
-            if (standing := _standing(condition)) != "active":  # also where it is narrow
-                since += f"\n{plain(standing)}"
-        cells = [
-            Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
-            _text(condition.get("text")),
-            _text(condition.get("hint")),
-            _text(condition.get("cause")),
-            Text(since),
-            _text(_standing(condition)),
-        ]
-        table.add_row(*(cells if wide else (cells[0], cells[1], cells[4])))
+    of = sum(one["open"] for one in incidents)
+    conditions = f" of {of} conditions" if of > len(incidents) else ""
+    table = _table(f"Open incidents ({len(incidents)}{conditions})", *columns)
+    known = {str(c.get("id")): c for c in view.items(document, "conditions")}
+    for incident in incidents:
+        members = [known[name] for name in incident["conditions"]]
+        first = known[incident["told_by"]]
+        rows = [_row(first, now_ns, incident["severity"], wide=wide)]
+        others = [c for c in members if c is not first]
+        rows += [_row(c, now_ns, "", wide=wide) for c in others[:_MAX_MEMBERS]]
+        if models := incident["models"]:
+            rows[0][1].append(f"\nmodels: {plain(', '.join(models))}", style="dim")
+        if (left := len(others) - _MAX_MEMBERS) > 0:
+            more = Text(f"and {left} more", style="dim")
+            rows.append([Text(), more, *(Text() for _ in columns[2:])])
+        for row in rows:
+            table.add_row(*row)
     return table
+
+
+def _row(
+    condition: Mapping[str, Any], now_ns: int, severity: str, *, wide: bool
+) -> list[Text]:
+    """One condition; without `severity` it is one more of the incident above it."""
+    since = _since(condition.get("raised_ns"), now_ns).removeprefix("since ")
+    standing = _standing(condition)
+    if not wide:
+        since = _ago(condition.get("raised_ns"), now_ns)
+        if standing != "active":  # also where it is narrow
+            since += f"\n{plain(standing)}"
+    what = _text(condition.get("text"))
+    if not severity:
+        what = Text.assemble(("+ ", "dim"), what)
+    cells = [
+        Text(plain(severity), style=_SEVERITY_STYLES.get(severity, "")),
+        what,
+        _text(condition.get("hint")),
+        _text(condition.get("cause")),
+        Text(since),
+        _text(standing),
+    ]
+    return cells if wide else [cells[0], cells[1], cells[4]]
 
 
 def _standing(condition: Mapping[str, Any]) -> str:
@@ -218,20 +247,26 @@ def _standing(condition: Mapping[str, Any]) -> str:
     return "; ".join([*acts, *(part for part in others if part != "active" or not acts)])
 
 
-def _cleared(conditions: list[Mapping[str, Any]], now_ns: int) -> Iterable[RenderableType]:
-    """Alarms that cleared and that nobody has acknowledged: the latest, and how many more."""
-    if not conditions:
+def _cleared(document: Document, now_ns: int) -> Iterable[RenderableType]:
+    """Incidents that are over and that nobody has acknowledged: the latest, and how many more."""
+    incidents = [one for one in view.incidents(document) if not one["open"]]
+    if not incidents:
         return
-    table = _table(f"Cleared, not acknowledged ({len(conditions)})", "", "what", "cleared")
-    for condition in conditions[:_MAX_CLEARED]:
-        severity = plain(condition.get("severity"))
+    cleared = {str(c.get("id")): c.get("cleared_ns") for c in view.unacknowledged(document)}
+    table = _table(f"Cleared, not acknowledged ({len(incidents)})", "", "what", "cleared")
+    for incident in incidents[:_MAX_CLEARED]:
+        severity = plain(incident["severity"])
+        what = _text(incident["text"])
+        if (others := len(incident["conditions"]) - 1) > 0:
+            what.append(f" (+ {others} more)", style="dim")
+        last = max((cleared[name] or 0 for name in incident["conditions"]), default=0)
         table.add_row(
-            Text(severity, style=_SEVERITY_STYLES.get(severity, "")),
-            _text(condition.get("text")), Text(_ago(condition.get("cleared_ns"), now_ns)),
+            Text(severity, style=_SEVERITY_STYLES.get(severity, "")), what,
+            Text(_ago(last or None, now_ns)),
         )
     yield table
-    if len(conditions) > _MAX_CLEARED:
-        more = f"and {len(conditions) - _MAX_CLEARED} more: see the status page or --json"
+    if len(incidents) > _MAX_CLEARED:
+        more = f"and {len(incidents) - _MAX_CLEARED} more: see the status page or --json"
         yield Text(more, style="dim")
 
 

@@ -145,6 +145,71 @@ def open_conditions(document: Document) -> list[Mapping[str, Any]]:
     )
 
 
+def incidents(document: Document) -> list[dict[str, Any]]:
+    """One for each fault: its conditions that are open, or wait for somebody, put together.
+
+    It is told by its first condition (`told_by`; `text`, `hint`, `kind`, `cause`), or, where that
+    has cleared, by the gravest that is open; `conditions` are the ids of all of them in the order
+    in which they were raised, `open` is how many of them are. Open incidents come first, the
+    gravest of them first, the newest of equals first. A condition that names no incident is one of
+    its own.
+    """
+    grouped: dict[str, list[Mapping[str, Any]]] = {}
+    for condition in items(document, "conditions"):
+        key = str(condition.get("incident") or condition.get("id"))
+        grouped.setdefault(key, []).append(condition)
+    made = [_incident(key, members) for key, members in grouped.items()]
+    rank = {severity: place for place, severity in enumerate(SEVERITIES)}
+    return sorted(
+        made, key=lambda one: (not one["open"], rank.get(one["severity"], 3), -one["since_ns"])
+    )
+
+
+def _incident(key: str, members: list[Mapping[str, Any]]) -> dict[str, Any]:
+    members = sorted(members, key=lambda c: (c.get("raised_ns") or 0, str(c.get("id"))))
+    opened = [c for c in members if c.get("state") != "cleared"]
+    counted = opened or members
+    rank = {severity: place for place, severity in enumerate(SEVERITIES)}
+    gravest = min(counted, key=lambda c: rank.get(str(c.get("severity")), len(rank)))
+    first = next((c for c in counted if c.get("id") == key), gravest)
+    states = {str(c.get("state")) for c in opened}
+    named = {str(c.get("severity")) for c in counted}
+    models = {
+        name.strip() for c in members for name in str(c.get("model") or "").split(",")
+    } - {""}
+    return {
+        "id": key,
+        "told_by": str(first.get("id")),
+        **{name: first.get(name) or "" for name in ("text", "hint", "kind", "cause")},
+        "severity": next((one for one in SEVERITIES if one in named), "low"),
+        "since_ns": min(c.get("raised_ns") or 0 for c in members),
+        "state": next((s for s in CONDITION_STATES if s in states), "cleared"),
+        "models": sorted(models),
+        "open": len(opened),
+        "conditions": [str(c.get("id")) for c in members],
+    }
+
+
+def extrapolated(model: Mapping[str, Any], most: int = 3) -> str:
+    """Which inputs were outside their trained range for how much of the time; empty for none."""
+    shares = [
+        (float((one.get("extrapolation") or {}).get("share") or 0.0), str(one.get("tag")))
+        for one in items(model, "inputs")
+    ]
+    found = sorted((pair for pair in shares if pair[0] > 0.0), key=lambda pair: (-pair[0], pair[1]))
+    told = [f"{tag} {_percent(share)}" for share, tag in found[:most]]
+    if len(found) > most:
+        told.append(f"{len(found) - most} more inputs less than that")
+    jointly = float((model.get("extrapolation") or {}).get("share_jointly") or 0.0)
+    if jointly > 0.0:
+        told.append(f"all inputs together, each within its range, {_percent(jointly)}")
+    return f"outside of training in the last day: {', '.join(told)}" if told else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g} %" if share >= 0.001 else "< 0.1 %"
+
+
 def audited(budget: Mapping[str, Any]) -> str:
     """The promise on false alarms, and how it was kept, in words; unknown parts are left out."""
     text = f"promised: at most {budget.get('false_alarms') or 'unknown'}"

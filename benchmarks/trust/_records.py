@@ -241,9 +241,9 @@ def events_of(spec: EngineSpec, table: Table) -> list[Event]:
 
 
 def _entries(spec: EngineSpec, table: Table, rows: int) -> Iterator[Entry]:
-    from agent.records.replay import _after_texts
+    from agent.records.replay import after_texts
 
-    yield from _after_texts(table, table_entries(spec, table, rows))
+    yield from after_texts(table, table_entries(spec, table, rows))
 
 
 def says_extrapolating() -> bool:

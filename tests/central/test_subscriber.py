@@ -394,6 +394,7 @@ def test_conditions_open_and_clear():
     late = {**raised, "change": "acknowledged", "state": "cleared"}
     take(central, sent(event(3, "condition", **late), 3))
     assert central.document(T0)["gateways"][0]["open_conditions"] == 0
+    assert central.document(T0)["gateways"][0]["open_incidents"] == 0
 
 
 @given(
@@ -491,14 +492,14 @@ def test_names_are_whole_at_80_columns():
     def gateway(name, models, **more):
         return {
             "site": "north", "gateway": name, "online": True, "models": models,
-            "open_conditions": 0, "missing_count": {}, "dropped": {},
+            "open_incidents": 0, "open_conditions": 0, "missing_count": {}, "dropped": {},
         } | more  # fmt: skip
 
     why = "cooling_water.temperature is lost: no connection to source utilities"
     model = {"model": "quality-soft-sensor", "verdict": "unassessable", "told": "unassessable",
              "reasons": [{"text": why}]}  # fmt: skip
     document = {"messages": 3, "duplicates": 0, "gateways": [
-        gateway("gateway-07", [model], online=False, open_conditions=2,
+        gateway("gateway-07", [model], online=False, open_incidents=2, open_conditions=5,
                 missing_count={"event": 12}, dropped={"limit: verdict": 3}),
         gateway("packaging-1", []),
     ]}  # fmt: skip
@@ -510,5 +511,5 @@ def test_names_are_whole_at_80_columns():
         assert whole in text
     assert sum("quality-soft-sensor" in line for line in text.splitlines()) == 1
     told = " ".join(line.rsplit("│", 2)[1].strip() for line in text.splitlines() if "│" in line)
-    for said in (why, "2 open conditions", "12 event missing", "3 limit: verdict"):
+    for said in (why, "2 open incidents of 5 conditions", "12 event missing", "3 limit: verdict"):
         assert said in told

@@ -195,6 +195,24 @@ def test_fit_shows_people_the_same(fitted):
     assert result.exit_code == 0, result.output
     assert report["digest"][:12] in result.output
     assert "a month for the whole gateway" in result.output
+    lines = result.output.partition("not watched for")[2].splitlines()
+    for row in report["inputs"]:
+        assert sum(line.strip().startswith(row["tag"][:20]) for line in lines) == 1, row["tag"]
+        assert row["watched"]
+        assert {found["what"] for found in row["not_watched"]}.isdisjoint(row["watched"])
+        assert all(found["why"] in result.output for found in row["not_watched"])
+    assert " k 0." not in result.output
+
+
+def test_fit_shows_every_threshold_where_asked(fitted):
+    """k and h of the CUSUM charts are for those who ask."""
+    folder, report = fitted
+    result = run("fit", folder / "config.toml", "--data", folder / "train.csv", "--full")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    for row in report["inputs"]:
+        assert f"level {row['thresholds']['level']}" in words
+    assert "alarms" in words and "n eff" in words
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.core.small import SECOND, START
 
 SUBJECT = Subject.parse("tag/a")
 MODEL = Subject.parse("model/m")
-OFF = 60
+OFF = 20
 
 
 def keys(*texts: str) -> set[FindingKey]:
@@ -32,6 +32,7 @@ class Desk:
     held: bool = False
     over: bool = False
     out: bool = False
+    fact: bool = False
     given: dict[str, Subject] = field(default_factory=dict)
     told: list[Event] = field(default_factory=list)
 
@@ -43,6 +44,15 @@ class Desk:
 
     def is_normal(self, condition: Condition, now: int) -> bool:
         return self.over
+
+    def stays(self, condition: Condition, now: int) -> bool:
+        return now - condition.normal_since_ns < condition.stay_ns and not self.over
+
+    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
+        return self.fact
+
+    def lapse_ns(self, condition: Condition) -> int:
+        return 1 << 60
 
     def settling_ns(self, condition: Condition) -> int:
         return 60 * SECOND
@@ -69,7 +79,7 @@ class Desk:
         self.told += self.conditions.finding(Finding(
             subject, key, up, START + round(second * SECOND), score, ["m"], step,
             step * (key.traits.on_delay if delay is None else delay),
-            confirmation_ns=confirmed * step, looks_back_ns=back * step, undecided=undecided,
+            stay_ns=confirmed * step, looks_back_ns=back * step, undecided=undecided,
         ))
 
     def until(self, second: float) -> None:

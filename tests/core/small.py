@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.configuration import units
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
@@ -21,7 +22,7 @@ _GAP = 3 * SECOND // 2
 
 DETECTORS = {
     "range": {"middle": 0.0, "half": 6.0, "hold": 5},
-    "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3},
+    "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3, "count": 0, "values": 0.0},
     "spike": {"limit": 7.0, "minor": 6.0, "weight": 5, "most": 14, "hold": 3, "gap_ns": _GAP},
     "rate": {"limit": 8.0, "hold": 5, "gap_ns": _GAP},
     "level": {"block": 12, "part": 3, "clip": 5.0, "centre": 0.0, "inverse_sd": 3.4, "k": 1.0,
@@ -87,7 +88,7 @@ def spec(
                 physical=(-1000.0, 1000.0))
         for row, tag in enumerate(TAGS)
     )
-    return EngineSpec(tags, ("one", "two"), (model,), summary_ns=summary_ns)
+    return EngineSpec(tags, ("one", "two"), (model,), summary_ns, changes=units.changes())
 
 
 def normal(n: int, seed: int = 1) -> Float64:

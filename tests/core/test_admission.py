@@ -25,12 +25,13 @@ class Door:
 
     def __init__(
         self, *, interval: float = 1.0, delay: float = 0.0, centre: float = 0.0, scale: float = 1.0,
-        patience: float = 0.0,
+        patience: float = 0.0, kind: int = 0, turn: float = 0.0, cut: float = 0.0,
+        fastest: float = 0.0,
     ) -> None:
         self.params = np.zeros(1, admission.PARAMS)
         self.params[0] = (
             0, centre, 1.0 / scale, round(interval * SECOND), round(delay * SECOND), 0,
-            round(patience * SECOND),
+            round(patience * SECOND), kind, turn, cut, fastest,
         )
         self.state = np.zeros(1, admission.STATE)
 

@@ -229,7 +229,7 @@ def test_time_away_does_not_run_delays_down():
     desk.conditions.pause(START + 40 * SECOND, START + 1040 * SECOND)
     desk.until(5000)
     assert desk.changes() == [
-        (16, "raised"), (20, "shelved"), (70, "unshelved"), (1090, "cleared")
+        (16, "raised"), (20, "shelved"), (70, "unshelved"), (1050, "cleared")
     ]
 
 
@@ -243,7 +243,7 @@ def test_findings_of_detectors_that_start_anew_are_forgotten():
     assert desk.conditions.active[SUBJECT].findings.keys() == keys("missing")
     desk.at(30, "missing", up=False)
     desk.until(1000)
-    assert desk.changes()[-1] == (90, "cleared")
+    assert desk.changes()[-1] == (50, "cleared")
 
 
 def test_what_comes_undecided_after_a_pause_waits_as_ever():

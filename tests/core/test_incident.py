@@ -114,3 +114,16 @@ def test_settling_takes_two_minutes_at_least_and_a_day_at_most():
     assert settling_ns(0.0) == 2 * MINUTE
     assert settling_ns(60.0 * SECOND) == 16 * MINUTE
     assert settling_ns(1e18) == 1440 * MINUTE
+
+
+def test_what_was_over_before_is_another_fault():
+    """An incident of which no condition stands takes in nothing new a minute later, or 10 scans."""
+    for interval_ns, over_ns in ((SECOND, MINUTE), (MINUTE, 10 * MINUTE)):
+        incidents = Incidents()
+        first = incidents.join(condition("a", 0), (), 100 * MINUTE, 0)
+        incidents.left(first, MINUTE)
+        for tag, now, same in (("b", MINUTE + over_ns, True), ("c", 2 * MINUTE + over_ns, False)):
+            made = condition(tag, now)
+            made.interval_ns = interval_ns
+            assert (incidents.join(made, (), 100 * MINUTE, now) == first) == same
+            incidents.left(first, MINUTE)

@@ -140,6 +140,10 @@ def arrays_of(engine: Engine) -> dict[str, tuple[list[str], np.ndarray]]:
     return {item.name: (list(keys[item.axis]), item.array) for item in engine._lasting()}
 
 
+OF_MODELS = ("scan.", "joint.", "extrapolating.joint", "extrapolating.model")
+"""Arrays, by the beginning of their names, that are about all inputs of a model together."""
+
+
 def check_rows(old: Engine, new: Engine, before: Plant, after: Plant) -> None:
     """What stayed has the bytes that it had, what changed or is new has those of a new engine."""
     was, now, fresh = arrays_of(old), arrays_of(new), arrays_of(Engine(new.spec))
@@ -159,8 +163,8 @@ def check_rows(old: Engine, new: Engine, before: Plant, after: Plant) -> None:
                 "input": model in same and tag in same_tags,
             }[
                 "held" if name == "scan.held"
-                else "whole" if name.startswith(("scan.", "joint.", "extrapolating.joint"))
-                else "tag" if name in {"last", "raw", "raw_trace", "raw_coarse"}
+                else "whole" if name.startswith(OF_MODELS)
+                else "tag" if name in {"last", "raw", "raw_trace", "raw_coarse", "raw_leaps"}
                 or name.startswith("tag.") else "input"
             ]
             expected = was[name][1][was[name][0].index(key)] if stays else fresh[name][1][row]

@@ -29,7 +29,7 @@ class Fold:
             self._arrange.arrange(samples(whole, sealed=sealed)) if rows
             else empty_series(len(self.spec.tags))
         )
-        flags = self.scans.fold(series, START + round(sealed * SECOND))
+        flags = self.scans.fold(series, series, START + round(sealed * SECOND))
         if remember:
             self.scans.remember()
         return [((flag.time_ns - START) / SECOND, flag.up) for flag in flags]

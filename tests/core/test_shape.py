@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from agent.core import shape
-from agent.core.conversions import misfit
 
 SEEDS = range(200)
 
@@ -91,13 +90,3 @@ def test_a_jump_has_its_ends_where_they_were():
         mine[45] = absurd
         assert shape.jump(mine) is None
         assert shape.ends(mine, 4) is None
-
-
-def test_scatter_tells_a_change_of_scale_where_the_level_is_zero():
-    """x1000 of what is zero but for noise shows in the noise; noise x3 is no change of sign."""
-    near = {"was": 0.1, "now": 120.0, "gain": 1000.0, "offset": 0.0, "error": 0.3}
-    assert misfit(**near, spread=900.0) < 1.0
-    assert misfit(**near, spread=1.0) == np.inf
-    flip = {"was": 3.0, "now": -3.0, "gain": -1.0, "offset": 0.0, "error": 0.05}
-    assert misfit(**flip, spread=1.0) < 1.0
-    assert misfit(**flip, spread=9.0) == np.inf

@@ -28,13 +28,13 @@ def test_shelving_again_in_a_later_occurrence_prolongs_it():
 
 
 def come_and_gone() -> Desk:
-    """Raised at 16, shelved from 20 to 320, cleared at 90."""
+    """Raised at 16, shelved from 20 to 320, cleared at 50."""
     desk = Desk()
     desk.at(10, "level@m", up=True)
     desk.say(20, "shelve", for_ns=300 * SECOND, by="ann")
     desk.at(30, "level@m", up=False)
-    desk.until(91)
-    assert desk.changes()[-1] == (90, "cleared")
+    desk.until(51)
+    assert desk.changes()[-1] == (50, "cleared")
     return desk
 
 

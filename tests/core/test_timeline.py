@@ -125,7 +125,7 @@ def test_every_field_that_holds_a_time_says_how_it_moves():
         names = {name for name in item.array.dtype.names or () if name.endswith("_ns")}
         assert names <= set(item.moments), item.name
         assert set(item.moments) <= set(item.array.dtype.names or ()), item.name
-    spans = {"interval_ns", "off_delay_ns"}
+    spans = {"interval_ns", "off_delay_ns", "stay_ns"}
     times = {f.name for f in dataclasses.fields(Condition) if f.name.endswith("_ns")}
     assert times == spans | set(MOMENTS)
 

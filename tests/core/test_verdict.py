@@ -286,7 +286,9 @@ def test_engine_provisional_thresholds_are_of_an_input_not_of_its_model(column, 
     """A short record of b makes careful about b; what the charts of a confirm stays confirmed."""
     whole = baseline()
     (mode,) = whole.modes
-    inputs = tuple(replace(item, provisional=item.tag == "b") for item in mode.inputs)
+    inputs = tuple(
+        replace(item, provisional=item.tag == "b", trained=(-40.0, 40.0)) for item in mode.inputs
+    )
     trained = replace(whole, modes=(replace(mode, inputs=inputs),), provisional=True)
     values = normal(60, 2)
     values[:, column] *= 4.0
@@ -321,7 +323,7 @@ def test_a_condition_of_which_a_models_charts_know_nothing_any_more(provisional)
     subject = Subject.parse("tag/a")
     drifted = Condition(subject, ["m"], 1, 1, raised_ns=1, kind="bias", cause="sensor")
     concerns = Concerns(spec(trained=baseline(provisional=provisional)))
-    (found,) = concerns.of("m", {subject: drifted}, (), lambda _, key: False)
+    (found,) = concerns.of("m", {subject: drifted}, (), lambda _, key: False, lambda _: False)
     assert found.provisional == provisional
 
 
@@ -339,3 +341,54 @@ def test_a_name_that_one_models_chart_brings_is_told_of_every_model_of_the_tag()
     )
     kinds = {name: [r.kind for r in found.reasons] for name, found in engine.judge.verdicts.items()}
     assert kinds == {"m": ["stuck"], "n": ["stuck"]}
+
+
+@pytest.mark.parametrize(("lapse_s", "rows", "verdict"), [
+    (60, 50, "caution"), (60, 140, "trusted"), (10_000, 140, "caution"),
+])  # fmt: skip
+def test_an_alarm_that_may_be_false_costs_no_more_time_than_is_promised(lapse_s, rows, verdict):
+    """A new level within the range, sensor or process: it stays open, and the verdict goes on."""
+    values = normal(rows, 2)
+    values[:, 0] += 2.5
+    engine = Engine(replace(spec(), false_alarm_ns=lapse_s * SECOND))
+    engine.step(block(values))
+    (condition,) = engine.judge.conditions.active.values()
+    assert (condition.raised, condition.kind) == (True, "level shift")
+    assert engine.judge.verdicts["m"].verdict == verdict
+
+
+def test_a_fault_that_somebody_must_mend_counts_for_as_long_as_it_lasts():
+    """A unit that was changed, far longer than a false alarm may."""
+    values = normal(140, 2)
+    values[20:, 0] = values[20:, 0] * 1.8 + 32.0
+    engine = Engine(replace(spec(), false_alarm_ns=60 * SECOND))
+    engine.step(block(values))
+    assert engine.judge.verdicts["m"].verdict == "untrusted"
+
+
+def test_a_jump_out_of_the_trained_range_is_told_and_is_a_fact_besides():
+    """The jump is an alarm; that the value is out there is true whatever becomes of it."""
+    values = normal(60, 2)
+    values[30:, 0] += 12.0
+    engine = Engine(spec())
+    told = engine.step(block(values)).events
+    assert any(e.kind == "condition" and e.data["change"] == "raised" for e in told)
+    verdict = engine.judge.verdicts["m"]
+    assert (verdict.verdict, [r.kind for r in verdict.reasons]) == (
+        "caution", ["out of trained range", "extrapolating"]
+    )
+
+
+def test_one_input_far_off_says_nothing_of_how_the_others_relate():
+    """Joint charts take a value to its trained range: beyond, it is a fact of that input."""
+    trained = baseline(joint=True)
+    (mode,) = trained.modes
+    silent = tuple(replace(item, detectors={}, trained=(-2.0, 2.0)) for item in mode.inputs)
+    trained = replace(trained, modes=(replace(mode, inputs=silent),))
+    values = np.clip(normal(200, 2), -2.0, 2.0)
+    values[50:, 1] = 90.0
+    engine = Engine(spec(trained=trained))
+    told = engine.step(block(values)).events
+    flags = {e.data["detector"] for e in told if e.kind == "finding" and e.data["up"]}
+    assert "spe" not in flags
+    assert {e.data["verdict"] for e in told if e.kind == "verdict"} >= {"trusted", "caution"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from agent.cli import cli
 from agent.configuration.schema import Configuration
 from agent.core.baseline_file import write_baseline
 from agent.core.spec import EngineSpec
-from agent.drill.faults import FAULTS, Fault
+from agent.drill.faults import FAULTS, QUICK, Fault
 from agent.drill.picture import picture, unit_of
-from agent.drill.report import document, left_out_text, rows_of
-from agent.drill.trials import Trial, left_out, normal_run, trials
+from agent.drill.report import document, left_out_text, rows_of, totals_text
+from agent.drill.trials import Trial, few, left_out, normal_run, trials
+from agent.errors import FieldwardenError
 from agent.fit.model import fit_model
 from agent.records.replay import recorded_spec
 from agent.records.table import Table
+from agent.workers import each
 from simulators.history import HistoryOrder, make_history, write_history
 from simulators.tags import TAGS
 
@@ -109,7 +113,8 @@ def test_a_unit_change_is_found_and_named_on_every_temperature(spec, record):
 @pytest.mark.parametrize(
     ("kind", "name", "cause"),
     [
-        ("scale", "scale change", "integration"), ("dropout", "missing", "integration"),
+        ("scale", "scale change, unit change", "integration"),
+        ("dropout", "missing", "integration"),
         ("bad_quality", "bad quality", "sensor"),
         ("frozen_clock", "frozen source clock", "integration"),
         ("late", "late data", "integration"),
@@ -118,7 +123,8 @@ def test_a_unit_change_is_found_and_named_on_every_temperature(spec, record):
 def test_what_is_certain_is_found_under_its_name(spec, record, kind, name, cause):
     """Faults that are no matter of statistics are always found, on any input."""
     done = drilled(spec, record, kind, repeats=1)
-    assert {(trial.found, trial.name, trial.cause) for trial in done} == {(True, name, cause)}
+    assert {(trial.found, trial.cause) for trial in done} == {(True, cause)}
+    assert {trial.name for trial in done} <= set(name.split(", "))
 
 
 def test_a_swap_is_named_and_a_lasting_step_is_not_called_spikes(spec, record):
@@ -151,6 +157,63 @@ def test_the_same_seed_gives_the_same_trials(spec, record):
     assert [trial.at for trial in first] != [trial.at for trial in other]
 
 
+@pytest.mark.timeout(120)
+def test_any_number_of_processes_gives_the_same_trials(spec, record, monkeypatch):
+    """Each trial has its own chance and place; results come in the order of the plan."""
+    monkeypatch.setattr("agent.drill.trials.ALONE", 0)
+    faults = tuple(replace(BY_KIND[kind], rows=60) for kind in ("spikes", "bias", "dropout"))
+    told: list[int] = []
+    alone, three = (
+        trials(spec, 0, record, repeats=1, faults=faults, workers=workers,
+               progress=lambda _, at, of: told.append(at))
+        for workers in (1, 3)
+    )  # fmt: skip
+    assert alone == three
+    assert len(alone) == 12
+    assert told == [*range(13), *range(13)]
+
+
+def test_a_trial_is_the_same_whatever_is_tried_beside_it(spec, record):
+    """`--quick` and more repeats do not move the sign or the noise of a fault."""
+    few, many = drilled(spec, record, "spikes"), drilled(spec, record, "stuck", "spikes")
+    assert few == [trial for trial in many if trial.fault.kind == "spikes"]
+
+
+@pytest.mark.timeout(120)
+def test_a_process_that_is_killed_ends_the_drill_with_advice():
+    """As the kernel does where memory is short; it does not wait for ever."""
+    with pytest.raises(FieldwardenError, match="one of them ended") as caught:
+        list(each(kill_self, (), list(range(20)), 2, "drilling"))
+    assert "--workers 1" in caught.value.hint
+
+
+def kill_self(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.timeout(120)
+def test_what_goes_wrong_in_a_process_is_told_here():
+    """With the error that it was; tasks that wait are not begun."""
+    with pytest.raises(ValueError, match="no 3"):
+        list(each(refuse, (3,), list(range(200)), 2, "drilling"))
+
+
+def refuse(number: int, task: int) -> int:
+    if task == number:
+        raise ValueError(f"no {number}")
+    return task
+
+
+def test_faults_begin_in_the_part_that_is_asked_for(spec, record):
+    """Repeats are spread over it; the normal operation before them may lie before it."""
+    fault = (replace(BY_KIND["dropout"], rows=60),)
+    done = trials(spec, 0, record, repeats=6, faults=fault, first=9_000, inputs=[1])
+    assert {trial.tag for trial in done} == {INPUTS[1]}
+    places_found = [trial.at for trial in done]
+    assert places_found == sorted(places_found)
+    assert 9_000 <= places_found[0] < 9_600 and 11_400 < places_found[-1] < 12_000
+
+
 def test_progress_tells_how_far_it_is(spec, record):
     """Every trial is announced, and the end."""
     told: list[tuple[str, int, int]] = []
@@ -179,6 +242,7 @@ def test_the_record_itself_is_quiet(spec, record):
     calm = normal_run(spec, record)
     assert calm.rows == 12_000
     assert calm.alarms <= 1
+    assert calm.incidents <= calm.alarms
     assert calm.not_trusted < 0.05
 
 
@@ -247,9 +311,9 @@ STUCK, NOISE = BY_KIND["stuck"], BY_KIND["noise"]
 DONE = [
     Trial("a", STUCK, 5, True, 10, "stuck", "sensor", 1),
     Trial("a", STUCK, 9, True, 20, "stuck", "sensor", 1),
-    Trial("a", STUCK, 7, True, 60, "level shift", "unknown", 4),
+    Trial("a", STUCK, 7, True, 60, "level shift", "unknown", 4, incidents=3),
     Trial("b", STUCK, 5, False, -1, "", "", 0),
-    Trial("a", NOISE, 5, True, 30, "noise", "sensor", 1),
+    Trial("a", NOISE, 5, True, 30, "noise", "process", 1),
     Trial("a", NOISE, 6, False, -1, "", "", 3),
 ]
 
@@ -262,6 +326,13 @@ def test_rows_put_trials_together():
     )  # fmt: skip
     assert (first.right, second.right, third.right) == (2 / 3, None, 1.0)
     assert (first.alarms, second.alarms, third.alarms) == (2.0, None, 1.0)
+    assert (first.incidents, second.incidents) == (1.0, None)
+    assert first.outcomes == {"right": 2, "unknown": 1, "wrong": 0, "missed": 0}
+    assert third.outcomes == {"right": 0, "unknown": 0, "wrong": 1, "missed": 1}
+    assert totals_text(rows_of(DONE)) == (
+        "in all: 4 of 6 faults found; their cause: 50% right, 25% unknown, 25% wrong"
+    )
+    assert totals_text(rows_of(DONE[3:4])) == "in all: none of 1 faults was found"
     assert (second.tag, second.found, second.delay, second.name) == ("b", 0.0, None, "")
     assert (third.fault, third.found, third.delay) == (NOISE, 0.5, 30.0)
 
@@ -273,6 +344,7 @@ def test_the_document_is_json(spec, record):
     assert [row["delay_samples"] for row in again["faults"]] == [20.0, None, 30.0]
     assert [row["named_right"] for row in again["faults"]] == [2 / 3, None, 1.0]
     assert [row["alarms"] for row in again["faults"]] == [2.0, None, 1.0]
+    assert again["faults"][0]["outcomes"]["unknown"] == 1
     assert again["false_alarms_promised"] == 0.25
 
 
@@ -307,15 +379,16 @@ def test_the_picture_shows_each_input_and_delay(tmp_path):
         picture(rows_of(DONE), path, "model m", 1.0)
     text = path.read_text(encoding="utf-8")
     words = set(re.findall(r">([^<>]+)</text>", text))
-    assert {"a", "b", "20", "50%", "30", "not", "found", "model m", "100%"} <= words
+    assert {"a", "b", "20", "1 unknown", "30", "1 wrong", "1 missed", "not", "found"} <= words
+    assert {"model m", "cause told right", "cause unknown", "wrong cause", "not found"} <= words
     assert any(word.startswith("stuck at") for word in words)
-    assert any("in s;" in word for word in words)
+    assert any(word.endswith("in s") for word in words)
     assert any("not tried" in word for word in words)  # noise on b: a hole, with its key
     with mpl.rc_context({"svg.fonttype": "none"}):
         picture(rows_of(DONE[:4]), path, "model m", 60.0)
     text = path.read_text(encoding="utf-8")
     assert "not tried" not in text
-    assert ">20</text>" in text and "in min;" in text
+    assert ">20</text>" in text and "in min<" in text
 
 
 @pytest.mark.parametrize(
@@ -346,6 +419,42 @@ def test_the_command_prints_json_and_draws(place, tmp_path):
         told["left_out"]
     )
     assert drawn.read_bytes().startswith(b"\x89PNG")
+    assert found[INPUTS[1], "bias"]["size_text"].endswith("degC (1 sd)")
+    assert "fitted on too" in told["place"]
+
+
+@pytest.mark.timeout(120)
+def test_a_quick_drill_is_small_and_says_sizes_and_causes(place, monkeypatch):
+    """Few kinds, each once on each input; the same for one process and for two."""
+    monkeypatch.setattr("agent.drill.trials.ALONE", 0)
+    outputs = []
+    for workers in ("1", "2"):
+        done = CliRunner().invoke(
+            cli, ["drill", str(place / "config.toml"), "--quick", "--workers", workers],
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    words = " ".join(outputs[0].split())
+    assert f"of {len(QUICK) * len(INPUTS)} faults found; their cause:" in words
+    assert re.search(r"±[\d.]+ degC \(3 sd\)", words)
+    assert "faults are in the last 40% of the record" in words
+    assert f"{len(QUICK)} of {len(FAULTS)} faults, once each on 4 of 4 inputs" in words
+
+
+def test_a_quick_drill_takes_some_inputs_that_move(spec):
+    """Spread over all of them; a constant can have hardly a fault."""
+    model = spec.models[0]
+    mode = model.baseline.modes[0]
+    inputs = tuple(
+        replace(mode.inputs[0], tag=f"t{i}", noise=float(i % 5 > 0)) for i in range(100)
+    )
+    baseline = replace(model.baseline, modes=(replace(mode, inputs=inputs),))
+    found = few(replace(model, inputs=tuple(item.tag for item in inputs), baseline=baseline))
+    assert len(found) == len(set(found)) == 8
+    assert all(place % 5 for place in found)
+    assert found == sorted(found) and found[0] < 15 and found[-1] > 80
+    assert few(model) == [0, 1, 2, 3]
 
 
 def short_record(place: Path) -> Path:

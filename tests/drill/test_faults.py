@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core import diagnosis, kernels, state_tags
+from agent.core import conversions, diagnosis, kernels, state_tags
 from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
 from agent.types import Quality
 from tests.core.small import SECOND, START, input_baseline
@@ -66,7 +66,7 @@ def test_the_list_has_each_kind_that_inject_knows():
 
 def test_every_kind_says_which_names_are_right_for_it():
     """And the names are ones that diagnosis gives: a misspelt one would never be right."""
-    modules = (diagnosis, state_tags, kernels)
+    modules = (diagnosis, conversions, state_tags, kernels)
     sources = "".join(Path(module.__file__).read_text() for module in modules)
     for fault in FAULTS:
         assert fault.right

@@ -209,6 +209,14 @@ def test_every_command_does_what_it_says(gateway):
     assert [c["state"] for c in gateway.status()["conditions"]] == ["active"]
     assert gateway.told("unshelved")[-1]["data"]["by"] == ME
     assert "was so already" in gateway.run("unshelve", "utilities", code=1)
+    (incident,) = gateway.status()["incidents"]
+    assert (incident["open"], incident["conditions"]) == (1, [incident["id"]])
+    gateway.run("shelve", "utilities", "--incident", "--for", "8h")
+    assert [c["state"] for c in gateway.status()["conditions"]] == ["shelved"]
+    assert "none of its" in gateway.run("shelve", LOST, "--incident", "--for", "8h", code=1)
+    gateway.run("unshelve", incident["id"], "--incident")
+    assert [c["state"] for c in gateway.status()["conditions"]] == ["active"]
+    assert "part of no incident" in gateway.run("acknowledge", "flow", "--incident", code=1)
     gateway.run("out-of-service", "flow", "--note", "calibration")
     gateway.run("in-service", "tag/flow")
     told = gateway.told("out_of_service", "in_service")

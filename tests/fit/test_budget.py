@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.delays import MOST_TIME
 from agent.core.kernels import DETECTORS
-from agent.fit.budget import JOINT_CHARTS, MOST_TIME, ModelLoad, alarm_scans, divide
+from agent.fit.budget import JOINT_CHARTS, ModelLoad, alarm_scans, divide
 
 SECOND = 1_000_000_000
 MONTH = 30 * 86_400 * SECOND

@@ -95,29 +95,6 @@ def test_a_steady_climb_is_no_noise():
     assert not raised(fit, climbing)["noise"]
 
 
-def test_one_wild_moment_is_no_trained_range():
-    """A value that stays where the record was for a moment only has left what was trained."""
-    values = ar1(0.5, 20_000, 4)
-    values[7000:7005] = 25.0
-    fit = fitted(values, 1e8)
-    stream = ar1(0.5, 600, 5)
-    stream[300:] += 12.0
-    assert raised(fit, stream)["outside"]
-    assert not raised(fit, ar1(0.5, 200_000, 6))["outside"]
-
-
-def test_what_the_record_shows_beyond_its_edges_is_normal():
-    """A valve that opens for some minutes once in a long record may do so again."""
-    values = ar1(0.0, 100_000, 7)
-    values[40_000:40_400] += 30.0
-    stream = ar1(0.0, 3000, 8)
-    stream[500:900] += 30.0
-    fit = fitted(values, 1e8)
-    assert not raised(fit, stream)["outside"]
-    stream[500:2500] = 30.0
-    assert raised(fit, stream)["outside"]
-
-
 def test_every_detector_has_its_parameters():
     """Complete, finite and as the kernels name them, whatever the record."""
     for values in (ar1(0.9, 5000, 1), ar1(0.0, 40, 2), np.zeros(100), np.round(ar1(0.5, 900, 3))):
@@ -141,9 +118,9 @@ def test_whole_units_that_jump_by_two_are_no_spike(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "samples"), [(0.1, 30), (1, 30), (2, 15), (60, 10), (3600, 10)]
+    ("seconds", "samples"), [(0.1, 10), (1, 10), (2, 5), (60, 2), (3600, 2)]
 )
-def test_flags_of_one_wrong_reading_go_after_half_a_minute_of_ten_to_thirty_readings(
+def test_flags_of_one_wrong_reading_go_after_ten_seconds_of_two_to_ten_readings(
     seconds, samples
 ):
     """A reading an hour that was wrong once is not told of for days."""

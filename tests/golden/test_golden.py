@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent.configuration import units
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.types import Block, Command, Entry, Event, Quality
@@ -44,7 +45,7 @@ def spec_of(case: dict[str, Any]) -> EngineSpec:
         "yield", "2026.3", SECOND, tuple(case["tags"]), frozenset(case["required"]), trained
     )
     sources = tuple(dict.fromkeys(tag.source for tag in tags))
-    return EngineSpec(tags, sources, (model,), 60 * SECOND)
+    return EngineSpec(tags, sources, (model,), 60 * SECOND, changes=units.changes())
 
 
 def entries_of(folder: Path, case: dict[str, Any]) -> list[Entry]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from agent.configuration.schema import Configuration
 from agent.core import identity
 from agent.core.engine import Engine
-from agent.runtime.document import Surroundings, status_document
+from agent.runtime.document import Surroundings, View, status_document
 from agent.types import Command
 from tests.core.small import SECOND, START, block, normal, spec
 
@@ -23,6 +25,20 @@ CONFIGURATION = {
               "scan": "1s", "inputs": list("abc")},
     },
 }  # fmt: skip
+
+
+def shown(engine, events=(), summaries=()):
+    """The whole document of an agent whose store holds nothing yet."""
+    agent = SimpleNamespace(
+        configuration=Configuration.model_validate(CONFIGURATION), engine=engine, trouble={},
+        reload={}, surroundings=lambda budget: Surroundings(1, START, [], {}, budget, {}),
+    )  # fmt: skip
+    reader = SimpleNamespace(
+        condition_marks=lambda _: [], watched_ns=lambda *_: 0, events=lambda **_: []
+    )
+    view = View(agent, reader)
+    view.count(events, summaries)
+    return view.document()
 
 
 def inputs(engine):
@@ -45,6 +61,39 @@ def test_inputs_of_a_lost_source_are_not_good_although_they_raise_no_alarm_of_th
     engine.step(block(rows, start=21, sequence=3))
     assert inputs(engine) == {"a": "good", "b": "source lost", "c": "source lost"}
     engine.step(Command(4, START + 32 * SECOND, "source_state", lost | {"state": "live"}))
-    engine.step(block(normal(30, seed=3), start=32, sequence=5))
+    engine.step(block(normal(15, seed=3), start=32, sequence=5))
     assert identity.source("two") in engine.judge.conditions.active  # not cleared yet
     assert inputs(engine) == {"a": "good", "b": "good", "c": "good"}
+
+
+def test_scans_outside_of_training_are_told_for_models_and_inputs():
+    """Now, as counts, and as a share; a scan with two inputs outside is one scan of the model."""
+    engine = Engine(spec())
+    rows = normal(40)
+    rows[20:30, :2] = 1e3
+    outcome = engine.step(block(rows[:30], sealed=START + 30 * SECOND))
+    model = shown(engine, outcome.events)["models"][0]
+    assert model["extrapolation"]["now"] is True
+    counted = {item["tag"]: item["extrapolation"] for item in model["inputs"]}
+    assert counted["c"]["extrapolating"] < counted["a"]["extrapolating"] >= 9
+    assert counted["a"]["share"] == counted["a"]["extrapolating"] / counted["a"]["scans"]
+    own = model["extrapolation"]["extrapolating"]
+    assert counted["a"]["extrapolating"] <= own <= model["extrapolation"]["scans"]
+    outcome = engine.step(block(rows[30:], start=30, sequence=2))
+    model = shown(engine, outcome.events)["models"][0]
+    assert model["extrapolation"]["now"] is False
+    assert model["extrapolation"]["extrapolating"] >= own
+
+
+def test_conditions_of_one_fault_are_one_incident_of_the_document():
+    """Two inputs of a model stop together: one incident, and one more since the start."""
+    engine = Engine(spec())
+    rows = normal(60)
+    rows[20:, :2] = 1e6
+    outcome = engine.step(block(rows))
+    document = shown(engine, outcome.events)
+    assert len(document["conditions"]) >= 1
+    assert len(document["incidents"]) == document["incidents_since_start"] == 1
+    told = document["incidents"][0]
+    assert set(told["conditions"]) == {c["id"] for c in document["conditions"]}
+    assert told["models"] == ["m"]

@@ -32,6 +32,11 @@ def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
             "state": "good" if verdict == "trusted" or i else "stuck",
             "worst": {"detector": "level", "score": 0.3 + 0.9 * (verdict != "trusted" and not i)},
             "trained": trained.get(tag, [0.0, 100.0]),
+            "extrapolation": {
+                "scans": 86_400,
+                "extrapolating": 10_454 * (verdict == "caution" and i == 1),
+                "share": 0.121 * (verdict == "caution" and i == 1),
+            },
         }
         for i, tag in enumerate(("reactor.temperature", "cooling.flow", "line.speed"))
     ]
@@ -49,6 +54,13 @@ def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
         "baseline": "3f9a1c20",
         "inputs": inputs,
         "joint": {"t2": 0.41, "spe": 0.22},
+        "extrapolation": {
+            "now": verdict == "caution",
+            "scans": 86_400,
+            "extrapolating": 11_001 * (verdict == "caution"),
+            "jointly": 547 * (verdict == "caution"),
+            "share_jointly": 0.0063 * (verdict == "caution"),
+        },
         **more,
     }
 
@@ -161,6 +173,8 @@ def conditions(now_ns):
             "cleared_ns": now_ns - 60 * NS if state == "cleared" else None,
             "state": state,
             "score": 1.4,
+            "incident": f"c-{number}",
+            "subject": f"tag/{more['tag']}" if more.get("tag") else f"source/{more.get('source')}",
             **more,
         }
 
@@ -176,13 +190,21 @@ def conditions(now_ns):
                   "integration", 41, source="utilities", hint="Look at the Modbus gateway."),
         condition(5, "medium", "cleared", "spike", "line.speed spiked to 912 m/min", "sensor", 400,
                   tag="line.speed"),
+        condition(6, "low", "active", "relations", "the inputs no longer relate as in training",
+                  "unknown", 610, model="yield, energy", incident="c-2"),
+        condition(7, "medium", "acknowledged", "level shift", "feed.flow is lower by 0.8 m3/h",
+                  "unknown", 650, tag="feed.flow", incident="c-2", model="yield"),
+        condition(8, "medium", "cleared", "spike", "feed.flow spiked to 91 m3/h", "sensor", 700,
+                  tag="feed.flow", incident="c-2"),
     ]  # fmt: skip
 
 
 def document(tags=30, *, now_ns=T0, seed=1):
     """A whole status document with `tags` tags at engine time `now_ns`."""
+    from agent.status import view
+
     rng = random.Random(seed)
-    return {
+    made = {
         "schema": 1,
         "site": "north",
         "gateway": "gw-07",
@@ -218,7 +240,9 @@ def document(tags=30, *, now_ns=T0, seed=1):
             "text": "exceeded: 4 false in 30 days, 1 promised; 1 not judged by anybody",
         },
         "process": {"loop_lag_p99_ms": 4.2, "rss_mb": 143.0, "cpu_percent": 3.1},
+        "incidents_since_start": 9,
     }
+    return made | {"incidents": view.incidents(made)}
 
 
 def events(limit, kind):

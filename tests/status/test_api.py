@@ -27,6 +27,7 @@ JSON_PATHS = [
     "/api/v1/sources",
     "/api/v1/tags",
     "/api/v1/conditions",
+    "/api/v1/incidents",
     "/api/v1/events?limit=7&kind=verdict",
     "/api/v1/events?limit=many",
     "/api/v1/openapi.json",

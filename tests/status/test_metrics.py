@@ -52,6 +52,38 @@ def test_the_page_says_what_the_document_says():
     assert value(text, "fieldwarden_cpu_usage_ratio") == pytest.approx(0.031)
 
 
+def test_incidents_are_counted_once_however_many_conditions_they_have():
+    """Open ones by severity and cause, and all since the start."""
+    text = page(document(30))
+    opened = [v for (name, _), v in samples(text).items() if name == "fieldwarden_incidents"]
+    conditions = [v for (name, _), v in samples(text).items() if name == "fieldwarden_conditions"]
+    assert (sum(opened), sum(conditions)) == (4, 6)
+    assert value(text, "fieldwarden_incidents", severity="high", cause="sensor") == 1
+    assert value(text, "fieldwarden_incidents_begun_total") == 9
+
+
+def test_scans_outside_of_training_are_counted_per_model_and_input():
+    """So that the share of any time can be had; all inputs together too."""
+    text = page(document(30))
+    model = {"model": "vibration forecast"}
+    assert value(text, "fieldwarden_model_extrapolating", **model) == 1
+    assert value(text, "fieldwarden_model_extrapolating", model="energy") == 0
+    assert value(text, "fieldwarden_model_extrapolating_scans_total", **model) == 11_001
+    assert value(text, "fieldwarden_model_jointly_extrapolating_scans_total", **model) == 547
+    flow = model | {"input": "cooling.flow"}
+    assert value(text, "fieldwarden_input_scans_total", **flow) == 86_400
+    assert value(text, "fieldwarden_input_extrapolating_scans_total", **flow) == 10_454
+
+
+def test_inputs_as_labels_are_bounded():
+    """A model of thousands of inputs has no thousands of series."""
+    whole = document(5)
+    one = whole["models"][0]["inputs"][0]
+    whole["models"][0]["inputs"] = [{**one, "tag": f"tag{i}"} for i in range(3 * module.MAX_INPUTS)]
+    found = [key for key in samples(page(whole)) if key[0] == "fieldwarden_input_scans_total"]
+    assert len(found) == module.MAX_INPUTS
+
+
 def test_tags_are_counted_by_quality_and_never_a_label():
     """A thousand tags are four series."""
     text = page(document(1000))

@@ -27,11 +27,41 @@ def test_verdicts_come_first_and_worst_first_with_reason_hint_and_owner():
     text = shown(document())
     order = [text.index(w) for w in ("UNTRUSTED", "NOT ASSESSABLE", "CAUTION", " TRUSTED")]
     assert order == sorted(order)
-    assert text.index("TRUSTED  energy") < text.index("Open conditions (4)")
+    assert text.index("TRUSTED  energy") < text.index("Open incidents (4 of 6 conditions)")
     assert "has shown exactly 81.3 degC" in text
     assert "do: Check transmitter TT-101" in text
     assert "process-data@plant.example" in text
     assert "NOT RUNNING" not in text
+
+
+@pytest.mark.parametrize("width", [80, 250])
+def test_conditions_of_one_fault_stand_below_their_first(width):
+    """One row for the incident, with its models; its other conditions are no rows of their own."""
+    text = shown(document(), width=width)
+    lines = text[text.index("Open incidents"):text.index("Cleared, not")].splitlines()
+    words = " ".join(" ".join(lines).split())
+    first = words.index("reactor.temperature is stuck")
+    assert words.index("high reactor.temperature") < first + 6
+    members = ("+ feed.flow spiked", "+ feed.flow is lower", "+ the inputs no longer")
+    assert [words.count(one) for one in members] == [1, 1, 1]
+    assert all(first < words.index(one) < words.index("cooling.flow is out") for one in members)
+    assert "models: energy, yield" in words
+    assert sum(line.lstrip().startswith(("high", "medium", "low")) for line in lines) == 4
+    assert "outside of training in the last day: cooling.flow 12 %" in " ".join(text.split())
+
+
+def test_an_incident_of_very_many_conditions_is_still_readable():
+    """A lost bus of 300 tags: the first ones are named, the rest counted."""
+    whole = document()
+    one = whole["conditions"][1]
+    whole["conditions"] = [
+        {**one, "id": f"c-{i}", "text": f"tag {i} is stuck", "incident": "c-0"} for i in range(300)
+    ]
+    text = shown(whole)
+    assert "Open incidents (1 of 300 conditions)" in text
+    assert "tag 0 is stuck" in text
+    assert text.count("is stuck") <= 20
+    assert "and 287 more" in text
 
 
 def test_a_dead_agent_is_said_first_and_old_verdicts_are_not_shown_as_valid():
@@ -147,7 +177,7 @@ def test_good_tags_are_one_line_and_nothing_to_do_is_said():
     whole = document(0)
     whole.update(conditions=[], models=[], sources=[], outbox={"configured": False})
     text = shown(whole)
-    assert "Open conditions: none" in text
+    assert "Open incidents: none" in text
     assert "all of good quality" in text
     assert "no models are configured" in text
     assert "Sources: none are configured" in text

@@ -74,8 +74,79 @@ def test_models_come_worst_first_then_by_name():
 
 
 def test_open_conditions_are_the_gravest_and_newest_first_without_cleared_ones():
-    """c-5 is cleared; of the two high ones c-4 is newer."""
-    assert [c["id"] for c in view.open_conditions(document())] == ["c-4", "c-2", "c-3", "c-1"]
+    """c-5 and c-8 are cleared; of the two high ones c-4 is newer."""
+    shown = [c["id"] for c in view.open_conditions(document())]
+    assert shown == ["c-4", "c-2", "c-3", "c-7", "c-6", "c-1"]
+
+
+def test_incidents_are_told_by_their_first_condition_open_and_gravest_first():
+    """c-2 has three more conditions, one of them cleared; c-5 is over as a whole."""
+    found = view.incidents(document())
+    assert [one["id"] for one in found] == ["c-4", "c-2", "c-3", "c-1", "c-5"]
+    stuck = found[1]
+    assert stuck["text"] == "reactor.temperature is stuck at 81.3 degC"
+    assert stuck["cause"] == "sensor"
+    assert (stuck["conditions"], stuck["open"]) == (["c-2", "c-8", "c-7", "c-6"], 3)
+    assert (stuck["severity"], stuck["state"]) == ("high", "active")
+    assert stuck["models"] == ["energy", "yield"]
+    assert stuck["since_ns"] == T0 - 720 * NS
+    assert (found[-1]["state"], found[-1]["open"]) == ("cleared", 0)
+
+
+def test_an_incident_whose_first_condition_cleared_is_told_by_the_gravest_that_is_open():
+    """What a person must act on now is its headline; since when it lasts stays."""
+    whole = document()
+    for condition in whole["conditions"]:
+        if condition["id"] == "c-2":
+            condition["state"] = "cleared"
+    found = {one["id"]: one for one in view.incidents(whole)}["c-2"]
+    assert (found["told_by"], found["text"]) == ("c-7", "feed.flow is lower by 0.8 m3/h")
+    assert (found["severity"], found["open"]) == ("medium", 2)
+    assert found["since_ns"] == T0 - 720 * NS
+    assert len(found["conditions"]) == 4
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from(view.CONDITION_STATES), st.integers(1, 9)
+        ),
+        max_size=12,
+    )
+)
+def test_each_condition_is_part_of_exactly_one_incident(rows):
+    """Whatever they are; a document of an earlier version names no incident, and loses none."""
+    conditions = [
+        {"id": f"x{i}", "state": state, "raised_ns": at, "severity": "low", "text": f"{i}"}
+        | ({"incident": name} if name != "c" else {})
+        for i, (name, state, at) in enumerate(rows)
+    ]
+    found = view.incidents({"conditions": conditions})
+    assert sorted(name for one in found for name in one["conditions"]) == sorted(
+        c["id"] for c in conditions
+    )
+    assert sum(one["open"] for one in found) == len(
+        view.open_conditions({"conditions": conditions})
+    )
+    assert len(found) == len({c.get("incident", c["id"]) for c in conditions})
+    for one in found:
+        assert (one["state"] == "cleared") == (one["open"] == 0)
+        assert one["told_by"] in one["conditions"]
+
+
+def test_how_much_of_its_time_a_model_was_outside_of_training_is_said():
+    """The inputs that were so most, and all of them together; nothing where none was."""
+    said = view.extrapolated(document()["models"][2])
+    assert said == (
+        "outside of training in the last day: cooling.flow 12 %, "
+        "all inputs together, each within its range, 0.63 %"
+    )
+    assert view.extrapolated(document()["models"][1]) == ""
+    assert view.extrapolated({"name": "m"}) == ""
+    inputs = [{"tag": f"t{i}", "extrapolation": {"share": 0.0001 * i}} for i in range(9)]
+    assert "t8 < 0.1 %, t7 < 0.1 %, t6 < 0.1 %, 5 more inputs" in view.extrapolated(
+        {"inputs": inputs}
+    )
 
 
 @pytest.mark.parametrize(

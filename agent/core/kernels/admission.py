@@ -15,6 +15,13 @@ Three things happen per input, in this order:
   said that its link is lost. A link that stands still is no evidence that a value did: the time is
   a gap.
 
+A tag of a kind is judged by what its kind makes of it (`kind`): a `COUNTER` by its rate, the
+difference of two admitted values over the sample clock between them, an `ANGLE` by its place on the
+circle from where that is cut. What is restated of a counter is that it stood still.
+
+`news` int64 are the arrival times of what the sources brought, each source's rising; source i owns
+`news_starts[i]:news_starts[i + 1]`.
+
 Output `source` is each input's sample clock: steps as above, so a step of more than 1.5 intervals
 is a gap. Values are clipped to +-1e9 standard deviations, so that sums stay finite.
 """
@@ -26,6 +33,11 @@ import numpy as np
 from agent.core.kernels.base import ENGINE_TIME, SAMPLE_CLOCK, Moment, kernel
 from agent.types import NO_NEWS, NOT_USABLE
 
+PLAIN, COUNTER, ANGLE = 0, 1, 2
+HOUR_NS = 3_600_000_000_000
+SLACK = 2.0
+"""Times the fastest trained rate that a counter may have gone since it began anew."""
+
 PARAMS = np.dtype(
     [
         ("tag", np.int64),
@@ -35,6 +47,10 @@ PARAMS = np.dtype(
         ("hold_delay_ns", np.int64),  # 0: not a report-by-exception tag
         ("source", np.int64),  # row of its source in `news_starts`
         ("patience_ns", np.int64),  # after so long its source has noticed that a link is lost
+        ("kind", np.int64),
+        ("turn", np.float64),  # what a counter rolls over at (0: unknown), an angle's full circle
+        ("cut", np.float64),  # where the circle begins
+        ("fastest", np.float64),  # of a counter, units per hour
     ]
 )
 STATE = np.dtype(
@@ -48,6 +64,8 @@ STATE = np.dtype(
         ("last_z", np.float64),
         ("news_ns", np.int64),  # when the source last brought anything
         ("lost", np.int64),  # 1: the source said that its link is
+        ("base", np.float64),  # a counter's last value
+        ("based", np.int64),  # 1: the next value's difference to it counts
     ]
 )
 MOMENTS = {
@@ -82,7 +100,7 @@ def link(params, state, rows, time_ns, *, lost):  # type: ignore[no-untyped-def]
         own["clock_ns"] += np.maximum(passed, 2 * params["interval_ns"][back])
         own["last_source_ns"] = np.minimum(own["last_source_ns"], _LATEST) + passed
         own["last_arrival_ns"] += passed
-        own["held"] = 0
+        own["held"] = own["based"] = 0
         state[back] = own
     state["lost"][rows] = int(lost)
 
@@ -137,15 +155,47 @@ def stepped(step, passed, delay, interval):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def rate(value, base, span_ns, turn, fastest):  # type: ignore[no-untyped-def]
+    """(1, units per hour) that a counter went, or (0, 0) where it began anew: nobody can tell.
+
+    It began anew where it fell to near 0, or from one end of its numbers to the other.
+    """
+    gone = value - base
+    reach = SLACK * fastest * span_ns / HOUR_NS
+    if turn > 0.0 and reach >= turn:
+        return 0, 0.0  # it may have gone round
+    if gone < 0.0:
+        if turn > 0.0 and gone + turn <= max(reach, 0.001 * turn):
+            gone += turn
+        else:
+            to_zero = value >= 0.0 and value <= max(reach, 0.001 * abs(base))
+            if to_zero or (base > 0.0 and value < 0.0 and base + value <= reach):
+                return 0, 0.0
+    return 1, gone * HOUR_NS / span_ns
+
+
+@kernel
+def judge(params, state, row, value, span_ns):  # type: ignore[no-untyped-def]
+    """(1, what a row is judged by) of a value, or (0, 0) of a counter's that tells nothing yet."""
+    kind, turn = params[row]["kind"], params[row]["turn"]
+    if kind == ANGLE:
+        cut = params[row]["cut"]
+        return 1, value - turn * np.floor((value - cut) / turn)
+    if kind != COUNTER:
+        return 1, value
+    before, based = state[row]["base"], state[row]["based"]
+    state[row]["base"], state[row]["based"] = value, 1
+    if based == 0:
+        return 0, 0.0
+    return rate(value, before, span_ns, turn, params[row]["fastest"])
+
+
+@kernel
 def admit(  # type: ignore[no-untyped-def]
     params, state, starts, until_ns, arrival, source, value, quality, news_starts, news,
     out_starts, out_arrival, out_source, out_value, out_quality,
 ):
-    """Write each row's admitted samples, tag-major; `out_starts` int64[rows + 1] is filled.
-
-    `news` int64 are the arrival times of what the sources brought, each source's rising;
-    source i owns `news_starts[i]:news_starts[i + 1]`.
-    """
+    """Write each row's admitted samples, tag-major; `out_starts` int64[rows + 1] is filled."""
     n = 0
     for row in range(len(params)):
         out_starts[row] = n
@@ -156,6 +206,7 @@ def admit(  # type: ignore[no-untyped-def]
         last_arrival, last_source = state[row]["last_arrival_ns"], state[row]["last_source_ns"]
         clock, held, z = state[row]["clock_ns"], state[row]["held"], state[row]["last_z"]
         heard = state[row]["news_ns"]
+        counts, still = params[row]["kind"] == COUNTER, (0.0 - centre) * inverse
         patience = _LATEST if state[row]["lost"] else params[row]["patience_ns"]
         ahead = behind = news_starts[params[row]["source"]]  # of what is due; of what is now
         stop = news_starts[params[row]["source"] + 1]
@@ -173,7 +224,7 @@ def admit(  # type: ignore[no-untyped-def]
                     due = last_arrival + max((held + 1) * interval, delay)
                     clock += interval
                     out_arrival[n], out_source[n] = known, clock
-                    out_value[n], out_quality[n] = z, _HELD
+                    out_value[n], out_quality[n] = still if counts else z, _HELD
                     n += 1
             behind, heard = latest(news, behind, stop, now, heard)
             if final or quality[j] & _REFUSED:
@@ -193,12 +244,15 @@ def admit(  # type: ignore[no-untyped-def]
                     held += 1
                     clock += interval
                     out_arrival[n], out_source[n] = arrival[j], clock
-                    out_value[n], out_quality[n] = z, _HELD
+                    out_value[n], out_quality[n] = still if counts else z, _HELD
                     n += 1
-            clock = told if seen == 0 else clock + max(step - held * interval, interval // 2)
-            z = min(max((value[j] - centre) * inverse, -_CLIP), _CLIP)
-            seen, usable, held = 1, 1, 0
-            last_arrival, last_source = arrival[j], told
+            since = max(step - held * interval, interval // 2)
+            clock = told if seen == 0 else clock + since
+            seen, usable, held, last_arrival, last_source = 1, 1, 0, arrival[j], told
+            told_of, judged = judge(params, state, row, value[j], since)
+            if told_of == 0:
+                continue
+            z = min(max((judged - centre) * inverse, -_CLIP), _CLIP)
             out_arrival[n], out_source[n] = arrival[j], clock
             out_value[n], out_quality[n] = z, quality[j]
             n += 1

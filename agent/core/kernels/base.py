@@ -67,7 +67,6 @@ class Symptom(StrEnum):
     OTHER_PACE = "arrives at another rate"
     LEVEL = "its level moved"
     BEYOND = "beyond what the record makes possible"
-    OUTSIDE = "stays outside the trained range"
     JUMP = "jumped"
     SPIKE = "samples stand off"
     SCATTER = "its noise changed"
@@ -164,6 +163,8 @@ class Detector:
         by_time: time alone may raise its flag: its state has `last_ns`, since when it counts.
         looks_back: how many samples before a flag its cause may lie, from its parameters.
         moments: the fields of its state that hold times, by name.
+        limits, slopes: the parameters that grow and those that shrink by as much as the chart is
+            made wider.
     """
 
     name: str
@@ -179,6 +180,8 @@ class Detector:
     by_time: bool = False
     looks_back: Callable[[Mapping[str, Any]], int] | None = None
     moments: Mapping[str, Moment] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    slopes: tuple[str, ...] = ()
 
 
 T2, SPE, T2_AND_SPE = "t2", "spe", "t2 and spe"

@@ -66,10 +66,13 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
         _LONG, _LONG, _LONG, _LONG, _LONG, _REAL, _SHORT)
     add(scan.scan, types.none, _a(scan.PARAMS), _a(scan.STATE), _LONG, _LONG, _REAL, _SHORT, _I8,
         _I8, _REAL2, _BYTE2, _BYTE)
+    add(scan.follow, types.none, _a(scan.PARAMS), _a(scan.STATE), _LONG, _LONG, _LONG, _LONG, _REAL,
+        _I8, _I8, _REAL2, _BYTE2, _BYTE)
     add(extrapolating.fold, _I8, _a(extrapolating.PARAMS), _a(extrapolating.STATE),
         _a(extrapolating.COUNTS), _LONG, _REAL2, _BYTE2, _OUT)
     add(tally.tally, types.none, _a(tally.COUNTS), _a(_I8, 2), _REAL2, _LONG, _REAL)
-    add(trace.remember, types.none, _a(trace.STATE), _REAL2, _REAL2, _LONG, _I8, _LONG, _REAL)
+    add(trace.remember, types.none, _a(trace.STATE), _REAL2, _REAL2, _REAL2, _LONG, _I8, _LONG,
+        _REAL)
     add(joint.project, types.none, _REAL2, _REAL, _REAL, _REAL)
     add(joint.statistics, types.none, _REAL2, _REAL, _I8, _REAL2, _REAL2)
     add(joint.smooth, types.none, _REAL, _F8, _F8, _F8, _REAL)

@@ -18,6 +18,8 @@ STATE = np.dtype(
         ("usable", np.int64),  # 2: all that came since it was last usable was replayed
         ("last_ns", np.int64),
         ("lost", np.int64),  # 1: the source said that its link is
+        ("judged", np.float64),  # of a tag of a kind: what was last admitted of it, standardised
+        ("admitted", np.int64),  # 1: something was
     ]
 )
 MOMENTS = {"last_ns": ENGINE_TIME}
@@ -94,3 +96,32 @@ def scan(  # type: ignore[no-untyped-def]
         state[column]["value"] = last_value
         state[column]["usable"] = usable
         state[column]["last_ns"] = last
+
+
+@kernel
+def follow(  # type: ignore[no-untyped-def]
+    params, state, columns, rows, starts, arrival, value, first_ns, scan_ns,
+    out_z, out_known, out_good,
+):
+    """Put what was admitted of `columns` in the place of their raw values.
+
+    Column i's admitted values are row `rows[i]`'s. Until there is one the input is not known.
+    """
+    m = out_z.shape[0]
+    for i in range(len(columns)):
+        column = columns[i]
+        judged, admitted = state[column]["judged"], state[column]["admitted"]
+        j, stop = starts[rows[i]], starts[rows[i] + 1]
+        for k in range(m + 1):
+            now = first_ns + k * scan_ns
+            while j < stop and (k == m or arrival[j] < now):
+                judged = value[j]
+                admitted = 1
+                j += 1
+            if k < m:
+                out_z[k, column] = judged
+                if admitted == 0:
+                    out_known[k, column] = np.uint8(0)
+                    required = params[column]["required"] == 1
+                    out_good[k] &= np.uint8(0) if required else np.uint8(1)
+        state[column]["judged"], state[column]["admitted"] = judged, admitted

@@ -1,4 +1,5 @@
-"""The trace: what diagnosis looks back on, per input: the last 64 samples and 32 longer means.
+"""The trace: what diagnosis looks back on, per input: the last 64 samples, 32 longer means, and the
+largest step between two samples of each of these.
 
 It is no detector. It is folded after judgement, so that judgement at time t can fold a copy of one
 row up to t and see exactly what had arrived by then, wherever the block was cut.
@@ -19,21 +20,31 @@ PER_MEAN = 16
 _NAN = float("nan")
 
 STATE = np.dtype(
-    [("fine_count", np.int64), ("coarse_count", np.int64), ("sum", np.float64), ("n", np.int64)]
+    [
+        ("fine_count", np.int64), ("coarse_count", np.int64), ("sum", np.float64), ("n", np.int64),
+        ("leap", np.float64),  # largest step so far of the mean that is being summed
+    ]
 )
 
 
 @kernel
-def remember(state, fine, coarse, starts, limit_ns, arrival, value):  # type: ignore[no-untyped-def]
-    """Add samples with arrival <= limit; `fine` float64[rows, 64], `coarse` float64[rows, 32]."""
+def remember(  # type: ignore[no-untyped-def]
+    state, fine, coarse, leaps, starts, limit_ns, arrival, value
+):
+    """Add samples with arrival <= limit; `fine` float64[rows, 64], `coarse`, `leaps` [rows, 32]."""
     for row in range(len(starts) - 1):
         count = state[row]["fine_count"]
         means = state[row]["coarse_count"]
         total = state[row]["sum"]
         n = state[row]["n"]
+        leap = state[row]["leap"]
         for j in range(starts[row], starts[row + 1]):
             if arrival[j] > limit_ns:
                 break
+            if count > 0:
+                step = value[j] - fine[row, (count - 1) % 64]
+                if abs(step) > abs(leap):
+                    leap = step
             fine[row, count % 64] = value[j]
             count += 1
             total += value[j]
@@ -42,13 +53,16 @@ def remember(state, fine, coarse, starts, limit_ns, arrival, value):  # type: ig
             n += 1
             if n == 16:
                 coarse[row, means % 32] = total / 16.0
+                leaps[row, means % 32] = leap
                 means += 1
                 total = 0.0
                 n = 0
+                leap = 0.0
         state[row]["fine_count"] = count
         state[row]["coarse_count"] = means
         state[row]["sum"] = total
         state[row]["n"] = n
+        state[row]["leap"] = leap
 
 
 def unrolled(ring, count):  # type: ignore[no-untyped-def]

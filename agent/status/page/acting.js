@@ -56,27 +56,43 @@ export class Acting {
     byId("signed-in").hidden = !known;
   }
 
-  // The buttons of one condition; the page's style shows them while somebody is signed in. `show`
-  // hides those that make no sense for what the condition is now.
-  buttons(condition) {
-    const note = el("input", { type: "text", maxlength: "500", placeholder: "note, where wanted", "aria-label": `Note: ${condition.subject}` });
-    const buttons = ACTS.map(([kind, label, more, done]) => {
-      const button = el("button", { type: "button", "aria-label": `${label}: ${condition.subject}` }, label);
-      button.addEventListener("click", () => this.act(buttons, kind, { subject: condition.id, note: note.value, ...more }, `${condition.subject} ${done}`));
+  // The buttons of some conditions: of one, or of all of an incident, which `name` names. The page's
+  // style shows them while somebody is signed in. `show` takes what the conditions are now, and hides
+  // the buttons that make no sense for any of them.
+  buttons(name) {
+    let conditions = [];
+    const note = el("input", { type: "text", maxlength: "500", placeholder: "note, where wanted", "aria-label": `Note: ${name}` });
+    const buttons = ACTS.map(([kind, label, more, done, fits]) => {
+      const button = el("button", { type: "button", "aria-label": `${label}: ${name}` }, label);
+      button.addEventListener("click", () => {
+        const meant = conditions.filter(fits);
+        const orders = meant.map((c) => ({ subject: c.id, note: note.value, ...more }));
+        const said = meant.length === 1 ? meant[0].subject : `${meant.length} conditions`;
+        this.act(buttons, kind, orders, `${said} ${done}`);
+      });
       return button;
     });
-    const show = (now) => ACTS.forEach(([, , , , fits], place) => { buttons[place].hidden = !fits(now); });
+    const show = (now) => {
+      conditions = now;
+      ACTS.forEach(([, label, , , fits], place) => {
+        const meant = now.filter(fits).length;
+        buttons[place].hidden = !meant;
+        setText(buttons[place], now.length > 1 ? `${label} (${meant})` : label);
+      });
+    };
     return { root: el("p", { class: "acts" }, ...buttons, note), show };
   }
 
-  async act(buttons, kind, data, done) {
+  // Several at once, for an incident has several conditions; what went wrong first is said.
+  async act(buttons, kind, orders, done) {
     for (const button of buttons) button.disabled = true;
     this.say("One moment …");
-    const { status, problem } = await this.ask("POST", `/api/v1/commands/${kind}`, data);
+    const answers = await Promise.all(orders.map((data) => this.ask("POST", `/api/v1/commands/${kind}`, data)));
     for (const button of buttons) button.disabled = false;
+    const { status, problem } = answers.find((answer) => answer.problem) ?? {};
     if (status === 401) this.signOut(problem);
     else this.say(problem ?? `${done}.`);
-    if (!problem) this.changed();
+    if (answers.some((answer) => !answer.problem)) this.changed();
   }
 
   async ask(method, path, data) {

@@ -3,8 +3,9 @@
 
 import { Acting } from "./acting.js";
 import { byId, el, setText } from "./dom.js";
+import { Incidents } from "./incidents.js";
 import { Models } from "./models.js";
-import { Agent, Conditions, Sources } from "./plant.js";
+import { Agent, Sources } from "./plant.js";
 import { Tags } from "./tags.js";
 import { age, eventText, iso, moment } from "./words.js";
 
@@ -18,7 +19,7 @@ const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and chan
 const tags = new Tags();
 const showTag = (name) => tags.find(name);
 const models = new Models(showTag);
-const conditions = new Conditions(showTag, new Acting(() => poll()));
+const incidents = new Incidents(showTag, new Acting(() => poll()));
 const sources = new Sources();
 const agent = new Agent();
 
@@ -64,7 +65,7 @@ function paint() {
   byId("main").setAttribute("aria-busy", "false");
   setText(byId("where"), `${status.site} / ${status.gateway}`);
   tags.update(status, now);
-  conditions.update(status, now);
+  incidents.update(status, now);
   sources.update(status, now);
   agent.update(status, now);
   paintModels(now);
@@ -86,7 +87,7 @@ function tick() {
   paintModels(now);
   tags.tick(now);
   if (trouble) {
-    conditions.update(status, now);
+    incidents.update(status, now);
     sources.update(status, now);
     agent.update(status, now);
   }

@@ -1,7 +1,7 @@
 // The verdict of each model: large, in colour, shape and word, with what to do and who must act.
 
 import { byId, el, Keyed, setAttr, setSymbol, setText, svg, symbol } from "./dom.js";
-import { age, CAUSE_WORDS, count, iso, moment, plural, value, VERDICT_WORDS, VERDICTS } from "./words.js";
+import { age, CAUSE_WORDS, count, iso, moment, percent, plural, value, VERDICT_WORDS, VERDICTS } from "./words.js";
 
 // The same rule as agent/status/view.py, for when the agent can no longer apply it: past
 // valid_until_ns a verdict is not assessable, whatever was last heard.
@@ -42,6 +42,7 @@ export class Models {
       provisional: el("p", { class: "provisional", hidden: true }),
       reasons: el("ul", { class: "reasons" }),
       owner: el("p", { class: "owner" }),
+      outside: el("p", { class: "quiet", hidden: true }),
       facts: el("p", { class: "quiet" }),
       rows: el("ul", { class: "input-list" }),
       inputsTitle: el("summary"),
@@ -50,7 +51,7 @@ export class Models {
     part.inputs.addEventListener("toggle", () => this.fillInputs(part, part.model));
     part.root = el("article", { class: "model" },
       el("header", { class: "verdict" }, part.symbol, el("div", {}, part.name, el("p", { class: "big" }, part.word))),
-      el("div", { class: "body" }, part.since, part.provisional, part.reasons, part.owner, part.inputs, part.facts));
+      el("div", { class: "body" }, part.since, part.provisional, part.reasons, part.owner, part.outside, part.inputs, part.facts));
     return part;
   }
 
@@ -65,6 +66,9 @@ export class Models {
     part.provisional.hidden = !model.provisional;
     setText(part.provisional, model.provisional_text || "Thresholds are provisional: the baseline is too short to keep the false-alarm promise.");
     setText(part.facts, `version ${model.version}, ${plural(model.scans ?? 0, "scan", "scans")}, baseline ${model.baseline || "none"}`);
+    const outside = outsideText(model);
+    part.outside.hidden = !outside;
+    setText(part.outside, outside);
     this.fillReasons(part, model);
     this.fillInputs(part, model);
   }
@@ -109,12 +113,25 @@ export class Models {
     const worst = input.worst;
     const checked = worst && Number.isFinite(worst.score) ? `${worst.detector} at ${Math.round(worst.score * 100)} % of its limit` : "";
     const trained = input.trained ? `trained ${value(input.trained[0])} to ${value(input.trained[1])}` : "no trained range";
+    const share = input.extrapolation?.share;
+    const outside = share ? `outside for ${percent(share)} of the last day` : "";
     const good = input.state === "good";
     return el("li", { class: good ? "" : "poor" },
       el("p", { class: "line" }, el("span", {}, input.tag, input.required ? "" : " (optional)"), el("b", {}, good ? "no condition" : `✕ ${input.state}`)),
       el("p", { class: "line" }, el("span", {}, `${value(tag?.value)} ${tag?.unit ?? ""}`), rangeBar(tag?.value, input.trained)),
-      el("p", { class: "quiet" }, [trained, checked].filter(Boolean).join(" · ")));
+      el("p", { class: "quiet" }, [trained, outside, checked].filter(Boolean).join(" · ")));
   }
+}
+
+// How much of its time the model worked outside of what it was trained on; the same words as
+// `extrapolated` in agent/status/view.py.
+function outsideText({ inputs, extrapolation }) {
+  const found = (inputs ?? []).filter((input) => input.extrapolation?.share).map((input) => [input.extrapolation.share, input.tag]);
+  found.sort((a, b) => b[0] - a[0] || a[1].localeCompare(b[1]));
+  const told = found.slice(0, 3).map(([share, tag]) => `${tag} ${percent(share)}`);
+  if (found.length > 3) told.push(`${count(found.length - 3)} more inputs less than that`);
+  if (extrapolation?.share_jointly) told.push(`all inputs together, each within its range, ${percent(extrapolation.share_jointly)}`);
+  return told.length ? `Outside of training in the last day: ${told.join(", ")}` : "";
 }
 
 function contact(text) {

@@ -1,83 +1,10 @@
-// Conditions, sources, and the agent itself: uplink, false-alarm budget, process.
+// Sources, and the agent itself: uplink, false-alarm budget, process.
 
 import { byId, el, Keyed, setAttr, setSymbol, setText, symbol } from "./dom.js";
-import { acted, age, bytes, CAUSE_WORDS, count, duration, iso, moment, plural } from "./words.js";
+import { age, bytes, count, duration, moment, plural } from "./words.js";
 
-const SEVERITY_RANK = { high: 0, medium: 1, low: 2 };
 const SOURCE_RANK = { failed: 0, stale: 1, connecting: 2, live: 3 };
 const SOURCE_SYMBOL = { live: "on", connecting: "wait", stale: "medium", failed: "off" };
-
-// What people and the plant's design did to a condition: each by itself, several may be true.
-const STANDINGS = [
-  ["shelved", "shelved"],
-  ["acknowledged", "acknowledged"],
-  ["suppressed", "suppressed: its source is lost"],
-  ["out_of_service", "out of service"],
-];
-
-export class Conditions {
-  constructor(showTag, acting) {
-    this.showTag = showTag;
-    this.acting = acting;
-    this.open = new Keyed(byId("conditions"), (condition) => this.create(condition));
-    this.cleared = new Keyed(byId("cleared"), (condition) => this.create(condition));
-  }
-
-  update(status, nowNs) {
-    const open = status.conditions.filter((c) => c.state !== "cleared");
-    open.sort((a, b) => (SEVERITY_RANK[a.severity] ?? 3) - (SEVERITY_RANK[b.severity] ?? 3) || b.raised_ns - a.raised_ns);
-    const cleared = status.conditions.filter((c) => c.state === "cleared");
-    cleared.sort((a, b) => b.cleared_ns - a.cleared_ns);
-    const key = (c) => c.id;
-    this.open.show(open, key, (part, c) => this.fill(part, c, nowNs));
-    this.cleared.show(cleared, key, (part, c) => this.fill(part, c, nowNs));
-    setText(byId("conditions-count"), open.length ? count(open.length) : "");
-    byId("conditions-none").hidden = open.length > 0;
-    byId("cleared-box").hidden = cleared.length === 0;
-    setText(byId("cleared-title"), `Cleared, not acknowledged (${count(cleared.length)})`);
-  }
-
-  create(condition) {
-    const part = {
-      symbol: symbol(condition.severity),
-      severity: el("span", { class: "severity" }),
-      text: el("p", { class: "why" }),
-      hint: el("p", { class: "do" }),
-      meta: el("span", { class: "meta" }),
-      chip: el("span", { class: "chip" }),
-      acts: this.acting.buttons(condition),
-      subject: condition.tag
-        ? el("button", { type: "button", class: "link" }, condition.tag)
-        : el("span", { class: "meta" }, condition.source || condition.model || ""),
-    };
-    if (condition.tag) part.subject.addEventListener("click", () => this.showTag(condition.tag));
-    part.root = el("li", { class: "condition" },
-      el("div", { class: "mark" }, part.symbol, part.severity),
-      el("div", {}, part.text, part.hint, el("p", { class: "chips" }, part.chip, part.subject, part.meta), part.acts.root));
-    return part;
-  }
-
-  fill(part, c, nowNs) {
-    setAttr(part.root, "data-severity", c.severity);
-    setAttr(part.root, "data-state", c.state);
-    setSymbol(part.symbol, c.severity in SEVERITY_RANK ? c.severity : "low");
-    setText(part.severity, c.severity);
-    setText(part.text, c.text);
-    part.hint.hidden = !c.hint;
-    if (c.hint) setText(part.hint, `Do: ${c.hint}`);
-    setText(part.chip, CAUSE_WORDS[c.cause] ?? c.cause);
-    const since = `since ${moment(c.raised_ns, nowNs)} (${age((nowNs - c.raised_ns) / 1e9)})`;
-    const lasted = `from ${moment(c.raised_ns, nowNs)}, for ${duration((c.cleared_ns - c.raised_ns) / 1e9)}`;
-    const acts = c.acts ?? [];
-    const told = new Set(acts.map((act) => act.what.replaceAll(" ", "_")));
-    const standing = STANDINGS.filter(([field]) => c[field] && !told.has(field)).map(([, words]) => words);
-    standing.push(...acts.map((act) => acted(act, nowNs)));
-    part.acts.show(c);
-    const when = c.state === "cleared" ? [lasted] : [...standing, since];
-    setText(part.meta, [c.kind, ...when].join(" · "));
-    setAttr(part.meta, "title", iso(c.raised_ns));
-  }
-}
 
 export class Sources {
   constructor() {

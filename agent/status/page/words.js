@@ -67,6 +67,11 @@ export function value(v) {
   return String(Number(v.toPrecision(5)));
 }
 
+// A share of time, to two digits.
+export function percent(share) {
+  return share >= 0.001 ? `${Number((100 * share).toPrecision(2))}\u00a0%` : "<\u00a00.1\u00a0%";
+}
+
 export function bytes(n) {
   if (!Number.isFinite(n)) return "–";
   if (n < 1000) return `${n} B`;

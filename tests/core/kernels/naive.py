@@ -53,11 +53,16 @@ class Range(Naive):
 class Stuck(Naive):
     def judge(self, value: float, after_gap: bool) -> float:
         s, p = self.state, self.params
-        if self.started and abs(value - s["first"]) <= p["tolerance"]:
-            s["run"] += 1
+        low, high = min(s.get("low", value), value), max(s.get("high", value), value)
+        if self.started and high - low <= p["tolerance"]:
+            s.update(run=s["run"] + 1, low=low, high=high)
         else:
-            s.update(run=1, first=value)
-        hit = s["run"] >= p["limit"]
+            s.update(run=1, low=value, high=value)
+        rests = any(
+            max(s["high"], plateau) - min(s["low"], plateau) <= p["tolerance"]
+            for plateau in p["values"][: int(p["count"])]
+        )
+        hit = s["run"] >= p["limit"] and not rests
         s["quiet"] = 0 if hit else s.get("quiet", 0) + 1  # counted without a flag too
         if hit:
             self.raised = 1
@@ -206,20 +211,7 @@ class Noise(Cusum):
         return math.sqrt(math.sqrt(max(mean - slope * slope, 0.0)))
 
 
-class Outside(Naive):
-    def judge(self, value: float, after_gap: bool) -> float:
-        s, p = self.state, self.params
-        inside = p["low"] <= value <= p["high"]
-        total = max(0, s.get("sum", 0) - 1) if inside else min(p["limit"], s.get("sum", 0) + 1)
-        s["sum"] = total
-        if self.raised:
-            self.raised = int(2 * total >= p["limit"])
-        else:
-            self.raised = int(total >= p["limit"])
-        return total / p["limit"]
-
-
 NAIVE: dict[str, type[Naive]] = {
     "range": Range, "stuck": Stuck, "spike": Spike, "rate": Rate,
-    "level": Level, "drift": Level, "noise": Noise, "step": Step, "outside": Outside,
+    "level": Level, "drift": Level, "noise": Noise, "step": Step,
 }  # fmt: skip

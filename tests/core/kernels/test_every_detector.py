@@ -27,7 +27,8 @@ ROWS = pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
 GAP = 3 * SECOND // 2
 ARMED: dict[str, dict[str, Any]] = {
     "range": {"middle": 0.0, "half": 4.0, "hold": 5},
-    "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3},
+    "stuck": {"tolerance": 1e-9, "limit": 12, "hold": 3, "count": 1,
+              "values": [7.0, 0.0, 0.0, 0.0]},
     "spike": {"limit": 5.0, "minor": 4.0, "weight": 5, "most": 14, "hold": 3, "gap_ns": GAP},
     "rate": {"limit": 6.0, "hold": 5, "gap_ns": GAP},
     "level": {"block": 5, "part": 1, "clip": 10.0, "inverse_sd": 2.2, "k": 0.7, "h_up": 5.0,
@@ -36,7 +37,6 @@ ARMED: dict[str, dict[str, Any]] = {
     "noise": {"block": 16, "clip": 20.0, "centre": 1.17, "inverse_sd": 9.0, "k": 1.0, "h_up": 5.0,
               "h_down": 5.0, "gap_ns": GAP},
     "step": {"block": 4, "limit": 3.0, "hold": 5, "gap_ns": GAP},
-    "outside": {"low": -3.2, "high": 3.2, "limit": 12},
     "category": {"count": 3, "tolerance": 1.5, "hold": 3, "gap_ns": GAP,
                  "values": [-2.0, 0.0, 2.0, *[0.0] * 13], "next": [3, 7, 6, *[0] * 13]},
     **{

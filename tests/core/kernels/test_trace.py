@@ -35,16 +35,16 @@ values = st.sampled_from([0.0, -0.0, 1.5, 1e308, -1e308, np.inf, -np.inf]) | st.
 def remembered(remember, value, cuts):
     """All bytes that last, of one row's samples in blocks that end at `cuts`."""
     state = np.zeros(1, trace.STATE)
-    fine, coarse = np.zeros((1, trace.FINE)), np.zeros((1, trace.COARSE))
+    fine, coarse, leaps = (np.zeros((1, n)) for n in (trace.FINE, trace.COARSE, trace.COARSE))
     edges = [0, *sorted(cut for cut in set(cuts) if cut < len(value)), len(value)]
     for start, stop in itertools.pairwise(edges):
         part = value[start:stop]
         with np.errstate(all="ignore"):
             remember(
-                state, fine, coarse, np.array([0, len(part)]), 1 << 62,
+                state, fine, coarse, leaps, np.array([0, len(part)]), 1 << 62,
                 np.arange(start, stop), part,
             )  # fmt: skip
-    return state.tobytes() + fine.tobytes() + coarse.tobytes()
+    return state.tobytes() + fine.tobytes() + coarse.tobytes() + leaps.tobytes()
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,76 @@
+"""Changes of unit that a tag may undergo, as plain numbers: made from pint's definitions.
+
+An engineering station that exports in another unit than before gives values that are a gain and an
+offset away from the old ones. The core is given these numbers and knows nothing of units.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+from agent.core.conversions import Change
+
+FAMILIES: tuple[tuple[tuple[str, str], ...], ...] = (
+    (("degC", "degree_Celsius"), ("degF", "degree_Fahrenheit"), ("K", "kelvin")),
+    (("bar", "bar"), ("psi", "psi"), ("kPa", "kilopascal"), ("MPa", "megapascal"),
+     ("mbar", "millibar"), ("Pa", "pascal")),
+    (("m3/h", "meter**3/hour"), ("l/min", "liter/minute"), ("l/s", "liter/second"),
+     ("gpm", "gallon/minute")),
+    (("kg/h", "kilogram/hour"), ("t/h", "metric_ton/hour")),
+    (("fraction", "dimensionless"), ("%", "percent")),
+    (("rpm", "revolution/minute"), ("Hz", "revolution/second")),
+    (("m", "meter"), ("mm", "millimeter"), ("ft", "foot")),
+)  # fmt: skip
+"""Units that are taken for one another, by the quantity they measure: (as plants write it, pint's).
+"""
+
+_SPELLINGS = {
+    "degC": ("°c", "c", "celsius", "deg c", "grad c", "°celsius"),
+    "degF": ("°f", "f", "fahrenheit", "deg f", "°fahrenheit"),
+    "K": ("kelvin", "°k"),
+    "bar": ("barg", "bara", "bar(g)", "bar(a)", "bar g", "bar a"),
+    "psi": ("psig", "psia", "lbf/in2"),
+    "m3/h": ("m³/h", "m^3/h", "cbm/h", "m3/hr", "m³/hr", "cmh"),
+    "l/min": ("lpm", "l/m", "ltr/min", "liter/min"),
+    "l/s": ("lps", "ltr/s", "liter/s"),
+    "gpm": ("gal/min", "usgpm"),
+    "kg/h": ("kg/hr",),
+    "t/h": ("t/hr", "tph", "to/h"),
+    "%": ("pct", "percent", "prozent"),
+    "rpm": ("1/min", "min-1", "u/min", "r/min"),
+    "Hz": ("1/s",),
+}
+_KNOWN = {
+    spelling.casefold(): name
+    for family in FAMILIES for name, _ in family
+    for spelling in (name, *_SPELLINGS.get(name, ()))
+}  # fmt: skip
+
+_POWERS = (-6, -3, -2, -1, 1, 2, 3, 6)
+
+
+def spelt(unit: str) -> str:
+    """The unit as `FAMILIES` write it; as it is where it is none of them."""
+    return _KNOWN.get(unit.strip().casefold(), unit)
+
+
+@cache
+def changes() -> tuple[Change, ...]:
+    """Every change of unit within a family, every power of ten, and the sign."""
+    import pint  # noqa: PLC0415 - only what guards a plant needs it, and reading it takes time
+
+    registry: Any = pint.UnitRegistry(cache_folder=None)
+    found = []
+    for family in FAMILIES:
+        for (old, of), (new, to) in permutations(family, 2):
+            zero, one = (registry.Quantity(x, of).to(to).magnitude for x in (0.0, 1.0))
+            found.append(Change(old, new, _plain(one - zero), _plain(zero)))
+    found += [Change("", f"{10.0**power:g}", 10.0**power, 0.0) for power in _POWERS]
+    return (*found, Change("", "-1", -1.0, 0.0))
+
+
+def _plain(value: float) -> float:
+    """Without the last digits, which are rounding errors."""
+    return float(f"{value:.12g}")

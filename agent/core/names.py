@@ -1,0 +1,40 @@
+"""What conditions are called, as far as their course depends on it."""
+
+from __future__ import annotations
+
+from agent.core.kernels import TRAITS
+from agent.core.kernels.base import Symptom
+
+MAY_BE_FALSE = frozenset({
+    *((kind, cause) for cause in ("unknown", "process")
+      for kind in ("level shift", "drift", "out of trained range", "sudden change")),
+    *((kind, "sensor") for kind in ("noise", "spikes")),
+})  # fmt: skip
+"""(kind, cause) of what an input is called that was compared with its own past, near or far: a
+plant may do that at any time, and nobody knows of a fault."""
+
+MENDED = frozenset({"integration", "sensor"})
+"""Causes for which there is something to mend."""
+
+_TRANSPORT = {
+    traits.words.kind: frozenset({traits.symptom, Symptom.SOURCE})
+    for traits in TRAITS.values() if traits.transport and traits.words
+}
+TRUE_WHILE = _TRANSPORT | {
+    "source lost": frozenset(
+        {traits.symptom for traits in TRAITS.values() if traits.transport} | {Symptom.SOURCE}
+    ),
+    "out of physical range": frozenset({Symptom.IMPOSSIBLE}),
+}
+"""A name that says what arrives -> what must be found, any of it, for the name to be true."""
+
+
+NAMED_WHILE = TRUE_WHILE | {"stuck": frozenset({Symptom.FLAT})}
+"""The same of all names that are over as soon as nothing of the kind is found any more."""
+
+
+def lasts(kind: str, cause: str) -> bool:
+    """Whether what a condition is called lasts until somebody mends it, and is not said by what
+    arrives: a unit or an address that was changed.
+    """
+    return cause == "integration" and kind not in TRUE_WHILE

@@ -1,0 +1,41 @@
+"""What the lifecycle of conditions asks of judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from agent.core.condition import Condition
+from agent.core.diagnosis import Diagnosis
+from agent.core.identity import FindingKey, Subject
+
+
+class Rules(Protocol):
+    """What conditions ask of judgement."""
+
+    def name(self, condition: Condition, now: int) -> Diagnosis:
+        """What the evidence says it is."""
+
+    def is_normal(self, condition: Condition, now: int) -> bool:
+        """Whether its subject is seen to be normal again, before the off-delay is over."""
+
+    def stays(self, condition: Condition, now: int) -> bool:
+        """Whether it is a fault that lasts until somebody mends it, seen by a chart or not."""
+
+    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
+        """Whether it says no more than a fact that is told already: no alarm."""
+
+    def owners(self, condition: Condition, now: int) -> Mapping[FindingKey, Subject]:
+        """Which of its findings are known by now to be another subject's."""
+
+    def lapse_ns(self, condition: Condition) -> int:
+        """How long it speaks against its models, where it may be a false alarm."""
+
+    def settling_ns(self, condition: Condition) -> int:
+        """How long after a condition a further one of the same fault may begin."""
+
+    def suppressed(self, condition: Condition) -> bool:
+        """Whether its source is lost, so that it is no alarm of its own."""
+
+    def out_of_service(self, condition: Condition) -> bool:
+        """Whether a person took its subject out of service."""
