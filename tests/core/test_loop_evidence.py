@@ -12,6 +12,7 @@ from agent.core.baseline_form import fault_of
 from agent.core.engine import Engine
 from agent.core.identity import FindingKey
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
+from agent.core.verdict import EXTRAPOLATING
 from agent.fit.loops import fit_loops
 from agent.types import Block
 from tests.core.small import DETECTORS, SECOND, START
@@ -112,8 +113,11 @@ def test_cutting_blocks_and_resuming_change_nothing(spec, biased, length):
 def test_moved_set_point_is_told_at_the_set_point(spec):
     """Where anything is told: out of the trained range alone is a fact, and no alarm."""
     faults = Faults(set_point={"A": lambda since: min(since / 60.0, 1.0) * 3.0})
-    told, _ = conditions(spec, record(ONSET + 300, 32, faults, ONSET))
+    told, engine = conditions(spec, record(ONSET + 300, 32, faults, ONSET))
     assert {(event.subject, event.data["cause"]) for event in told} <= {("tag/A.SP", "process")}
+    reasons = engine.judge.verdicts["m"].reasons
+    outside = {str(reason.subject) for reason in reasons if reason.kind == EXTRAPOLATING}
+    assert {"tag/A.SP", "tag/A.PV"} <= outside
 
 
 def test_outputs_set_points_and_modes_are_never_sensors(spec):
