@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 LONGEST_RETRY_S = 10.0
@@ -29,3 +30,18 @@ class Backoff:
         wait_s = self._next_s * random.uniform(0.5, 1.0)
         self._next_s = min(2 * self._next_s, self._longest_s)
         return wait_s
+
+    async def wait(self, least_s: float = 0.0) -> None:
+        """Sleep for `next_s`, or `least_s` where that is longer; not where the task is to end.
+
+        A library that cancels a task of its own and awaits it may take the cancellation of this
+        one for that, and swallow it (asyncua does, while it disconnects): what came of it is then
+        another error, and a loop that only waits and tries again would never end.
+
+        Raises:
+            asyncio.CancelledError: the task was cancelled before.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        await asyncio.sleep(max(self.next_s(), least_s))

@@ -136,7 +136,7 @@ class MqttLink:
                 continue
             if loop.time() - began > STABLE_S:
                 backoff.reset()
-            await asyncio.sleep(max(backoff.next_s(), self.pause_s * random.uniform(0.8, 1.2)))
+            await backoff.wait(self.pause_s * random.uniform(0.8, 1.2))
 
     async def _serve(self) -> str:
         """One connection from beginning to end; returns why it ended."""

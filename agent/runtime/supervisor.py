@@ -8,7 +8,6 @@ store stop the process, and they are not run by this.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ class Supervisor:
                 self.failed(name, error)
             else:
                 return
-            await asyncio.sleep(backoff.next_s())
+            await backoff.wait()
             self.well(name)
 
     def call(self, name: str, function: Callable[[], T], otherwise: T) -> T:

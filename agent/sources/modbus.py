@@ -77,7 +77,7 @@ class ModbusLink:
                 except SourceError as error:
                     self._failed(error)
                     waits = near
-                await asyncio.sleep(waits.next_s())
+                await waits.wait()
 
     def _failed(self, error: SourceError) -> None:
         self._health.failed(f"{error.operation} {error.subject}: {error.cause}")

@@ -126,7 +126,7 @@ class MqttSourceLink:
                 )
             except FieldwardenError as error:
                 self._health.failed(f"{error.operation} {error.subject}: {error.cause}")
-                await asyncio.sleep(backoff.next_s())
+                await backoff.wait()
                 continue
             self._link.subscribe([(topic, _QOS) for topic in self._decoder.topics])
             self._beat_ns = 0

@@ -272,7 +272,7 @@ class OpcUaLink:
                     await _Subscription(self, client).serve()
             except Exception as error:  # noqa: BLE001 - a strange server can make asyncua raise all
                 await self._failed(error, backoff)
-            await asyncio.sleep(backoff.next_s())
+            await backoff.wait()
 
     async def _failed(self, error: Exception, backoff: Backoff) -> None:
         """Say why there is no session, and what to do; the server is asked once for each cause."""
