@@ -77,7 +77,6 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 calm = calm_until(value, j, stop, 1, 0.0, -1.0, -tolerance)
                 look = calm + RUN
                 if calm > j:
-                    quiet += calm - j
                     j = calm
                     low = high = value[j - 1]
                     continue
@@ -89,7 +88,6 @@ def fold(params, state, starts, until_ns, arrival, source, value, quality, out):
                 low = high = value[j]
             j += 1
             if active == 0 and run < limit:
-                quiet += 1  # without a flag too
                 continue
             before = active
             hit = run >= limit and not _rests(values, count, low, high, tolerance)

@@ -62,12 +62,7 @@ class Stuck(Naive):
             max(s["high"], plateau) - min(s["low"], plateau) <= p["tolerance"]
             for plateau in p["values"][: int(p["count"])]
         )
-        hit = s["run"] >= p["limit"] and not rests
-        s["quiet"] = 0 if hit else s.get("quiet", 0) + 1  # counted without a flag too
-        if hit:
-            self.raised = 1
-        elif s["quiet"] >= p["hold"]:
-            self.raised = 0
+        self.latch(s["run"] >= p["limit"] and not rests)
         return s["run"] / p["limit"]
 
 
