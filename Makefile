@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test test-versions lint bench bench-detection bench-trust bench-ablation faults kernels clean
+.PHONY: demo test test-versions lint bench bench-detection bench-trust bench-ablation bench-constants faults kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -46,6 +46,9 @@ faults: $(VENV)/.ready-test  ## every fault that must be borne, from publisher t
 # QUICK=--quick runs a part of it in five minutes
 bench-ablation: $(VENV)/.ready-bench  ## what each chart adds: one left out at a time, JSON lines
 	@$(BIN)/python benchmarks/detection/ablation.py $(QUICK)
+
+bench-constants: $(VENV)/.ready-bench  ## each constant that is said to be measured, measured anew
+	@$(BIN)/python benchmarks/detection/constants.py
 
 kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler
 	$(PIP) install setuptools

@@ -140,6 +140,7 @@ def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]
         "inputs": [_input(row) for row in report.rows],
         "joint_false_alarms_per_month": report.joint_per_month,
         "gateway_false_alarms_per_month": report.gateway_per_month,
+        "loops": [asdict(one) for one in report.loops],
         "trial": asdict(report.trial) if report.trial is not None else None,
         "notes": list(report.notes),
     }
@@ -155,6 +156,8 @@ def _print(
     console = Console()
     baseline = report.baseline
     console.print(fit_table.full(report) if full else fit_table.short(report))
+    if (loops := fit_table.loops(report)) is not None:
+        console.print(loops)
     console.print(
         f"false alarms expected: {report.gateway_per_month:.3g} a month for the whole gateway "
         f"(promised: {configuration.gateway.false_alarms}), "

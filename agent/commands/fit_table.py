@@ -16,6 +16,7 @@ from agent.status.view import duration
 if TYPE_CHECKING:
     from agent.fit.model import FitReport
 
+_TOLD = 4  # inputs that are named of those that an output is predicted from
 _WIDEST = 28
 """Characters up to which an input's name is not broken: the rest fits in a terminal of 80."""
 
@@ -53,6 +54,31 @@ def short(report: FitReport) -> RenderableType:
     lines += [Text(f"({_sign(place)}) {why}") for place, why in enumerate(reasons)]
     lines.append(Text("every tag too: missing, late, bad and frozen values, and a lost source"))
     return Group(*lines)
+
+
+def loops(report: FitReport) -> RenderableType | None:
+    """One line a control loop: what its output is predicted from, and how well, or why not at all.
+
+    None where the model has no loops.
+    """
+    if not report.loops:
+        return None
+    table = Table(
+        title=Text("control loops"), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
+    )
+    table.add_column("loop", overflow="fold")
+    table.add_column("output", overflow="fold")
+    table.add_column("explained", justify="right", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    for one in report.loops:
+        rest = len(one.by) - _TOLD
+        named = ", ".join(one.by[:_TOLD]) + (f" and {rest} more" if rest > 0 else "")
+        table.add_row(
+            Text(one.loop), Text(one.output), "-" if one.why else f"{100.0 * one.explained:.0f} %",
+            Text(f"not learnt: {one.why}" if one.why else named or "nothing else moves it"),
+            style="yellow" if one.why else "",
+        )
+    return table
 
 
 def _usual(report: FitReport) -> tuple[str, ...]:

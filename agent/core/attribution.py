@@ -6,16 +6,14 @@ Alcala & Qin 2009) and on which conditions are open: one fault is one alarm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from agent.core import identity
 from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.diagnosis import Diagnosis
 from agent.core.evidence import NEARLY, Active
-from agent.core.flag import Flag
 from agent.core.group_diagnosis import joint_diagnosis
-from agent.core.identity import FindingKey, Place, Subject
+from agent.core.identity import Place, Subject
 from agent.core.kernels import JOINT_CHARTS
 from agent.core.kernels.base import T2, T2_AND_SPE
 from agent.core.loop_evidence import LoopReader
@@ -71,101 +69,53 @@ class Attribution:
         shares = self.shares(condition.subject.name, worst.detector, now)
         return joint_diagnosis(worst.detector, shares)
 
-    def of_flag(self, flag: Flag, active: Active) -> Subject:
-        """The subject that a joint flag belongs to: the tag that explains it, else the model.
-
-        In the order tried:
-        1. The chart says that one input alone explains it: that input, unless another one, whose
-           condition is open, makes up nearly all of how far the scans are off: what f and g hold of
-           a scan is capped, and so says little of a step that is far beyond that.
-        2. It says that several may: the one whose condition is open by more than joint charts.
-        3. None is: the model's, and so are its other joint flags until that is decided, because
-           shares of the residual do not tell inputs apart that mirror each other.
-        4. Else `by_shares`.
-        """
-        model = self._spec.models[flag.row]
-        about = [self._loops.at(flag.row, model.inputs[column]) for column in flag.about]
-        known = {
-            subject for subject, condition in active.items() if not _pending_by_joint(condition)
-        }
-        if found := [subject for subject in about if len(about) == 1 or subject in known]:
-            return self._overwhelming(flag, active) or found[0]
-        owner = self.by_shares(flag.row, flag.detector, flag.time_ns, active)
-        undecided = len(about) > 1 or _waits(model.name, flag.time_ns, active)
-        return identity.model(model.name) if undecided and owner not in known else owner
-
-    def _overwhelming(self, flag: Flag, active: Active) -> Subject | None:
-        """The tag with an open condition that makes up nearly all of how far the scans are off."""
-        shares = self._shares(flag.row, flag.time_ns, each=False)
-        best = identity.tag(_most(shares))
-        return best if best in active and max(shares.values()) >= OVERWHELMING else None
-
-    def owners(self, condition: Condition, now: int, active: Active) -> dict[FindingKey, Subject]:
-        """A model's joint findings that one tag explains by now: key -> that tag.
-
-        And a tag's, all of them joint, where meanwhile several may explain what its model waits
-        with.
+    def owner(self, condition: Condition, now: int, active: Active) -> Subject:
+        """Whose is what models found of a condition, as of `now`: what their loops tell; else of a
+        model's condition the tag that explains it; else its subject's.
         """
         subject = condition.subject
         told = self._loops.owner(condition, now)
-        if told is not None:
-            return {key: told for key in condition.seen if key.model and told != subject}
-        if subject.place is Place.TAG and _pending_by_joint(condition):
-            return {
-                key: identity.model(key.model) for key in condition.findings
-                if _waits(key.model, now, active)
-            }
-        if subject.place is not Place.MODEL:
-            return {}
-        index = self._index[subject.name]
-        owners = {
-            key: self.by_shares(index, key.detector, now, active) for key in condition.seen
-            if key.joint
-        }
-        return {key: owner for key, owner in owners.items() if owner != subject}
-
-    def by_shares(self, model: int, chart: str, now: int, active: Active) -> Subject:
-        """Whose a finding of a joint chart is by the latest scans alone, as of `now`.
-
-        A tag whose condition is open, where it contributes as much as any other input or dominates
-        (one fault is one alarm); else one tag that dominates and that the others predict; else the
-        model's. First by what lasts over the latest scans, then by what scatters in them. What an
-        open tag has no part in is the model's own: another fault must not hide behind it.
-        """
+        if told is not None or subject.place is not Place.MODEL:
+            return told or subject
+        model = self._index[subject.name]
         inputs = self._spec.models[model].inputs
-        rows = self._spec.rows_of(model)
+        known = [name for name in inputs if self._loops.at(model, name) in active]
+        found = self._explaining(condition, now, known)
+        return self._loops.at(model, found) if found else subject
+
+    def _explaining(self, condition: Condition, now: int, known: Collection[str]) -> str:
+        """The one input that explains what joint charts found, or ''; `known` have a condition.
+
+        Suspects are the inputs that a chart says may alone explain it, else all by their shares,
+        first of what lasts over the latest scans, then of what scatters in them. One fault is one
+        alarm: a known one goes first that contributes as much as any or dominates, or is one of
+        several that may explain it; what it has no part in must not hide behind it. Else it is one
+        that dominates and that the others predict; of a new region of all together, none.
+        """
+        model = self._index[condition.subject.name]
+        far = self._shares(model, now, each=False)
+        best = _most(far)  # f and g say little of a step beyond what they hold of one scan
+        if best in known and far[best] >= OVERWHELMING and condition.about:
+            return best
+        likely = [name for name in condition.about if name in known]
+        if likely or len(condition.about) == 1:
+            return [*likely, *condition.about][0]
+        found = {_STATISTIC[key.detector] for key in condition.seen if key.joint}
+        statistic = found.pop() if len(found) == 1 else T2_AND_SPE
         for each in (False, True):
-            shares = self._shares(model, now, _STATISTIC[chart], each=each)
-            if explaining := self._explains(model, shares, active):
-                return self._loops.at(model, explaining)
+            shares = self._shares(model, now, statistic, each=each)
+            enough = min(DOMINANT, NEARLY * max(shares.values()))
+            if explain := {name: shares[name] for name in known if shares[name] >= enough > 0.0}:
+                return _most(explain)
             shares = self._shares(model, now, each=each)
             best = _most(shares)
-            if _STATISTIC[chart] == T2 or shares[best] < DOMINANT:
-                continue
-            row = rows[inputs.index(best)]
-            if self._charts.parameters.baseline(row).r2 >= PREDICTED:
-                return self._loops.at(model, best)
-        return identity.model(self._spec.models[model].name)
+            if statistic != T2 and shares[best] >= DOMINANT and self._is_predicted(model, best):
+                return best
+        return ""
 
-    def _explains(self, model: int, shares: Mapping[str, float], active: Active) -> str:
-        """The input with an open condition that contributes as much as any, or dominates; or ''."""
-        enough = min(DOMINANT, NEARLY * max(shares.values()))
-        explain = {
-            name: share for name, share in shares.items()
-            if self._loops.at(model, name) in active and share >= enough > 0.0
-        }
-        return _most(explain) if explain else ""
-
-
-def _pending_by_joint(condition: Condition) -> bool:
-    """Whether joint charts alone found something, and people do not know of it yet."""
-    return not condition.raised and all(key.joint for key in condition.seen)
-
-
-def _waits(model: str, now: int, active: Active) -> bool:
-    """Whether a sudden change of the model waits to be told whose it is."""
-    condition = active.get(identity.model(model))
-    return condition is not None and not condition.raised and now < condition.not_before_ns
+    def _is_predicted(self, model: int, name: str) -> bool:
+        row = self._spec.rows_of(model)[self._spec.models[model].inputs.index(name)]
+        return self._charts.parameters.baseline(row).r2 >= PREDICTED
 
 
 def _most(shares: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -204,6 +205,11 @@ def _joint(inputs: int) -> Check:
         _at(".groups", _list(_object, 0, max(inputs, 1)), groups)
         for place, group in enumerate(groups):
             _at(f".groups[{place}]", lambda found: _group(found, inputs), group)
+        if value.get("relations"):
+            relation = partial(_keys, checks={
+                "intercept": _ANY, "coefficients": _list(_ANY, inputs, inputs),
+            })  # fmt: skip
+            _at(".relations", _list(relation, inputs, inputs), value["relations"])
         if "loops" in value:
             _at(".loops", lambda found: _loops(found, inputs), value["loops"])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.diagnosis import Diagnosis
+from agent.core.figures import clock
 from agent.core.identity import FindingKey, Subject
 from agent.types import Event
 
@@ -27,7 +28,7 @@ class Finding:
         on_delay_ns: until it raises a condition.
         stay_ns: for how long after it a fault that it showed may stay open by its name alone.
         looks_back_ns: how long before it its cause may lie.
-        undecided: several inputs may explain it, and it is to be told whose it is.
+        about: the inputs any of which alone explains it, where its chart can say.
     """
 
     subject: Subject
@@ -40,7 +41,7 @@ class Finding:
     on_delay_ns: int
     stay_ns: int = 0
     looks_back_ns: int = 0
-    undecided: bool = False
+    about: tuple[str, ...] = ()
 
 
 MOMENTS = ("first_ns", "raised_ns", "normal_since_ns", "not_before_ns", "shelved_until_ns")
@@ -61,6 +62,7 @@ class Condition:
             often time had gone back by then.
         incident: id of the incident that it is part of; empty before it is raised.
         tags: those that its name blames, where the subject is none.
+        about: the inputs any of which alone explains what was found last, where a chart could say.
         findings: score of every detector whose flag is up; `seen`: of every one whose flag was.
     """
 
@@ -87,11 +89,17 @@ class Condition:
     hint: str = ""
     rank: int = 0
     tags: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Names this occurrence for ever, also when engine time is set anew."""
         return self.occurrence or f"{self.subject}@{self.raised_ns}"
+
+    @property
+    def reason(self) -> str:
+        """What people read: its text, and since when something was found."""
+        return f"{self.text}, since {clock(self.first_ns)}"
 
     @property
     def raised(self) -> bool:
@@ -155,7 +163,7 @@ class Condition:
         cleared = change == "cleared"
         data = {
             "id": self.id, "incident": self.incident, "change": change, "kind": self.kind,
-            "cause": self.cause, "severity": severity(self), "text": self.text,
+            "cause": self.cause, "severity": severity(self), "text": self.reason,
             "hint": self.hint, "models": list(self.models), "raised_ns": self.raised_ns,
             "state": "cleared" if cleared else self.state,
             "active": not cleared, "acknowledged": self.acknowledged,
@@ -172,7 +180,7 @@ class Condition:
         """JSON-ready, with texts for identities."""
         made = {name: getattr(self, name) for name in Condition.__slots__}
         return made | {
-            "tags": list(self.tags),
+            "tags": list(self.tags), "about": list(self.about),
             "subject": str(self.subject),
             "findings": {str(key): score for key, score in self.findings.items()},
             "seen": {str(key): score for key, score in self.seen.items()},
@@ -185,7 +193,8 @@ class Condition:
         for name in ("findings", "seen"):
             keys = {FindingKey.parse(text): score for text, score in document[name].items()}
             made[name] = {key: score for key, score in keys.items() if key.known}
-        made["tags"] = tuple(document.get("tags", ()))
+        for name in ("tags", "about"):
+            made[name] = tuple(document.get(name, ()))
         return Condition(**made)
 
 

@@ -3,12 +3,15 @@
 A change is claimed only if it explains the level and the scatter after the jump better than a move
 of the plant or of the instrument does, by a likelihood ratio; those that explain it about as well
 as the best one are told with it, because a wrong factor is worse than none.
+
+What the level would be without the change is taken from the input's own past or from what the other
+inputs predict, whichever was the better guide before the jump; a change must fit both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,12 +41,28 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """What explains a jump, in the tag's unit.
+
+    `changes` do so about equally well, the best first; none where nothing does. `ratio` is the log
+    of how much likelier the best is than no change; `was` the level without it, `now` what arrives.
+    """
+
+    changes: tuple[Change, ...] = ()
+    ratio: float = 0.0
+    was: float = float("nan")
+    now: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
     """The levels on both sides of a jump, and how well they are known, in the tag's unit.
 
-    `error` is the standard error of the difference of levels while nothing happens, as the samples
-    before show it; `grown` the log of how many times the scatter is after it what it was before,
-    and `doubt` the standard error of that.
+    `was` is what the level would be without it; `error` is the standard error of the difference of
+    levels while nothing happens, as the samples before show it. `beside` is (level without it,
+    error) by the other guide, where there is one: the own past or the other inputs. `grown` is the
+    log of how many times the scatter is after it what it was before, and `doubt` the standard error
+    of that.
     """
 
     was: float
@@ -51,6 +70,7 @@ class Jump:
     error: float
     grown: float
     doubt: float
+    beside: tuple[float, float] | None = None
 
     def off(self, change: Change) -> tuple[float, float, float]:
         """(error of the level, level, scatter): what the change allows, and standard errors off."""
@@ -66,6 +86,10 @@ class Jump:
         error, level, scatter = self.off(change)
         if abs(level) > _FITS or abs(scatter) > _FITS:
             return -np.inf
+        if self.beside is not None:
+            was, doubt = self.beside
+            if abs(replace(self, was=was, error=doubt).off(change)[1]) > _FITS:
+                return -np.inf
         return float(-0.5 * (level * level + scatter * scatter) - np.log(error * self.doubt))
 
     def by_chance(self, scale: float) -> float:
@@ -82,36 +106,56 @@ class Jump:
         return float(move + np.logaddexp(same, noisier - np.log(4.0)))
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The latest values of a tag, oldest first, and what the other inputs say of each of them.
+
+    `raw` float64[n] in the tag's unit, unusable ones included; `predicted` float64[n], NaN where
+    the others say nothing.
+    """
+
+    raw: Float64
+    predicted: Float64 = field(default_factory=lambda: np.zeros(0))
+
+    def usable(self) -> Trace:
+        """Without what is no reading; a prediction of another length is none."""
+        kept = np.abs(self.raw) < _ABSURD
+        known = len(self.predicted) == len(self.raw)
+        predicted = self.predicted if known else np.full(len(self.raw), np.nan)
+        return Trace(self.raw[kept], predicted[kept])
+
+
 def explain_jump(
-    raw: Float64, unit: str, noise: float, scale: float, changes: Iterable[Change]
-) -> tuple[Change, ...]:
-    """The changes that explain a recent jump, the best first; none where it is no such change.
+    trace: Trace, unit: str, noise: float, scale: float, changes: Iterable[Change]
+) -> Explained:
+    """The changes that explain a recent jump; none where it is no such change.
 
     The jump is the largest difference among the recent values, or the first beyond noise: after a
     change of scale noise itself may jump further.
 
     Args:
-        raw: float64[n], the latest values in the tag's unit, oldest first, unusable ones included.
+        trace: the latest values.
         unit: of the tag, as `Change.old` writes it; any other text favours none.
         noise: standard deviation of sample-to-sample noise, in that unit.
         scale: standard deviation of the record, in that unit.
         changes: those that are thought of.
     """
-    raw = raw[np.abs(raw) < _ABSURD]
+    trace = trace.usable()
+    raw = trace.raw
     if len(raw) < _AFTER + 4:
-        return ()
+        return Explained()
     steps = np.abs(np.diff(raw))
     places = {int(np.argmax(steps)), int(np.argmax(steps > _BEYOND_NOISE * noise))}
-    jumps = [jump for place in places if (jump := jump_at(raw, place + 1, noise)) is not None]
+    jumps = [jump for place in places if (jump := jump_at(trace, place + 1, noise)) is not None]
     known = tuple(changes)
     found = [_explained(jump, unit, max(scale, noise), known) for jump in jumps]
-    return max(found, key=lambda one: one[0], default=(0.0, ()))[1]
+    return max(found, key=lambda one: one.ratio, default=Explained())
 
 
 def _explained(
     jump: Jump, unit: str, scale: float, changes: tuple[Change, ...]
-) -> tuple[float, tuple[Change, ...]]:
-    """(log likelihood ratio of the best, those that explain as well)."""
+) -> Explained:
+    """The best, and those that explain the jump as well."""
     likely = {
         change: jump.likelihood(change) + _OWN_UNIT * (bool(unit) and change.old == unit)
         for change in changes
@@ -119,27 +163,32 @@ def _explained(
     best = max(likely.values(), default=-np.inf)
     ratio = best - jump.by_chance(scale)
     if not ratio > _CLAIMED:
-        return 0.0, ()
+        return Explained()
     order = sorted(likely, key=lambda change: -likely[change])
-    return ratio, tuple(change for change in order if likely[change] > best - _AS_WELL)
+    near = tuple(change for change in order if likely[change] > best - _AS_WELL)
+    return Explained(near, ratio, jump.was, jump.now)
 
 
-def jump_at(raw: Float64, place: int, noise: float) -> Jump | None:
+def jump_at(trace: Trace, place: int, noise: float) -> Jump | None:
     """The jump before the sample at `place`; None where too little is known on a side of it."""
-    before, after = raw[:place], raw[place : place + _LONGEST]
+    before, after = trace.raw[:place], trace.raw[place : place + _LONGEST]
     if len(before) < 4 or len(after) < _AFTER:
         return None
     near = before[-_LONGEST // 2 :]
-    was, now, error = min(
+    own = min(
         (_levels(level, before, near, after, noise) for level in (shape.mean, shape.edge)),
         key=lambda found: found[2],
     )
+    guides = sorted([own, *_by_others(trace, place, len(near), len(after))], key=lambda one: one[2])
+    was, now, error = guides[0]
+    beside = next(((level, doubt) for level, _, doubt in guides[1:]), None)
     usual, scatter = shape.scatter(before), shape.scatter(after)
     if usual <= 0.0 and scatter <= 0.0:  # it rests before and after: only the level tells
-        return Jump(was, now, error, 0.0, 10.0)
+        return Jump(was, now, error, 0.0, 10.0, beside)
     doubt = 2.0 * float(np.sqrt(0.5 / len(after) + 0.5 / len(before)))
     usual = usual if usual > 0.0 else max(noise, 1e-300)
-    return Jump(was, now, error, float(np.log(max(scatter, 1e-300) / usual)), doubt)
+    grown = float(np.log(max(scatter, 1e-300) / usual))
+    return Jump(was, now, error, grown, doubt, beside)
 
 
 def _levels(
@@ -163,21 +212,47 @@ def _levels(
     return was, now, error
 
 
+def _by_others(
+    trace: Trace, place: int, near: int, after: int
+) -> list[tuple[float, float, float]]:
+    """The same by what the other inputs say, and how far off it they were before the jump.
+
+    Nothing where they say nothing, or where too little came before to know how far they are right.
+    """
+    m = min(after, place - near - 4)
+    rest = trace.raw[:place] - trace.predicted[:place]
+    said = trace.predicted[place : place + after]
+    if m < _AFTER or not (np.isfinite(rest).all() and np.isfinite(said).all()):
+        return []
+    now, left = float(trace.raw[place : place + after].mean()), rest[-near:]
+    moved = [
+        rest[at : at + m].mean() - rest[at - near : at].mean()
+        for at in range(near, place - m + 1)
+    ]
+    least = shape.scatter(rest) * float(np.sqrt(1.0 / near + 1.0 / after))
+    error = max(least, float(np.sqrt(np.mean(np.square(moved)))))
+    return [(float(left.mean()) + float(said.mean()), now, error)]
+
+
 def told(found: tuple[Change, ...], unit: str) -> tuple[str, str]:
-    """(kind, how it arrives) of what `explain_jump` found for a tag in `unit`."""
+    """(kind, how it arrives) of what `explain_jump` found for a tag in `unit`.
+
+    A factor of scale is a unit change where it is one between units from the tag's own.
+    """
     own = [change for change in found if unit and change.old == unit]
     best = own[0] if own else found[0]
     alike = [
         change for change in found if (change.gain, change.offset) == (best.gain, best.offset)
     ]
     scale = next((change.new for change in alike if not change.old), "")
+    kind = "scale change" if scale and not own else "unit change"
     if len(alike) < len(found):
         names = dict.fromkeys(_name(change) for change in found)
-        return "unit change", "in another unit or scale, as " + " or ".join(list(names)[:4])
-    if scale and not own:
-        return "scale change", f"multiplied by {scale}"
+        return kind, "in another unit or scale, as " + " or ".join(list(names)[:4])
+    if kind == "scale change":
+        return kind, f"multiplied by {scale}"
     pairs = (own or alike)[:2]
-    return "unit change", " or ".join(f"in {one.new} instead of {one.old}" for one in pairs)
+    return kind, " or ".join(f"in {one.new} instead of {one.old}" for one in pairs)
 
 
 def _name(change: Change) -> str:

@@ -11,11 +11,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.core import shape
-from agent.core.conversions import Change, explain_jump, told
+from agent.core.conversions import Change, Trace, explain_jump, told
 from agent.core.counters import counted
-from agent.core.figures import beside_others, impossible, latest
+from agent.core.figures import (
+    beside_others,
+    beside_training,
+    farthest,
+    impossible,
+    jumped,
+    latest,
+    times,
+)
 from agent.core.kernels import TRAITS
 from agent.core.kernels.base import Symptom, Words
+from agent.core.no_instrument import ANNOUNCED, NO_INSTRUMENT
 from agent.core.state_tags import describe
 from agent.types import Float64
 
@@ -45,14 +54,15 @@ class Evidence:
     """All that is known of one tag, as an input of one model, when its condition is named.
 
     `found` holds the names of the detectors whose flags are or were up; `recent` and `means` are
-    standardised (see `Traces.of_input`), `raw` is in the tag's unit; `noise` is in standard
-    deviations; `share` is the tag's share of how far the scans are off (T2 and SPE together; 0
-    where they are calm), `alike` the inputs whose share is as large; `said` what the others say
-    that it reads, in its unit, and `off` how many standard deviations of what they leave open it
-    is off; `joint` says that a joint chart is flagged; `companions`
-    counts other inputs of the same model flagged as moved; `changes` are the changes of unit and
-    scale that are thought of; `states` is `trained_states` of a state
-    tag; `role`, `loop`, `loop_part`, `address` and `refusal` are of its `TagSpec`.
+    standardised (see `Traces.of_input`), `raw` is in the tag's unit, `predicted` what the others
+    say of each of these (empty where they do not); `noise` is in standard deviations; `share` is
+    the tag's share of how far the scans are off (T2 and SPE together; 0 where they are calm),
+    `alike` the inputs whose share is as large; `said` what the others say that it reads, in its
+    unit, and `off` how many standard deviations of what they leave open it is off; `joint` says
+    that a joint chart is flagged; `companions` counts other inputs of the same model flagged as
+    moved; `changes` are the changes of unit and scale that are thought of; `states` is
+    `trained_states` of a state tag; `role`, `loop`, `loop_part`, `address` and `refusal` are of
+    its `TagSpec`.
     """
 
     tag: str
@@ -62,6 +72,7 @@ class Evidence:
     recent: Float64 = field(default_factory=lambda: np.zeros(0))
     means: Float64 = field(default_factory=lambda: np.zeros(0))
     raw: Float64 = field(default_factory=lambda: np.zeros(0))
+    predicted: Float64 = field(default_factory=lambda: np.zeros(0))
     centre: float = 0.0
     scale: float = 1.0
     noise: float = 1.0
@@ -88,9 +99,9 @@ class Evidence:
 
     @property
     def set_by(self) -> str:
-        """The key of `_NO_INSTRUMENT` of a tag that no transmitter measures; empty for others."""
+        """The key of `NO_INSTRUMENT` of a tag that no transmitter measures; empty for others."""
         kinds = (self.loop_part, self.role)
-        return next((kind for kind in kinds if kind in _NO_INSTRUMENT), "")
+        return next((kind for kind in kinds if kind in NO_INSTRUMENT), "")
 
     @property
     def symptoms(self) -> frozenset[Symptom]:
@@ -112,31 +123,10 @@ MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | LEAVES_RANGE
 _MOVES = MOVED | {Symptom.SPIKE, Symptom.SCATTER}
 _PREDICTED = 0.5  # R2 from which the other inputs say enough of one to call it the faulty one
 _ALONE, _NEARLY_ALL = 0.5, 0.9  # shares of how far the scans are off
+_OF_NOISE = 40  # samples that noise is told of
 _SURELY_OFF = 4.0  # standard deviations of what the others leave open
 _NO_MEASUREMENT = 7
 """Rank from which a finding's own words say that what arrives is no measurement of now."""
-
-_NO_INSTRUMENT = {
-    "output": ("model", "look at the program that computes {tag}, and at what it is given"),
-    "label": ("unknown", "look at how {tag} is found out and entered, and how it gets here"),
-    "mode": ("unknown", "look at what sets {tag} at {source}"),
-    "set point": (
-        "process",
-        "find out who, or which loop above {loop}, moved its set point; the model may not know it",
-    ),
-    "setting": ("process", "find out who moved {tag}; the model may not know it"),
-    "command": ("process", "find out who, or which program, gave the command {tag}"),
-    "loop mode": ("process", "find out who switched {loop}"),
-    "controller output": (
-        "unknown",
-        "the controller of {loop} moves it: look at its measurement, its valve and its load",
-    ),
-}
-"""Role, or part in a control loop, of a tag that no transmitter measures -> whose fault it is
-rather than a sensor's, hint."""
-
-_ANNOUNCED = frozenset({"set point", "setting", "command", "loop mode"})
-"""What somebody moves on purpose: whatever they do is the plant's."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -144,8 +134,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     named = _name(evidence)
     if named.cause == "integration" or not evidence.set_by:
         return named
-    cause, hint = _NO_INSTRUMENT[evidence.set_by]
-    blamed = named.cause == "sensor" or evidence.set_by in _ANNOUNCED
+    cause, hint = NO_INSTRUMENT[evidence.set_by]
+    blamed = named.cause == "sensor" or evidence.set_by in ANNOUNCED
     return replace(
         named, cause=cause if blamed else named.cause,
         hint=hint.format(tag=evidence.tag, source=evidence.source, loop=evidence.loop),
@@ -227,20 +217,21 @@ def _integration(evidence: Evidence) -> Diagnosis | None:
     """A jump that a unit, scale or sign change explains, or a swap with another tag."""
     unit = evidence.standard_unit or evidence.unit
     found = explain_jump(
-        evidence.raw, unit, evidence.noise * evidence.scale, evidence.scale,
-        evidence.changes,
+        Trace(evidence.raw, evidence.predicted), unit, evidence.noise * evidence.scale,
+        evidence.scale, evidence.changes,
     )
-    if evidence.swapped_with and not any(change.old for change in found):
+    if evidence.swapped_with and not any(change.old for change in found.changes):
         return Diagnosis(
             "swapped tags", "integration",
             f"{evidence.tag} and {evidence.swapped_with} carry each other's values",
             "compare the address lists: two addresses were exchanged", 8,
         )
-    if not found:
+    if not found.changes:
         return None
-    kind, how = told(found, unit)
+    kind, how = told(found.changes, unit)
+    figures = jumped(found.was, found.now, evidence.unit, found.ratio)
     return Diagnosis(
-        kind, "integration", f"{kind}: {evidence.tag} now arrives {how}",
+        kind, "integration", f"{kind}: {evidence.tag} now arrives {how}{figures}",
         f"set the unit or scale at source {evidence.source} back, or change the tag's contract", 8,
     )
 
@@ -262,18 +253,21 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
         )
     if _momentary(evidence):
         return Diagnosis(
-            "spikes", "sensor", f"{tag} shows spikes that training never had",
+            "spikes", "sensor", f"{tag} shows spikes that training never had"
+            + farthest(evidence.recent, evidence.unit, evidence.centre, evidence.scale),
             "check wiring, shielding and grounding", 4,
         )
     if _noisier(evidence):
         return Diagnosis(
-            "noise", "sensor", f"{tag} is noisier than in training",
+            "noise", "sensor", f"{tag} is noisier than in training{_grown(evidence)}",
             "check wiring, shielding and grounding, and what vibrates", 5,
         )
     if _left_the_others(evidence):
         kind = "drift" if _drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
-        said = beside_others(evidence.raw, evidence.unit, evidence.said, evidence.off)
+        said = beside_others(
+            evidence.raw, evidence.unit, evidence.said, evidence.off, evidence.share
+        )
         why = f"the other inputs say otherwise{said}"
         if evidence.alike and not evidence.symptoms & _MOVES:  # its own charts see nothing of it
             verb += f", or {' or '.join(evidence.alike[:2])} is"
@@ -303,6 +297,14 @@ def _momentary(evidence: Evidence) -> bool:
         evidence.symptoms & _BRIEF and shape.spiked(recent, noise)
         and not (_away(evidence) or shape.stepped(recent, noise) or shape.noisier(recent, noise))
     )
+
+
+def _grown(evidence: Evidence) -> str:
+    return times(shape.scatter(evidence.recent[-_OF_NOISE:]), evidence.noise)
+
+
+def _reads(evidence: Evidence) -> str:
+    return beside_training(evidence.recent, evidence.unit, evidence.centre, evidence.scale)
 
 
 def _away(evidence: Evidence) -> bool:
@@ -337,7 +339,8 @@ def _spread(evidence: Evidence) -> Diagnosis | None:
     if shape.stepped(evidence.recent, evidence.noise):
         return None
     return Diagnosis(
-        "noise", "sensor", f"{evidence.tag} is noisier or quieter than in training",
+        "noise", "sensor",
+        f"{evidence.tag} is noisier or quieter than in training{_grown(evidence)}",
         "check filtering and damping of the transmitter, and its wiring", 3,
     )
 
@@ -351,7 +354,8 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     cause, blame = _who_moved(evidence)
     if Symptom.LEVEL in found and _drifting(evidence):
         return Diagnosis(
-            "drift", cause, f"{tag} is drifting away from where it was trained{blame}",
+            "drift", cause,
+            f"{tag} is drifting away from where it was trained{blame}{_reads(evidence)}",
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
@@ -368,7 +372,7 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "the model never saw this region: do not rely on it there", 4,
         )
     return Diagnosis(
-        "level shift", cause, f"{tag} moved to a new level{blame}",
+        "level shift", cause, f"{tag} moved to a new level{blame}{_reads(evidence)}",
         "find out whether the sensor or the process moved", 2,
     )
 
@@ -379,7 +383,8 @@ def _changed(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         "sudden change", "unknown",
-        f"{evidence.tag} changed suddenly, and the other inputs do not explain it",
+        f"{evidence.tag} changed suddenly, and the other inputs do not explain it"
+        + beside_others(evidence.raw, evidence.unit, evidence.said, evidence.off),
         "look at what happened just before; compare with a second instrument", 2,
     )
 

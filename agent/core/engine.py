@@ -24,6 +24,7 @@ from agent.core.charts import Charts
 from agent.core.judge import Judge
 from agent.core.kept import facts_of_model, facts_of_tag, kept_of
 from agent.core.kernels.base import ENGINE_TIME, Moment
+from agent.core.kinds import COUNTERS, shown_unit
 from agent.core.series import Series, TagMajor, empty_series
 from agent.core.source_watch import LOST_STATES
 from agent.core.spec import EngineSpec
@@ -280,7 +281,8 @@ class Engine:
                 summary_of(
                     model.name, self.spec.tags[place.tag].name, model.baseline.digest,
                     item.centre, item.scale, start_ns, end_ns, counts[row], histogram[row],
-                    seen[row],
+                    seen[row], unit=shown_unit(item.unit, item.kind),
+                    per_hour=item.kind in COUNTERS,
                 )
             )
         return made

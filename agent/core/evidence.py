@@ -22,9 +22,13 @@ from agent.core.kernels.base import T2_AND_SPE, Symptom
 from agent.core.kinds import COUNTERS, shown, shown_unit
 from agent.core.spec import EngineSpec
 from agent.core.state_tags import trained_states
+from agent.types import Float64
 
 NEARLY = 0.8
 """Times the largest share from which another input may as well be the one."""
+
+PREDICTED = 0.5
+"""Cross-validated R2 from which what the other inputs say of one is looked at."""
 
 LASTING = 3
 """Scans that a tag must have been off before the latest ones for it to be more than a moment."""
@@ -117,6 +121,7 @@ class EvidenceReader:
             kind=item.kind, unit=shown_unit(plain.unit, item.kind), raw=raw,
             tag=shown(plain.tag, item.kind),
             centre=item.centre, scale=item.scale, noise=item.noise / item.scale,
+            predicted=self._predicted(row, now, raw, recent),
             trained=item.trained, r2=item.r2, joint=joint, share=share, alike=alike,
             said=said, off=off,
             companions=self._companions(plain.tag, model, active),
@@ -173,6 +178,27 @@ class EvidenceReader:
         lasting = min(both, key=abs) if both[0] * both[1] > 0.0 else 0.0
         item = self._charts.parameters.baseline(row)
         return said * item.scale + item.centre, lasting
+
+    def _predicted(self, row: int, now: int, raw: Float64, recent: Float64) -> Float64:
+        """float64[n]: what the other inputs say of each of an input's latest values, in its unit.
+
+        Empty where they do not predict it, or the values are not all samples that were judged.
+        """
+        item = self._charts.parameters.baseline(row)
+        judged = recent * item.scale + item.centre
+        relation = self._charts.parameters.relation(row) if item.r2 >= PREDICTED else None
+        if relation is None or len(raw) != len(judged) or not np.allclose(raw, judged):
+            return np.zeros(0)
+        said = np.full(len(raw), relation[0])
+        rows = self._spec.rows_of(self._spec.rows[row].model)
+        for other, slope in zip(rows, relation[1], strict=True):
+            if slope:
+                theirs = self._charts.traces.of_input(other, now)[0]
+                known = min(len(theirs), len(said))
+                said[: len(said) - known] = np.nan
+                said[len(said) - known :] += slope * theirs[len(theirs) - known :]
+        found: Float64 = said * item.scale + item.centre
+        return found
 
     def _traded(self, plain: Evidence, row: int, now: int) -> str:
         """The input that jumped to where this one was when this one jumped to where it was; or ''.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent.core.baseline import InputBaseline
+from agent.core.figures import clock
 from agent.core.flag import Flag
 from agent.core.kernels import extrapolating as kernel
 from agent.core.kernels.base import TRANSITION
@@ -196,7 +197,7 @@ def input_text(item: InputBaseline, tag: str, fact: Fact) -> str:
     share = f" by {100.0 * beyond / width:.3g} % of its width" if width > 0.0 else ""
     return (
         f"{tag} reads {value:.5g}{unit}, {'above' if above else 'below'} its trained range of "
-        f"{low:.5g} to {high:.5g}{unit}{share}, since {_clock(fact.since_ns)}"
+        f"{low:.5g} to {high:.5g}{unit}{share}, since {clock(fact.since_ns)}"
     )
 
 
@@ -204,9 +205,6 @@ def joint_text(fact: Fact) -> str:
     """What a person reads of inputs that are far from training only together."""
     return (
         "each input is within its trained range, but together they are far from anything trained "
-        f"on: {fact.far:.3g} times as far as is allowed, since {_clock(fact.since_ns)}"
+        f"on: {fact.far:.3g} times as far as is allowed, since {clock(fact.since_ns)}"
     )
 
-
-def _clock(time_ns: int) -> str:
-    return f"{np.datetime64(time_ns // 1_000_000_000, 's')}Z"

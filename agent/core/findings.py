@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.core import identity
 from agent.core.attribution import Attribution
 from agent.core.charts import Charts
@@ -9,7 +11,7 @@ from agent.core.condition import Finding
 from agent.core.delays import UNDECIDED, on_delay_ns, on_delay_of_sample
 from agent.core.evidence import Active, EvidenceReader
 from agent.core.flag import Flag
-from agent.core.identity import FindingKey, Place, Subject
+from agent.core.identity import FindingKey, Subject
 from agent.core.loop_evidence import LoopReader
 from agent.core.spec import EngineSpec
 
@@ -65,20 +67,22 @@ class Findings:
         )
 
     def _of_joint(self, flag: Flag, active: Active) -> Finding:
+        """It is the model's until that is told whose it is; from its raising on, as it comes."""
         model = self._spec.models[flag.row]
-        key = FindingKey(flag.detector, model.name)
+        key, home = FindingKey(flag.detector, model.name), identity.model(model.name)
+        about = tuple(model.inputs[column] for column in flag.about)
         if flag.up:
             self.joint_up.add(key)
-            self.owner[key] = self._attribution.of_flag(flag, active)
+            self.owner.pop(key, None)
+            if (told := active.get(home)) is not None and told.raised:
+                late = replace(told, seen={key: flag.score}, about=about)
+                self.owner[key] = self._attribution.owner(late, flag.time_ns, active)
         else:
             self.joint_up.discard(key)
-        subject = self.owner.get(key, identity.model(model.name))
-        whole = subject.place is Place.MODEL
-        undecided = whole and len(flag.about) > 1
-        delay, agreed = key.traits.on_delay, key.traits.on_delay_agreed
-        if agreed is not None and (whole or flag.about):
-            delay = UNDECIDED if undecided else agreed
+        traits = key.traits
+        delay = traits.on_delay if traits.on_delay_agreed is None else traits.on_delay_agreed
+        delay_ns = on_delay_ns(model.scan_ns, UNDECIDED if len(about) > 1 else delay)
         return Finding(
-            subject, key, flag.up, flag.time_ns, flag.score, [model.name], model.scan_ns,
-            on_delay_ns(model.scan_ns, delay), undecided=undecided,
+            self.owner.get(key, home), key, flag.up, flag.time_ns, flag.score, [model.name],
+            model.scan_ns, delay_ns, about=about,
         )

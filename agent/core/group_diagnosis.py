@@ -54,7 +54,8 @@ def joint_diagnosis(chart: str, shares: Mapping[str, float]) -> Diagnosis:
         shares: of each input in that chart's statistic.
     """
     most = sorted((tag for tag in shares if shares[tag] > 0.0), key=lambda tag: -shares[tag])[:3]
-    named = f"; most of it lies in {', '.join(most)}" if most else ""
+    parts = [f"{tag} ({100.0 * shares[tag]:.0f} %)" for tag in most]
+    named = f"; most of it lies in {', '.join(parts)}" if parts else ""
     words = _OF_MODELS[chart]
     return Diagnosis(
         words.kind, words.cause, words.text.format(named=named), words.hint, words.rank

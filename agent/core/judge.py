@@ -220,12 +220,13 @@ class Judge:
         """How long after a condition a further one of the same fault may begin."""
         return self._evidence.settling_ns(condition)
 
-    def owners(self, condition: Condition, now: int) -> dict[FindingKey, Subject]:
-        """Which of its findings are known by now to be another subject's."""
-        owners = self._attribution.owners(condition, now, self.conditions.active)
-        # What is down here may be up elsewhere, where it will be cleared.
-        self._findings.owner |= {key: to for key, to in owners.items() if key in condition.findings}
-        return owners
+    def owner(self, condition: Condition, now: int) -> Subject:
+        """Whose is what models found of it, as of now."""
+        owner = self._attribution.owner(condition, now, self.conditions.active)
+        if owner != condition.subject:  # what is down here may be up there, where it is cleared
+            up = [key for key in condition.findings if key.model]
+            self._findings.owner |= dict.fromkeys(up, owner)
+        return owner
 
     def suppressed(self, condition: Condition) -> bool:
         """A tag that is merely silent while its whole source is lost raises no alarm of its own."""

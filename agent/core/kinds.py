@@ -15,8 +15,17 @@ COUNTERS = frozenset({"totaliser", "counter", "run hours"})
 ANNOUNCED = frozenset({"set point", "command"})
 """Somebody, or a program, sets them: no instrument measures them."""
 
-KINDS = ("measurement", *sorted(COUNTERS), ANGLE, *sorted(ANNOUNCED), "state", "constant",
-         "quantised")  # fmt: skip
+STATE = "state"
+"""Judged by its codes, however few visits a record shows of each."""
+
+QUANTISED = "quantised"
+"""A measurement in coarse steps: values within a part of a step are equal."""
+
+ALIKE = 0.25
+"""That part: scaling and single precision on the way here change the last digits of a value."""
+
+KINDS = ("measurement", *sorted(COUNTERS), ANGLE, *sorted(ANNOUNCED), STATE, "constant",
+         QUANTISED)  # fmt: skip
 
 
 def code_of(kind: str) -> int:

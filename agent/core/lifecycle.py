@@ -93,8 +93,8 @@ class Conditions:
         condition.findings[finding.key] = condition.seen[finding.key] = finding.score
         if not condition.raised:
             due = now + finding.on_delay_ns
-            if finding.undecided and not condition.not_before_ns:
-                condition.not_before_ns = due
+            if len(finding.about) > 1 and not condition.not_before_ns:
+                condition.not_before_ns = due  # it is told whose it is by then
             self._at(due, condition, Due.RAISE)
         elif is_new:  # what it is shows some samples later, as at its raising
             for intervals in delays.REVIEWS[:_REVIEWED_AGAIN]:
@@ -105,6 +105,7 @@ class Conditions:
         )
         condition.stay_ns = max(condition.stay_ns, finding.stay_ns)
         condition.models = sorted({*condition.models, *finding.models})
+        condition.about = finding.about or condition.about
         condition.normal_since_ns = 0
         self._note_holds(condition)
         return self._rename(condition, now, review=False)
@@ -193,6 +194,7 @@ class Conditions:
         for condition in self.active.values():
             keys = [key for key in condition.seen if gone(condition.subject, key)]
             had = bool(keys and condition.findings)
+            condition.about = () if keys else condition.about
             for key in keys:
                 condition.findings.pop(key, None)
                 condition.seen.pop(key)
@@ -271,7 +273,7 @@ class Conditions:
         self._note_holds(condition)
         if condition.held_back:
             return []
-        events = self._hand_over(condition, now)
+        events = self._attribute(condition, now)
         if self.active.get(condition.subject) is not condition:
             return events
         named = self._rules.name(condition, now)
@@ -293,37 +295,34 @@ class Conditions:
             self._at(lapses_ns, condition, Due.LAPSE)
         return [*events, condition.event("raised", now)]
 
-    def _hand_over(self, condition: Condition, now: int) -> list[Event]:
-        """Give findings to the subjects whose they are; without any left, it ends untold."""
-        events = []
-        owners = self._rules.owners(condition, now)
-        if set(owners.values()) - self.active.keys() and self._moved(condition, owners):
+    def _attribute(self, condition: Condition, now: int) -> list[Event]:
+        """Give what models found to the subject whose it is by now: one fault is one alarm."""
+        owner = self._rules.owner(condition, now)
+        if owner == condition.subject:
             return []
-        for key, subject in owners.items():
+        keys = [key for key in condition.seen if key.model]
+        if owner not in self.active and len(keys) == len(condition.seen):
+            del self.active[condition.subject]
+            condition.subject = owner
+            self.active[owner] = condition
+            if condition.normal_since_ns:
+                self._begin_to_clear(condition, condition.normal_since_ns)
+            return []
+        events: list[Event] = []
+        for key in sorted(keys, key=lambda key: key not in condition.findings):
             if key in condition.findings:
                 events += self.finding(Finding(
-                    subject, key, True, now, condition.findings.pop(key), [key.model],
+                    owner, key, True, now, condition.findings.pop(key), [key.model],
                     condition.interval_ns, on_delay_ns=0,
                 ))
-            elif subject in self.active:
-                self.active[subject].seen[key] = condition.seen[key]
+            elif owner in self.active:
+                self.active[owner].seen[key] = condition.seen[key]
             else:
-                continue
+                break
             del condition.seen[key]
-        if owners and not condition.findings and not condition.momentary:
+        if not condition.findings and not condition.momentary:
             del self.active[condition.subject]
         return events
-
-    def _moved(self, condition: Condition, owners: Mapping[FindingKey, Subject]) -> bool:
-        """Whether all that was found is one other subject's: then so is what is to be raised."""
-        if owners.keys() < condition.seen.keys() or len(set(owners.values())) != 1:
-            return False
-        del self.active[condition.subject]
-        condition.subject = next(iter(owners.values()))
-        self.active[condition.subject] = condition
-        if condition.normal_since_ns:
-            self._begin_to_clear(condition, condition.normal_since_ns)
-        return True
 
     def _look_again(self, condition: Condition, now: int) -> list[Event]:
         """Looked at after each off-delay without a finding."""

@@ -19,7 +19,7 @@ directions by unknown sizes. Pure functions of the traces at one instant.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from agent.core import shape
 from agent.core.kernels.trace import COARSE
 from agent.core.kernels.trace import PER_MEAN as BLOCK
+from agent.core.loop_traces import Loop, Seen, beyond, has_stayed
 from agent.types import Float64
 
 WINDOW = 8
@@ -54,10 +55,6 @@ SEVERAL_LEAPT = "readings leapt"
 """Several at once: they may have traded places, which their own values tell."""
 
 _FLAT = 32
-_LATEST = 8
-_STAYS = 0.4  # of a leap that must be left of it some samples later
-_BESIDE = 0.1  # of the trained width, how far beyond it is outside
-_CONSTANT = 1e-4  # the same of what never moved, of its value
 _ANSWERED = 0.9  # of the largest step of an output in training
 _MUST_MOVE = 6.0  # standard deviations of a bias that its own output must show
 _SWINGING = "oscillation"
@@ -67,21 +64,12 @@ _PATIENCE = 4  # blocks after a leap until a controller must have answered
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
-    """One loop's inputs by their column in the model; -1 where there is none."""
-
-    name: str
-    pv: int
-    sp: int = -1
-    out: int = -1
-    mode: int = -1
-
-
-@dataclass(frozen=True, slots=True)
 class LoopFault:
     """What the evidence says: whose it is (a column), which fault, whose cause.
 
-    `column` is -1 where several may be it: `candidates` then holds their columns.
+    `column` is -1 where several may be it: `candidates` then holds their columns. `size` of a bias
+    and its `error` are standardised; `sure` is the log of how much likelier it is than any other
+    explanation, 0 where no such ratio decided. `reads` and `set_point` are the latest, in units.
     """
 
     kind: str
@@ -89,34 +77,10 @@ class LoopFault:
     column: int
     candidates: tuple[int, ...] = ()
     size: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Traces of a model's d inputs at one instant, oldest first.
-
-    `fine` float64[d][<= 64] the last samples, `means` float64[k, d] of blocks of 16, `leaps`
-    float64[k, d] the largest step between two samples in each block: all standardised.
-    `noise` float64[d] of the samples; `centre`, `scale` float64[d]; `trained` float64[d, 2], in
-    units.
-    """
-
-    fine: Sequence[Float64]
-    means: Float64
-    leaps: Float64
-    noise: Float64
-    centre: Float64
-    scale: Float64
-    trained: Float64
-
-    def units(self, column: int, values: Float64) -> Float64:
-        """Standardised values in the tag's unit."""
-        found: Float64 = values * self.scale[column] + self.centre[column]
-        return found
-
-    def now(self, column: int) -> float:
-        """The median of the latest samples, in the tag's unit."""
-        return float(self.units(column, np.atleast_1d(np.median(self.fine[column][-_LATEST:])))[0])
+    error: float = 0.0
+    sure: float = 0.0
+    reads: float = np.nan
+    set_point: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +116,15 @@ class LoopModel:
             flagged: the inputs that charts found something of; where outputs or indicators are
                 among them, what explains none of these is no explanation.
         """
-        return (
+        found = (
             self._announced(seen) or self._flat(seen) or self._reading(seen)
             or self._not_held(seen) or self._settled(seen, flagged)
         )
+        if found is None or found.column < 0:
+            return found
+        loop = next((one for one in self.loops if one.pv == found.column and one.sp >= 0), None)
+        set_point = seen.now(loop.sp) if loop is not None else np.nan
+        return replace(found, reads=seen.now(found.column), set_point=set_point)
 
     def _settled(self, seen: Seen, flagged: Collection[int]) -> LoopFault | None:
         """What the last window tells; swinging, where that is no answer or nothing settled."""
@@ -171,7 +140,7 @@ class LoopModel:
         for part, kind in (("mode", "loop mode"), ("sp", "set point moved")):
             for loop in self.loops:
                 column = getattr(loop, part)
-                if column >= 0 and _beyond(seen, column):
+                if column >= 0 and beyond(seen, column):
                     return LoopFault(kind, "process", column)
         return None
 
@@ -188,7 +157,7 @@ class LoopModel:
     def _reading(self, seen: Seen) -> LoopFault | None:
         """Noise of one measurement, or a leap that no process makes."""
         leapt = [loop for loop in self.loops if self._leapt(seen, loop.pv).any()]
-        stayed = [loop for loop in leapt if _stayed(seen, loop.pv, self._largest(seen, loop.pv))]
+        stayed = [loop for loop in leapt if has_stayed(seen, loop.pv, self._largest(seen, loop.pv))]
         if len(stayed) > 1:
             return LoopFault(SEVERAL_LEAPT, "unknown", -1, tuple(loop.pv for loop in stayed))
         if len(leapt) > 1:
@@ -229,7 +198,7 @@ class LoopModel:
         if loop.out < 0:
             return True
         stepped = np.abs(seen.leaps[since : since + 2, loop.out]) > _ANSWERED * self._leap[loop.out]
-        return bool(stepped.any()) or _beyond(seen, loop.out)
+        return bool(stepped.any()) or beyond(seen, loop.out)
 
     # --- the loop does not hold its measurement ---------------------------------------------------
 
@@ -244,7 +213,7 @@ class LoopModel:
         """The output moved as it never had to, and its measurement does not come back."""
         off = [loop for loop in self.loops if loop.out >= 0 and self._is_off(seen, loop)]
         first = self._first_of([*off, *self._swinging(seen)])
-        if len(first) != 1 or first[0] not in off or not _beyond(seen, first[0].out):
+        if len(first) != 1 or first[0] not in off or not beyond(seen, first[0].out):
             return None
         return LoopFault("output without effect", "process", first[0].pv)
 
@@ -262,7 +231,7 @@ class LoopModel:
         far = apart[np.abs(apart) > self._sway[loop.pv]]
         if (np.diff(np.sign(far)) != 0).sum() >= _CROSSINGS:
             return LoopFault(_SWINGING, "process", loop.pv)
-        moved = _beyond(seen, loop.out) if loop.out >= 0 else False
+        moved = beyond(seen, loop.out) if loop.out >= 0 else False
         return LoopFault("output without effect", "process", loop.pv) if moved else None
 
     def _swinging(self, seen: Seen) -> list[Loop]:
@@ -310,7 +279,9 @@ class LoopModel:
         ]
         least = min((rest for rest, _ in tried), default=np.inf)
         most = min((EXPLAINS * self._farthest) ** 2, least + MARGIN)
-        return self._decided([one for rest, one in tried if rest <= most], left)
+        rival = min((rest for rest, _ in tried if rest > most), default=np.inf)
+        decided = self._decided([one for rest, one in tried if rest <= most], left)
+        return replace(decided, sure=0.5 * (rival - least)) if decided.column >= 0 else decided
 
     def _all_hypotheses(self, follows: Collection[int]) -> list[_Hypothesis]:
         """Every single fault: a load on, or a bias of the measurement of, a loop; an indicator.
@@ -355,7 +326,8 @@ class LoopModel:
         if len(columns) != 1:
             return LoopFault("loops disagree", "unknown", -1, columns)
         if len(near) == 1 and biases and any(loop.pv == columns[0] for loop in self.loops):
-            return LoopFault("bias", "sensor", columns[0], size=self._size(biases[0], left)[0])
+            size, error = self._size(biases[0], left)
+            return LoopFault("bias", "sensor", columns[0], size=size, error=error)
         if len(near) == 2:
             size, error = self._size(biases[0], left)
             if abs(size) <= 3.0 * error and abs(size) + 3.0 * error <= SEEN_DOWNSTREAM:
@@ -374,26 +346,3 @@ class LoopModel:
         size = np.linalg.lstsq(weighed @ directions.T, weighed @ left, rcond=None)[0]
         rest = left - size @ directions
         return float(rest @ self._precision @ rest)
-
-
-def _beyond(seen: Seen, column: int) -> bool:
-    """Whether blocks, or the latest samples, of an input lie outside of where it was trained."""
-    low, high = seen.trained[column]
-    margin = max(_BESIDE * (high - low), _CONSTANT * max(abs(low), abs(high)))
-    values = np.append(seen.units(column, seen.means[:, column]), seen.now(column))
-    return bool(((values < low - margin) | (values > high + margin)).any())
-
-
-def _stayed(seen: Seen, column: int, block: int) -> bool:
-    """Whether what leapt in a block stayed away for more than a moment, unlike a spike."""
-    fine, size = seen.fine[column], abs(float(seen.leaps[block, column]))
-    steps = np.abs(np.diff(fine))
-    if len(steps) and steps.max() >= 0.999 * size:
-        place = int(np.argmax(steps)) + 1
-        before, after = fine[:place][-_LATEST:], fine[place:][:_LATEST]
-        if len(after) < _LATEST // 2:
-            return False
-        return bool(abs(np.median(after) - np.median(before)) >= _STAYS * size)
-    before = seen.means[max(block - 1, 0), column]
-    after = seen.means[block : block + 3, column]
-    return len(after) > 0 and bool(np.abs(after - before).max() >= _STAYS / 2.0 * size)

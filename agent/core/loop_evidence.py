@@ -16,9 +16,11 @@ from agent.core import identity
 from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.diagnosis import Diagnosis
+from agent.core.figures import beside_set_point, give_or_take, likelier
 from agent.core.identity import FindingKey, Place, Subject
 from agent.core.kernels.base import Words
-from agent.core.loop_diagnosis import SEVERAL_LEAPT, Loop, LoopFault, LoopModel, Seen
+from agent.core.loop_diagnosis import SEVERAL_LEAPT, LoopFault, LoopModel
+from agent.core.loop_traces import Loop, Seen
 from agent.core.spec import EngineSpec
 
 _OF_INSTRUMENT = frozenset({"stuck", "noise", "spikes", "out of physical range"})
@@ -138,9 +140,14 @@ class LoopReader:
         row = self._spec.rows_of(model)[fault.column]
         item = self._charts.parameters.baseline(row)
         tag = self._spec.tag_of[name]
-        size = f"{abs(fault.size) * item.scale:.3g} {tag.unit}".rstrip()
         words = _WORDS[fault.kind]
-        facts = {"tag": name, "loop": tag.loop, "size": size, "source": tag.source}
+        facts = {
+            "tag": name, "loop": tag.loop, "source": tag.source,
+            "size": give_or_take(fault.size * item.scale, fault.error * item.scale, tag.unit),
+            "reads": beside_set_point(fault.reads, fault.set_point, tag.unit),
+            "value": f"{fault.reads:.5g} {tag.unit}".rstrip(), "sure": likelier(fault.sure),
+            "trained": f"{item.trained[0]:.5g} to {item.trained[1]:.5g} {tag.unit}".rstrip(),
+        }
         return Diagnosis(
             words.kind, words.cause, words.text.format(**facts), words.hint.format(**facts),
             max(words.rank, least), (name,) if whole else (),
@@ -157,16 +164,16 @@ class LoopReader:
 
 _WORDS = {words.kind: words for words in (
     Words(
-        "loop mode", "process", "{tag} is switched to a mode that training never had",
+        "loop mode", "process", "{tag} is switched to {value}, a mode that training never had",
         "somebody operates loop {loop} by hand, or its controller gave up: find out why", 6,
     ),
     Words(
         "set point moved", "process",
-        "{tag} was moved to where training never had it; what follows it moves, too",
+        "{tag} was moved to {value}, in training it was {trained}; what follows it moves, too",
         "find out who, or which loop above {loop}, moved it; the model may not know this region", 6,
     ),
     Words(
-        "stuck", "sensor", "{tag} repeats one value while loop {loop} is controlled by it",
+        "stuck", "sensor", "{tag} repeats {value} while loop {loop} is controlled by it",
         "check the transmitter at once: the controller is blind", 6,
     ),
     Words(
@@ -176,30 +183,33 @@ _WORDS = {words.kind: words for words in (
     Words(
         "bias", "sensor",
         "{tag} is off by about {size}: the controller of {loop} holds the reading at its set "
-        "point, so the true value moved",
+        "point, so the true value moved{sure}",
         "calibrate or replace the transmitter; exclude this window from any training", 6,
     ),
     Words(
         "not what the controller reads", "integration",
-        "{tag} left its set point, and its controller does not answer: it must read another value",
+        "{tag} left its set point, and its controller does not answer: it must read "
+        "another value{reads}",
         "compare {tag} at source {source} with the controller's own display: unit, scale, address",
         8,
     ),
     Words(
         "output without effect", "process",
         "{tag} does not come back to its set point, though the output of {loop} moved as never "
-        "before",
+        "before{reads}",
         "look at the valve of {loop} and what drives it, and whether the load is beyond its reach",
         6,
     ),
     Words(
         "oscillation", "process",
-        "{tag} swings about its set point as it never did, and the output of {loop} with it",
+        "{tag} swings about its set point as it never did, and the output of {loop} with it"
+        "{reads}",
         "look at the valve of {loop} (stiction), then at the tuning of its controller", 6,
     ),
     Words(
         "load", "process",
-        "the output of {loop} moved to hold {tag}; what depends on {tag} stayed, so it reads right",
+        "the output of {loop} moved to hold {tag}; what depends on {tag} stayed, so it reads "
+        "right{sure}",
         "look at the valve of {loop}, its supply, fouling, and the load", 5,
     ),
 )}  # fmt: skip

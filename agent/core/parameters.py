@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ class Parameters:
         place = self._spec.rows[row]
         modes = self._spec.models[place.model].baseline.modes
         return modes[self._mode[place.model]].inputs[place.position]
+
+    def relation(self, row: int) -> tuple[float, Sequence[float]] | None:
+        """(intercept, slopes) by which all inputs of the model predict this one, standardised;
+        None where the baseline holds none.
+        """
+        place = self._spec.rows[row]
+        joint = self._spec.models[place.model].baseline.modes[self._mode[place.model]].joint
+        if not (found := joint.get("relations")):
+            return None
+        return found[place.position]["intercept"], found[place.position]["coefficients"]
 
     def use_mode(self, model: int, mode: int) -> None:
         """Judge a model's inputs by this mode's baseline from now on."""

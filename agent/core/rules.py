@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from agent.core.condition import Condition
 from agent.core.diagnosis import Diagnosis
-from agent.core.identity import FindingKey, Subject
+from agent.core.identity import Subject
 
 
 class Rules(Protocol):
@@ -25,8 +24,8 @@ class Rules(Protocol):
     def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
         """Whether it says no more than a fact that is told already: no alarm."""
 
-    def owners(self, condition: Condition, now: int) -> Mapping[FindingKey, Subject]:
-        """Which of its findings are known by now to be another subject's."""
+    def owner(self, condition: Condition, now: int) -> Subject:
+        """Whose is what models found of it, as of now."""
 
     def lapse_ns(self, condition: Condition) -> int:
         """How long it speaks against its models, where it may be a false alarm."""

@@ -22,11 +22,13 @@ _SAME = ("model", "tag", "baseline", "centre", "scale")
 
 def summary_of(
     model: str, tag: str, baseline: str, centre: float, scale: float, start_ns: int, end_ns: int,
-    counts: Any, histogram: np.ndarray[Any, Any], seen: Seen,
+    counts: Any, histogram: np.ndarray[Any, Any], seen: Seen, *, unit: str = "",
+    per_hour: bool = False,
 ) -> dict[str, Any]:
     """One window's summary; sums, `min` and `max` count 1/1024 standard deviations.
 
-    `min` and `max` are None where nothing was good.
+    `min` and `max` are None where nothing was good. `unit` is of what is summed, `per_hour` says
+    that it is how far a counter goes in an hour.
     """
     good = int(counts["good"])
     return {
@@ -35,7 +37,7 @@ def summary_of(
         "sum": int(counts["sum"]), "sum_sq": int(counts["sum_sq"]),
         "min": _units(counts["min"]) if good else None,
         "max": _units(counts["max"]) if good else None,
-        "histogram": histogram.tolist(), **seen._asdict(),
+        "histogram": histogram.tolist(), **seen._asdict(), "unit": unit, "per_hour": per_hour,
     }
 
 
@@ -65,7 +67,9 @@ def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "histogram": [x + y for x, y in zip(a["histogram"], b["histogram"], strict=True)],
     }
     merged |= {key: a[key] + b[key] for key in ("count", "good", "sum", "sum_sq")}
-    # Windows that an earlier version closed do not count scans.
+    # Windows that an earlier version closed do not count scans, nor say of what they are.
+    merged |= {"unit": a.get("unit") or b.get("unit", ""),
+               "per_hour": bool(a.get("per_hour") or b.get("per_hour"))}  # fmt: skip
     merged |= {key: a.get(key, 0) + b.get(key, 0) for key in Seen._fields}
     return merged
 

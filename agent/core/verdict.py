@@ -211,7 +211,7 @@ class Concerns:
                 vague = [provisional(subject, key) for key in own] or [model.baseline.provisional]
                 concerns.append(
                     Concern(condition.id, subject, condition.kind, condition.cause,
-                            condition.text, condition.hint, required, all(vague), condition.lost)
+                            condition.reason, condition.hint, required, all(vague), condition.lost)
                 )
             elif condition.lost and required:
                 silent.setdefault(self._source_of[subject.name], []).append(subject.name)

@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.configuration.units import changes, spelt
 from agent.core.baseline import InputBaseline
 from agent.core.kernels import category
+from agent.core.kernels.admission import HOUR_NS
+from agent.core.kinds import COUNTERS
 from agent.core.state_tags import trained_states
+from agent.fit.kinds import judged
 from agent.types import Float64, Int64, Quality, UInt16
 
 SPIKE_SHARE = 0.05
@@ -64,12 +68,16 @@ class Fault:
     rows: int = 600
     hard: bool = False
 
-    @property
-    def right(self) -> frozenset[str]:
-        """The names that are right for it: what a person who reads one would look for."""
-        return RIGHT[self.kind]
+    def right(self, unit: str) -> frozenset[str]:
+        """The names that are right for it on an input in `unit`: what a person who reads one would
+        look for. A factor that leads from that unit to another is a unit change.
+        """
+        leads = any(c.old and c.old == spelt(unit) and (c.gain, c.offset) == (self.size, 0.0)
+                    for c in changes())  # fmt: skip
+        return UNIT_CHANGE if self.kind == "scale" and leads else RIGHT[self.kind]
 
 
+UNIT_CHANGE = frozenset({"unit change"})
 _MOVED = frozenset({"bias", "level shift", "out of trained range", "sudden change"})
 
 RIGHT: dict[str, frozenset[str]] = {
@@ -77,8 +85,8 @@ RIGHT: dict[str, frozenset[str]] = {
     "spikes": frozenset({"spikes"}),
     "bias": _MOVED,
     "noise": frozenset({"noise"}),
-    "fahrenheit": frozenset({"unit change"}),
-    "scale": frozenset({"scale change", "unit change"}),
+    "fahrenheit": UNIT_CHANGE,
+    "scale": frozenset({"scale change"}),
     "dropout": frozenset({"missing", "source lost"}),
     "frozen_clock": frozenset({"frozen source clock"}),
     "bad_quality": frozenset({"bad quality"}),
@@ -211,8 +219,33 @@ _VALUES: dict[str, Inject] = {
 _OF_VALUES = frozenset(_VALUES) - {"unseen_state"} | {"swap"}
 """Faults of measurements: a state may last for hours, and every change of it is a jump."""
 
+_OF_RATE = frozenset({"spikes", "bias", "drift", "noise", "jump", "ramp"})
+"""Faults with a size that the baseline gives: of a counter that is one of its rate."""
+
 _OF_MOVEMENT = frozenset({"stuck", "spikes", "noise", "jump", "ramp"})
 """Faults that only show on values that move."""
+
+
+def _counted(normal: Recording, column: int, at: int, case: Case, kind: str) -> Float64:
+    """float64[n]: the readings of a counter whose rate has the fault from row `at` on.
+
+    Sizes are of the rate, as the baseline has it; what it brings is counted on in the readings.
+    """
+    readings, item = normal.values[:, column], case.item
+    known = np.flatnonzero(np.isfinite(readings))
+    hours = np.diff(normal.time_ns[known], prepend=normal.time_ns[known[0]]) / HOUR_NS
+    step = int(np.median(np.diff(normal.time_ns)))
+    rate = judged(readings, item.kind, interval_ns=step, rolls_over_at=item.turn or None).values
+    usual = np.nan_to_num(rate[known], nan=item.centre)
+    after = known >= at
+    more = np.zeros(len(known))
+    more[after] = _VALUES[kind](usual[after], case) - usual[after]
+    faulty = readings.copy()
+    faulty[known] += np.cumsum(more * hours)
+    if item.turn:
+        low = -item.turn / 2 if np.nanmin(readings) < 0.0 else 0.0  # signed, or not
+        faulty[known] -= item.turn * np.floor((faulty[known] - low) / item.turn)
+    return faulty
 
 
 def can_not(fault: Fault, item: InputBaseline) -> str:
@@ -239,7 +272,9 @@ def inject(
     """
     values, quality = normal.values.copy(), normal.quality.copy()
     source = normal.source_ns.copy()
-    if fault.kind in _VALUES:
+    if fault.kind in _OF_RATE and item.kind in COUNTERS:
+        values[:, column] = _counted(normal, column, at, Case(fault.size, item, rng), fault.kind)
+    elif fault.kind in _VALUES:
         values[at:, column] = _VALUES[fault.kind](values[at:, column], Case(fault.size, item, rng))
     elif fault.kind == "swap" and other is not None:
         values[at:, [column, other]] = values[at:, [other, column]]

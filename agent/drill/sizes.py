@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.core.baseline import InputBaseline
+from agent.core.kinds import shown_unit
 from agent.drill.faults import Fault
 from agent.status.view import duration
 
@@ -19,7 +20,7 @@ def size_of(fault: Fault, item: InputBaseline) -> str:
 
 
 def _in_unit(value: float, item: InputBaseline) -> str:
-    return f"{_number(value)} {item.unit}".strip()
+    return f"{_number(value)} {shown_unit(item.unit, item.kind)}".strip()
 
 
 def _number(value: float) -> str:

@@ -45,6 +45,7 @@ class Trial:
     alarms: int
     before: int = 0
     incidents: int = 0
+    unit: str = ""
 
     @property
     def outcome(self) -> str:
@@ -58,7 +59,7 @@ class Trial:
     @property
     def right(self) -> bool:
         """Whether it was found under a name that is right for the fault."""
-        return self.found and self.name in self.fault.right
+        return self.found and self.name in self.fault.right(self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,7 @@ def run_trial(spec: EngineSpec, model: int, task: Task) -> Trial:
         names[column], fault, task.start + at, found is not None, delay,
         found[1] if found else "", found[2] if found else "", len(raised),
         sum(event.data["change"] == "raised" and event.time_ns < onset for event in told),
-        len({event.data["incident"] for event in raised}),
+        len({event.data["incident"] for event in raised}), inputs[column].unit,
     )
 
 

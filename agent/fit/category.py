@@ -26,7 +26,7 @@ So these findings are of unknown cause, and ask for caution only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,6 +45,18 @@ _JUMPS = 0.05  # share of changes that pass a value by; below it, it climbs like
 _ALL = (1 << category.MOST) - 1
 
 
+class Scaled(Protocol):
+    """How a column is standardised."""
+
+    @property
+    def centre(self) -> float:
+        """In the tag's unit."""
+
+    @property
+    def scale(self) -> float:
+        """In the tag's unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class States:
     """The states of one column.
@@ -60,14 +72,17 @@ class States:
     changes: Int64
 
 
-def read_states(record: Record) -> States | None:
-    """The states of a state tag; None where the column is a measurement."""
+def read_states(record: Record, *, sure: bool = False) -> States | None:
+    """The states of a state tag; None where the column is a measurement.
+
+    `sure`: a person says that it is a state tag; None where it holds no few whole codes.
+    """
     raw = record.z * record.scale + record.centre
-    if record.constant or np.abs(raw).max() > _LARGEST:
+    if (record.constant and not sure) or np.abs(raw).max() > _LARGEST:
         return None
     whole = np.round(raw)
     codes, which = np.unique(whole, return_inverse=True)
-    if np.abs(raw - whole).max() > 1e-6 or not 2 <= len(codes) <= category.MOST:
+    if np.abs(raw - whole).max() > 1e-6 or not (1 if sure else 2) <= len(codes) <= category.MOST:
         return None
     moved = np.flatnonzero(np.diff(which)) + 1
     visits = np.bincount(which[np.append(0, moved)], minlength=len(codes))
@@ -75,7 +90,7 @@ def read_states(record: Record) -> States | None:
     seen = moved[record.joined[moved]]
     np.add.at(changes, (which[seen - 1], which[seen]), 1)
     states = States(codes, visits, changes)
-    return states if _is_state_tag(states, len(raw)) else None
+    return states if sure or _is_state_tag(states, len(raw)) else None
 
 
 def _is_switch(states: States) -> bool:
@@ -97,12 +112,15 @@ def _is_state_tag(states: States, samples: int) -> bool:
 
 
 def fit_category(
-    states: States, record: Record, interval_ns: int
+    states: States, record: Scaled, interval_ns: int, *, sure: bool = False
 ) -> tuple[dict[str, Any], str, str]:
-    """(parameters of `kernels.category`, text of the threshold, note for a person)."""
+    """(parameters of `kernels.category`, text of the threshold, note for a person).
+
+    `sure`: a person says that it is a state tag; then few visits of a state are enough to know it.
+    """
     known = ", ".join(f"{code:g}" for code in states.codes)
     total = int(states.visits.sum())
-    sure = _is_switch(states) or (total >= ENOUGH and bool(states.visits.min() >= OFTEN))
+    sure = sure or _is_switch(states) or (total >= ENOUGH and bool(states.visits.min() >= OFTEN))
     if not sure:
         note = (
             f"a state tag ({known}) with {total} visits, {states.visits.min()} of the rarest: too"

@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.core.kernels import DETECTORS, admission, category
 from agent.core.kernels import range as trained_range
-from agent.core.kinds import ANGLE, ANNOUNCED, COUNTERS
+from agent.core.kinds import ANGLE, ANNOUNCED, COUNTERS, STATE
 from agent.types import Float64, Int64
 
 _TURNS = tuple(sorted(
@@ -23,7 +23,7 @@ _TURNS = tuple(sorted(
 _FULL_CIRCLES = {"rad": 2 * pi, "rev": 1.0, "turn": 1.0, "gon": 400.0}
 _WILD = 3.0  # times the rate that one in a thousand intervals exceeds: no rate, another meter
 _BINS = 72
-_UNMEASURED = ANNOUNCED | {"state"}
+_UNMEASURED = ANNOUNCED | {STATE}
 
 
 Charts = dict[str, dict[str, Any]]
@@ -138,4 +138,4 @@ def without_charts(kind: str, detectors: Charts) -> Charts:
         return off | {name: detectors[name]}
     if kind not in _UNMEASURED:
         return detectors
-    return off | ({category.NAME: detectors[category.NAME]} if kind == "state" else {})
+    return off | ({category.NAME: detectors[category.NAME]} if kind == STATE else {})

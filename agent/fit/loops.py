@@ -76,7 +76,8 @@ def fit_loops(
     if not any(part_of[j] for j in answers):
         return {}
     means = _block_means(z)
-    if len(means) < FEWEST_BLOCKS:
+    known = np.isfinite(_window_means(means)).all(axis=1) if len(means) >= WINDOW else np.zeros(0)
+    if len(means) < FEWEST_BLOCKS or known.sum() < FEWEST_BLOCKS // 2:
         return {}
     wanders = moves & _wanders(z, means)
     causes = [j for j, part in enumerate(part_of) if wanders[j] and part in _CAUSES]
@@ -88,8 +89,6 @@ def fit_loops(
     off, sway = _off(values, names, parts, scale)
     windows = _window_means(means[:, answers] - means @ gains.T)
     windows = windows[np.isfinite(windows).all(axis=1)]
-    if len(windows) < FEWEST_BLOCKS // 2:
-        return {}
     covariance = np.cov(windows.T).reshape(len(answers), len(answers))
     covariance = (1.0 - _SHRINK) * covariance + _SHRINK * np.diag(np.diag(covariance))
     middle = windows.mean(axis=0)
@@ -100,6 +99,68 @@ def fit_loops(
         "covariance": covariance.tolist(), "farthest": float(np.sqrt(distance.max())),
         "leap": _leaps(z).tolist(), "off": off.tolist(), "sway": sway.tolist(), "follows": follows,
     }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLearnt:
+    """What was learnt of one loop, for people to read.
+
+    `explained` is the share of how its output's means over a window varied that its load model
+    explains, by the inputs `by`, the most telling first; `why` says why there is no load model.
+    """
+
+    loop: str
+    output: str = ""
+    explained: float = 0.0
+    by: tuple[str, ...] = ()
+    why: str = ""
+
+
+def learnt(
+    values: Float64, names: Sequence[str], parts: Mapping[str, Part], scale: Float64,
+    document: Mapping[str, Any],
+) -> list[LoopLearnt]:  # fmt: skip
+    """What `fit_loops` learnt of each loop, and of which it learnt nothing and why.
+
+    Args:
+        values: float64[n, d], as `fit_loops` takes them.
+        names: of the d inputs.
+        parts: of the inputs that are part of a loop.
+        scale: float64[d].
+        document: of `fit_loops`.
+    """
+    blocks = _block_means(values / scale)
+    found = []
+    of_loops = [part.loop for name in names if (part := parts.get(name, Part())).loop]
+    for loop in dict.fromkeys(of_loops):
+        outputs = [j for j, name in enumerate(names)
+                   if parts.get(name, Part()) == Part(loop, "controller output")]  # fmt: skip
+        if not outputs:
+            found.append(LoopLearnt(loop, why="its output is no input of the model"))
+            continue
+        output = outputs[0]
+        if output not in document.get("answers", []):
+            found.append(LoopLearnt(loop, names[output], why=_why_not(blocks, output)))
+            continue
+        gains = np.array(document["gains"])[document["answers"].index(output)]
+        windows = _window_means(blocks)
+        left = windows[:, output] - windows @ gains
+        explained = 1.0 - np.nanvar(left) / max(float(np.nanvar(windows[:, output])), 1e-300)
+        weight = np.abs(gains) * np.nanstd(windows, axis=0)
+        by = [names[j] for j in np.argsort(-weight) if gains[j]]
+        found.append(LoopLearnt(loop, names[output], max(float(explained), 0.0), tuple(by)))
+    return found
+
+
+def _why_not(blocks: Float64, output: int) -> str:
+    """Why `fit_loops` learnt nothing of an output, from all block means."""
+    known = blocks[np.isfinite(blocks[:, output]), output]
+    if len(known) and np.ptp(known) <= _MOVES:
+        return "its output does not move in the record"
+    rows, needed = PER_MEAN * len(blocks), PER_MEAN * FEWEST_BLOCKS
+    if rows < needed:
+        return f"the record is too short: {rows:,} rows, and {needed:,} are needed"
+    return "too few rows in a row hold all inputs"
 
 
 def _causes_of(

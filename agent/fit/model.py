@@ -18,9 +18,10 @@ from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.fit import held_back, trial
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
 from agent.fit.joint import JointFit, fit_joint
-from agent.fit.kinds import Judged, judged, without_charts
-from agent.fit.loops import Part, fit_loops
+from agent.fit.kinds import Judged, judged
+from agent.fit.loops import LoopLearnt, Part, fit_loops, learnt
 from agent.fit.modes import split
+from agent.fit.of_kind import of_kind
 from agent.fit.univariate import DRIFT_SHIFT, InputFit
 from agent.fit.unseen import unseen_share
 from agent.fit.watched import Watched, watched
@@ -60,7 +61,8 @@ class FitRow:
 class FitReport:
     """The baseline, and what a person should see of how it came about.
 
-    `trial` is of the promise on time held back; None where the record is too short for one.
+    `loops` is what was learnt of control loops; `trial` is of the promise on time held back, None
+    where the record is too short for one.
     """
 
     baseline: Baseline
@@ -68,6 +70,7 @@ class FitReport:
     joint_per_month: float
     gateway_per_month: float
     notes: tuple[str, ...] = field(default=())
+    loops: tuple[LoopLearnt, ...] = ()
     trial: trial.Trial | None = None
 
 
@@ -173,6 +176,7 @@ class _Fitted:
     joint: JointFit
     held: ModeBaseline | None
     from_row: int
+    loops: tuple[LoopLearnt, ...] = ()
 
 
 def _fit_mode(
@@ -187,12 +191,14 @@ def _fit_mode(
          f"{tag} in mode {mode}" if mode else tag)
         for position, tag in enumerate(model.inputs)
     ]  # fmt: skip
-    learnt = each(held_back.learn, (interval_ns,), tasks, workers, "fitting")
-    for tag, (item, parts) in zip(model.inputs, learnt, strict=True):
+    found = each(held_back.learn, (interval_ns,), tasks, workers, "fitting")
+    for (column, _, _), tag, (item, parts) in zip(tasks, model.inputs, found, strict=True):
         steps.step(f"{tag} {mode}".strip())
-        of_kind = partial(_of_kind, kind=configuration.tags[tag].kind, judged=kinds[tag])
-        fits.append(of_kind(item))
-        tried.append([(of_kind(lead), factors) for lead, factors in parts])
+        as_kind = partial(
+            of_kind, kind=configuration.tags[tag].kind, judged=kinds[tag], column=column, name=tag
+        )
+        fits.append(as_kind(item))
+        tried.append([(as_kind(lead), factors) for lead, factors in parts])
     steps.step("relations between inputs")
     relate = partial(fit_joint, names=model.inputs, interval_ns=interval_ns, arl=share.joint)
     leads = [[item for item, _ in part] for part in zip(*tried, strict=False)]
@@ -203,7 +209,7 @@ def _fit_mode(
     loops = partial(_with_loops, configuration)
     whole = loops(named(fits, joint), values)
     if not related:
-        return _Fitted(whole, fits, joint, None, len(values))
+        return _Fitted(whole, fits, joint, None, len(values), _learnt(configuration, whole, values))
     last = [
         held_back.adjusted(part[-1][0], held_back.most([factors for _, factors in part[:-1]]))
         for part in tried
@@ -211,7 +217,10 @@ def _fit_mode(
     before = held_back.most([factors for _, factors in related[:-1]])
     lead = held_back.parts(len(values))[-1].lead
     held = loops(named(last, held_back.adjusted_joint(related[-1][0], before)), values[lead])
-    return _Fitted(whole, fits, joint, held, held_back.parts(len(values))[-1].follow.start)
+    return _Fitted(
+        whole, fits, joint, held, held_back.parts(len(values))[-1].follow.start,
+        _learnt(configuration, whole, values),
+    )
 
 
 def _with_loops(configuration: Configuration, mode: ModeBaseline, values: Float64) -> ModeBaseline:
@@ -225,10 +234,18 @@ def _with_loops(configuration: Configuration, mode: ModeBaseline, values: Float6
     return replace(mode, joint={**mode.joint, "loops": found}) if found else mode
 
 
-def _of_kind(item: InputFit, *, kind: str, judged: Judged) -> InputFit:
-    """Without the charts that a tag of this kind is not judged by."""
-    detectors = without_charts(kind, item.detectors)
-    return replace(item, detectors=detectors, notes=(*item.notes, *judged.notes))
+def _learnt(
+    configuration: Configuration, mode: ModeBaseline, values: Float64
+) -> tuple[LoopLearnt, ...]:
+    """What `_with_loops` learnt of each loop, in words; of the mode, where there are several."""
+    parts = {tag: Part(*part) for tag, part in parts_of(configuration.loops).items()}
+    found = learnt(
+        values, [item.tag for item in mode.inputs], parts,
+        np.array([item.scale for item in mode.inputs]), mode.joint.get("loops", {}),
+    )
+    return tuple(
+        replace(one, loop=f"{one.loop} [{mode.name}]") if mode.name else one for one in found
+    )
 
 
 def _mode_baseline(
@@ -294,7 +311,8 @@ def _report(
         )
     if mask:
         notes.append(f"changes of mode are masked for {mask * table.interval_ns / 1e9:.3g} s")
-    return FitReport(baseline, rows, joint, per_month, tuple(notes))
+    loops = tuple(one for mode in fitted for one in mode.loops)
+    return FitReport(baseline, rows, joint, per_month, tuple(notes), loops)
 
 
 def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitRow:

@@ -14,7 +14,7 @@ from math import pi
 
 import numpy as np
 
-from agent.core.kinds import COUNTERS
+from agent.core.kinds import ALIKE, COUNTERS, QUANTISED
 from agent.fit.category import read_states
 from agent.fit.kinds import judged
 from agent.fit.record import read_record
@@ -150,4 +150,6 @@ def _coarse(raw: Float64) -> FoundKind | None:
     steps = gaps / gaps.min()
     if np.abs(steps - np.round(steps)).max() > 1e-3:
         return None
-    return FoundKind("quantised", f"comes in {len(distinct)} values, steps of {gaps.min():.3g}")
+    alike = ALIKE * gaps.min()
+    why = f"comes in {len(distinct)} values, steps of {gaps.min():.3g}; within {alike:.2g} is equal"
+    return FoundKind(QUANTISED, why)

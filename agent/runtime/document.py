@@ -328,7 +328,7 @@ def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
         "kind": condition.kind,
         "tag": name if place is Place.TAG else "", "model": ", ".join(condition.models),
         "source": source, "cause": condition.cause, "severity": severity(condition),
-        "text": condition.text, "hint": condition.hint, "raised_ns": condition.raised_ns,
+        "text": condition.reason, "hint": condition.hint, "raised_ns": condition.raised_ns,
         "cleared_ns": None, "state": condition.state, "acknowledged": condition.acknowledged,
         "shelved": condition.shelved, "suppressed": condition.suppressed,
         "out_of_service": condition.out_of_service,

@@ -25,7 +25,7 @@ def keys(*texts: str) -> set[FindingKey]:
 class Desk:
     """Conditions with names by hand, whose `Rules` it is: times are seconds, what was said is kept.
 
-    `over`: every subject is seen to be normal. `given` are findings that are another subject's.
+    `over`: every subject is seen to be normal. `owned_by` is whose they are that are a model's.
     """
 
     called: Diagnosis = field(default_factory=lambda: named("level shift", 2))
@@ -33,7 +33,7 @@ class Desk:
     over: bool = False
     out: bool = False
     fact: bool = False
-    given: dict[str, Subject] = field(default_factory=dict)
+    owned_by: Subject | None = None
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,23 +63,19 @@ class Desk:
     def out_of_service(self, condition: Condition) -> bool:
         return self.out
 
-    def owners(self, condition: Condition, now: int) -> dict[FindingKey, Subject]:
-        given = {FindingKey.parse(text): subject for text, subject in self.given.items()}
-        return {
-            key: subject for key, subject in given.items()
-            if key in condition.seen and subject != condition.subject
-        }
+    def owner(self, condition: Condition, now: int) -> Subject:
+        return self.owned_by or condition.subject
 
     def at(self, second: float, detector: str, *, up: bool, subject: Subject = SUBJECT,
            score: float = 1.0, confirmed: int = 0, back: int = 0, delay: int | None = None,
-           interval: float = 1.0, undecided: bool = False) -> None:
+           interval: float = 1.0, about: tuple[str, ...] = ()) -> None:
         """A flag comes or goes; `confirmed`, `back` and `delay` are intervals."""
         self.until(second)
         key, step = FindingKey.parse(detector), round(interval * SECOND)
         self.told += self.conditions.finding(Finding(
             subject, key, up, START + round(second * SECOND), score, ["m"], step,
             step * (key.traits.on_delay if delay is None else delay),
-            stay_ns=confirmed * step, looks_back_ns=back * step, undecided=undecided,
+            stay_ns=confirmed * step, looks_back_ns=back * step, about=about,
         ))
 
     def until(self, second: float) -> None:

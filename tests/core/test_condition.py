@@ -239,8 +239,10 @@ def test_findings_of_detectors_that_start_anew_are_forgotten():
     desk.at(10, "level@m", up=True)
     desk.at(11, "missing", up=True)
     desk.until(20)
+    desk.conditions.active[SUBJECT].about = ("gone",)
     desk.conditions.forget(lambda _, key: key.model == "m", START + 20 * SECOND)
     assert desk.conditions.active[SUBJECT].findings.keys() == keys("missing")
+    assert not desk.conditions.active[SUBJECT].about
     desk.at(30, "missing", up=False)
     desk.until(1000)
     assert desk.changes()[-1] == (50, "cleared")
@@ -251,5 +253,5 @@ def test_what_comes_undecided_after_a_pause_waits_as_ever():
     desk = Desk()
     desk.at(0, "spe@m", up=True, subject=MODEL, delay=100)
     desk.conditions.pause(START + SECOND, START + 11 * SECOND)
-    desk.at(12, "change@m", up=True, subject=MODEL, delay=15, undecided=True)
+    desk.at(12, "change@m", up=True, subject=MODEL, delay=15, about=("a", "b"))
     assert desk.conditions.active[MODEL].not_before_ns == START + 27 * SECOND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -12,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.configuration import units
+from agent.core import figures
 from agent.core.baseline import Baseline
-from agent.core.conversions import Change
+from agent.core.conversions import Change, Trace
 from agent.core.conversions import explain_jump as explained
 from agent.core.diagnosis import (
     Diagnosis,
@@ -25,13 +27,14 @@ from agent.core.group_diagnosis import group_text, joint_diagnosis
 from agent.core.kernels.bad import KINDS
 from agent.core.spec import EngineSpec
 from agent.types import Block, Event, Float64, Quality
-from tests.core.small import baseline, block, command, events_of, normal, spec, tick
+from tests.core.small import SECOND, START, baseline, block, command, events_of, normal, spec, tick
 
 CHANGES = units.changes()
 
 
 def explain_jump(of: Evidence) -> tuple[Change, ...]:
-    return explained(of.raw, of.unit, of.noise * of.scale, of.scale, CHANGES)
+    found = explained(Trace(of.raw), of.unit, of.noise * of.scale, of.scale, CHANGES)
+    return found.changes
 
 
 # Where such a signal runs, in its unit: (mean, noise).
@@ -107,7 +110,8 @@ def test_a_scale_or_sign_change_is_recognised(factor, mean):
     noise = abs(mean) / 100
     found = diagnose(evidence(jump(mean, factor * mean, noise, gain=factor), "mm/s", noise))
     assert (found.kind, found.cause) == ("scale change", "integration")
-    assert found.text.endswith(f"multiplied by {factor:g}")
+    assert f"multiplied by {factor:g}: it reads " in found.text
+    assert found.text.endswith("times likelier than a move of the plant")
 
 
 @pytest.mark.parametrize("unit", sorted(POINTS))
@@ -376,7 +380,9 @@ def test_a_source_that_is_lost_otherwise_is_told_otherwise():
     told = [e for e in events_of(Engine(spec()), entries) if e.subject == "source/one"]
     texts = [(e.data["change"], e.data["text"].partition(": ")[2]) for e in told
              if e.kind == "condition"]  # fmt: skip
-    assert texts == [("raised", "connection refused"), ("updated", "no answer within 5 s")]
+    since = "since 2023-11-14T22:13:40Z"
+    assert texts == [("raised", f"connection refused, {since}"),
+                     ("updated", f"no answer within 5 s, {since}")]  # fmt: skip
 
 
 # --- the sensor -------------------------------------------------------------------------------
@@ -447,7 +453,8 @@ def test_one_tag_is_named_without_any_joint_chart_and_with_figures():
     }
     named = diagnose(Evidence("t", "degC", "s", frozenset({"level"}), **facts))
     assert (named.kind, named.cause) == ("bias", "sensor")
-    assert named.text.endswith("it reads 24.5 degC, they say 20 degC (6 sd apart)")
+    figures = "it reads 24.5 degC, they say 20 degC (6 sd apart, 70 % of all that is off)"
+    assert named.text.endswith(figures)
     others = {"companions": 2}
     for more, blamed in ((others, False), (others | {"share": 0.95}, True), ({"off": 2.0}, False)):
         named = diagnose(Evidence("t", "degC", "s", frozenset({"level"}), **(facts | more)))
@@ -548,7 +555,7 @@ def test_joint_charts_name_the_inputs_that_matter():
     change = joint_diagnosis("change", shares)
     assert (change.kind, change.cause) == ("sudden change", "unknown")
     assert change.rank < min(relations.rank, region.rank)
-    assert "b, c, a" in relations.text
+    assert "b (60 %), c (20 %), a (10 %)" in relations.text
     assert "d" not in region.text.rpartition(" in ")[2]
 
 
@@ -598,6 +605,67 @@ def test_a_bias_that_may_be_anothers_says_so(found, alike, text):
         Evidence("t", "bar", "s", frozenset(found), joint=True, share=0.8, r2=0.9, alike=alike)
     )
     assert (named.kind, named.text) == ("bias", text)
+
+
+def moved(found: str, recent: Float64, means: Float64) -> str:
+    """The text of a tag about 20 degC, sd 2, whose latest samples are these."""
+    return diagnose(Evidence(
+        "t", "degC", "s", frozenset({found}), recent, means, raw=20.0 + 2.0 * recent,
+        centre=20.0, scale=2.0,
+    )).text  # fmt: skip
+
+
+def test_reasons_say_what_is_read_and_what_was_expected_from_what():
+    """Level, drift, noise and change of unit: each with its figures, in the tag's unit."""
+    white = np.random.default_rng(1).standard_normal(64)
+    reads = ": it reads 28 degC, in training 20 degC (4.0 sd apart)"
+    step, ramp = np.repeat([0.0, 4.0], 12), np.linspace(0.0, 4.0, 24)
+    assert moved("level", np.full(20, 4.0), step) == (
+        f"t moved to a new level (sensor or process){reads}"
+    )
+    assert moved("level", np.full(20, 4.0), ramp) == (
+        f"t is drifting away from where it was trained (sensor or process){reads}"
+    )
+    told = re.search(r"noisier than in training \((\S+) times\)", moved("noise", 3.0 * white, step))
+    assert told is not None
+    assert float(told[1]) == pytest.approx(3.0, rel=0.2)
+    named = diagnose(evidence(jump(20.0, 68.0, 0.1, gain=1.8), "degC", 0.1)).text
+    assert re.fullmatch(
+        r"unit change: t now arrives in degF instead of degC: it reads 6[78]\.?\d* where "
+        r"(20\.?\d*|19\.9\d*) degC was expected; a change of unit or scale is "
+        r"(more than )?[\d,.]+ times likelier than a move of the plant", named
+    )
+    spiked = 0.1 * white
+    spiked[30] = 9.0
+    assert moved("spike", spiked, np.zeros(24)).startswith(
+        "t shows spikes that training never had: the farthest reads 38 degC, the rest about "
+    )
+
+
+@given(ratio=st.floats(0.1, 1e4))
+def test_odds_are_told_to_two_figures_and_not_beyond_a_million(ratio):
+    """A likelihood ratio as people say it."""
+    text = figures.odds(ratio)
+    told = float(text.removeprefix("more than ").removesuffix(" times likelier").replace(",", ""))
+    assert text.startswith("more than ") <= (told == 1e6)
+    assert text.startswith("more than ") >= (ratio > 14.0)
+    assert told == pytest.approx(min(np.exp(min(ratio, 50.0)), 1e6), rel=0.06)
+
+
+def test_reasons_say_since_when():
+    """Since the first finding, in UTC: in the condition's events and in the verdict's reasons."""
+    values = normal(400)
+    values[100:, 0] += 8.0
+    told = [e for e in Engine(spec()).step(block(values)).events
+            if e.kind in {"condition", "verdict"}]  # fmt: skip
+    since = f", since {figures.clock(START + 100 * SECOND)}"
+    own = [e for e in told if e.subject == "tag/a"]
+    assert own
+    assert all(e.data["text"].endswith(since) for e in own)
+    reasons = [one["text"] for e in told if e.kind == "verdict" for one in e.data["reasons"]
+               if one["condition"] == own[0].data["id"]]  # fmt: skip
+    assert reasons
+    assert all(text.endswith(since) for text in reasons)
 
 
 # --- through the engine -----------------------------------------------------------------------

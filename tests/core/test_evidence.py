@@ -188,23 +188,26 @@ def test_a_moment_within_the_range_is_over_half_a_minute_later():
 
 
 @pytest.mark.parametrize(("about", "open_tag", "owner"), [
-    ((0,), "", "tag/a"),  # one input explains it
-    ((0,), "b", "tag/a"),  # whatever else is open
-    ((0, 1), "b", "tag/b"),  # of two that may be it, the one that is known to be off
-    ((0, 1), "c", "model/m"),  # another fault must not hide behind it
-    ((0, 1), "", "model/m"),
+    (("a",), "", "tag/a"),  # one input explains it
+    (("a",), "b", "tag/a"),  # whatever else is open
+    (("a", "b"), "b", "tag/b"),  # of two that may be it, the one that is known to be off
+    (("a", "b"), "c", "model/m"),  # another fault must not hide behind it
+    (("a", "b"), "", "model/m"),
 ], ids=str)  # fmt: skip
 def test_whose_a_sudden_change_is(about, open_tag, owner):
     """What it is about, and where it may be several, the one with an open condition."""
     made = spec(trained=baseline(joint=True))
     charts = Charts(made)
     attribution = Attribution(made, charts, LoopReader(made, charts))
-    flag = Flag(START, 22, 0, True, 1.1, "change", "joint", about)
+    whole = Condition(
+        Subject.parse("model/m"), ["m"], SECOND, START, seen={FindingKey("change", "m"): 1.1},
+        about=about,
+    )  # fmt: skip
     subject = Subject.parse(f"tag/{open_tag}")
     found = {FindingKey("level", "m"): 1.1}
     condition = Condition(subject, ["m"], SECOND, START, findings=found, seen=found)
-    active = {subject: condition} if open_tag else {}
-    assert str(attribution.of_flag(flag, active)) == owner
+    active = {whole.subject: whole} | ({subject: condition} if open_tag else {})
+    assert str(attribution.owner(whole, START, active)) == owner
 
 
 def predicting() -> EngineSpec:
@@ -251,22 +254,65 @@ def test_a_change_that_comes_and_goes_is_not_put_off_again_and_again():
     assert [(event.time_ns - START) // SECOND for event in told] == [15]
 
 
-def test_a_finding_that_is_up_elsewhere_is_cleared_there(monkeypatch):
-    """What a condition has seen before it is raised may be up again as another subject's."""
+@pytest.mark.parametrize("at_first", ["tag/a", "model/m"])
+def test_a_finding_that_is_up_elsewhere_is_cleared_there(at_first, monkeypatch):
+    """Given away when the on-delay ends, or as it comes to a model that is off already."""
     engine = Engine(spec(trained=baseline(joint=True)))
-    owners = {"change": iter(["model/m"]), "spe": iter(["model/m", "tag/b"])}
-    after = {"change": "model/m", "spe": "tag/a"}
 
-    def owner(model, chart, now, active):
-        return Subject.parse(next(owners[chart], after[chart]))
+    def owner(condition, now, active):
+        return Subject.parse(at_first if now <= START + 15 * SECOND else "tag/b")
 
-    monkeypatch.setattr(engine.judge._attribution, "by_shares", owner)
+    monkeypatch.setattr(engine.judge._attribution, "owner", owner)
     rows = [(0, 22, True, "change"), (0, 21, True, "spe"), (1, 21, False, "spe"),
-            (4, 21, True, "spe"), (40, 21, False, "spe"), (41, 22, False, "change")]  # fmt: skip
+            (4, 21, True, "spe"), (20, 21, False, "spe"), (22, 21, True, "spe"),
+            (40, 21, False, "spe"), (41, 22, False, "change")]  # fmt: skip
     flags = [
         Flag(START + second * SECOND, rank, 0, up, 1.0, chart, "joint",
              (0, 1) if chart == "change" and up else ())
         for second, rank, up, chart in rows
     ]  # fmt: skip
-    engine.judge.run(flags, START + 100_000 * SECOND)
+    told = engine.judge.run(flags, START + 100_000 * SECOND)
+    raised = [event.subject for event in told if event.data.get("change") == "raised"]
+    assert raised == [at_first, "tag/b"]
     assert not engine.judge.conditions.active
+
+
+@pytest.mark.parametrize("r2", [0.0, 0.9])
+def test_what_others_predict_of_each_sample_is_in_the_tags_unit(r2):
+    """By the trained relation, of the samples that were judged; nothing where it says little."""
+    made = baseline(joint=True)
+    (mode,) = made.modes
+    relations = [
+        {"r2": r2, "intercept": 0.1, "coefficients": [0.0, 0.5, 0.25], "residual_sd": 0.1},
+        *({"r2": 0.0, "intercept": 0.0, "coefficients": [0.0] * 3, "residual_sd": 1.0},) * 2,
+    ]
+    inputs = tuple(replace(item, r2=r2 if item.tag == "a" else 0.0, centre=5.0, scale=2.0)
+                   for item in mode.inputs)  # fmt: skip
+    joint = {**mode.joint, "relations": relations}
+    trained = replace(made, modes=(replace(mode, inputs=inputs, joint=joint),))
+    engine = Engine(spec(trained=trained))
+    z = normal(200)
+    engine.step(block(5.0 + 2.0 * z))
+    condition = Condition(Subject.parse("tag/a"), ["m"], SECOND, START)
+    reader = engine.judge._evidence
+    now = START + 199 * SECOND
+    (seen,) = reader.of_tag(condition, now, {}, set(), lost=False, refusal="")
+    if r2 == 0.0:
+        assert len(seen.predicted) == 0
+        return
+    said = 0.1 + 0.5 * z[-64:, 1] + 0.25 * z[-64:, 2]
+    np.testing.assert_allclose(seen.predicted, 5.0 + 2.0 * said)
+    assert len(seen.raw) == len(seen.predicted)
+
+
+def test_a_change_of_one_input_is_its_own_though_the_model_is_off_already():
+    """Another fault must not hide behind what the inputs do together."""
+    engine = Engine(spec(trained=baseline(joint=True)))
+    flags = [
+        Flag(START, 21, 0, True, 1.1, "spe", "joint"),
+        Flag(START + 60 * SECOND, 22, 0, True, 1.1, "change", "joint", (1,)),
+    ]
+    events = engine.judge.run(flags, START + 100 * SECOND)
+    told = [(event.subject, event.data["detectors"]) for event in events
+            if event.data.get("change") == "raised"]  # fmt: skip
+    assert told == [("model/m", ["spe@m"]), ("tag/b", ["change@m"])]

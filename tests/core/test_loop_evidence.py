@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -84,6 +85,9 @@ def test_fault_of_a_loop_stands_at_its_measurement(spec, biased):
     assert {event.data["incident"] for event in told} == {told[0].data["id"]}
     first = [event for event in told if event.subject == told[0].subject]
     assert (first[-1].subject, first[-1].data["cause"]) == ("tag/A.PV", "sensor")
+    told_of = first[-1].data["text"]
+    assert re.match(r"A\.PV is off by about \d[\d.]*( \+- [\d.]+)?: the controller of", told_of)
+    assert re.search(r", since 2023-11-14T22:\d\d:\d\dZ$", told_of)
 
 
 def test_what_is_found_of_an_output_stands_at_its_measurement(spec):
@@ -93,6 +97,10 @@ def test_what_is_found_of_an_output_stands_at_its_measurement(spec):
     found = {key: event.subject for event in told for key in event.data["detectors"]}
     assert found["range of A.OUT@m"] == "tag/A.PV"
     assert "tag/A.OUT" not in found.values()
+    of_effect = [e.data["text"] for e in told if e.data["kind"] == "output without effect"]
+    assert of_effect
+    figures = r"never before: it reads [\d.]+, its set point is [\d.]+, since "
+    assert all(re.search(figures, text) for text in of_effect)
 
 
 def test_condition_clears_when_all_that_was_found_is_gone(spec, biased):

@@ -99,6 +99,14 @@ def test_what_means_different_things_refuses_to_merge(key, value):
         merge(one, {**one, key: value})
 
 
+def test_a_summary_says_of_what_it_is_also_beside_one_that_does_not():
+    """Of a counter it is of the rate, per hour; windows of an earlier version say neither."""
+    made = {**window([1.0]), "unit": "m3/h", "per_hour": True}
+    old = {key: value for key, value in window([2.0]).items() if key not in {"unit", "per_hour"}}
+    for both in (merge(made, old), merge(old, made)):
+        assert (both["unit"], both["per_hour"]) == ("m3/h", True)
+
+
 def test_extremes_saturate_and_stay_exact():
     """A wild value is clipped in the sums, so that a million of them still fit an integer."""
     made = window([1e9] * 1000)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.configuration import units
 from agent.core import conversions, diagnosis, kernels, state_tags
 from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
+from agent.fit.kinds import judged
 from agent.types import Quality
 from tests.core.small import SECOND, START, input_baseline
 
@@ -69,9 +71,58 @@ def test_every_kind_says_which_names_are_right_for_it():
     modules = (diagnosis, conversions, state_tags, kernels)
     sources = "".join(Path(module.__file__).read_text() for module in modules)
     for fault in FAULTS:
-        assert fault.right
-        for name in fault.right:
+        assert fault.right("")
+        for name in fault.right("") | fault.right("bar"):
             assert f'"{name}"' in sources
+
+
+@pytest.mark.parametrize(("unit", "name"), [
+    ("m", "unit change"), ("kg/h", "scale change"), ("degC", "scale change"), ("", "scale change"),
+    ("bar", "unit change"),
+])  # fmt: skip
+def test_a_factor_is_a_unit_change_where_it_leads_from_the_inputs_own_unit(unit, name):
+    """x1000 makes mm of m and mbar of bar, and nothing of degC; diagnosis names it the same."""
+    (fault,) = [fault for fault in FAULTS if fault.kind == "scale"]
+    assert fault.right(unit) == {name}
+    raw = 40.0 + 0.2 * np.random.default_rng(1).standard_normal(60)
+    raw[-20:] *= fault.size
+    found = conversions.explain_jump(
+        conversions.Trace(raw), unit, 0.2, 0.2, units.changes()
+    )
+    assert conversions.told(found.changes, unit)[0] == name
+
+
+@pytest.mark.parametrize("kind", ["bias", "drift", "noise", "spikes", "jump", "ramp"])
+@pytest.mark.parametrize("turn", [0.0, 1e4])
+def test_a_fault_of_a_counter_is_one_of_its_rate_in_its_raw_readings(kind, turn):
+    """Readings go on counting and roll over; the rate made of them has the fault in its size."""
+    rng = np.random.default_rng(3)
+    minute = 60 * 1_000_000_000
+    times = np.arange(3000, dtype=np.int64) * minute
+    readings = np.cumsum(rng.uniform(8.0, 12.0, 3000))
+    readings = np.mod(readings, turn) if turn else readings
+    how = {"interval_ns": minute, "rolls_over_at": turn or None}
+    usual = judged(readings, "counter", **how).values
+    item = replace(
+        ITEM, kind="counter", turn=turn, centre=600.0, scale=70.0, noise=70.0,
+        trained=(480.0, 720.0),
+    )  # fmt: skip
+    fault = next(fault for fault in FAULTS if fault.kind == kind)
+    faulty = inject(recording(times, readings[:, None]), fault, 0, 2000, item, rng).values[:, 0]
+    np.testing.assert_allclose(faulty[:2000], readings[:2000])
+    if turn:
+        assert faulty.min() >= 0.0 and faulty.max() < turn
+    rate = judged(faulty, "counter", **how).values
+    off = rate[2000:] - usual[2000:]
+    off = off[np.isfinite(off)]
+    if kind in {"bias", "drift"}:
+        assert abs(off[-1]) == pytest.approx(fault.size * 70.0)
+    if kind == "noise":
+        assert off.std() == pytest.approx(70.0 * np.sqrt(fault.size**2 - 1.0), rel=0.1)
+    if kind == "spikes":
+        assert np.unique(np.round(np.abs(off), 6)).tolist() == [0.0, fault.size * 70.0]
+    if kind in {"jump", "ramp"}:
+        assert np.nanmin(rate[1:]) >= 480.0 - 1e-6 and np.nanmax(rate) <= 720.0 + 1e-6
 
 
 def test_a_jump_and_a_ramp_stay_within_the_trained_range():

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from agent.core.loop_diagnosis import Loop, Seen
+from agent.core.loop_traces import Loop, Seen
 from agent.fit.loops import Part
 from agent.types import Float64
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from agent.configuration.load import load
+from agent.configuration.schema import Configuration
 from agent.core.kernels import admission
-from agent.fit.kinds import emptiest, judged
+from agent.fit.kinds import Judged, emptiest, judged
 from agent.fit.model import fit_model
+from agent.fit.of_kind import of_kind
+from agent.fit.univariate import fit_input
 from agent.records.table import Table
 
 SECOND = 1_000_000_000
@@ -143,3 +146,64 @@ def test_a_model_of_all_kinds_is_fitted(tmp_path):
     assert off["step"]["limit"] >= 1e290
     assert setting.trained == (50.0, 60.0)
     assert limit.detectors["range"]["half"] == 1.0
+
+
+def configured_kind(kind):
+    """Model m of tag a of a kind, and b."""
+    return Configuration.model_validate({
+        "schema": 1, "gateway": {"site": "s", "name": "g"},
+        "sources": {"s": {"protocol": "mqtt", "host": "h"}},
+        "tags": {"a": {"source": "s", "address": "a /v", "kind": kind},
+                 "b": {"source": "s", "address": "b /v"}},
+        "models": {"m": {
+            "version": "1", "owner": {"team": "t", "contact": "c"}, "baseline": "m.json",
+            "scan": "1s", "inputs": ["a", "b"],
+        }},
+    })  # fmt: skip
+
+
+def fitted(kind, values):
+    """The fit of an input of a kind."""
+    item = fit_input(values, interval_ns=SECOND, arl=1e6, name="a")
+    return of_kind(item, kind=kind, judged=Judged(values), column=values, name="a")
+
+
+CLIMBS = np.repeat([1.0, 2.0, 3.0, 2.0], 100)
+"""Like a measurement: no state by its data."""
+
+
+@pytest.mark.parametrize("values", [CLIMBS, np.repeat([4.0], 800)])
+def test_a_tag_that_is_said_to_be_a_state_is_judged_by_its_states(values):
+    """However few visits the record shows: every other state is one that training never had."""
+    item = fitted("state", values)
+    assert item.detectors["category"]["count"] == len(np.unique(values))
+    assert not fitted("", values).detectors["category"]["count"]
+
+
+def test_what_a_person_says_a_tag_is_reaches_the_baseline():
+    """A fit of the model watches a state for its states, and says so."""
+    other = np.random.default_rng(9).standard_normal(len(CLIMBS))
+    table = Table(np.arange(len(CLIMBS), dtype=np.int64) * SECOND, ("a", "b"),
+                  np.asfortranarray(np.column_stack([CLIMBS, other])), SECOND)  # fmt: skip
+    report = fit_model(configured_kind("state"), "m", table)
+    assert report.rows[0].watched.on == ("states",)
+    assert report.rows[0].thresholds["category"].startswith("states 1, 2, 3")
+
+
+def test_a_tag_that_is_said_to_be_a_state_and_has_none_says_so():
+    """Broken numbers are no codes: that is told, and nothing is judged by them."""
+    item = fitted("state", np.random.default_rng(1).standard_normal(800))
+    assert not item.detectors["category"]["count"]
+    assert any("its kind is state, but" in note for note in item.notes)
+
+
+def test_values_of_a_quantised_tag_are_equal_within_a_quarter_of_its_step():
+    """What jitters in its last digits is stuck; all else of the chart is as it was."""
+    rng = np.random.default_rng(2)
+    values = 0.5 * np.round(2.0 * (20.0 + rng.standard_normal(2000)))
+    item, plain = fitted("quantised", values), fitted("", values)
+    assert item.resolution == 0.5
+    assert item.detectors["stuck"]["tolerance"] * item.scale >= 0.125
+    assert plain.detectors["stuck"] | {"tolerance": 0.0} == item.detectors["stuck"] | {
+        "tolerance": 0.0
+    }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.core.loop_diagnosis import LoopModel
-from agent.fit.loops import Part, fit_loops
+from agent.fit.loops import Part, fit_loops, learnt
 from tests.fit.loop_plant import COLUMNS, NAMES, PARTS, standard, training
 
 
@@ -67,3 +67,42 @@ def test_missing_samples_are_left_out(train):
     assert gains(part).keys() == gains(whole).keys()
     assert gains(part) == pytest.approx(gains(whole), rel=0.2)
     json.dumps(part, allow_nan=False)
+
+
+def test_what_was_learnt_of_each_loop_is_told(train):
+    """From what its output is predicted, and how well: as the two correlate over a window."""
+    scale = standard(train)[1]
+    document = fit_loops(train, NAMES, PARTS, *standard(train))
+    told = {one.loop: one for one in learnt(train, NAMES, PARTS, scale, document)}
+    assert {loop: one.by for loop, one in told.items()} == {
+        "F": ("F.PV",), "A": ("F.PV",), "B": ("A.PV",)
+    }
+    window = 16 * 8
+    means = np.array([train[at : at + window].mean(axis=0)
+                      for at in range(0, len(train) - window, 16)])  # fmt: skip
+    for one in told.values():
+        r = np.corrcoef(means[:, NAMES.index(one.output)], means[:, NAMES.index(one.by[0])])[0, 1]
+        assert one.explained == pytest.approx(r * r, abs=0.1)
+
+
+@pytest.mark.parametrize(("rows", "change", "why"), [
+    (3000, None, "the record is too short: 2,992 rows, and 6,400 are needed"),
+    (10**6, "rests", "its output does not move in the record"),
+    (10**6, "left out", "its output is no input of the model"),
+    (10**6, "holes", "too few rows in a row hold all inputs"),
+])  # fmt: skip
+def test_why_nothing_was_learnt_of_a_loop_is_told(train, rows, change, why):
+    """In words, and of that loop alone where others were learnt."""
+    values, parts = train[:rows].copy(), dict(PARTS)
+    column = NAMES.index("B.OUT")
+    if change == "rests":
+        values[:, column] = 40.0
+    if change == "holes":
+        values[::64] = np.nan
+    if change == "left out":
+        del parts["B.OUT"]
+    centre, scale = standard(train)
+    document = fit_loops(values, NAMES, parts, centre, scale)
+    told = {one.loop: one.why for one in learnt(values, NAMES, parts, scale, document)}
+    assert told["B"] == why
+    assert (told["F"] == "") == (change in {"rests", "left out"})

@@ -159,12 +159,13 @@ class Service:
         self.told.append(text)
 
 
-def trained(folder, codes=(0, 1, 2)):
-    """Write the model's baseline with these modes; its digest."""
+def trained(folder, codes=(0, 1, 2), kind=""):
+    """Write the model's baseline with these modes, input a of a kind; its digest."""
     whole = baseline()
+    first, *rest = whole.modes[0].inputs
+    inputs = (replace(first, kind=kind), *rest)
     modes = tuple(
-        ModeBaseline(f"mode {code}", float(code), whole.modes[0].inputs, joint_of(3))
-        for code in codes
+        ModeBaseline(f"mode {code}", float(code), inputs, joint_of(3)) for code in codes
     )
     return write_baseline(folder / "m.json", replace(whole, modes=modes))
 
@@ -290,8 +291,19 @@ def faulty_file(monkeypatch, file):
     return "2 is none of 1", f"fieldwarden check {file}"
 
 
+def of_kind(kind):
+    """The configuration with tag a of this kind."""
+    return CONFIG.replace("[tags.a]\n", f'[tags.a]\nkind = "{kind}"\n')
+
+
+def another_kind(monkeypatch, file):
+    file.write_text(of_kind("counter"), encoding="utf-8")
+    return "a was fitted as measurement, configured is counter", "fieldwarden fit"
+
+
 @pytest.mark.parametrize(
-    "harm", [broken_resume, missing_baseline, broken_engine, broken_source, faulty_file]
+    "harm",
+    [broken_resume, missing_baseline, broken_engine, broken_source, faulty_file, another_kind],
 )
 async def test_a_reload_that_fails_changes_nothing_and_says_so(file, monkeypatch, caplog, harm):
     """Whatever is raised: same engine, same configuration, same people; the agent goes on."""
@@ -382,6 +394,21 @@ async def test_certificates_are_looked_at_anew_after_a_reload(file, monkeypatch)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", ["set point", "quantised", "counter"])
+async def test_a_changed_kind_of_a_tag_applies(file, kind):
+    """At once where it is judged by its value still; with its own baseline where by its rate."""
+    async with running(file) as agent:
+        file.write_text(of_kind(kind), encoding="utf-8")
+        if kind == "counter":
+            trained(file.parent, kind=kind)
+        assert await read_again(agent) == "guarding 1 models"
+        assert agent.configuration.tags["a"].kind == kind
+        items = [mode.inputs[0] for mode in agent.engine.spec.models[0].baseline.modes]
+        assert {item.kind for item in items} == {"counter" if kind == "counter" else ""}
+        bring(agent)
+        await folded(agent)
 
 
 async def test_a_baseline_of_fewer_modes_ends_no_running_agent(file):
