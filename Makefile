@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_SECONDS ?=
 
-.PHONY: demo test test-versions lint bench bench-detection bench-trust bench-ablation bench-constants faults kernels clean
+.PHONY: demo test test-versions lint bench bench-detection bench-trust bench-ablation bench-constants bench-loss faults kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo  ## simulated plant, scripted faults, agent and central ops
@@ -49,6 +49,10 @@ bench-ablation: $(VENV)/.ready-bench  ## what each chart adds: one left out at a
 
 bench-constants: $(VENV)/.ready-bench  ## each constant that is said to be measured, measured anew
 	@$(BIN)/python benchmarks/detection/constants.py
+
+# takes about half an hour on one core; QUICK=--quick a fifth of it
+bench-loss: $(VENV)/.ready-bench  ## a model's losses: delay, false alarms, requests, estimates, JSON lines
+	@$(BIN)/python benchmarks/steward/loss.py $(QUICK)
 
 kernels: $(VENV)/.ready-test  ## compile the kernels into the checkout; needs a C compiler
 	$(PIP) install setuptools

@@ -16,7 +16,7 @@ from agent.types import Float64
 CHAINS = 1000
 STEPS = 1500
 RUN = 6.0  # blocks in a row on average: 12 tau of the level chart
-_OVERSHOOT = 1.166  # of a normal random walk over a level
+OVERSHOOT = 1.166  # of a normal random walk over a level
 _CORRELATED = 1.65  # more of it where neighbouring blocks go along (measured on AR(1))
 _SCATTER = 0.12  # relative, of thresholds from one record (measured on AR(1))
 _MOST_OPEN = 2.0  # beyond it the factor would leave no chart: 3.2 times ln ARL
@@ -82,12 +82,12 @@ def thresholds(
     often is; above it as far as the bootstrap exceeds that by more than its own scatter. `share` is
     the variance of one block over the long-run one: neighbours that go along make a sum overshoot.
     """
-    normal = _siegmund(k, log_arl, _OVERSHOOT + _CORRELATED * (_together(share) - 1.0))
-    up, down = (_threshold(side, k, log_arl) / normal for side in (series, -series))
+    normal = siegmund(k, log_arl, OVERSHOOT + _CORRELATED * (_together(share) - 1.0))
+    up, down = (threshold(side, k, log_arl) / normal for side in (series, -series))
     return normal * _beyond_scatter(up), normal * _beyond_scatter(down)
 
 
-def _siegmund(k: float, log_arl: float, overshoot: float) -> float:
+def siegmund(k: float, log_arl: float, overshoot: float) -> float:
     """h of a one-sided CUSUM of standard normal steps; ARL = (e^2kb - 1 - 2kb) / 2k^2."""
     reach = log_arl + np.log(2.0 * k * k)
     for _ in range(20):
@@ -105,7 +105,8 @@ def _beyond_scatter(ratio: float) -> float:
     return max(1.0, min(ratio, 1.0 + 2.0 * (ratio - 1.0 - _SCATTER)))
 
 
-def _threshold(series: Float64, k: float, log_arl: float) -> float:
+def threshold(series: Float64, k: float, log_arl: float) -> float:
+    """h at which CUSUMs of reference value k over series float64[steps, chains] alarm so rarely."""
     sums = np.empty_like(series)
     s = np.zeros(series.shape[1])
     for step in range(len(series)):
