@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "unshelve": "bring a shelved condition back",
         "out-of-service": "take a tag out of service",
         "in-service": "put a tag back into service",
+        "audit": "who decided what, and whether the account of it is whole",
         "token": "make a token for somebody who acts over HTTP",
         "central": "the reference subscriber for central ops",
         "demo": "a simulated plant with scripted faults, the agent and central ops",

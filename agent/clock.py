@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
+from agent.boottime import boot_id, boottime_ns
 from agent.types import TimeQuality
+
+__all__ = ["boot_id", "boottime_ns"]  # from where no other library is needed
 
 NS_PER_S = 1_000_000_000
 STEP_NS: Final = NS_PER_S
@@ -34,9 +36,7 @@ EARLIEST_NS: Final = 1_767_225_600 * NS_PER_S
 LATEST_NS: Final = EARLIEST_NS + 10 * _YEAR_NS
 """A clock that is further ahead is taken to be wrong, as one of 2040 after a flat battery."""
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _UNSYNCHRONISED: Final = 0x0040  # STA_UNSYNC, adjtimex(2)
-_BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _AT_ONCE_NS: Final = 50_000_000  # two clocks that were read further apart are read again
 _TRIES: Final = 5
 
@@ -49,18 +49,6 @@ def wall_ns() -> int:
 def monotonic_ns() -> int:
     """Monotonic clock in nanoseconds; its zero means nothing."""
     return time.monotonic_ns()
-
-
-def boottime_ns() -> int:
-    """Nanoseconds since the kernel started, sleep included; with `boot_id` it names a moment."""
-    return time.clock_gettime_ns(_BOOTTIME)
-
-
-def boot_id() -> str:
-    """The kernel's name for its present run; empty where it has none."""
-    with suppress(OSError):
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    return ""
 
 
 class _Timex(ctypes.Structure):

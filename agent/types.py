@@ -136,7 +136,8 @@ class Command:
     `kind` is one of: ``acknowledge``, ``shelve``, ``unshelve``, ``out_of_service``,
     ``in_service``, ``reload``, ``source_state``, ``refused`` (why a source's addresses are),
     ``text`` (a dictionary entry), ``lost`` (what the store or another part could not keep),
-    ``boot`` and ``clock`` (engine time was set anew; see `agent.core.timeline`). `data` is JSON.
+    ``baseline`` (whether the file of a model's baseline is another than is judged by), ``boot``
+    and ``clock`` (engine time was set anew; see `agent.core.timeline`). `data` is JSON.
     """
 
     sequence: int

@@ -29,7 +29,8 @@ CONFIGURED = FOUNDATION | {
 MAY_IMPORT: dict[str, set[str]] = {
     "agent.types": set(),
     "agent.errors": set(),
-    "agent.clock": {"agent.types"},
+    "agent.boottime": set(),
+    "agent.clock": {"agent.boottime", "agent.types"},
     "agent.backoff": set(),
     "agent.files": {"agent.errors"},
     "agent.configuration.values": PURE,

@@ -62,6 +62,9 @@ def test_every_command_in_the_docs_exists_with_its_options(page):
             continue
         assert name in COMMANDS, f"{page.name}: fieldwarden {name}"
         command = cli.get_command(click.Context(cli), name)
+        if isinstance(command, click.Group):
+            assert words[2] in command.commands, f"{page.name}: {words}"
+            command = command.commands[words[2]]
         known = {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
         for word in words[2:]:
             if word.startswith("--"):

@@ -28,6 +28,7 @@ _OVERHEAD_BYTES = 2 * 52 + 12 + 4  # TCP/IP of a message and of its PUBACK, MQTT
 _EVENTS_A_DAY = 50  # of all models: a bad day; condition, verdict and source events
 _TYPICAL_TIME_NS = 1_800_000_000_123_456_789  # as many digits as the years to come need
 _TYPICAL_SEQUENCE = 100_000
+_TYPICAL_UPTIME_NS = 10_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,14 @@ def _verdict(form: PayloadForm, name: str, model: Model) -> OutboxMessage:
         version=model.version,
         provisional=False,
         baseline="0" * 12,
+        baseline_hash="0" * 64,
+        owner={"team": model.owner.team, "contact": model.owner.contact},
+        causes=[],
+        sequence=_TYPICAL_SEQUENCE,
+        boot_id="0" * 36,
+        boottime_ns=_TYPICAL_UPTIME_NS,
+        valid_until_boottime_ns=_TYPICAL_UPTIME_NS,
+        account={"number": _TYPICAL_SEQUENCE, "hash": "0" * 64},
     )
 
 

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -84,6 +84,9 @@ def load(path: Path | str) -> Configuration:
     gateway = draft.raw.get("gateway")
     if isinstance(gateway, dict):
         gateway["state_directory"] = state_directory(gateway)
+    status = draft.raw.setdefault("status", {})
+    if isinstance(status, dict) and not status.get("runtime_directory"):
+        status["runtime_directory"] = _of_unit("RUNTIME_DIRECTORY")
     context = {"directory": file.resolve().parent, "file": file.resolve()}
     try:
         configuration = Configuration.model_validate(draft.raw, context=context)
@@ -102,9 +105,12 @@ def load(path: Path | str) -> Configuration:
 
 def state_directory(gateway: Mapping[str, Any]) -> Any:
     """What the table `[gateway]` says of the state directory, else what goes without saying."""
-    # systemd may name several directories; the first one is the unit's own.
-    environment = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return gateway.get("state_directory") or environment or "state"
+    return gateway.get("state_directory") or _of_unit("STATE_DIRECTORY") or "state"
+
+
+def _of_unit(variable: str) -> str:
+    """A directory of the systemd unit: of several, the first one is its own; empty without."""
+    return os.environ.get(variable, "").split(":")[0]
 
 
 def _quoted(part: str | int) -> str:
@@ -281,10 +287,15 @@ def _explain(draft: _Draft, details: ErrorDetails) -> None:
             draft.fault(path, cause, _HINTS.get(key, ""))
 
 
+_OWNER: Final = (
+    'owner = { team = "process data", contact = "who@plant.example" }: no owner, no start'
+)
 _HINTS: Mapping[str, str] = {
     "schema": "this version reads schema = 1",
     "schema_number": "this version reads schema = 1",
-    "owner": 'owner = { team = "process data", contact = "who@plant.example" }: no owner, no start',
+    "owner": _OWNER,
+    "team": _OWNER,
+    "contact": _OWNER,
     "baseline": "a path, relative to this file; `fieldwarden fit` writes it",
     "endpoint": "write it like opc.tcp://127.0.0.1:4840/plant",
     "token_sha256": "64 hexadecimal digits, lower case; `fieldwarden token` prints them",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
 from agent.configuration.loops import Loop
 from agent.configuration.values import (
@@ -230,11 +230,17 @@ class Tag(Section):
     description: str = ""
 
 
+def _somebody(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank: it names nobody")
+    return text
+
+
 class Owner(Section):
     """`owner = {...}` of a model: who must act. No owner, no start."""
 
-    team: Name
-    contact: Name
+    team: Annotated[Name, AfterValidator(_somebody)]
+    contact: Annotated[Name, AfterValidator(_somebody)]
 
 
 class Label(Section):
@@ -315,6 +321,7 @@ class Status(Section):
     private_key: FilePath = ""  # PEM
     socket: FilePath = ""  # default: agent.sock in the state directory
     socket_group: str = ""  # Unix group whose members may connect; default: the agent's own
+    runtime_directory: FilePath = ""  # for verdict files; default: $RUNTIME_DIRECTORY, else state's
 
     @property
     def address(self) -> tuple[str, int]:
@@ -360,6 +367,12 @@ class Configuration(Section):
         """The Unix socket that people act through."""
         chosen = self.status.socket
         return Path(chosen) if chosen else self.store_path.with_name("agent.sock")
+
+    @property
+    def runtime_path(self) -> Path:
+        """Where models find the files with their verdicts, in a folder of their own."""
+        chosen = self.status.runtime_directory
+        return Path(chosen) if chosen else self.store_path.parent
 
     @property
     def subjects(self) -> frozenset[str]:

@@ -28,7 +28,7 @@ from agent.core.names import MAY_BE_FALSE, MENDED, lasts
 from agent.core.scans import ENOUGH
 from agent.core.source_watch import SourceWatch
 from agent.core.spec import EngineSpec
-from agent.core.verdict import Concerns, Verdict, judge, same_to_read, verdict_event
+from agent.core.verdict import Concerns, Verdict, judge, replaced, same_to_read, verdict_event
 from agent.types import Event
 
 _WAITING = f"fewer than {ENOUGH} good scans in a row so far"
@@ -54,6 +54,7 @@ class Judge:
         self._index = {model.name: index for index, model in enumerate(spec.models)}
         self._assessed: set[str] = set()
         self._out_of_service: set[str] = set()
+        self.replaced: set[str] = set()  # models whose baseline's file is another one by now
         self._facts = Facts(spec, charts.modes)
         self._findings = Findings(spec, charts, self._evidence, self._loops, self._attribution)
 
@@ -160,6 +161,9 @@ class Judge:
             return self.conditions.command(kind, subject, time_ns, data)
         if kind in {"out_of_service", "in_service"}:
             return self._service(kind, time_ns, data)
+        if kind == "baseline":
+            change = self.replaced.add if data.get("replaced") else self.replaced.discard
+            change(str(data.get("model", "")))
         return losses.told(time_ns, data) if kind == "lost" else []
 
     def _service(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
@@ -256,6 +260,7 @@ class Judge:
                 self._lapsed(time_ns),
             )
             concerns += self._facts.of(index)
+            concerns += [replaced(model.name)] if model.name in self.replaced else []
             verdict = judge(
                 concerns, self._charts.modes.unjudged(index, time_ns) or _WAITING,
                 assessed=model.name in self._assessed,
@@ -303,6 +308,7 @@ class Judge:
             "refusals": dict(sorted(self.sources.refusals.items())),
             "assessed": sorted(self._assessed),
             "out_of_service": sorted(self._out_of_service),
+            "replaced": sorted(self.replaced),
             "facts": self._facts.to_json(),
             "joint_owner": {str(k): str(to) for k, to in sorted(self._findings.owner.items())},
             "since": dict(sorted(self.since.items())),
@@ -330,6 +336,7 @@ class Judge:
         self.sources.from_json(document["sources"], document.get("refusals", {}))
         self._assessed = set(document["assessed"]) & set(kept["model"])
         self._out_of_service = set(document["out_of_service"])
+        self.replaced = set(document.get("replaced", ())) & set(kept["model"])
         owners = {
             FindingKey.parse(key): Subject.parse(owner)
             for key, owner in document["joint_owner"].items()

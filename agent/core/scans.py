@@ -101,6 +101,12 @@ class ModelScans:
         """Time of the last scan, 0 before the first."""
         return int(self._grid[0]["next_ns"]) - self.model.scan_ns if self.count else 0
 
+    def held(self) -> list[tuple[float, bool, int]]:
+        """Of each input its last value, in its unit, whether it is usable, and as of when (ns)."""
+        usable = (self._held["usable"] > 0) & (self._held["lost"] == 0)
+        columns = (self._held["value"], usable, self._held["last_ns"])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
     def fold(
         self, series: Series, admitted: Series, until_ns: int, *, masked: bool = False
     ) -> list[Flag]:

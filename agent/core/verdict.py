@@ -8,6 +8,7 @@ many models pays for the one whose verdict is asked for.
 |---|---|
 | a required input lost, bad, silent, out of service; too few good scans | unassessable |
 | integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
+| its baseline was replaced in the file, and not taken up | untrusted |
 | extrapolating, shift pending or of the process, provisional, optional lost | caution |
 | none of these; an input differs from its own past alone, and that was told for long | trusted |
 
@@ -29,11 +30,11 @@ from agent.types import Event
 
 ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _CONFIRMED = frozenset({"integration", "sensor", "model"})
-_OUT_OF_SERVICE = "out of service"
+OUT_OF_SERVICE = "out of service"
 EXTRAPOLATING = "extrapolating"
 """What a reason is called that states a fact, and no fault: see `agent.core.extrapolation`."""
 
-LOST_KINDS = TRUE_WHILE.keys() | {_OUT_OF_SERVICE}
+LOST_KINDS = TRUE_WHILE.keys() | {OUT_OF_SERVICE}
 _JOINT_KINDS = frozenset({"sudden change"})
 """What a tag's condition is called while all that is known is that a joint limit is exceeded."""
 PROVISIONAL_KINDS = frozenset(
@@ -111,6 +112,13 @@ def fact(subject: Subject, text: str) -> Concern:
     """A reason that states a fact of an input, or of all inputs of a model together."""
     hint = "the model was never trained there: do not rely on it until this is over"
     return Concern("", subject, EXTRAPOLATING, "unknown", text, hint, True, False)
+
+
+def replaced(name: str) -> Concern:
+    """A reason that states that a model's baseline was replaced and not taken up yet."""
+    text = "its baseline's file was replaced: it is judged by one that is not in force any more"
+    hint = "take up the new one: systemctl reload fieldwarden; or put the old one back"
+    return Concern("", identity.model(name), "baseline replaced", "model", text, hint, True, False)
 
 
 def judge(concerns: Sequence[Concern], waiting: str, *, assessed: bool) -> Verdict:
@@ -221,7 +229,7 @@ class Concerns:
             if identity.source(source) not in raised
         ]
         return concerns + [
-            Concern("", identity.tag(tag), _OUT_OF_SERVICE, "unknown", f"{tag} is out of service",
+            Concern("", identity.tag(tag), OUT_OF_SERVICE, "unknown", f"{tag} is out of service",
                     "put it back in service", tag in model.needed, False)
             for tag in sorted(set(out_of_service) & set(model.tags))
         ]

@@ -37,6 +37,7 @@ from agent.runtime.assemble import baselines_of, build_spec
 from agent.runtime.catch_up import catch_up, tell_of_last_stop, warm_up
 from agent.runtime.document import Surroundings, View
 from agent.runtime.feeds import Feeds
+from agent.runtime.for_models import ForModels
 from agent.runtime.load import LoadMeter
 from agent.runtime.orders import Orders
 from agent.runtime.outgoing import TOLD, Outgoing
@@ -94,7 +95,6 @@ class Agent:
         self._told_to_reload = asyncio.Event()
         self._snapshot_ns = self._document_ns = 0
         self.folding = 0  # number of the entry that the engine has in hand
-        self._left_out: list[dict[str, Any]] = []
         self._attempts = 0
         self._shown: Mapping[str, Any] = {}
         self._engine_failed = False
@@ -125,7 +125,8 @@ class Agent:
         ids = self.store.tag_ids(list(configuration.tags))
         spec = build_spec(configuration, ids, baselines)
         warm_up(spec)
-        self.outgoing = Outgoing(configuration, self.reader.document(TOLD) or ())
+        told = self.reader.document(TOLD) or ()
+        self.outgoing = Outgoing(configuration, told, lambda: self.store.account_head)
         left_out = await catch_up(self, spec)
         self.clock = timekeeping.clock_after(self.engine)
         self._started_ns = self.clock.now_ns()
@@ -144,6 +145,7 @@ class Agent:
         self.view.audit.report(configuration.gateway, self.engine.time_ns)
         self.orders = Orders(self, self.intake, self.reader)
         self.people = People(configuration.people)
+        self.for_models = ForModels(self, self.store.boot)
 
     async def close(self) -> None:
         """Commit what is still pending, with a snapshot, and close the store."""
@@ -224,8 +226,8 @@ class Agent:
         served = self.configuration.status
         status = StatusServer(
             served.listen, self._document, self.view.events, self.orders.carry_out,
-            people=lambda: self.people, now_ns=self.view.now_ns, tls=server_context(served),
-            local=(self.configuration.socket_path, served.socket_group),
+            models=self.for_models.answers, people=lambda: self.people, now_ns=self.view.now_ns,
+            tls=server_context(served), local=(self.configuration.socket_path, served.socket_group),
         )
         # Whoever asks from the first moment on is told of this run, not of the last one's end.
         self._take(self.intake.seal(self._next_sequence))
@@ -245,7 +247,7 @@ class Agent:
             "feeds": self.feeds.run, "uplink": self.uplink.run, "load meter": self.load.run,
             "reloads": self._reloads, "certificates": self.view.watch_certificates,
             "heartbeat": lambda: timekeeping.heartbeat(self.intake),
-            "watchdog": lambda: self.service.keep_watchdog(self.progress),
+            "watchdog": lambda: self.service.keep_watchdog(self.progress), **self.for_models.parts,
         }
         tasks = [asyncio.create_task(self._pump(), name="pump")]
         tasks += [
@@ -294,6 +296,7 @@ class Agent:
         if attempts != self._attempts:
             self.progress.moved("store")
         self._attempts = attempts
+        self.for_models.files.folded()
 
     def _after_commit(self, losses: Sequence[Mapping[str, Any]]) -> None:
         for told in losses:
@@ -336,17 +339,13 @@ class Agent:
         acted = any(isinstance(e, Command) and e.kind in COMMANDS for e in batch.entries)
         if acted or not 0 <= now - self._document_ns < DOCUMENT_NS:
             self._document_ns = now
-            self._add_document(batch)
+            make = partial(self.view.document, history=False)
+            document = self.supervisor.call("status document", make, None)
+            batch.documents |= {} if document is None else {"status": document}
         if not 0 <= now - self._snapshot_ns < SNAPSHOT_NS:
             self._snapshot_ns = now
             batch.snapshot = (self.engine.sequence, self.engine.snapshot())
         batch.documents |= self.feeds.notes(again=batch.snapshot is not None)
-
-    def _add_document(self, batch: Batch) -> None:
-        make = partial(self.view.document, history=False)
-        document = self.supervisor.call("status document", make, None)
-        if document is not None:
-            batch.documents["status"] = document
 
     # --- reload ---------------------------------------------------------------------------------
 

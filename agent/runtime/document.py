@@ -25,11 +25,11 @@ from agent.core.condition import Condition, severity
 from agent.core.engine import Engine
 from agent.core.identity import Place
 from agent.core.kernels.base import Symptom
-from agent.core.verdict import reasons_of
 from agent.mqtt.background import in_thread
 from agent.runtime.audit import Audit
 from agent.runtime.extrapolated import Extrapolated
 from agent.runtime.standings import Standings
+from agent.runtime.worth import boottime_at, told_of
 from agent.status.view import incidents
 from agent.store import Reader
 from agent.types import Event, Quality, quality_names
@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 _HISTORY = 60
 _LOOK_S = 3_600.0
-_VALID_SCANS = 10
-_LEAST_VALID_NS = 10_000_000_000
 _LONG_AFTER = 1 << 62
 
 
@@ -172,21 +170,16 @@ class View:
         self._look.set()
 
     def now_ns(self) -> int:
-        """Now, on the time of the latest document: it grows by real time, whatever was set."""
-        document = self.document()
-        if document["boot_id"] != clock.boot_id():
+        """Now, on the time of the last fold: it grows by real time, whatever was set."""
+        engine = self._agent.engine
+        if engine.timeline.boot_id != clock.boot_id():
             return _LONG_AFTER  # of a run before this one, whose boot is not folded yet
-        passed_ns = clock.boottime_ns() - int(document["boottime_ns"])
-        return int(document["time_ns"]) + max(passed_ns, 0)
+        passed_ns = clock.boottime_ns() - boottime_at(engine, engine.time_ns)
+        return engine.time_ns + max(passed_ns, 0)
 
     def events(self, limit: int, kind: str | None) -> list[Mapping[str, Any]]:
         """The newest events of a kind, newest first."""
         return list(self._reader.events(limit, kind))
-
-
-def valid_until_ns(scan_ns: int, last_ns: int) -> int:
-    """Until when a verdict whose last scan was at `last_ns` may be believed."""
-    return last_ns + max(_VALID_SCANS * scan_ns, _LEAST_VALID_NS)
 
 
 def status_document(
@@ -197,9 +190,9 @@ def status_document(
         "schema": SCHEMA, "site": configuration.gateway.site, "gateway": configuration.gateway.name,
         "version": __version__, "boot": around.boot, "sequence": engine.sequence,
         "time_ns": engine.time_ns, "time_quality": str(engine.time_quality),
-        "boot_id": engine.timeline.boot_id, "boottime_ns": _boottime_ns(engine, engine.time_ns),
+        "boot_id": engine.timeline.boot_id, "boottime_ns": boottime_at(engine, engine.time_ns),
         "started_ns": around.started_ns,
-        "models": _models(configuration, engine), "sources": list(around.sources),
+        "models": _models(configuration, engine, around.trouble), "sources": list(around.sources),
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process), "trouble": dict(around.trouble),
@@ -207,34 +200,18 @@ def status_document(
     }
 
 
-def _boottime_ns(engine: Engine, time_ns: int) -> int:
-    """CLOCK_BOOTTIME at an engine time, in the run of the kernel that `boot_id` names."""
-    return time_ns - engine.timeline.offset_ns
-
-
-def _models(configuration: Configuration, engine: Engine) -> list[dict[str, Any]]:
+def _models(
+    configuration: Configuration, engine: Engine, trouble: Mapping[str, str]
+) -> list[dict[str, Any]]:
     made = []
     worst = _worst(engine)
     first = 0  # chart row of the model's first input: rows stand model by model
     for index, model in enumerate(engine.spec.models):
         scans = engine.charts.scans[index]
-        verdict = engine.judge.verdicts.get(model.name)
-        owner = configuration.models[model.name].owner
-        joint = scans.joint.scores_by_statistic()
-        valid_ns = valid_until_ns(model.scan_ns, scans.last_ns or engine.time_ns)
-        made.append({
-            "name": model.name, "version": model.version,
-            "owner": {"team": owner.team, "contact": owner.contact},
-            "verdict": verdict.verdict if verdict else "unassessable",
-            "since_ns": engine.judge.since.get(model.name),
-            "valid_until_ns": valid_ns,
-            "valid_until_boottime_ns": _boottime_ns(engine, valid_ns),
-            "reasons": reasons_of(verdict) if verdict else [],
-            "scans": scans.count, "provisional": model.baseline.provisional,
-            "provisional_text": model.baseline.provisional_text,
-            "baseline": model.baseline.digest[:12],
+        made.append(told_of(configuration, engine, index, trouble) | {
+            "scans": scans.count, "provisional_text": model.baseline.provisional_text,
             "inputs": _inputs(engine, index, first, worst),
-            "joint": joint,
+            "joint": scans.joint.scores_by_statistic(),
         })
         first += len(model.inputs)
     return made

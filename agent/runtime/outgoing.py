@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.verdict import reasons_of
 from agent.forward import FORMS, PayloadForm
+from agent.runtime.worth import boottime_at, causes_of
 from agent.store import OutboxMessage
 from agent.types import Event
 
@@ -29,10 +30,14 @@ class Outgoing:
     Args:
         configuration: as it is applied; a reload sets it.
         told: models of which a verdict was told; `told` is kept, as the document `TOLD`.
+        account: gives number and hash of the newest committed record of the account.
     """
 
-    def __init__(self, configuration: Configuration, told: Iterable[str] = ()) -> None:
-        self.configuration = configuration
+    def __init__(
+        self, configuration: Configuration, told: Iterable[str] = (),
+        account: Callable[[], tuple[int, str]] | None = None,
+    ) -> None:  # fmt: skip
+        self.configuration, self._account = configuration, account
         self.told = frozenset(told)
         self._told_ns: dict[str, int] = {}
 
@@ -92,16 +97,27 @@ class Outgoing:
 
     def _verdict(self, form: PayloadForm, engine: Engine, name: str) -> OutboxMessage:
         verdict = engine.judge.verdicts[name]
+        reasons = reasons_of(verdict)
         model = self.configuration.models[name]
         baseline = next(spec for spec in engine.spec.models if spec.name == name).baseline
         now = engine.time_ns
         return form.verdict_message(
-            name, verdict.verdict, reasons_of(verdict), time_ns=now,
+            name, verdict.verdict, reasons, time_ns=now,
             since_ns=engine.judge.since.get(name, now), valid_until_ns=now + VALID_NS,
             version=model.version, provisional=baseline.provisional,
-            baseline=baseline.digest[:12],
+            baseline=baseline.digest[:12], baseline_hash=baseline.digest,
+            causes=causes_of(reasons), sequence=engine.sequence,
+            boot_id=engine.timeline.boot_id, boottime_ns=boottime_at(engine, now),
+            valid_until_boottime_ns=boottime_at(engine, now + VALID_NS), **self._anchor(),
             owner={"team": model.owner.team, "contact": model.owner.contact},
         )
+
+    def _anchor(self) -> dict[str, Any]:
+        """What central keeps, and nobody here can change afterwards."""
+        if self._account is None:
+            return {}
+        number, digest = self._account()
+        return {"account": {"number": number, "hash": digest}}
 
 
 def _marked(messages: list[OutboxMessage], time_quality: str) -> list[OutboxMessage]:

@@ -43,6 +43,7 @@ FATES: Final[Mapping[str, Literal["applies", "needs a restart"]]] = {
     "status.private_key": RESTART,
     "status.socket": RESTART,
     "status.socket_group": RESTART,
+    "status.runtime_directory": RESTART,
     "people": APPLIES,  # but for tokens that could be read on their way, see `taken`
 }
 """Key, or whole section where all its keys fare alike -> what a reload does with a change of it."""

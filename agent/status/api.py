@@ -29,6 +29,7 @@ from agent.status.connections import Connections, Guard, Limits
 from agent.status.gate import Gate, Handler, HostCheck, problem
 from agent.status.local_socket import LocalSocket
 from agent.status.metrics import Metrics
+from agent.status.model_routes import Models
 from agent.status.people import People
 from agent.status.routes import CommandHandler, Events, NoDocument, Routes
 
@@ -45,6 +46,7 @@ class StatusServer:
             rather than change it.
         events: gives up to `limit` events of a kind (None: all), newest first; may be async.
         command: carries out and commits a command (kind, data with `by`); None: no commands.
+        models: what models' own processes ask for, without the whole document.
         people: gives who may act, as configured now; without it there are no commands.
         now_ns: engine time now (`EngineClock.now_ns`), against which verdicts expire.
         hosts: names, besides its own, under which people reach this machine.
@@ -60,6 +62,7 @@ class StatusServer:
         events: Events,
         command: CommandHandler | None = None,
         *,
+        models: Models,
         people: Callable[[], People] | None = None,
         now_ns: Callable[[], int] = clock.wall_ns,
         hosts: Iterable[str] = (),
@@ -83,6 +86,7 @@ class StatusServer:
             now_ns=now_ns,
             metrics=metrics,
             confidential=loopback or tls is not None,
+            models=models,
         )
         names = HostCheck(self._host, hosts, tls=tls is not None)
         gate = Gate(self._guard, self._limits, names, metrics.count_request)

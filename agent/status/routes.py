@@ -19,6 +19,7 @@ from agent.status.attempts import Attempts
 from agent.status.commands import COMMANDS, command_data
 from agent.status.gate import json_response, problem
 from agent.status.metrics import Metrics
+from agent.status.model_routes import ModelRoutes, Models
 from agent.status.people import People, overflow_uid, peer_uid, user_name
 from agent.status.view import Document
 
@@ -51,6 +52,7 @@ class Routes:
         now_ns: engine time now.
         metrics: the metrics page.
         confidential: whether nobody can read a token on its way here: loopback or TLS.
+        models: what models' own processes ask for.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Routes:
         now_ns: Callable[[], int],
         metrics: Metrics,
         confidential: bool,
+        models: Models,
     ) -> None:
         self._document, self._events, self._now_ns = document, events, now_ns
         self._command, self._people, self._confidential = command, people, confidential
         self._metrics = metrics
+        self._model_routes = ModelRoutes(models, now_ns)
         self._tags = encode.TagsEncoder()
         self._attempts = Attempts()
         folder = resources.files("agent.status")
@@ -87,7 +91,7 @@ class Routes:
             web.get("/api/v1/openapi.json", self._describe),
             web.get("/api/v1/status", self._status),
             web.get("/api/v1/models", self._models),
-            web.get("/api/v1/models/{name:.+}/verdict", self._verdict),
+            *self._model_routes.table(),
             web.get("/api/v1/sources", self._sources),
             web.get("/api/v1/tags", self._tags_page),
             web.get("/api/v1/incidents", self._incidents),
@@ -156,15 +160,6 @@ class Routes:
         return json_response(
             {**_stamp(document, now_ns), "models": self._effective(document, now_ns)}
         )
-
-    async def _verdict(self, request: web.Request) -> web.Response:
-        document, now_ns = self._current(), self._now_ns()
-        name = request.match_info["name"]
-        for model in view.items(document, "models"):
-            if model.get("name") == name:
-                return json_response({**_stamp(document, now_ns), **_verdict(model, now_ns)})
-        known = ", ".join(str(m.get("name")) for m in view.items(document, "models")[:10])
-        return problem(404, "no such model", f"models here: {known or 'none'}")
 
     async def _sources(self, _: web.Request) -> web.Response:
         return self._part("sources", view.items(self._current(), "sources"))
@@ -261,25 +256,6 @@ def _stamp(document: Document, now_ns: int) -> dict[str, Any]:
     """Which state of the agent an answer comes from."""
     keys = ("site", "gateway", "boot", "sequence", "time_ns")
     return {"served_ns": now_ns, **{key: document.get(key) for key in keys}}
-
-
-def _verdict(model: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    shown = view.effective_model(model, now_ns)
-    until = shown.get("valid_until_ns")
-    return {
-        "model": shown.get("name"),
-        "version": shown.get("version"),
-        "owner": shown.get("owner"),
-        "verdict": shown["verdict"],
-        "since_ns": shown.get("since_ns"),
-        "valid_until_ns": until,
-        "valid_until": None if until is None else view.utc(until),
-        "valid_for_s": 0.0 if until is None else max(0.0, (until - now_ns) / _NS),
-        "reasons": shown.get("reasons") or [],
-        "provisional": bool(shown.get("provisional")),
-        "baseline": shown.get("baseline"),
-        "last_known": shown["last_known"],
-    }
 
 
 def _history(request: web.Request) -> bool:

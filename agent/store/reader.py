@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import StoreError
+from agent.store.account import BASE, COLUMNS, COUNTER, Proof, base_from, proof_of
 from agent.store.codec import decode
 from agent.store.journal import LOST
 from agent.store.outbox_queries import OutboxQueries, OutboxRow
@@ -29,6 +30,11 @@ logger = logging.getLogger(__name__)
 ENTRIES_AT_ONCE = 200
 CONDITIONS_SEARCHED = 20_000
 _AFTER_ALL = (1 << 63) - 1
+_EVENTS = (
+    "SELECT sequence, position, kind, time_ns, subject, "
+    "CASE WHEN json_valid(data) THEN data ELSE '{}' END AS data FROM event"
+)
+"""Of an event that a fault of the disk damaged nothing is known; it must not hide all others."""
 
 
 class Reader(OutboxQueries):
@@ -61,6 +67,7 @@ class Reader(OutboxQueries):
                     timeout=5.0,
                     check_same_thread=False,
                 )
+                connection.text_factory = _text
                 connection.execute("SELECT sent FROM outbox LIMIT 1")
             except sqlite3.Error as error:
                 cause = str(error)
@@ -138,7 +145,7 @@ class Reader(OutboxQueries):
             *values,
             limit,
         )
-        return [_event(row) for row in rows]
+        return _sound(rows)
 
     def events_of(self, first: int, last: int) -> list[dict[str, Any]]:
         """The events of entries `first` to `last`, both included, in order, as `events` gives."""
@@ -148,7 +155,7 @@ class Reader(OutboxQueries):
             first,
             last,
         )
-        return [_event(row) for row in rows]
+        return _sound(rows)
 
     def condition_marks(self, since_ns: int) -> list[dict[str, Any]]:
         """Alarms raised from `since_ns` on, and what people said of alarms since then, in order.
@@ -163,10 +170,10 @@ class Reader(OutboxQueries):
         found = []
         for first, last, shift_ns in self._spans():
             rows = self._all(
-                "SELECT time_ns + ?1, "
+                "SELECT time_ns + ?1, "  # noqa: S608
                 "coalesce(json_extract(data, '$.incident'), json_extract(data, '$.id')), "
                 "json_extract(data, '$.change') AS change, json_extract(data, '$.false') "
-                "FROM event WHERE kind = 'condition' AND time_ns >= ?2 - ?1 "
+                f"FROM ({_EVENTS}) WHERE kind = 'condition' AND time_ns >= ?2 - ?1 "
                 "AND (sequence, position) >= (?3, ?4) AND (sequence, position) < (?5, ?6) "
                 "AND change IN ('raised', 'acknowledged') ORDER BY sequence, position",
                 shift_ns, since_ns, *first, *last,
@@ -179,8 +186,9 @@ class Reader(OutboxQueries):
         of the clock, in order.
         """
         sets = self._all(
-            "SELECT sequence, position, json_extract(data, '$.shift_ns') AS shift FROM event "
-            "WHERE kind = 'clock' AND shift != 0 ORDER BY sequence DESC, position DESC"
+            "SELECT sequence, position, json_extract(data, '$.shift_ns') AS shift "  # noqa: S608
+            f"FROM ({_EVENTS}) WHERE kind = 'clock' AND shift != 0 "
+            "ORDER BY sequence DESC, position DESC"
         )
         spans, last, shift_ns = [], (_AFTER_ALL, 0), 0
         for sequence, position, step_ns in sets:
@@ -195,8 +203,8 @@ class Reader(OutboxQueries):
         Looks through the newest `CONDITIONS_SEARCHED` events of conditions only.
         """
         row = self._one(
-            "WITH name AS (SELECT value FROM json_each(?)), "
-            "newest AS (SELECT subject, data FROM event WHERE kind = 'condition' "
+            "WITH name AS (SELECT value FROM json_each(?)), "  # noqa: S608
+            f"newest AS (SELECT subject, data FROM ({_EVENTS}) WHERE kind = 'condition' "
             "ORDER BY sequence DESC, position DESC LIMIT ?) "
             "SELECT data FROM newest WHERE subject IN name OR json_extract(data, '$.id') IN name "
             "LIMIT 1",
@@ -229,14 +237,32 @@ class Reader(OutboxQueries):
         )
         gaps = [(now_called(*row[:2]), now_called(*row[2:])) for row in away]
         stood_still = self._all(
-            "SELECT time_ns, sequence, json_extract(data, '$.away_ns') AS away FROM event "
-            "WHERE kind = 'clock' AND away > 0"
+            "SELECT time_ns, sequence, json_extract(data, '$.away_ns') AS away "  # noqa: S608
+            f"FROM ({_EVENTS}) WHERE kind = 'clock' AND away > 0"
         )
         for time_ns, sequence, away_ns in stood_still:
             ended = now_called(time_ns, sequence)
             gaps.append((ended - away_ns, ended))
         off = sum(max(0, ended - max(began, start)) for began, ended in gaps)
         return max(0, now_ns - start - off)
+
+    def account(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Records of the account (`agent.store.account.COLUMNS`) behind a number, in order."""
+        while rows := self._all(
+            f"SELECT {', '.join(COLUMNS)} FROM account WHERE number > ? "  # noqa: S608
+            "ORDER BY number LIMIT ?",
+            after,
+            ENTRIES_AT_ONCE,
+        ):
+            yield from (dict(zip(COLUMNS, row, strict=True)) for row in rows)
+            after = int(rows[-1][0])
+
+    def account_proof(self, anchor: str = "") -> Proof:
+        """Whether the account is whole; with `anchor`, whether it still has that record."""
+        row = self._one("SELECT value FROM identity WHERE name = ?", BASE)
+        newest = self.counters().get(COUNTER)
+        base = base_from(str(row[0]) if row else "")
+        return proof_of(self.account(-1 << 62), base, newest, anchor)
 
     def summaries(
         self, limit: int = 1000, model: str | None = None, tag: str | None = None, since_ns: int = 0
@@ -295,6 +321,16 @@ def _unpacked(data: bytes | str) -> bytes | str:
     return data if isinstance(data, str) else zlib.decompress(data)
 
 
-def _event(row: tuple[Any, ...]) -> dict[str, Any]:
+def _text(data: bytes) -> str:
+    """Of a text that a fault of the disk damaged, what is left."""
+    return data.decode("utf-8", "replace")
+
+
+def _sound(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Events as dicts; those that a fault of the disk damaged are left out."""
     names = ("sequence", "position", "kind", "time_ns", "subject", "data")
-    return dict(zip(names, (*row[:5], json.loads(row[5])), strict=True))
+    found = []
+    for row in rows:
+        with contextlib.suppress(ValueError):
+            found.append(dict(zip(names, (*row[:5], json.loads(row[5])), strict=True)))
+    return found

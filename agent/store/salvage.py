@@ -99,7 +99,7 @@ def opened(aside: Path, fresh: Path) -> sqlite3.Connection | None:
             connection = read_only(aside)
             try:
                 names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeError):
                 connection.close()
                 continue
             if {"journal", "tag", "counter"} <= names:
@@ -147,7 +147,11 @@ class _Source:
         return {str(name) for (name,) in self._connection.execute(query)}
 
     def columns(self, table: str) -> list[str]:
-        return _columns(self._connection, table)
+        """Those whose names can be read: none of a table whose definition is damaged."""
+        try:
+            return _columns(self._connection, table)
+        except (sqlite3.Error, UnicodeError):
+            return []
 
     def rows(self, table: str, columns: str, after: int = -(1 << 62)) -> Iterator[tuple[Any, ...]]:
         """Rows in the order of their rowid; those on damaged pages are stepped over."""
@@ -262,6 +266,9 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 
 def _copy(target: sqlite3.Connection, source: _Source, table: str) -> None:
     columns = [one for one in _columns(target, table) if one in source.columns(table)]
+    if not columns:
+        source.whole = False
+        return
     names = ", ".join(f'"{one}"' for one in columns)
     marks = ", ".join("?" * len(columns))
     insert = f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608

@@ -17,7 +17,7 @@ from agent.errors import StoreError
 MIGRATIONS = Migrations("fieldwarden")
 NAMES = (
     "0001_journal", "0002_findings", "0003_outbox", "0004_delivery", "0006_documents",
-    "0010_summary_entry",
+    "0010_summary_entry", "0011_account",
 )  # fmt: skip
 
 
@@ -129,6 +129,29 @@ def _summary_entry(db: Database) -> None:
     db.execute("DROP INDEX idx_summary_model_tag_start_ns_baseline")
     columns = ["model", "tag", "start_ns", "baseline", "entry"]
     db.table("summary").create_index(columns, unique=True)
+
+
+@MIGRATIONS(name="0011_account")
+def _account(db: Database) -> None:
+    # One column for each of `account.COLUMNS`.
+    db.execute(
+        """
+        CREATE TABLE account (
+            number INTEGER PRIMARY KEY,
+            time_ns INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            who TEXT NOT NULL,
+            why TEXT NOT NULL,
+            entry INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            evidence TEXT NOT NULL,  -- SHA-256 of the journal's entry
+            data TEXT NOT NULL,
+            previous TEXT NOT NULL,  -- hash of the record before
+            hash TEXT NOT NULL
+        ) STRICT
+        """
+    )
 
 
 def migrate(connection: sqlite3.Connection, subject: str) -> None:

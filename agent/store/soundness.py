@@ -26,18 +26,27 @@ _TABLES = ("counter", "identity", "boot", "tag", "snapshot", "document", "event"
 _MIGRATIONS = "_sqlite_migrations"
 _DAMAGED = "what is in the file does not fit together, as after a fault of the disk or card"
 _NO_DATABASE = "the file's begin is overwritten: it can not be read as a database any more"
+_NO_TEXT = "Could not decode to UTF-8"  # as Python says of a text, without a number of SQLite's
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether an error of SQLite says that the file itself is not a sound database."""
-    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _DAMAGE
+    """Whether an error of SQLite says that the file itself is not a sound database.
+
+    It holds UTF-8 alone: a text that is none was damaged.
+    """
+    no_text = isinstance(error, UnicodeError) or _NO_TEXT in str(error)
+    return no_text or _code(error) in _DAMAGE
 
 
-def in_words(error: sqlite3.Error) -> str:
+def _code(error: BaseException) -> int:
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+def in_words(error: BaseException) -> str:
     """What a damaged file looks like, for people; SQLite's own words go to the log."""
     logger.warning("SQLite says: %s", error)
-    return _NO_DATABASE if (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_NOTADB else _DAMAGED
+    return _NO_DATABASE if _code(error) == sqlite3.SQLITE_NOTADB else _DAMAGED
 
 
 def examine(path: Path, mark: Mark | None, budget_s: float = BUDGET_S) -> str:
@@ -68,7 +77,7 @@ def examine(path: Path, mark: Mark | None, budget_s: float = BUDGET_S) -> str:
     connection = read_only(path)
     try:
         return _examined(connection, mark, budget_s)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         if is_damage(error):
             return in_words(error)
         raise
@@ -91,6 +100,7 @@ def _examined(connection: sqlite3.Connection, mark: Mark | None, budget_s: float
         return "there is nothing in it" if mark is not None else ""
     if _MIGRATIONS not in tables:
         return "it is a database of another program"
+    connection.execute(f"SELECT name FROM {_MIGRATIONS}").fetchall()  # noqa: S608 - texts at all?
     deadline = clock.monotonic_ns() + round(budget_s * 1e9)
     connection.set_progress_handler(lambda: clock.monotonic_ns() > deadline, _STEPS)
     with contextlib.suppress(_OutOfTime):

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.errors import StoreError
+from agent.store.account import NOTHING, Account
+from agent.store.account import Head as AccountHead
 from agent.store.acknowledge import Acknowledged
 from agent.store.batch import Batch, Delivery
 from agent.store.connection import connect, disk_full, share_of
@@ -87,12 +89,13 @@ class _Writer:
         migrate(connection, str(self._path))
         self.counters = Counters(connection)
 
-    def _arrange(self) -> None:
+    def _arrange(self, known: AccountHead = NOTHING) -> None:
         """What writes each kind of row, on the connection as it is now."""
         self._journal = Journal(self.connection, self.counters, self._journal_limit)
         self._outbox = Outbox(self.connection, self.counters, self.boot, self._delivery)
         self._acknowledged = Acknowledged(self._outbox, self.counters)
         self._findings = Findings(self.connection, self._path.parent)
+        self.account = Account(self.connection, self.counters, self._path.parent, known)
         self._limiter = Limiter(self._outbox, self.counters, self._outbox_limit, self._merge)
         self._files = self._identities()
 
@@ -131,7 +134,7 @@ class _Writer:
                 self.connection.close()
         self.losses.append(renew(self._path, mark, cause, live, running=True))
         self._use(connect(self._path))
-        self._arrange()
+        self._arrange(self.account.head)
         with self._transaction():  # no number of this run is given a second time
             for name, value in kept.items():
                 if name.startswith("seq:") and value > self.counters.get(name):
@@ -228,6 +231,7 @@ class _Writer:
         with self._transaction():
             self._journal.append(batch.entries)
             events = self._findings.insert_events(batch.events)
+            self.account.insert(one for one in batch.events if one[:2] in events)
             summaries = self._findings.insert_summaries(batch.summaries)
             self._outbox.settle()
             self._outbox.delivered(batch.delivered)
@@ -248,6 +252,8 @@ class _Writer:
             self._journal.trim()
             if self._commits % COMMITS_PER_TRIM == 0:
                 self._findings.trim()
+                self.account.trim()
+        self.account.committed()
 
     def close(self) -> None:
         self.connection.close()
@@ -354,6 +360,11 @@ class Store:
     def journal_bytes(self) -> int:
         """What the journal's entries take."""
         return self._writer.counters.get("journal_bytes")
+
+    @property
+    def account_head(self) -> AccountHead:
+        """The newest committed record of the account."""
+        return self._writer.account.head
 
     def tag_ids(self, names: Sequence[str]) -> dict[str, int]:
         """Ids of tags by name; given once, never reused. Blocks; for the start and reloads."""

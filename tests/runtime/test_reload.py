@@ -85,6 +85,7 @@ CHANGED = {
     "upstream": {"host": "127.0.0.1"},
     "status.listen": "127.0.0.1:1", "status.certificate": "/c", "status.private_key": "/k",
     "status.socket": "/s", "status.socket_group": "g",
+    "status.runtime_directory": "/elsewhere",
     "people": {"Ann": {"unix_user": "ann"}},
 }  # fmt: skip
 

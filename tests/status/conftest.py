@@ -15,7 +15,7 @@ import pytest
 from agent.configuration.schema import Person
 from agent.status.api import StatusServer
 from agent.status.people import People
-from tests.status.fake_status import T0, document, events
+from tests.status.fake_status import T0, FakeModels, document, events
 
 TOKEN = "one-token-of-maras"
 MARA = People({"Mara Lind": Person(token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest())})
@@ -47,10 +47,17 @@ class Served:
     server: StatusServer | None = None
     session: aiohttp.ClientSession | None = None
 
+    def __post_init__(self):
+        self.models = FakeModels(lambda: self.document)
+
     async def get(self, path, **kwargs):
         """(status, headers, body as text)."""
         async with self.session.get(self.server.url.rstrip("/") + path, **kwargs) as answer:
             return answer.status, answer.headers, await answer.text()
+
+    async def post(self, path, text):
+        async with self.session.post(self.server.url.rstrip("/") + path, data=text) as answer:
+            return answer.status, await answer.json(content_type=None)
 
     async def json(self, path, **kwargs):
         async with self.session.get(self.server.url.rstrip("/") + path, **kwargs) as answer:
@@ -65,6 +72,7 @@ async def serving(listen="127.0.0.1:0", command=None, **options):
         lambda: served.document,
         options.pop("events", events),
         command,
+        models=served.models,
         now_ns=lambda: served.now_ns,
         **options,
     )

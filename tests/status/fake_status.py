@@ -245,6 +245,54 @@ def document(tags=30, *, now_ns=T0, seed=1):
     return made | {"incidents": view.incidents(made)}
 
 
+class FakeModels:
+    """What a made-up document says of its models; `checked` are the vectors that were asked about.
+
+    Args:
+        current: gives the document.
+    """
+
+    def __init__(self, current):
+        self._current = current
+        self.checked = []
+
+    def names(self):
+        return [one["name"] for one in self._current().get("models", ())]
+
+    def verdict(self, name):
+        document = self._current()
+        for one in document.get("models", ()):
+            if one["name"] == name:
+                stamp = {k: document[k] for k in ("site", "gateway", "boot", "sequence", "time_ns")}
+                at = {"boot_id": "b", "boottime_ns": 7 * NS, "fresh_until_boottime_ns": 12 * NS}
+                return {
+                    "schema": 1, "model": name, "valid_until_boottime_ns": 22 * NS,
+                    "baseline_hash": "3f9a1c20" * 8, **stamp, **at,
+                    **{key: value for key, value in one.items() if key not in ("name", "inputs")},
+                }
+        return None
+
+    def inputs(self, name):
+        value = {
+            "tag": "a", "value": 1.5, "unit": "bar", "kind": "measurement", "usable": True,
+            "required": True, "quality": 0, "quality_names": ["good"], "age_s": 0.3,
+            "latest": 1.5, "arrival_ns": T0, "source_ns": None, "trained": [0.0, 2.0],
+            "in_trained_range": True,
+        }
+        return [value] if name in self.names() else None
+
+    def check(self, name, vectors, mode):
+        if name not in self.names():
+            return None
+        self.checked.append((name, vectors, mode))
+        results = [
+            {"overall": "within", "reasons": [], "inputs": [],
+             "joint": {"distance": None, "within": None}}
+            for _ in vectors
+        ]
+        return {"model": name, "version": "1", "baseline_hash": "x", "mode": "", "results": results}
+
+
 def events(limit, kind):
     """The newest `limit` made-up events of a kind."""
     rows = [
@@ -264,7 +312,10 @@ async def _serve(port, tags, seconds, freeze_s):
     from agent.status.api import StatusServer
 
     state = {"document": document(tags, now_ns=clock.wall_ns())}
-    server = StatusServer(f"127.0.0.1:{port}", lambda: state["document"], events)
+    def current():
+        return state["document"]
+
+    server = StatusServer(f"127.0.0.1:{port}", current, events, models=FakeModels(current))
     await server.start()
     print(server.url, flush=True)
     for second in range(seconds):

@@ -15,7 +15,7 @@ from agent.status.api import StatusServer
 from agent.status.gate import HostCheck
 from agent.status.routes import paths
 from tests.status.conftest import serving, tls_of
-from tests.status.fake_status import HOSTILE, NS, T0, document, events
+from tests.status.fake_status import HOSTILE, NS, T0, FakeModels, document, events
 
 JSON_PATHS = [
     "/api/v1/status",
@@ -24,6 +24,8 @@ JSON_PATHS = [
     "/api/v1/models/yield/verdict",
     "/api/v1/models/vibration%20forecast/verdict",
     "/api/v1/models/nobody/verdict",
+    "/api/v1/models/yield/inputs?nonce=n-1",
+    "/api/v1/models/nobody/inputs",
     "/api/v1/sources",
     "/api/v1/tags",
     "/api/v1/conditions",
@@ -134,6 +136,40 @@ async def test_past_its_time_a_verdict_is_unassessable_everywhere(served, path):
     _, whole = await served.json(path)
     assert {m["verdict"] for m in whole["models"]} == {"unassessable"}
     assert 'model="energy",verdict="trusted"} 0.0' in (await served.get("/metrics"))[2]
+
+
+async def test_vectors_are_checked_one_or_many_and_nothing_but_finite_numbers_goes_in(served):
+    """NaN, infinities, 1e999, texts, truths, twins and other shapes are 400, with what to send."""
+    _, description = await served.json("/api/v1/openapi.json")
+    path = "/api/v1/models/yield/check"
+    for body, count in (('{"a": 1, "b": null}', 1), ('[{"a": 1e3}, {}]', 2)):
+        status, answer = await served.post(f"{path}?mode=high", body)
+        assert (status, len(answer["results"])) == (200, count)
+        check(description, path, "post", status, "application/json", answer)
+    assert served.models.checked[0] == ("yield", [{"a": 1.0, "b": None}], "high")
+    digits = "9" * 400
+    for wrong in (
+        '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', f'{{"a": {digits}}}', '{"a": "1"}',
+        '{"a": true}', '{"a": 1, "a": 2}', "[]", "3", "[3]", "{", "\x00", "[" * 9_000,
+        f"[{'{},' * 256}{{}}]",
+    ):  # fmt: skip
+        status, answer = await served.post(path, wrong)
+        assert (status, answer["hint"] != "") == (400, True), wrong[:40]
+        check(description, path, "post", status, "application/problem+json", answer)
+    status, answer = await served.post("/api/v1/models/nobody/check", "{}")
+    assert (status, "yield" in answer["hint"]) == (404, True)
+    assert (await served.post(path, " " * 70_000))[0] == 413
+    assert len(served.models.checked) == 2
+
+
+async def test_an_answer_says_of_which_moment_it_is_and_gives_the_nonce_back(served):
+    """By which a model knows that it got no old answer, and until when it may hold it for true."""
+    _, answer = await served.json("/api/v1/models/yield/verdict?nonce=n-7")
+    assert (answer["nonce"], answer["age_s"]) == ("n-7", pytest.approx(0.5))
+    assert (answer["boot_id"], answer["fresh_until_boottime_ns"]) == ("b", 12 * NS)
+    assert answer["causes"] == ["sensor", "process"]
+    _, inputs = await served.json("/api/v1/models/yield/inputs")
+    assert {**inputs, "inputs": 0, "nonce": "n-7"} == {**answer, "inputs": 0}
 
 
 async def test_an_unknown_model_is_404_and_names_the_known_ones(served):
@@ -303,7 +339,9 @@ async def test_names_from_the_plant_never_reach_the_markup(served):
 
 async def test_a_taken_address_is_an_error_that_says_what_to_do(served):
     """Operation, subject, cause and hint, not an OSError."""
-    second = StatusServer(f"127.0.0.1:{served.server.port}", dict, events)
+    second = StatusServer(
+        f"127.0.0.1:{served.server.port}", dict, events, models=FakeModels(dict)
+    )
     with pytest.raises(FieldwardenError) as caught:
         await second.start()
     assert caught.value.operation == "opening the status page"
@@ -322,7 +360,7 @@ async def test_stop_closes_the_port_and_open_connections(served):
 
 def test_the_verdict_vocabulary_of_the_description_is_the_documents():
     """One list of words, in both places."""
-    server = StatusServer("127.0.0.1:0", dict, events)
+    server = StatusServer("127.0.0.1:0", dict, events, models=FakeModels(dict))
     schemas = server.routes._openapi["components"]["schemas"]
     assert set(schemas["Verdict"]["enum"]) == set(view.VERDICTS)
     assert schemas["Cause"]["enum"] == list(view.CAUSES)

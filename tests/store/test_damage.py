@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 import time
@@ -171,6 +172,23 @@ async def test_any_damage_at_all_leaves_a_store_that_starts(path):
         reader.events(1000)
         reader.snapshot()
         reader.close()
+        await store.close()
+
+
+@pytest.mark.parametrize("name", [b"account", b"journal", b"counter", b"position"])
+async def test_a_name_in_the_schema_that_is_no_text_any_more_is_damage_too(path, name):
+    """Wherever it stands: of a table, in its definition, of a column."""
+    await filled(path)
+    good, head = path.read_bytes(), path.with_suffix(".head").read_bytes()
+    places = [match.start() for match in re.finditer(name, good)]
+    for place in places[:12]:
+        for one in path.parent.iterdir():
+            one.unlink()
+        path.write_bytes(good[:place] + b"\xea" + good[place + 1 :])
+        path.with_suffix(".head").write_bytes(head)
+        store = open_store(path)
+        assert store.last_sequence in (LAST, LAST + 1)
+        await store.commit(Batch(entries=[block(store.last_sequence + 1)]))
         await store.close()
 
 
