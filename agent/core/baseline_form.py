@@ -210,10 +210,20 @@ def _joint(inputs: int) -> Check:
                 "intercept": _ANY, "coefficients": _list(_ANY, inputs, inputs),
             })  # fmt: skip
             _at(".relations", _list(relation, inputs, inputs), value["relations"])
+        if "activity" in value:
+            _at(".activity", lambda found: _activity(found, inputs), value["activity"])
         if "loops" in value:
             _at(".loops", lambda found: _loops(found, inputs), value["loops"])
 
     return check
+
+
+def _activity(value: dict[str, Any], inputs: int) -> None:
+    relation = partial(_keys, checks={
+        "r2": _ANY, "intercept": _ANY, "spread": _ANY,
+        "coefficients": _list(_ANY, inputs, inputs),
+    })  # fmt: skip
+    _keys(value, checks={"relations": _list(relation, inputs, inputs)})
 
 
 def _group(value: dict[str, Any], inputs: int) -> None:

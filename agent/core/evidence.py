@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from agent.core import delays, identity, shape
+from agent.core.activity import goes_along
 from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.diagnosis import MOVED, Evidence
@@ -255,6 +256,25 @@ class EvidenceReader:
             self._amid(self._rows[name, model], now) for name in _tags_of(condition)
             for model in self._users[name] if model in condition.models
         )
+
+    def goes_along(self, condition: Condition, now: int) -> bool:
+        """Whether all that is seen of a tag is noise that goes along with the other inputs'."""
+        if condition.subject.place is not Place.TAG or not condition.seen or any(
+            key.symptom is not Symptom.SCATTER for key in condition.seen
+        ):
+            return False
+        return all(
+            self._active_with_others(self._rows[name, model], now)
+            for name in _tags_of(condition) for model in self._users[name]
+            if model in condition.models
+        )
+
+    def _active_with_others(self, row: int, now: int) -> bool:
+        place = self._spec.rows[row]
+        document = self._charts.parameters.joint(row).get("activity")
+        rows = self._spec.rows_of(place.model)
+        latest = [self._charts.traces.of_input(other, now)[0] for other in rows] if document else []
+        return goes_along(document, place.position, latest)
 
     def _amid(self, row: int, now: int) -> bool:
         wanted = delays.off_delay_samples(self._charts.parameters.baseline(row).interval_ns)

@@ -208,9 +208,9 @@ class Judge:
         waited_ns = now - condition.normal_since_ns
         return waited_ns < condition.stay_ns or self._facts.holds_of(condition)
 
-    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
-        """Whether all it says is that its tag is out of its trained range, which a fact tells."""
-        return (
+    def is_no_alarm(self, condition: Condition, diagnosis: Diagnosis, now: int) -> bool:
+        """Whether a fact tells all it says, or its noise goes along with that of others."""
+        return self._evidence.goes_along(condition, now) or (
             condition.subject.place is Place.TAG and diagnosis.cause not in MENDED
             and all(key.symptom in LEAVES_RANGE for key in condition.seen)
             and self._facts.holds_of(condition)

@@ -277,7 +277,7 @@ class Conditions:
         if self.active.get(condition.subject) is not condition:
             return events
         named = self._rules.name(condition, now)
-        if self._rules.is_fact(condition, named):
+        if self._rules.is_no_alarm(condition, named, now):
             # Asked again later and later, so that what lasts for weeks costs next to nothing.
             self._at(2 * now - condition.first_ns + condition.interval_ns, condition, Due.RAISE)
             return events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,17 @@ class Parameters:
         modes = self._spec.models[place.model].baseline.modes
         return modes[self._mode[place.model]].inputs[place.position]
 
+    def joint(self, row: int) -> Mapping[str, Any]:
+        """What was learnt of all inputs of a chart row's model together, in its present mode."""
+        place = self._spec.rows[row]
+        return self._spec.models[place.model].baseline.modes[self._mode[place.model]].joint
+
     def relation(self, row: int) -> tuple[float, Sequence[float]] | None:
         """(intercept, slopes) by which all inputs of the model predict this one, standardised;
         None where the baseline holds none.
         """
         place = self._spec.rows[row]
-        joint = self._spec.models[place.model].baseline.modes[self._mode[place.model]].joint
-        if not (found := joint.get("relations")):
+        if not (found := self.joint(row).get("relations")):
             return None
         return found[place.position]["intercept"], found[place.position]["coefficients"]
 

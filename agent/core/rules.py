@@ -21,8 +21,8 @@ class Rules(Protocol):
     def stays(self, condition: Condition, now: int) -> bool:
         """Whether it is a fault that lasts until somebody mends it, seen by a chart or not."""
 
-    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
-        """Whether it says no more than a fact that is told already: no alarm."""
+    def is_no_alarm(self, condition: Condition, diagnosis: Diagnosis, now: int) -> bool:
+        """Whether it says no more than what is told already, or what the plant does at times."""
 
     def owner(self, condition: Condition, now: int) -> Subject:
         """Whose is what models found of it, as of now."""

@@ -16,6 +16,7 @@ from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Tag
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.fit import held_back, trial
+from agent.fit.activity import fit_activity
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.kinds import Judged, judged
@@ -206,8 +207,8 @@ def _fit_mode(
     wider = held_back.most([factors for _, factors in related])
     joint = held_back.adjusted_joint(relate(held_back.standardised(values, fits)), wider)
     named = partial(_mode_baseline, mode, code, configuration.tags, kinds)
-    loops = partial(_with_loops, configuration)
-    whole = loops(named(fits, joint), values)
+    learns = partial(_with_learnt, configuration)
+    whole = learns(named(fits, joint), values)
     if not related:
         return _Fitted(whole, fits, joint, None, len(values), _learnt(configuration, whole, values))
     last = [
@@ -216,28 +217,33 @@ def _fit_mode(
     ]
     before = held_back.most([factors for _, factors in related[:-1]])
     lead = held_back.parts(len(values))[-1].lead
-    held = loops(named(last, held_back.adjusted_joint(related[-1][0], before)), values[lead])
+    held = learns(named(last, held_back.adjusted_joint(related[-1][0], before)), values[lead])
     return _Fitted(
         whole, fits, joint, held, held_back.parts(len(values))[-1].follow.start,
         _learnt(configuration, whole, values),
     )
 
 
-def _with_loops(configuration: Configuration, mode: ModeBaseline, values: Float64) -> ModeBaseline:
-    """A mode with what its control loops do, from float64[n, d] in the tags' units."""
+def _with_learnt(
+    configuration: Configuration, mode: ModeBaseline, values: Float64
+) -> ModeBaseline:
+    """A mode with what its control loops do, and how its inputs' noise goes together.
+
+    From float64[n, d] in the tags' units.
+    """
+    centre = np.array([item.centre for item in mode.inputs])
+    scale = np.array([item.scale for item in mode.inputs])
+    activity = fit_activity((values - centre) / scale)
     parts = {tag: Part(*part) for tag, part in parts_of(configuration.loops).items()}
-    found = fit_loops(
-        values, [item.tag for item in mode.inputs], parts,
-        np.array([item.centre for item in mode.inputs]),
-        np.array([item.scale for item in mode.inputs]),
-    )  # fmt: skip
-    return replace(mode, joint={**mode.joint, "loops": found}) if found else mode
+    loops = fit_loops(values, [item.tag for item in mode.inputs], parts, centre, scale)
+    found = {"activity": activity, "loops": loops}
+    return replace(mode, joint={**mode.joint, **{key: one for key, one in found.items() if one}})
 
 
 def _learnt(
     configuration: Configuration, mode: ModeBaseline, values: Float64
 ) -> tuple[LoopLearnt, ...]:
-    """What `_with_loops` learnt of each loop, in words; of the mode, where there are several."""
+    """What `_with_learnt` learnt of each loop, in words; of the mode, where there are several."""
     parts = {tag: Part(*part) for tag, part in parts_of(configuration.loops).items()}
     found = learnt(
         values, [item.tag for item in mode.inputs], parts,

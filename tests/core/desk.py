@@ -48,7 +48,7 @@ class Desk:
     def stays(self, condition: Condition, now: int) -> bool:
         return now - condition.normal_since_ns < condition.stay_ns and not self.over
 
-    def is_fact(self, condition: Condition, diagnosis: Diagnosis) -> bool:
+    def is_no_alarm(self, condition: Condition, diagnosis: Diagnosis, now: int) -> bool:
         return self.fact
 
     def lapse_ns(self, condition: Condition) -> int:
