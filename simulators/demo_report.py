@@ -132,7 +132,7 @@ def _row(
         injected,
         (first.time_ns - fault["at_ns"]) / 1e9,
         _verdict(told, subject, last.time_ns, until),
-        str(last.data.get("text", "")),
+        str(last.data.get("text", "")).rsplit(", since ", 1)[0],
         all(event.key in arrived for event in named),
         str(last.data.get("kind", "")),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.core import identity
 from agent.core.attribution import Attribution
 from agent.core.charts import Charts
-from agent.core.condition import Finding
+from agent.core.condition import Condition, Finding
 from agent.core.delays import UNDECIDED, on_delay_ns, on_delay_of_sample
 from agent.core.evidence import Active, EvidenceReader
 from agent.core.flag import Flag
@@ -67,16 +67,21 @@ class Findings:
         )
 
     def _of_joint(self, flag: Flag, active: Active) -> Finding:
-        """It is the model's until that is told whose it is; from its raising on, as it comes."""
+        """It is the model's until that is told whose it is; from its raising on, as it comes.
+
+        At once it is a tag's whose condition is open, where that explains it: one fault is one.
+        """
         model = self._spec.models[flag.row]
         key, home = FindingKey(flag.detector, model.name), identity.model(model.name)
         about = tuple(model.inputs[column] for column in flag.about)
         if flag.up:
             self.joint_up.add(key)
             self.owner.pop(key, None)
-            if (told := active.get(home)) is not None and told.raised:
-                late = replace(told, seen={key: flag.score}, about=about)
-                self.owner[key] = self._attribution.owner(late, flag.time_ns, active)
+            told = active.get(home) or Condition(home, [model.name], model.scan_ns, flag.time_ns)
+            late = replace(told, seen={key: flag.score}, about=about)
+            owner = self._attribution.owner(late, flag.time_ns, active)
+            if told.raised or (owner != home and owner in active):
+                self.owner[key] = owner
         else:
             self.joint_up.discard(key)
         traits = key.traits
