@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from _load import broker, free_port, history, process, server
+from _load import broker, history, process, server
 
 from agent.configuration.load import load
 from agent.core.baseline import digest_of, from_document, to_document
@@ -33,6 +33,7 @@ from agent.fit.model import fit_model
 from agent.records.table import Table
 from agent.store import Reader
 from agent.types import Block
+from simulators.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 INPUTS = 50

@@ -17,13 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from _load import broker, free_port, server
+from _load import broker, server
 
 from agent.clock import EngineClock
 from agent.configuration.schema import ModbusSource, MqttSource, OpcUaSource, Tag
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding
+from simulators.ports import free_port
 
 GOALS_US = {"modbus": 3.0, "opcua": 30.0, "mqtt": 45.0}
 TAGS = {"modbus": 500, "opcua": 200, "mqtt": 200}

@@ -19,6 +19,7 @@ from pathlib import Path
 from agent.clock import monotonic_ns
 from agent.errors import FieldwardenError
 from simulators.children import end_with_parent
+from simulators.ports import port_is_free
 
 MOSQUITTO_CONFIG = """\
 listener {port} 127.0.0.1
@@ -34,17 +35,6 @@ def mosquitto_path() -> str | None:
     """Where mosquitto is, also in the system directories that ordinary users lack in PATH."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     return shutil.which("mosquitto", path=path)
-
-
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _listens(port: int) -> bool:

@@ -20,7 +20,7 @@ from agent.core.baseline_file import read_baseline
 from agent.errors import FieldwardenError
 from agent.records.table import Table, read_table, tags_of_texts
 from agent.records.times import Reading
-from simulators.broker import BrokerProcess, port_is_free
+from simulators.broker import BrokerProcess
 from simulators.faults import SOURCE_KINDS, Fault, Injector
 from simulators.history import HistoryOrder, make_history
 from simulators.modbus_server import ModbusServer
@@ -28,6 +28,7 @@ from simulators.model import SoftSensor
 from simulators.mqtt_publisher import MqttPublisher
 from simulators.opcua_server import OpcUaServer
 from simulators.plant import Laboratory, Plant, PlantSettings
+from simulators.ports import port_is_free
 from simulators.tags import COLUMN, LAB_YIELD, PREDICTED, PlantTag
 
 Value = float | str

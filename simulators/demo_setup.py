@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,9 @@ from typing import Any
 
 from agent.clock import monotonic_ns
 from agent.errors import FieldwardenError
-from simulators.broker import port_is_free
 from simulators.history import HistoryOrder, make_history, write_history
 from simulators.plant import PlantSettings
+from simulators.ports import free_port, port_is_free
 
 PORTS: Mapping[str, int] = {
     "the plant's OPC UA server": 48410,
@@ -115,7 +114,7 @@ def choose_ports(*, free: bool) -> dict[str, int]:
         if port_is_free(port):
             chosen[purpose] = port
         elif free:
-            chosen[purpose] = _free_port()
+            chosen[purpose] = free_port()
         else:
             raise FieldwardenError(
                 "starting", f"{purpose} at 127.0.0.1:{port}", "the port is taken",
@@ -123,12 +122,6 @@ def choose_ports(*, free: bool) -> dict[str, int]:
                 "or let the demo choose others: fieldwarden demo --free-ports",
             )  # fmt: skip
     return chosen
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def copy_configuration(place: Place) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import random
 import shutil
 import socket
 import subprocess
@@ -12,21 +11,9 @@ import time
 from pathlib import Path
 
 from simulators.children import end_with_parent
+from simulators.ports import free_port
 
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    """A port that nobody listens on, outside the range that outgoing connections are given.
-
-    A client that tries again and again to reach a server which is down may be given the server's
-    own port for its side, connects to itself, and the server can not come back.
-    """
-    for port in random.sample(range(20_000, 32_000), 500):
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port between 20000 and 32000")
 
 
 class Mosquitto:

@@ -44,6 +44,7 @@ class Broker:
         """Start it, and wait until it listens."""
         self._children.start(self._name, self._command)
         wait("broker", self._listens)
+        self._children.require()  # else it is another that listens
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):

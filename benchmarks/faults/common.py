@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from _load import free_port, history, process, wait_for  # noqa: E402
+from _load import history, process, wait_for  # noqa: E402
 
 from simulators.children import Children  # noqa: E402
+from simulators.ports import free_port  # noqa: E402
 
 __all__ = [
     "FIRST_S", "PATIENCE_S", "command", "environment", "fit", "free_port", "history", "page",

@@ -37,7 +37,8 @@ from agent.configuration.schema import (
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.baseline_file import read_baseline, write_baseline
 from agent.errors import FieldwardenError
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parents[2]
 

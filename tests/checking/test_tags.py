@@ -28,7 +28,8 @@ from agent.core.baseline_file import write_baseline
 from agent.mqtt import MqttLink
 from agent.sources import TagProbe
 from agent.types import Quality
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 HEAD = """\
 schema = 1

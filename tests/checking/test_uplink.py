@@ -18,7 +18,8 @@ from agent.central.subscriber import Central
 from agent.checking.check import check
 from agent.configuration.load import load
 from agent.mqtt import MqttLink
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 HEAD = """\
 schema = 1

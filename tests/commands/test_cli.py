@@ -29,7 +29,8 @@ from agent.forward import Identity
 from agent.forward.json_payload import state_payload, topic_of
 from agent.store import Batch, Store
 from agent.store.received import ReceivedStore
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parents[2]
 

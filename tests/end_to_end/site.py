@@ -34,7 +34,8 @@ from simulators.demo_setup import (
     prepare,
 )
 from simulators.plant import PlantSettings
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ import pytest
 from agent.errors import StoreError
 from agent.status.people import user_name
 from agent.store import Reader
+from simulators.ports import free_port
 from tests.checking.test_check import modbus_device
-from tests.mosquitto import free_port
 
 ROOT = Path(__file__).parents[2]
 ME = user_name(os.geteuid())

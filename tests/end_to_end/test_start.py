@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
+from simulators.ports import free_port
 from tests.end_to_end.books import check_books, read_books
-from tests.mosquitto import free_port
 
 NS = 1_000_000_000
 SECONDS_TO_LIVE = 10

@@ -20,7 +20,8 @@ from agent.mqtt.client import FIVE, THREE
 from agent.store import Batch, Reader, Store
 from agent.store import acknowledge as acknowledge_module
 from agent.types import Event
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 MB = 1_000_000
 

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from agent.mqtt import LinkError, Message, MqttLink, RefusedError, Will
-from tests.mosquitto import Mosquitto, free_port
+from simulators.ports import free_port
+from tests.mosquitto import Mosquitto
 
 
 @pytest.fixture

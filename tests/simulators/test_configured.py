@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import cli
-from simulators.broker import port_is_free
 from simulators.configured import ConfiguredPlant, interval_of
 from simulators.plant import PlantSettings
-from tests.simulators.conftest import free_port
+from simulators.ports import free_port, port_is_free
 
 ROOT = Path(__file__).parents[2]
 

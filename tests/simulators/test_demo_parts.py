@@ -23,9 +23,9 @@ from simulators.demo_report import Outage, Reported, rows_of, table_of, unexpect
 from simulators.demo_setup import PORTS, Place, choose_ports, copy_configuration
 from simulators.faults import parse_faults, truth_record
 from simulators.plant import PlantSettings
+from simulators.ports import free_port
 from simulators.service import addresses_of
 from tests.central.fake_gateway import FakeGateway, Online, running, until
-from tests.mosquitto import free_port
 
 S = 1_000_000_000
 START = 1_700_000_000 * S

@@ -19,10 +19,11 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from agent.errors import FieldwardenError
 from agent.forward.json_payload import time_of
-from simulators.broker import BrokerProcess, port_is_free
+from simulators.broker import BrokerProcess
 from simulators.faults import parse_faults
 from simulators.model import SoftSensor, serve_soft_sensor
 from simulators.plant import Plant, PlantSettings
+from simulators.ports import port_is_free
 from simulators.service import PlantService, addresses_of
 from simulators.tags import COLUMN, LAB_TOPIC, MODEL_INPUTS, PREDICTED_TOPIC, TAGS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from agent.decode.columns import Dictionary
 from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding
 from agent.types import Block, Command
+from simulators import ports
 
 
 class Harness:
@@ -108,6 +108,5 @@ def make_harness():
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port that nobody uses."""
+    return ports.free_port()
