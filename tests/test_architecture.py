@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,13 @@ MOST_LINES_OF_A_MODULE = 400
 
 
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """Each file is asked about by many tests."""
+    return ast.parse(text)
 
 
 def name_of(path: Path) -> str:
@@ -98,12 +105,18 @@ def name_of(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, wherever in it, as full names."""
+    return imported(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported(text: str) -> set[str]:
+    """The same for a file's text."""
     found = set()
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"from {'.' * node.level}{node.module}: relative import"
             found.add(node.module)
             if node.module == "agent" or (ROOT / Path(*node.module.split("."))).is_dir():
                 found |= {f"{node.module}.{alias.name}" for alias in node.names}
