@@ -168,10 +168,11 @@ def _edges(record: Record) -> tuple[float, ...]:
 def _range(
     record: Record, moves: Dynamics, beyond: float, arl: float, hold: int
 ) -> dict[str, float]:
-    hold = max(hold, ceil(2 * moves.tau))
+    # Peaks nearer than that are one excursion; a flag is over as soon as the value is back.
+    apart = max(hold, ceil(2 * moves.tau))
     step = record.resolution / record.scale + beyond
-    high = peaks_limit(record.z, arl=2 * arl, apart=hold) + step
-    low = peaks_limit(-record.z, arl=2 * arl, apart=hold) + step
+    high = peaks_limit(record.z, arl=2 * arl, apart=apart) + step
+    low = peaks_limit(-record.z, arl=2 * arl, apart=apart) + step
     return {"middle": (high - low) / 2, "half": (high + low) / 2, "hold": hold}
 
 
