@@ -29,7 +29,9 @@ TRUE_WHILE = _TRANSPORT | {
 """A name that says what arrives -> what must be found, any of it, for the name to be true."""
 
 
-NAMED_WHILE = TRUE_WHILE | {"stuck": frozenset({Symptom.FLAT})}
+NAMED_WHILE = TRUE_WHILE | {
+    "stuck": frozenset({Symptom.FLAT}), "out of trained range": frozenset({Symptom.BEYOND}),
+}
 """The same of all names that are over as soon as nothing of the kind is found any more."""
 
 
