@@ -34,6 +34,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "unshelve": "bring a shelved condition back",
         "out-of-service": "take a tag out of service",
         "in-service": "put a tag back into service",
+        "report": "a model's verdicts, incidents, drift and decisions, as a page",
+        "export": "samples, windows or events as Parquet or CSV",
         "audit": "who decided what, and whether the account of it is whole",
         "token": "make a token for somebody who acts over HTTP",
         "central": "the reference subscriber for central ops",

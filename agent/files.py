@@ -1,4 +1,5 @@
-"""Reading files that people name: regular ones, up to a size, without ever waiting for one.
+"""Reading files that people name: regular ones, up to a size, without ever waiting for one; and
+writing them so that nobody ever finds half of one.
 
 A configuration may name anything: a device that never ends, a pipe that nobody writes to, a folder.
 """
@@ -7,9 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import FieldwardenError
+from agent.errors import FieldwardenError, cause_of
 
 _KINDS = (
     (stat.S_ISDIR, "it is a folder"),
@@ -54,3 +57,30 @@ def read_bounded(path: Path | str, limit_bytes: int, operation: str, hint: str =
         cause = f"it is larger than {size}"
         raise FieldwardenError(operation, str(path), cause, "is this the right file?")
     return data
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A draft beside `path` to be written to; it takes its place once all went well.
+
+    Raises:
+        FieldwardenError: it could not be written; what was there before is there still.
+    """
+    draft = path.with_name(path.name + ".new")
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        raise FieldwardenError("writing", str(path), cause_of(error)) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all.
+
+    Raises:
+        FieldwardenError: it could not be written.
+    """
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")

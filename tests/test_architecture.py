@@ -64,7 +64,8 @@ CONFINED: dict[str, set[str]] = {
     "numba": {"agent/core/kernels", "agent/fit"},
     "scipy": {"agent/fit"},
     "polars": {f"agent/records/{name}.py" for name in ("columns", "frames", "numbers", "parquet")},
-    "pyarrow": {"agent/records/parquet.py"},
+    "pyarrow": {"agent/records/parquet.py", "agent/records/written.py"},
+    "jinja2": {"agent/report/page.py"},
     "click": {"agent/cli.py", "agent/commands"},
     "rich": {"agent/commands", "agent/status/terminal.py", "agent/central/view.py"},
     "pydantic": {

@@ -105,20 +105,15 @@ def export(config: Path, file: Path) -> None:
     """Write all records to FILE, as JSON lines, for whoever verifies them without this program."""
     import json
 
-    from agent.errors import FieldwardenError, cause_of
+    from agent.files import replacing
 
     reader = _reader(config)
-    draft = file.with_name(file.name + ".new")
     count = 0
     try:
-        with draft.open("w", encoding="ascii") as out:
+        with replacing(file) as draft, draft.open("w", encoding="ascii") as out:
             for record in reader.account():
                 out.write(json.dumps(record) + "\n")
                 count += 1
-        draft.replace(file)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise FieldwardenError("writing", str(file), cause_of(error)) from error
     finally:
         reader.close()
     click.echo(f"{count} records in {file}")

@@ -218,24 +218,34 @@ class Reader(OutboxQueries):
 
         It did not where it was not started, nor where the process or the machine stood still.
         """
-        first = self._one("SELECT time_ns, sequence FROM event ORDER BY rowid LIMIT 1")
+        first, gaps = self.away()
         if first is None:
             return 0
+        start = max(since_ns, first)
+        off = sum(max(0, ended - max(began, start)) for began, ended in gaps)
+        return max(0, now_ns - start - off)
+
+    def away(self) -> tuple[int | None, list[tuple[int, int]]]:
+        """Since when there are events (None: there is none), and the (begin, end) in which the
+        agent did not run, in order; in ns, as the clock of now has them.
+        """
+        first = self._one("SELECT time_ns, sequence FROM event ORDER BY rowid LIMIT 1")
+        if first is None:
+            return None, []
         spans = self._spans()
 
         def now_called(time_ns: int, sequence: int) -> int:
             """The time of an entry, or of an event of it, as the clock of now has it."""
             return time_ns + next(shift for at, _, shift in reversed(spans) if at[0] <= sequence)
 
-        start = max(since_ns, now_called(*map(int, first)))
-        away = self._all(
+        stops = self._all(
             # A start that ended before its first commit has the same first entry as the next one.
             "SELECT began.sealed_ns, began.sequence, ended.sealed_ns, ended.sequence "
             "FROM (SELECT DISTINCT first_sequence AS first FROM boot) "
             "JOIN journal AS began ON began.sequence = first - 1 "
             "JOIN journal AS ended ON ended.sequence = first"
         )
-        gaps = [(now_called(*row[:2]), now_called(*row[2:])) for row in away]
+        gaps = [(now_called(*row[:2]), now_called(*row[2:])) for row in stops]
         stood_still = self._all(
             "SELECT time_ns, sequence, json_extract(data, '$.away_ns') AS away "  # noqa: S608
             f"FROM ({_EVENTS}) WHERE kind = 'clock' AND away > 0"
@@ -243,8 +253,12 @@ class Reader(OutboxQueries):
         for time_ns, sequence, away_ns in stood_still:
             ended = now_called(time_ns, sequence)
             gaps.append((ended - away_ns, ended))
-        off = sum(max(0, ended - max(began, start)) for began, ended in gaps)
-        return max(0, now_ns - start - off)
+        return now_called(*map(int, first)), sorted(gaps)
+
+    def last_time_ns(self) -> int:
+        """Engine time of the newest entry; 0 where there is none."""
+        row = self._one("SELECT sealed_ns FROM journal ORDER BY sequence DESC LIMIT 1")
+        return int(row[0]) if row else 0
 
     def account(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """Records of the account (`agent.store.account.COLUMNS`) behind a number, in order."""

@@ -1,0 +1,80 @@
+"""Pictures of a report, as SVG that stands in the page; the same figures give the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from agent.errors import FieldwardenError
+
+COLOURS = {
+    "trusted": "#4c956c", "caution": "#e9c46a", "untrusted": "#c8553d", "unassessable": "#8d99ae",
+    "not watched": "#ffffff",
+}  # fmt: skip
+_TRAINED, _NOW = "#9aa5b1", "#1f77b4"
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 only a report needs it
+    except ModuleNotFoundError as error:
+        raise FieldwardenError(
+            "drawing", "the report", "this needs matplotlib", "pip install 'fieldwarden[report]'"
+        ) from error
+    mpl.use("agg")
+    # Names of parts of the picture are else made up anew each time.
+    mpl.rcParams |= {"svg.hashsalt": "fieldwarden", "svg.fonttype": "none", "font.size": 9}
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    return plt
+
+
+def _svg(figure: Any, plt: Any) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def verdicts(spans: Sequence[Mapping[str, Any]], since_ns: int, until_ns: int) -> str:
+    """The verdicts of a time as one band."""
+    import numpy as np  # noqa: PLC0415
+
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(9, 0.9), layout="constrained")
+    for span in spans:
+        start = np.datetime64(span["start_ns"], "ns")
+        length = np.timedelta64(span["end_ns"] - span["start_ns"], "ns")
+        axes.barh([0], [length], left=[start], height=1.0, color=COLOURS[span["verdict"]])
+    axes.set_xlim(np.datetime64(since_ns, "ns"), np.datetime64(until_ns, "ns"))
+    axes.set_ylim(-0.5, 0.5)
+    axes.set_yticks([])
+    return _svg(figure, plt)
+
+
+def trained_against_now(item: Mapping[str, Any]) -> str:
+    """The densities of an input, in training and now; empty where nothing was seen.
+
+    The bins hold equal shares of the training record, so a bin's density there is told by its
+    width; the outermost end with the trained range, or what lies further is put into them.
+    """
+    edges = item["edges"]
+    counts = (item["histogram"] or [])[: len(edges) + 1]  # of few distinct values there are less
+    if not edges or not sum(counts):
+        return ""
+    low, high = item["trained"]
+    ends = [min(low, edges[0]), *edges, max(high, edges[-1])]
+    widths = [max(b - a, 1e-12 * max(abs(a), abs(b), 1.0)) for a, b in pairwise(ends)]
+    whole = sum(counts)
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(3.6, 1.6), layout="constrained")
+    axes.stairs([1 / len(counts) / w for w in widths], ends, fill=True, color=_TRAINED,
+                label="trained")  # fmt: skip
+    axes.stairs([n / whole / w for n, w in zip(counts, widths, strict=True)], ends, color=_NOW,
+                linewidth=1.6, label="now")  # fmt: skip
+    axes.set_yticks([])
+    axes.set_xlabel(item["unit"] or "")
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure, plt)
