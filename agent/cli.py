@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "in-service": "put a tag back into service",
         "report": "a model's verdicts, incidents, drift and decisions, as a page",
         "export": "samples, windows or events as Parquet or CSV",
+        "retraining": "what asks for a model to be trained anew, and what people decide",
         "audit": "who decided what, and whether the account of it is whole",
         "token": "make a token for somebody who acts over HTTP",
         "central": "the reference subscriber for central ops",

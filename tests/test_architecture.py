@@ -36,8 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.files": {"agent.errors"},
     "agent.configuration.values": PURE,
     "agent.configuration.loops": {"agent.configuration.values"},
-    "agent.configuration.schema": PURE
-    | {"agent.configuration.values", "agent.configuration.loops"},
+    "agent.configuration.retraining": {"agent.configuration.values"},
+    "agent.configuration.schema": PURE | {
+        "agent.configuration.values", "agent.configuration.loops", "agent.configuration.retraining",
+    },
     "agent.configuration.credentials": PURE | {"agent.configuration.schema", "agent.files"},
     "agent.configuration.certificates": PURE | {"agent.files"},
     "agent.core": PURE | {"agent.files"},
@@ -69,6 +71,7 @@ CONFINED: dict[str, set[str]] = {
     "click": {"agent/cli.py", "agent/commands"},
     "rich": {"agent/commands", "agent/status/terminal.py", "agent/central/view.py"},
     "pydantic": {
+        "agent/configuration/retraining.py",
         "agent/configuration/values.py",
         "agent/configuration/schema.py",
         "agent/configuration/load.py",

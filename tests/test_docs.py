@@ -134,6 +134,7 @@ def documented() -> dict[str, set[str]]:
     found["Model"] = {key for model in raw["models"].values() for key in model}
     found["Mode"] = {key for model in raw["models"].values() for key in model["mode"]}
     found["Owner"] = {key for model in raw["models"].values() for key in model["owner"]}
+    found["Retraining"] = {k for m in raw["models"].values() for k in m["retraining"]}
     found["Label"] = {k for m in raw["models"].values() for label in m["labels"] for k in label}
     return found
 
@@ -164,6 +165,8 @@ def test_the_defaults_that_the_reference_states_are_true():
     for line in REFERENCE.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"\[([a-z]+)(?:\.(\S+|\".+\"))?\]", line):
             table = match[0]
+        if line.startswith("[["):
+            table = line.partition("]]")[0] + "]]"
         if match := re.match(r"(\w+) = .*# default: (\S+?|\"[^\"]*\")(?:;|$)", line):
             stated[table, match[1]] = match[2]
     assert len(stated) > 40
@@ -174,6 +177,8 @@ def test_the_defaults_that_the_reference_states_are_true():
         "[sources.utilities]": schema.ModbusSource,
         "[sources.line]": schema.MqttSource,
         "[models.yield]": schema.Model,
+        "[models.yield.retraining]": schema.Retraining,
+        "[[models.yield.labels]]": schema.Label,
         "[upstream]": schema.Upstream,
         "[status]": schema.Status,
         '[people."Mara Lind"]': schema.Person,

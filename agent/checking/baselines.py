@@ -33,7 +33,9 @@ def baselines(
         if isinstance(found, Baseline):
             usable[name] = found
             yield _matching(name, found)
+            yield from _unwatched(configuration, name, found)
             yield from _units_left_out(configuration, name, found)
+            yield from _losses(configuration, name, found)
         else:
             yield found
     if usable:
@@ -63,6 +65,17 @@ def _matching(name: str, baseline: Baseline) -> Item:
     return Item("ok", f"model {name}", text)
 
 
+def _unwatched(configuration: Configuration, name: str, baseline: Baseline) -> Iterator[Item]:
+    """Outputs of which the record had no values: only their arrival is watched."""
+    known = [{one.item.tag for one in mode.outputs} for mode in baseline.modes]
+    bare = [tag for tag in configuration.models[name].outputs
+            if not all(tag in mode for mode in known)]  # fmt: skip
+    if bare:
+        text = f"of its outputs only the arrival is watched: {', '.join(bare[:5])}"
+        hint = "fit it on a record with what the model gave: docs/outputs.md"
+        yield Item("ok", f"model {name}", text + (" ..." if len(bare) > 5 else ""), hint)
+
+
 def _units_left_out(
     configuration: Configuration, name: str, baseline: Baseline
 ) -> Iterator[Item]:
@@ -71,6 +84,15 @@ def _units_left_out(
         if unit and not configuration.tags[tag].unit:
             text = f"{tag} was fitted in {unit}, and is configured without a unit"
             yield Item("warning", f"model {name}", text, f'add unit = "{unit}", if it is that')
+
+
+def _losses(configuration: Configuration, name: str, baseline: Baseline) -> Iterator[Item]:
+    """Labels whose losses the baseline can not judge."""
+    for label in configuration.models[name].labels:
+        if f"{label.loss} of {label.of}" not in baseline.losses:
+            text = f"nothing is known of the {label.loss} loss of {label.of}: it is not judged"
+            hint = f"{_fit(configuration, name, baseline)} --labels LABELS.csv"
+            yield Item("warning", f"model {name}", text, hint)
 
 
 def _promise(configuration: Configuration, usable: Mapping[str, Baseline]) -> Iterator[Item]:

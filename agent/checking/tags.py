@@ -95,10 +95,10 @@ class Expected:
 
 
 def trained_ranges(baselines: Mapping[str, Baseline]) -> dict[str, Span]:
-    """Of each input the range that some mode of some model was trained on."""
+    """Of each input and output the range that some mode of some model was trained on."""
     found: dict[str, Span] = {}
     for baseline in baselines.values():
-        for item in (item for mode in baseline.modes for item in mode.inputs):
+        for item in (item for mode in baseline.modes for item in mode.items):
             low, high = found.get(item.tag, (math.inf, -math.inf))
             found[item.tag] = (min(low, item.trained[0]), max(high, item.trained[1]))
     return found

@@ -54,7 +54,8 @@ def bytes_per_day(configuration: Configuration) -> UplinkSize:
     rng = np.random.default_rng(0)  # any sample of typical values will do
     summaries = verdicts = 0.0
     for name, model in configuration.models.items():
-        made = [_summary(configuration, name, tag, rng) for tag in model.inputs]
+        signals = (*model.inputs, *model.outputs)
+        made = [_summary(configuration, name, tag, rng) for tag in signals]
         messages = form.summary_messages(made)
         summaries += windows * sum(_size(configuration, form, each) for each in messages)
         verdict = _size(configuration, form, _verdict(form, name, model))

@@ -29,7 +29,14 @@ _MANY = 8
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Training data: CSV or Parquet with a column for every input, or long format.",
+    help="Training data: CSV or Parquet, a column for every input and output, or long format.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file with the columns of the model's labels, at the times that they are of; that of "
+    "--data where they are columns there. It must have the model's outputs, or --data must.",
 )
 @reading_options
 @click.option(
@@ -39,28 +46,35 @@ _MANY = 8
 @click.option("--full", is_flag=True, help="Print every threshold, and what it was set from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def command(
-    config: Path, model: str | None, data: Path, how: Reading, workers: int | None, *, full: bool,
-    as_json: bool,
+    config: Path, model: str | None, data: Path, labels: Path | None, how: Reading,
+    workers: int | None, *, full: bool, as_json: bool,
 ) -> None:
     """Write a model's baseline: what it was trained on, and every threshold.
 
     The table has a line for each input: in what time it forgets where it was (its correlation
-    time), what it is watched for, and what not and why.
+    time), what it is watched for, and what not and why. Outputs have one too; where the data has
+    no column of an output, only its arrival is watched. How often outputs, labels and the mode tag
+    come is learnt from the data as well.
 
     With --full it shows the correlation time (tau), how many independent samples the record holds
     (n eff), how much of the input the others explain (R2) and its share of the promised false
     alarms. Below stand the thresholds, in the input's unit; those of level, drift and noise are k
     (allowance) and h (limit) of a CUSUM chart over means of so many rows, in standard deviations.
 
+    With --labels it also learns how much the model errs, and where it errs more: what the chart of
+    its losses judges late truth by.
+
     \b
     Examples:
       fieldwarden fit config.toml --model yield --data train.csv
       fieldwarden fit config.toml --model yield --data train.csv --full
       fieldwarden fit config.toml --data train.parquet --json
+      fieldwarden fit config.toml --model yield --data train.csv --labels lab.csv
     """
     from agent.configuration.load import load
     from agent.core.baseline_file import write_baseline
     from agent.errors import FieldwardenError
+    from agent.records.beside import read_beside
     from agent.records.table import read_table, tags_of_texts
 
     configuration = load(config)
@@ -77,7 +91,14 @@ def command(
     if not as_json:
         say_notes(table.understood)  # its notes stand in the report
         say_columns(table.columns)
-    report = _fit(configuration, name, table, data, how, workers=workers, quiet=as_json)
+    apart = read_beside(configuration, chosen, data, how)
+    report = _fit(
+        configuration, name, (table, apart), data, how, workers=workers, quiet=as_json
+    )
+    if labels is not None:
+        from agent.commands.fit_labels import with_losses
+
+        report = with_losses(configuration, name, report, table, data, labels, how)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)
     if as_json:
@@ -88,8 +109,8 @@ def command(
 
 
 def _fit(
-    configuration: Configuration, name: str, table: Table, data: Path, how: Reading,
-    *, workers: int | None, quiet: bool,
+    configuration: Configuration, name: str, tables: tuple[Table, Table | None], data: Path,
+    how: Reading, *, workers: int | None, quiet: bool,
 ) -> FitReport:  # fmt: skip
     from rich.console import Console
     from rich.progress import Progress
@@ -110,7 +131,8 @@ def _fit(
         return fit_model(
             configuration,
             name,
-            table,
+            tables[0],
+            apart=tables[1],
             record=str(data.resolve()),
             reading=how.to_json(),
             workers=workers or (cores() if len(configuration.models[name].inputs) >= _MANY else 1),
@@ -130,6 +152,8 @@ def _input(row: FitRow) -> dict[str, object]:
 def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]:
     from dataclasses import asdict
 
+    from agent.core.spec import INPUT
+
     return {
         "model": report.baseline.model,
         "model_version": report.baseline.model_version,
@@ -137,11 +161,13 @@ def _document(report: FitReport, target: Path, digest: str) -> dict[str, object]
         "digest": digest,
         "provisional": report.baseline.provisional,
         "provisional_text": report.baseline.provisional_text,
-        "inputs": [_input(row) for row in report.rows],
+        "inputs": [_input(row) for row in report.rows if row.role == INPUT],
+        "outputs": [_input(row) for row in report.rows if row.role != INPUT],
         "joint_false_alarms_per_month": report.joint_per_month,
         "gateway_false_alarms_per_month": report.gateway_per_month,
         "loops": [asdict(one) for one in report.loops],
         "trial": asdict(report.trial) if report.trial is not None else None,
+        "losses": [asdict(one) for one in report.losses],
         "notes": list(report.notes),
     }
 
@@ -158,6 +184,8 @@ def _print(
     console.print(fit_table.full(report) if full else fit_table.short(report))
     if (loops := fit_table.loops(report)) is not None:
         console.print(loops)
+    if (losses := fit_table.losses(report)) is not None:
+        console.print(losses)
     console.print(
         f"false alarms expected: {report.gateway_per_month:.3g} a month for the whole gateway "
         f"(promised: {configuration.gateway.false_alarms}), "

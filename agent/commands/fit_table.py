@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from agent.core.spec import OUTPUT
 from agent.status.view import duration
 
 if TYPE_CHECKING:
-    from agent.fit.model import FitReport
+    from agent.fit.model import FitReport, FitRow
 
 _TOLD = 4  # inputs that are named of those that an output is predicted from
 _WIDEST = 28
@@ -29,7 +30,7 @@ def short(report: FitReport) -> RenderableType:
     usual = _usual(report)
     reasons = list(dict.fromkeys(why for row in report.rows for _, why in row.watched.off))
     table = _table(report)
-    longest = max((len(row.tag) + 2 for row in report.rows), default=0)
+    longest = max((len(_shown(row)) + 2 for row in report.rows), default=0)
     table.add_column("input", overflow="fold", min_width=min(longest, _WIDEST))
     table.add_column("unit", no_wrap=True)
     table.add_column("forgets\nwithin", justify="right", no_wrap=True)
@@ -41,9 +42,9 @@ def short(report: FitReport) -> RenderableType:
             on = ("the usual", *(what for what in on if what not in usual))
         off = [f"{what} ({_sign(reasons.index(why))})" for what, why in row.watched.off]
         table.add_row(
-            Text(f"{row.tag}{' *' if row.provisional else ''}"),  # not markup: a name may be [degC]
+            Text(f"{_shown(row)}{' *' if row.provisional else ''}"),  # no markup: it may be [degC]
             Text(row.unit),
-            duration(row.tau_s),
+            duration(row.tau_s) if row.tau_s else "-",
             Text(", ".join(on) or "nothing"),
             Text(", ".join(off) or "-"),
             style="" if on else "yellow",
@@ -54,6 +55,37 @@ def short(report: FitReport) -> RenderableType:
     lines += [Text(f"({_sign(place)}) {why}") for place, why in enumerate(reasons)]
     lines.append(Text("every tag too: missing, late, bad and frozen values, and a lost source"))
     return Group(*lines)
+
+
+def losses(report: FitReport) -> RenderableType | None:
+    """One line an output with labels: how much it errs, and whether its inputs tell when.
+
+    None where no labels were given.
+    """
+    if not report.losses:
+        return None
+    table = Table(
+        title=Text("losses"), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0)
+    )
+    table.add_column("output", overflow="fold")
+    table.add_column("labels", justify="right", no_wrap=True)
+    table.add_column("one in", justify="right", no_wrap=True)
+    table.add_column("mean loss", justify="right", no_wrap=True)
+    table.add_column("correlation", justify="right")
+    table.add_column("false alarm in", justify="right")
+    for one in report.losses:
+        apart = f" and {one.left_out} left out" if one.left_out else ""
+        table.add_row(
+            Text(one.output), Text(f"{one.labels}{apart}"), duration(one.every_s),
+            Text(f"{one.mean:.3g} +- {one.error:.2g} ({one.loss})"),
+            Text(f"{one.correlation:.2f}{'' if one.used else ' (not used)'}"),
+            Text(f"{one.arl:.3g} labels, {duration(one.arl_s)}"),
+        )
+    why = Text(
+        "correlation: of a loss with what inputs and prediction say of it; the higher, the fewer "
+        "labels show that a model errs more"
+    )
+    return Group(table, why)
 
 
 def loops(report: FitReport) -> RenderableType | None:
@@ -81,6 +113,11 @@ def loops(report: FitReport) -> RenderableType | None:
     return table
 
 
+def _shown(row: FitRow) -> str:
+    """The name of an input; of an output, that it is one."""
+    return f"{row.tag} (output)" if row.role == OUTPUT else row.tag
+
+
 def _usual(report: FitReport) -> tuple[str, ...]:
     """What more than half of the inputs are watched for; nothing where that saves no words."""
     counts = Counter(what for row in report.rows for what in row.watched.on)
@@ -102,7 +139,7 @@ def full(report: FitReport) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
         table.add_row(
-            Text(row.tag),
+            Text(_shown(row)),
             Text(row.unit),
             f"{row.tau_s:.3g} s",
             f"{row.n_eff:.0f}",

@@ -61,6 +61,13 @@ def command(config: Path, *, as_json: bool, watch: bool) -> None:
         console.print(_rendered(read(), console.width))
 
 
+def document_of(config: Path) -> dict[str, Any]:
+    """The status document, from the running agent, else from its store."""
+    from agent.configuration.whereabouts import find
+
+    return _read(find(config)).document
+
+
 class Known(NamedTuple):
     """A status document, its age in seconds of real time, and whether the agent runs.
 

@@ -162,9 +162,11 @@ def _model_faults(
     path: KeyPath, model: Mapping[str, Any], tags: Mapping[str, Any]
 ) -> Iterator[Fault]:
     inputs, outputs = _texts(model, "inputs"), _texts(model, "outputs")
+    labels = model.get("labels") if isinstance(model.get("labels"), list) else []
+    by_api = [one.get("of") for one in labels or () if isinstance(one, Mapping)]  # needs no tag
     for key, names in (("inputs", inputs), ("outputs", outputs)):
         for index, name in enumerate(names):
-            if name not in tags:
+            if name not in tags and not (key == "outputs" and name in by_api):
                 yield (*path, key, index), f"no tag {name!r}", nearest(name, tags)
             if name in names[:index]:
                 yield (*path, key, index), f"{name!r} is there twice", "drop one"
@@ -180,8 +182,8 @@ def _model_faults(
     mode_tag = mode.get("tag") if isinstance(mode, Mapping) else None
     if isinstance(mode_tag, str) and mode_tag not in tags:
         yield (*path, "mode", "tag"), f"no tag {mode_tag!r}", nearest(mode_tag, tags)
-    labels = model.get("labels")
-    for index, label in enumerate(labels if isinstance(labels, list) else []):
+    listed = model.get("labels")
+    for index, label in enumerate(listed if isinstance(listed, list) else []):
         if isinstance(label, Mapping):
             yield from _label_faults(
                 (*path, "labels", index), label, [*inputs, *outputs], model, tags
@@ -198,7 +200,7 @@ def _label_faults(
     tag, of = label.get("tag"), label.get("of")
     outputs = _texts(model, "outputs")
     if isinstance(tag, str):
-        if tag not in tags:
+        if tag and tag not in tags:
             yield (*path, "tag"), f"no tag {tag!r}", nearest(tag, tags)
         if tag in taken:
             cause = f"{tag!r} is already an input or output of this model"

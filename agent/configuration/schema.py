@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
 from agent.configuration.loops import Loop
+from agent.configuration.retraining import Retraining
 from agent.configuration.values import (
     Budget,
     Duration,
     FilePath,
     Listen,
+    LossName,
     Name,
     Port,
     Range,
@@ -246,9 +248,12 @@ class Owner(Section):
 class Label(Section):
     """One of a model's `labels`: a tag that brings the truth for an output, later."""
 
-    tag: str
+    tag: str = ""  # without one it comes by the API only
     of: str
-    within: Duration
+    within: Duration  # how late a truth may come after what it is of
+    loss: LossName = "absolute"
+    tolerance: Annotated[float, Field(ge=0, le=10)] = 0.2  # of the mean loss, before retraining
+    classes: list[str] = Field(default=[], max_length=64)  # that are told apart, of texts
 
 
 class Mode(Section):
@@ -274,7 +279,7 @@ class Model(Section):
     outputs: list[str] = Field(default=[])
     labels: list[Label] = Field(default=[])
     mode: Mode | None = None
-    retraining: dict[str, Any] = Field(default={})  # deepened by the issue on retraining
+    retraining: Retraining = Retraining()
 
 
 class Upstream(Login, Tls):

@@ -145,4 +145,8 @@ TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Budget = Annotated[str, AfterValidator(_budget_field)]
+# Of numbers, of a predicted quantile, or of classes.
+LossName = Annotated[
+    str, Field(pattern=r"^(absolute|squared|log|brier|pinball 0\.\d{1,6})$")
+]
 Listen = Annotated[str, AfterValidator(_listen_field)]

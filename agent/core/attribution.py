@@ -59,6 +59,9 @@ class Attribution:
     def whole(self, condition: Condition, now: int) -> Diagnosis:
         """What a condition of a model's inputs together is called by its joint charts."""
         joint = [key for key in condition.seen if key.joint]
+        errors = [key for key in condition.seen if key.of_errors]
+        if errors and (not joint or any(key in condition.findings for key in errors)):
+            return self._charts.truth.named(condition.subject.name)
         if not joint:
             return Diagnosis(
                 "loops disagree", "unknown", f"loops of {condition.subject.name} moved as they "
@@ -74,6 +77,8 @@ class Attribution:
         model's condition the tag that explains it; else its subject's.
         """
         subject = condition.subject
+        if all(key.of_errors for key in condition.seen):
+            return subject
         told = self._loops.owner(condition, now)
         if told is not None or subject.place is not Place.MODEL:
             return told or subject

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.core.baseline_form import fault_of
+from agent.core.expected_loss import LossReference
+from agent.core.label_watch import LabelReference
 from agent.errors import BaselineError
 
 SCHEMA = 2
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,49 @@ class InputBaseline:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputBaseline:
+    """One output: what there is of an input, its own charts (`OUTPUT_CHARTS`), and its relation.
+
+    `relation` is what the inputs say of it, both standardised: `intercept`, `slopes` by input,
+    `middle` and `spread` of what they leave, and cross-validated `r2`; empty where they say little.
+    """
+
+    item: InputBaseline
+    charts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    relation: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModeBaseline:
-    """The baseline of one operating mode; `code` is the mode tag's value, None for the only one."""
+    """The baseline of one operating mode; `code` is the mode tag's value, None for the only one.
+
+    `outputs` are those that the record had.
+    """
 
     name: str
     code: float | None
     inputs: tuple[InputBaseline, ...]
     joint: Mapping[str, Any]
+    outputs: tuple[OutputBaseline, ...] = ()
+
+    @property
+    def items(self) -> tuple[InputBaseline, ...]:
+        """Inputs, then outputs."""
+        return (*self.inputs, *(output.item for output in self.outputs))
+
+    def of(self, tag: str) -> InputBaseline | None:
+        """What was learnt of an input or output."""
+        return next((item for item in self.items if item.tag == tag), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a tag that is no input came in the record: ns from one value to the next as usual, and
+    the longest time in which values were missing.
+    """
+
+    interval_ns: int
+    gap_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +109,8 @@ class Baseline:
 
     `mask_ns` is how long after a mode change samples are not judged; `digest` is the SHA-256 of
     the canonical document and is what summaries carry, so that different baselines never merge.
+    `paces` are of its outputs, labels and mode tag, as far as the record has them.
+    `losses` is what labels of the record said of each output's losses, `labels` what they were.
     """
 
     model: str
@@ -80,6 +122,9 @@ class Baseline:
     mask_ns: int
     facts: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    losses: Mapping[str, LossReference] = field(default_factory=dict)
+    labels: Mapping[str, LabelReference] = field(default_factory=dict)
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
@@ -106,10 +151,20 @@ def to_document(baseline: Baseline) -> dict[str, Any]:
                 "code": mode.code,
                 "inputs": [_input_document(item) for item in mode.inputs],
                 "joint": dict(mode.joint),
+                **({"outputs": [_output_document(one) for one in mode.outputs]}
+                   if mode.outputs else {}),
             }
             for mode in baseline.modes
         ],
     }
+    if baseline.paces:
+        document["paces"] = {
+            tag: {"interval_ns": pace.interval_ns, "gap_ns": pace.gap_ns}
+            for tag, pace in sorted(baseline.paces.items())
+        }
+    if baseline.losses:  # else the document is as it was before there were any
+        document["losses"] = {tag: item.to_json() for tag, item in baseline.losses.items()}
+        document["labels"] = {tag: item.to_json() for tag, item in baseline.labels.items()}
     document["digest"] = digest_of(document)
     return document
 
@@ -120,6 +175,11 @@ def _input_document(item: InputBaseline) -> dict[str, Any]:
     document["edges"] = list(item.edges)
     document["detectors"] = {name: dict(values) for name, values in item.detectors.items()}
     return document
+
+
+def _output_document(output: OutputBaseline) -> dict[str, Any]:
+    charts = {name: dict(values) for name, values in output.charts.items()}
+    return _input_document(output.item) | {"charts": charts, "relation": dict(output.relation)}
 
 
 def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
@@ -153,6 +213,10 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
             code=mode["code"],
             inputs=tuple(_input_from(item) for item in mode["inputs"]),
             joint=mode["joint"],
+            outputs=tuple(
+                OutputBaseline(_input_from(item), item["charts"], item["relation"])
+                for item in mode.get("outputs", ())
+            ),
         )
         for mode in document["modes"]
     )
@@ -166,7 +230,23 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
         mask_ns=document["mask_ns"],
         facts=document["facts"],
         digest=digest,
+        paces={
+            tag: Pace(pace["interval_ns"], pace["gap_ns"])
+            for tag, pace in document.get("paces", {}).items()
+        },
+        losses=_parts_from(document.get("losses", {}), LossReference.from_json, subject),
+        labels=_parts_from(document.get("labels", {}), LabelReference.from_json, subject),
     )
+
+
+def _parts_from(
+    found: Any, read: Callable[[Mapping[str, Any]], _T], subject: str
+) -> dict[str, _T]:
+    try:
+        return {str(tag): read(item) for tag, item in dict(found).items()}
+    except (TypeError, ValueError) as error:
+        cause = f"damaged: {error}"
+        raise BaselineError("reading baseline", subject, cause, "fit it again") from None
 
 
 def _input_from(item: Mapping[str, Any]) -> InputBaseline:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from agent.core.kernels import DETECTORS, category
+from agent.core.kernels import DETECTORS, OUTPUT_CHARTS, category
 from agent.core.kernels.joint import CHARTS, MOST_LAGS
 from agent.core.kernels.tally import BINS
 from agent.core.kinds import ANGLE
@@ -36,6 +36,8 @@ def fault_of(document: Mapping[str, Any]) -> str:
     """What is wrong with a document, with its place in it; empty where nothing is."""
     try:
         _keys(document, _BASELINE)
+        if "paces" in document:
+            _at(".paces", _paces, document["paces"])
     except Unusable as error:
         return str(error)
     return ""
@@ -167,7 +169,7 @@ _PARAMETERS: dict[str, dict[str, Check]] = {
         name: _parameter(name, field[0])
         for name, field in (detector.params.fields or {}).items()
     }
-    for detector in DETECTORS
+    for detector in (*DETECTORS, *OUTPUT_CHARTS)
 }
 
 
@@ -265,9 +267,31 @@ def _loops(value: Any, inputs: int) -> None:
     })  # fmt: skip
 
 
+def _paces(value: Any) -> None:
+    _object(value)
+    for tag, pace in value.items():
+        _at(f"[{_shown(tag)}]", partial(_keys, checks=_PACE), pace)
+
+
+def _output(inputs: int) -> Check:
+    def check(value: Any) -> None:
+        _input(value)
+        _keys(value, {"charts": _detectors, "relation": _object})
+        if value["relation"]:
+            _at(".relation", partial(_keys, checks={
+                "intercept": _ANY, "slopes": _list(_ANY, inputs, inputs), "middle": _ANY,
+                "spread": _POSITIVE, "r2": _number(most=1.0),
+            }), value["relation"])  # fmt: skip
+
+    return check
+
+
 def _mode(value: Any) -> None:
     _keys(value, _MODE)
-    _at(".joint", _joint(len(value["inputs"])), value["joint"])
+    inputs = len(value["inputs"])
+    _at(".joint", _joint(inputs), value["joint"])
+    if "outputs" in value:
+        _at(".outputs", _list(_output(inputs), 0, _MOST_INPUTS), value["outputs"])
 
 
 _INPUT: dict[str, Check] = {
@@ -284,6 +308,9 @@ _INPUT_MAY_HAVE: dict[str, Check] = {
 _MODE: dict[str, Check] = {
     "name": _text, "code": _optional(_ANY), "inputs": _list(_input, 0, _MOST_INPUTS),
     "joint": _object,
+}  # fmt: skip
+_PACE: dict[str, Check] = {
+    "interval_ns": _whole(1, _MOST_NS), "gap_ns": _whole(0, _MOST_NS),
 }  # fmt: skip
 _BASELINE: dict[str, Check] = {
     "model": _text, "model_version": _text, "interval_ns": _whole(1, _MOST_NS),

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from agent.core.extrapolation import Seen
-from agent.core.flag import Flag
-from agent.core.joint_charts import BY_INPUT
-from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, joint, scan, tally
+from agent.core.flag import TRUTH, Flag
+from agent.core.identity import LOSS
+from agent.core.joint_lasting import joint_arrays
+from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, scan, tally
 from agent.core.kernels.base import TRANSITION
 from agent.core.modes import Modes
 from agent.core.parameters import Parameters
@@ -23,6 +24,7 @@ from agent.core.series import Series, news
 from agent.core.spec import EngineSpec
 from agent.core.state import FOR_EVER, Keys, Lasting
 from agent.core.traces import Traces
+from agent.core.truth import Truth
 from agent.types import Float64, Int64, Quality
 
 
@@ -51,6 +53,7 @@ class Charts:
         self._histogram = np.zeros((len(spec.rows), tally.BINS), np.int64)
         self._scans = ScanState(spec)
         self.scans = tuple(ModelScans(m, spec, self._scans) for m in range(len(spec.models)))
+        self.truth = Truth(spec, self.modes.texts)
 
     # --- modes ------------------------------------------------------------------------------
 
@@ -82,6 +85,8 @@ class Charts:
         for model, scans in enumerate(self.scans):
             masked = self.modes.masked(model, since_ns)
             flags += scans.fold(series, admitted, until_ns, masked=masked)
+            flags += scans.outputs.fold(admitted, until_ns)
+            flags += self.truth.gather(model, series, *scans.seen, until_ns)
         tally.tally(
             self._counts, self._histogram, self.parameters.edges, admitted.starts, admitted.value
         )
@@ -158,7 +163,7 @@ class Charts:
             if spec.mode_tag is None:
                 continue
             masked = self.modes.masked(model, time_ns)
-            for row in self.spec.rows_of(model):
+            for row in self.spec.charted_of(model):
                 tag = self.spec.rows[row].tag
                 self.parameters.admission[row]["tag"] = nothing if masked else tag
                 if masked:
@@ -180,7 +185,8 @@ class Charts:
 
     def counted(self) -> bool:
         """Whether the open summary window holds anything."""
-        return bool(self._counts["count"].any() or self._counts["good"].any())
+        counts = self._counts
+        return bool(counts["count"].any() or counts["good"].any()) or self.truth.counted()
 
     def holding(self) -> bool:
         """Whether silence will be filled: a value that is reported by exception is restated."""
@@ -202,6 +208,7 @@ class Charts:
 
     def remember(self) -> None:
         """Take the last fold into what is looked back on; called after judgement."""
+        self.truth.settle()
         self.traces.remember()
         for scans in self.scans:
             scans.remember()
@@ -214,12 +221,14 @@ class Charts:
         return *taken, self._scans.beyond.take([place.model for place in self.spec.rows])
 
     def extrapolated(self) -> tuple[list[Seen], list[tuple[int, int]]]:
-        """What each input had in the open window, and (scans, of these outside of training in any
-        way) of each model ever.
+        """What each input (no output) had in the open window, and (scans, of these outside of
+        training in any way) of each model ever.
         """
         beyond = self._scans.beyond
         models = [(int(one["scans"]), int(one["extrapolating"])) for one in beyond.model_count]
-        return beyond.seen([place.model for place in self.spec.rows]), models
+        seen = beyond.seen([place.model for place in self.spec.rows])
+        inputs = (row for model in range(len(models)) for row in self.spec.rows_of(model))
+        return [seen[row] for row in inputs], models
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -233,6 +242,7 @@ class Charts:
         """Engine time was set anew: all times move, so that nothing that counts them notices."""
         for item in [*self.modes.arrays(), *self.arrays()]:
             item.move(shift_ns)
+        self.truth.move(shift_ns)
         if self.watched_from_ns:
             self.watched_from_ns += shift_ns
 
@@ -251,6 +261,7 @@ class Charts:
         for state in self._of_silence():
             np.maximum(state["last_ns"], time_ns, out=state["last_ns"])
         self._admission["usable"] = 0
+        self.truth.restart(time_ns)
         for scans in self.scans:
             scans.restart(time_ns)
 
@@ -263,7 +274,8 @@ class Charts:
 
     def renew(self, model: int) -> None:
         """Forget what the detectors of one model have seen: its baseline is another."""
-        rows = self.spec.rows_of(model)
+        rows = self.spec.charted_of(model)
+        self._scans.outputs.forget(rows)
         own = (self._admission, self._counts, self._histogram, self._scans.beyond.inputs_count)
         for array in (*self._state.values(), *own):
             array[rows.start : rows.stop] = np.zeros((), array.dtype)
@@ -291,30 +303,34 @@ class Charts:
         if model is None:
             state = self._tag_state.get(detector)
             return state is not None and tag >= 0 and bool(state["active"][tag])
+        if detector == LOSS:
+            return self.truth.is_up(model, tag)
         if detector in self.scans[model].joint.flagged():
             return True
-        state = self._state.get(detector)
+        state, outputs = self._state.get(detector), self._scans.outputs
+        rows = [row for row in self.spec.charted_of(model) if self.spec.rows[row].tag == tag]
         if state is None:
-            return False
-        rows = self.spec.rows_of(model)
-        return any(self.spec.rows[row].tag == tag and bool(state["active"][row]) for row in rows)
+            return any(outputs.is_up(detector, row) for row in rows)
+        return any(bool(state["active"][row]) for row in rows)
 
     # --- what lasts -----------------------------------------------------------------------------
 
     def keys(self) -> Keys:
         """The key of each row of every axis."""
         spec = self.spec
+        rows = [
+            input_key(spec.models[place.model].name, spec.tags[place.tag].name)
+            for place in spec.rows
+        ]
         return {
             "tag": [tag.name for tag in spec.tags],
             "model": [model.name for model in spec.models],
-            "input": [
-                input_key(spec.models[place.model].name, spec.tags[place.tag].name)
-                for place in spec.rows
-            ],
+            "input": rows, "output": [rows[row] for row in self._scans.outputs.rows],
             "group": [
                 f"{scans.model.name}\n{group}"
                 for scans in self.scans for group in scans.joint.groups
             ],
+            TRUTH: self.truth.keys,
         }
 
     def arrays(self) -> list[Lasting]:
@@ -334,31 +350,10 @@ class Charts:
             Lasting("scan.held", "input", self._scans.held, "held", moments=scan.MOMENTS),
             Lasting("scan.ring", "input", self._scans.ring, kept="scanned"),
             Lasting("scan.grid", "model", self._scans.grid, moments=GRID_MOMENTS),
-            *self._scans.beyond.arrays(),
-            Lasting("joint.inputs", "input", self._joint_inputs(), "scanned", self._take_inputs),
-            Lasting("joint.groups", "group", self._joint_groups(), take=self._take_groups,
-                    moments=joint.MOMENTS),
+            *self._scans.beyond.arrays(), *self._scans.outputs.arrays(),
+            *joint_arrays(self.spec, self.scans),
         ]
-        return kept + self.traces.arrays()
-
-    def _joint_inputs(self) -> Float64:
-        return np.concatenate([np.zeros((0, BY_INPUT)), *(s.joint.by_input() for s in self.scans)])
-
-    def _take_inputs(self, kept: Float64) -> None:
-        for model, scans in enumerate(self.scans):
-            rows = self.spec.rows_of(model)
-            scans.joint.take_by_input(kept[rows.start : rows.stop])
-
-    def _joint_groups(self) -> np.ndarray[Any, Any]:
-        empty = np.zeros(0, joint.STATE)
-        return np.concatenate([empty, *(scans.joint.group_states() for scans in self.scans)])
-
-    def _take_groups(self, states: np.ndarray[Any, Any]) -> None:
-        first = 0
-        for scans in self.scans:
-            count = len(scans.joint.groups)
-            scans.joint.take_group_states(states[first : first + count])
-            first += count
+        return kept + self.traces.arrays() + self.truth.arrays()
 
     def resume_modes(self, time_ns: int) -> None:
         """The modes were filled from a snapshot: judge by them."""

@@ -251,19 +251,19 @@ def _sensor(evidence: Evidence) -> Diagnosis | None:
             f"{tag} reads " + impossible(evidence.raw, evidence.unit, evidence.physical),
             "check wiring and range of the transmitter", 6,
         )
-    if _momentary(evidence):
+    if momentary(evidence):
         return Diagnosis(
             "spikes", "sensor", f"{tag} shows spikes that training never had"
             + farthest(evidence.recent, evidence.unit, evidence.centre, evidence.scale),
             "check wiring, shielding and grounding", 4,
         )
-    if _noisier(evidence):
+    if noisier(evidence):
         return Diagnosis(
-            "noise", "sensor", f"{tag} is noisier than in training{_grown(evidence)}",
+            "noise", "sensor", f"{tag} is noisier than in training{grown(evidence)}",
             "check wiring, shielding and grounding, and what vibrates", 5,
         )
     if _left_the_others(evidence):
-        kind = "drift" if _drifting(evidence) else "bias"
+        kind = "drift" if drifting(evidence) else "bias"
         verb = "is drifting" if kind == "drift" else "is off"
         said = beside_others(
             evidence.raw, evidence.unit, evidence.said, evidence.off, evidence.share
@@ -290,7 +290,7 @@ def _left_the_others(evidence: Evidence) -> bool:
     return seen and (not evidence.companions or evidence.share >= _NEARLY_ALL)
 
 
-def _momentary(evidence: Evidence) -> bool:
+def momentary(evidence: Evidence) -> bool:
     """Whether samples stood off for a moment, and neither the level nor the noise changed."""
     recent, noise = evidence.recent, evidence.noise
     return bool(
@@ -299,31 +299,34 @@ def _momentary(evidence: Evidence) -> bool:
     )
 
 
-def _grown(evidence: Evidence) -> str:
+def grown(evidence: Evidence) -> str:
+    """How many times its usual noise is what it has now, in words."""
     return times(shape.scatter(evidence.recent[-_OF_NOISE:]), evidence.noise)
 
 
-def _reads(evidence: Evidence) -> str:
+def reads(evidence: Evidence) -> str:
+    """What it reads beside training, in words."""
     return beside_training(evidence.recent, evidence.unit, evidence.centre, evidence.scale)
 
 
 def _away(evidence: Evidence) -> bool:
     """Whether the level is not where it was trained."""
     found = evidence.symptoms
-    return Symptom.LEVEL in found or bool(found & LEAVES_RANGE and not _inside(evidence))
+    return Symptom.LEVEL in found or bool(found & LEAVES_RANGE and not inside(evidence))
 
 
-def _inside(evidence: Evidence) -> bool:
+def inside(evidence: Evidence) -> bool:
+    """Whether its latest values are in the trained range."""
     low, high = ((edge - evidence.centre) / evidence.scale for edge in evidence.trained)
     return shape.inside(evidence.recent, low, high)
 
 
-def _drifting(evidence: Evidence) -> bool:
+def drifting(evidence: Evidence) -> bool:
     """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
     return not evidence.symptoms & _ABRUPT and shape.ramp(evidence.means)
 
 
-def _noisier(evidence: Evidence) -> bool:
+def noisier(evidence: Evidence) -> bool:
     """Whether the noise grew while the level stayed."""
     return bool(
         evidence.symptoms & _BRIEF and shape.noisier(evidence.recent, evidence.noise)
@@ -340,7 +343,7 @@ def _spread(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         "noise", "sensor",
-        f"{evidence.tag} is noisier or quieter than in training{_grown(evidence)}",
+        f"{evidence.tag} is noisier or quieter than in training{grown(evidence)}",
         "check filtering and damping of the transmitter, and its wiring", 3,
     )
 
@@ -352,14 +355,14 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     if not found & _MOVES:
         return None
     cause, blame = _who_moved(evidence)
-    if Symptom.LEVEL in found and _drifting(evidence):
+    if Symptom.LEVEL in found and drifting(evidence):
         return Diagnosis(
             "drift", cause,
-            f"{tag} is drifting away from where it was trained{blame}{_reads(evidence)}",
+            f"{tag} is drifting away from where it was trained{blame}{reads(evidence)}",
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if found & LEAVES_RANGE and _inside(evidence):
+    if found & LEAVES_RANGE and inside(evidence):
         return Diagnosis(
             "out of trained range", cause,
             f"{tag} left the trained range of {low:.4g} to {high:.4g}{unit} for a moment{blame}",
@@ -372,7 +375,7 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "the model never saw this region: do not rely on it there", 4,
         )
     return Diagnosis(
-        "level shift", cause, f"{tag} moved to a new level{blame}{_reads(evidence)}",
+        "level shift", cause, f"{tag} moved to a new level{blame}{reads(evidence)}",
         "find out whether the sensor or the process moved", 2,
     )
 

@@ -21,16 +21,21 @@ import numpy as np
 
 from agent.core import identity, state
 from agent.core.charts import Charts
+from agent.core.flag import TRUTH
 from agent.core.judge import Judge
 from agent.core.kept import facts_of_model, facts_of_tag, kept_of
 from agent.core.kernels.base import ENGINE_TIME, Moment
 from agent.core.kinds import COUNTERS, shown_unit
+from agent.core.order import check_order
+from agent.core.retraining import Retraining
+from agent.core.retraining_request import FROM as DECISIONS
 from agent.core.series import Series, TagMajor, empty_series
 from agent.core.source_watch import LOST_STATES
 from agent.core.spec import EngineSpec
 from agent.core.summary import summary_of
 from agent.core.timeline import LEAPS, Timeline, leap_of
-from agent.errors import FieldwardenError
+from agent.core.truth import KINDS
+from agent.core.truth_summary import summaries_of
 from agent.types import Block, Command, Entry, Event, Outcome, Quality, TimeQuality
 
 _MOST_SCANS = 4096
@@ -46,6 +51,9 @@ class Engine:
         self.spec = spec
         self.charts = Charts(spec)
         self.judge = Judge(spec, self.charts)
+        self.retraining = Retraining(spec, self.charts)
+        self._requested: list[Event] = []  # by the windows that closed since events were told
+        self.truth = self.charts.truth
         self._arrange = TagMajor(spec.tags)
         self.sequence = 0
         self.time_ns = 0
@@ -66,7 +74,7 @@ class Engine:
         Raises:
             FieldwardenError: the entry is out of order; the state is as before.
         """
-        self._in_order(entry)
+        check_order(entry, self.sequence, self.time_ns)
         events: list[Event] = []
         summaries: list[dict[str, Any]] = []
         heard = isinstance(entry, Command)
@@ -80,9 +88,18 @@ class Engine:
         self._fold_until(entry.sealed_ns, entry, events, summaries)
         if isinstance(entry, Command) and entry.kind == "text":
             self.texts[int(entry.data["code"])] = str(entry.data["text"])
+        elif isinstance(entry, Command) and entry.kind in DECISIONS:
+            events += self.retraining.command(entry.kind, entry.sealed_ns, entry.data)
         elif isinstance(entry, Command) and heard:
             self._note_link(entry)
-            events += self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
+            if entry.kind in KINDS:
+                told = dict(entry.data)
+                events += self._judged(
+                    self.truth.told(entry.kind, entry.sealed_ns, told, self.judge.conditions)
+                )
+            events += self._judged(
+                self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
+            )
         self.sequence = entry.sequence
         return Outcome(tuple(events), tuple(summaries))
 
@@ -110,7 +127,7 @@ class Engine:
             events += self._advance(block, at, stop, boundary)
             if modes is not None:
                 changes, closed = self._change_modes(modes, boundary)
-                events += changes
+                events += self._judged(changes)
                 summaries += closed
             elif boundary >= self._window_end_ns:
                 summaries += self._close_window(boundary)
@@ -156,6 +173,7 @@ class Engine:
             self.judge.conditions.turns += 1
         self.charts.move(shift_ns)
         self.judge.move(shift_ns)
+        self.retraining.move(shift_ns)
         for item in self._own():
             item.move(shift_ns)
         self.time_ns += shift_ns
@@ -163,26 +181,6 @@ class Engine:
         self._window_end_ns = min(
             self._window_end_ns + shift_ns, self._window_after(self.time_ns)
         )
-
-    def _in_order(self, entry: Entry) -> None:
-        first = entry.sealed_ns
-        if isinstance(entry, Block) and len(entry):
-            first = int(entry.arrival_ns[0])
-            if int(entry.arrival_ns[-1]) >= entry.sealed_ns or bool(
-                (entry.arrival_ns[1:] < entry.arrival_ns[:-1]).any()
-            ):
-                raise FieldwardenError(
-                    "folding entry", str(entry.sequence),
-                    "its arrival times decrease, or reach the time it was sealed at",
-                    "a block holds what arrived before it was sealed, in order",
-                )
-        back = first < self.time_ns and not (isinstance(entry, Command) and entry.kind in LEAPS)
-        if entry.sequence <= self.sequence or back:
-            raise FieldwardenError(
-                "folding entry", str(entry.sequence),
-                f"it lies before entry {self.sequence} or before the time judged already",
-                "entries are folded once and in the journal's order",
-            )
 
     def _next_boundary(
         self, block: Block | None, at: int, sealed_ns: int
@@ -243,10 +241,16 @@ class Engine:
         series = self._series(block, at, stop)
         flags = self.charts.fold(series, self.time_ns, until_ns)
         self._note_latest(series)
-        events = self.judge.run(flags, until_ns)
+        events = self._judged(self.judge.run(flags, until_ns))
         self.charts.remember()
         self.time_ns = until_ns
         return events
+
+    def _judged(self, events: list[Event]) -> list[Event]:
+        """What was told by now, in order: requests of windows that closed, then these events."""
+        self.retraining.take(events)
+        requested, self._requested = self._requested, []
+        return requested + events
 
     def _series(self, block: Block | None, at: int, stop: int) -> Series:
         if block is None or at == stop:
@@ -271,6 +275,7 @@ class Engine:
         start_ns = self._window_ns
         self._open_window(end_ns)
         counts, histogram, seen = self.charts.take_tallies()
+        self._requested += self.retraining.close(start_ns, end_ns, counts)
         made = []
         for row, place in enumerate(self.spec.rows):
             if counts[row]["count"] == 0 and counts[row]["good"] == 0:
@@ -285,7 +290,7 @@ class Engine:
                     per_hour=item.kind in COUNTERS,
                 )
             )
-        return made
+        return made + summaries_of(self.spec, self.truth, start_ns, end_ns)
 
     # --- looking in -----------------------------------------------------------------------------
 
@@ -305,7 +310,8 @@ class Engine:
 
     def _own(self) -> list[state.Lasting]:
         moments = {"arrival_ns": ENGINE_TIME, "source_ns": Moment(beside="arrival_ns")}
-        return [state.Lasting("last", "tag", self._last, moments=moments)]
+        last = state.Lasting("last", "tag", self._last, moments=moments)
+        return [last, *self.retraining.arrays()]
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
@@ -313,7 +319,8 @@ class Engine:
             "sequence": self.sequence, "time_ns": self.time_ns,
             "window_ns": [self._window_ns, self._window_end_ns],
             "watched_from_ns": self.charts.watched_from_ns, "timeline": self.timeline.to_json(),
-            "judge": self.judge.to_json(),
+            "judge": self.judge.to_json(), "truth": self.truth.to_json(),
+            "retraining": self.retraining.to_json(),
             "texts": {str(code): text for code, text in sorted(self.texts.items())},
             "models": {model.name: facts_of_model(model) for model in self.spec.models},
             "tags": {tag.name: facts_of_tag(tag) for tag in self.spec.tags},
@@ -363,7 +370,11 @@ class Engine:
             key for key in keys["group"] if key.partition("\n")[0] in kept["model"]
         }
         fresh += saved.fill(self._lasting(), keys, kept)
+        self.truth.from_json(facts.get("truth", {}), kept[TRUTH])
         self.judge.from_json(facts["judge"], self.time_ns, kept)
+        self.retraining.from_json(
+            facts.get("retraining", {}), self.time_ns, kept, self.judge.conditions.active.values()
+        )
         self.charts.adopt(max(self.time_ns, watch_from_ns))
         fresh += [f"model {m.name}" for m in self.spec.models if m.name not in kept["model"]]
         fresh += [

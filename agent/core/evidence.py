@@ -21,7 +21,10 @@ from agent.core.identity import FindingKey, Place, Subject
 from agent.core.kernels import DETECTORS, category
 from agent.core.kernels.base import T2_AND_SPE, Symptom
 from agent.core.kinds import COUNTERS, shown, shown_unit
-from agent.core.spec import EngineSpec
+from agent.core.output_diagnosis import OutputEvidence
+from agent.core.output_evidence import OutputReader
+from agent.core.spec import OUTPUT, EngineSpec
+from agent.core.state import FOR_EVER
 from agent.core.state_tags import trained_states
 from agent.types import Float64
 
@@ -61,17 +64,19 @@ class EvidenceReader:
             ))
             for model in spec.models
         }
+        charted = {model.name: {*model.inputs, *model.charted} for model in spec.models}
         self._users: dict[str, tuple[str, ...]] = {
-            tag.name: tuple(model.name for model in spec.models if tag.name in model.inputs)
+            tag.name: tuple(name for name, tags in charted.items() if tag.name in tags)
             for tag in spec.tags
         }
+        self._outputs = OutputReader(spec, charts, self._settling_ns)
 
     # --- of one tag -----------------------------------------------------------------------------
 
     def of_tag(
         self, condition: Condition, now: int, active: Active, joint_up: Collection[FindingKey],
         *, lost: bool, refusal: str,
-    ) -> list[Evidence]:
+    ) -> list[Evidence | OutputEvidence]:
         """Everything known of a tag as of `now`, once for each model that has to do with it.
 
         And of other tags that what was found is of, as a loop's output.
@@ -84,13 +89,13 @@ class EvidenceReader:
             lost: whether the tag's source is.
             refusal: why its address is refused, where it is.
         """
-        found = []
+        found: list[Evidence | OutputEvidence] = []
         for name in _tags_of(condition):
             found_by = {key.model for key in condition.seen if key.model} or self._users[name]
             models = [model for model in self._users[name] if model in found_by]
             plain = replace(self._plain(name, condition, now, lost=lost), refusal=refusal)
             found += [
-                self._as_input(plain, condition, model, now, active, joint_up) for model in models
+                self._of_model(plain, condition, model, now, active, joint_up) for model in models
             ] or [plain]
         return found
 
@@ -105,29 +110,33 @@ class EvidenceReader:
             standard_unit=tag.standard_unit,
         )
 
-    def _as_input(
+    def _of_model(
         self, plain: Evidence, condition: Condition, model: str, now: int, active: Active,
         joint_up: Collection[FindingKey],
-    ) -> Evidence:
+    ) -> Evidence | OutputEvidence:
         row = self._rows[plain.tag, model]
         item = self._charts.parameters.baseline(row)
         recent, means = self._charts.traces.of_input(row, now)
-        joint = any(key.model == model for key in joint_up)
-        share, alike, swapped = self._joint_share(row, now)
-        said, off = self._by_others(row, now)
         states = item.detectors.get(category.NAME)
-        raw = recent * item.scale + item.centre if item.kind in COUNTERS else plain.raw
-        return replace(
+        alone = replace(
             plain, found=_found(condition, plain.tag, model), recent=recent, means=means,
-            kind=item.kind, unit=shown_unit(plain.unit, item.kind), raw=raw,
+            kind=item.kind, unit=shown_unit(plain.unit, item.kind),
+            raw=recent * item.scale + item.centre if item.kind in COUNTERS else plain.raw,
             tag=shown(plain.tag, item.kind),
             centre=item.centre, scale=item.scale, noise=item.noise / item.scale,
-            predicted=self._predicted(row, now, raw, recent),
-            trained=item.trained, r2=item.r2, joint=joint, share=share, alike=alike,
+            trained=item.trained, states=trained_states(states, item.centre, item.scale),
+        )
+        if self._spec.rows[row].role == OUTPUT:
+            alone = replace(alone, role=OUTPUT, changes=())
+            return self._outputs.of(alone, row, condition, active, now)
+        share, alike, swapped = self._joint_share(row, now)
+        said, off = self._by_others(row, now)
+        return replace(
+            alone, predicted=self._predicted(row, now, alone.raw, recent), r2=item.r2,
+            joint=any(key.model == model for key in joint_up), share=share, alike=alike,
             said=said, off=off,
             companions=self._companions(plain.tag, model, active),
             swapped_with=swapped or self._traded(plain, row, now),
-            states=trained_states(states, item.centre, item.scale),
         )
 
     def _companions(self, name: str, model: str, active: Active) -> int:
@@ -238,8 +247,13 @@ class EvidenceReader:
             return 0
         return looks_back(parameters) * item.interval_ns
 
-    def settling_ns(self, condition: Condition) -> int:
-        """Until all conditions of the fault that began one have begun: from its slowest model."""
+    def settling_ns(self, condition: Condition, active: Active) -> int:
+        """Until all conditions of the fault that began one have begun: from its slowest model.
+
+        What follows from a condition that is open is part of it, however late.
+        """
+        if self._outputs.follows(condition, active):
+            return FOR_EVER
         found = [self._settling_ns[model] for model in condition.models]
         return max(found, default=delays.settling_ns(0.0))
 
@@ -271,6 +285,8 @@ class EvidenceReader:
 
     def _active_with_others(self, row: int, now: int) -> bool:
         place = self._spec.rows[row]
+        if place.role == OUTPUT:
+            return False
         document = self._charts.parameters.joint(row).get("activity")
         rows = self._spec.rows_of(place.model)
         latest = [self._charts.traces.of_input(other, now)[0] for other in rows] if document else []

@@ -61,11 +61,15 @@ def model(name: str) -> Subject:
 _JOINT = frozenset(chart.name for chart in JOINT_CHARTS)
 SESSION_LOST = "source"
 TAGS_SILENT = "silent"
+LOSS = "loss"
 _OF_SOURCES = {
     SESSION_LOST: Traits(Symptom.SOURCE, on_delay=0),
     TAGS_SILENT: Traits(Symptom.SOURCE),
 }
 """Findings on sources, which the judge makes itself: no connection, or most tags silent."""
+
+_OTHERS = _OF_SOURCES | {LOSS: Traits(Symptom.ERRORS, on_delay=0)}
+"""Findings that no kernel makes: beside these, that a model's losses grew."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,7 +101,7 @@ class FindingKey:
         Raises:
             KeyError: this version has no such detector.
         """
-        return _OF_SOURCES.get(self.detector) or TRAITS[self.detector]
+        return _OTHERS.get(self.detector) or TRAITS[self.detector]
 
     @property
     def symptom(self) -> Symptom:
@@ -112,4 +116,9 @@ class FindingKey:
     @property
     def known(self) -> bool:
         """Whether this version of the program has such a detector."""
-        return self.detector in TRAITS or self.detector in _OF_SOURCES
+        return self.detector in TRAITS or self.detector in _OTHERS
+
+    @property
+    def of_errors(self) -> bool:
+        """Whether it is of a model's predictions, and not of its inputs."""
+        return self.detector == LOSS

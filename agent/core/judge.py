@@ -15,16 +15,17 @@ from agent.core.attribution import Attribution
 from agent.core.charts import Charts, input_key
 from agent.core.condition import Condition
 from agent.core.delays import lapse_ns
-from agent.core.diagnosis import LEAVES_RANGE, Diagnosis, diagnose
+from agent.core.diagnosis import Diagnosis
 from agent.core.evidence import EvidenceReader
 from agent.core.facts import SCOPES, Facts
 from agent.core.findings import Findings
-from agent.core.flag import Flag
+from agent.core.flag import TRUTH, Flag
 from agent.core.identity import FindingKey, Place, Subject
 from agent.core.incident import open_incidents
 from agent.core.lifecycle import Conditions
 from agent.core.loop_evidence import LoopReader
-from agent.core.names import MAY_BE_FALSE, MENDED, lasts
+from agent.core.names import MAY_BE_FALSE, lasts
+from agent.core.output_diagnosis import name_of
 from agent.core.scans import ENOUGH
 from agent.core.source_watch import SourceWatch
 from agent.core.spec import EngineSpec
@@ -124,6 +125,8 @@ class Judge:
             name = self.spec.models[flag.row].name
             (self._assessed.add if flag.up else self._assessed.discard)(name)
             return [], [name]
+        if flag.scope == TRUTH:
+            return self._charts.truth.take(flag, self.conditions)
         if flag.scope in SCOPES:
             return [], [self._facts.take(flag)]
         finding = self._findings.of(flag, self.conditions.active)
@@ -194,7 +197,7 @@ class Judge:
             lost=self.sources.is_silent(self.spec.tag_of[subject.name].source),
             refusal=self.sources.refusal(self.spec.tag_of[subject.name]),
         )
-        plain = max((diagnose(item) for item in evidence), key=lambda found: found.rank)
+        plain = max((name_of(item) for item in evidence), key=lambda found: found.rank)
         return self._loops.named(condition, plain, now)
 
     def is_normal(self, condition: Condition, now: int) -> bool:
@@ -210,10 +213,8 @@ class Judge:
 
     def is_no_alarm(self, condition: Condition, diagnosis: Diagnosis, now: int) -> bool:
         """Whether a fact tells all it says, or its noise goes along with that of others."""
-        return self._evidence.goes_along(condition, now) or (
-            condition.subject.place is Place.TAG and diagnosis.cause not in MENDED
-            and all(key.symptom in LEAVES_RANGE for key in condition.seen)
-            and self._facts.holds_of(condition)
+        return self._evidence.goes_along(condition, now) or self._facts.tell_all_of(
+            condition, diagnosis.cause, now
         )
 
     def lapse_ns(self, condition: Condition) -> int:
@@ -222,7 +223,7 @@ class Judge:
 
     def settling_ns(self, condition: Condition) -> int:
         """How long after a condition a further one of the same fault may begin."""
-        return self._evidence.settling_ns(condition)
+        return self._evidence.settling_ns(condition, self.conditions.active)
 
     def owner(self, condition: Condition, now: int) -> Subject:
         """Whose is what models found of it, as of now."""
@@ -296,7 +297,8 @@ class Judge:
         mode = self.spec.models[index].baseline.modes[self._charts.modes.index(index)]
         if key.joint:
             return bool(mode.joint.get("provisional", self.spec.models[index].baseline.provisional))
-        return any(item.provisional for item in mode.inputs if item.tag == (key.of or subject.name))
+        item = mode.of(key.of or subject.name)
+        return item is not None and item.provisional
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -363,8 +365,8 @@ class Judge:
         def gone(subject: Subject, key: FindingKey) -> bool:
             if subject.place is Place.SOURCE:
                 return False
-            if key.joint:
-                stays = key.model in kept["model"]
+            if key.joint or key.of_errors:
+                stays = key.of_errors or key.model in kept["model"]
             elif key.model:
                 stays = input_key(key.model, key.of or subject.name) in kept["input"]
                 stays &= subject == self._findings.owner.get(key, self._loops.home(key, subject))
@@ -394,5 +396,5 @@ class Judge:
         self._assessed.discard(model)
         self._facts.forget(self._index[model])
         self._findings.joint_up = {key for key in self._findings.joint_up if key.model != model}
-        self.conditions.forget(lambda _, key: key.model == model, now)
+        self.conditions.forget(lambda _, key: key.model == model and not key.of_errors, now)
         return self._verdicts(now, {model})

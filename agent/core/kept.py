@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.charts import input_key
+from agent.core.flag import TRUTH
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
+from agent.core.truth_keys import label_key
 
 
 def facts_of_tag(tag: TagSpec) -> list[Any]:
@@ -45,5 +47,9 @@ def kept_of(spec: EngineSpec, facts: Mapping[str, Any]) -> dict[str, set[str]]:
         "tag": tags, "mode": modes, "model": whole,
         "held": {input_key(model, tag) for model, tag in places if tag in tags},
         "input": {input_key(model, tag) for model, tag in places if tag in tags and model in same},
+        TRUTH: {
+            label_key(m, label) for m in spec.models for label in m.labels
+            if all(tag in tags or tag not in spec.tag_of for tag in (label.output, label.tag))
+        },
         "scanned": {input_key(model, tag) for model, tag in places if model in whole},
     }

@@ -300,7 +300,7 @@ class Conditions:
         owner = self._rules.owner(condition, now)
         if owner == condition.subject:
             return []
-        keys = [key for key in condition.seen if key.model]
+        keys = [key for key in condition.seen if key.model and not key.of_errors]
         if owner not in self.active and len(keys) == len(condition.seen):
             del self.active[condition.subject]
             condition.subject = owner

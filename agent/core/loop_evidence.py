@@ -96,6 +96,8 @@ class LoopReader:
         inputs = self._spec.models[model].inputs
         of = {key.of for key in condition.seen if not key.joint and key.of}
         flagged = [column for column, name in enumerate(inputs) if name in of]
+        if of and not flagged:  # an output of the model: nothing of its loops
+            return None
         return loops.fault(self._seen(model, now), flagged) if loops is not None else None
 
     def _seen(self, model: int, now: int) -> Seen:

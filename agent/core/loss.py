@@ -112,6 +112,9 @@ def _ln(x: float) -> float:
 
 # --- sums ----------------------------------------------------------------------------------------
 
+KEYS = ("losses", "losses_left_out")
+"""Of a label's summary: losses of its output, and those of predictions made on faulty inputs."""
+
 
 @dataclass(slots=True)
 class LossSums:
@@ -136,6 +139,11 @@ class LossSums:
     squares: int = 0
     confusion: dict[tuple[str, str], int] = field(default_factory=dict)
 
+    @property
+    def touched(self) -> bool:
+        """Whether anything was added or corrected."""
+        return bool(self.count or self.unusable or self.total or self.confusion)
+
     def add(self, loss: float) -> None:
         """One loss more; one that is NaN, infinite or negative is counted as unusable."""
         if not 0.0 <= loss < math.inf:
@@ -146,6 +154,22 @@ class LossSums:
         self.clipped += int(loss > self.clip)
         self.total += _multiples(loss)
         self.squares += _multiples(loss * loss)
+
+    def correct(self, was: float, loss: float) -> None:
+        """A loss that was added, here or in a window before, is another: its truth was corrected.
+
+        So sums over windows are exact, while those of one may say less than nothing.
+        """
+        was, loss = min(was, MOST), min(loss, MOST)
+        self.clipped += int(loss > self.clip) - int(was > self.clip)
+        self.total += _multiples(loss) - _multiples(was)
+        self.squares += _multiples(loss * loss) - _multiples(was * was)
+
+    def correct_class(self, was: str, truth: str, said: str) -> None:
+        """The truth of a decision is another."""
+        key = self._known(was), self._known(said)
+        self.confusion[key] = self.confusion.get(key, 0) - 1
+        self.add_class(truth, said)
 
     def add_class(self, truth: str, said: str) -> None:
         """One decision more in the confusion."""
@@ -212,18 +236,29 @@ class LossSums:
             clip = math.inf if data["clip"] is None else float(data["clip"])
             sums = cls(
                 str(data["kind"]), clip, tuple(str(name) for name in data["classes"]),
-                _counted(data["count"]), _counted(data["unusable"]), _counted(data["clipped"]),
+                _counted(data["count"]), _counted(data["unusable"]),
+                _counted(data["clipped"], -_MOST_COUNT),
                 _added(data["sum"]), _added(data["sum_sq"]),
             )
             for truth, said, count in data["confusion"]:
                 key = sums._known(str(truth)), sums._known(str(said))
-                sums.confusion[key] = sums.confusion.get(key, 0) + _counted(count)
+                sums.confusion[key] = sums.confusion.get(key, 0) + _counted(count, -_MOST_COUNT)
             return sums
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FieldwardenError(
                 "reading sums of losses", str(data)[:40], f"{type(error).__name__}: {error}",
                 "they were not written by this program, or by a later version of it",
             ) from None
+
+
+def merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """The losses of two summaries; nothing where neither has any."""
+    found: dict[str, Any] = {}
+    for key in KEYS:
+        sums = [LossSums.from_json(one[key]) for one in (a, b) if one.get(key)]
+        if sums:
+            found[key] = (sums[0].merge(sums[1]) if len(sums) > 1 else sums[0]).to_json()
+    return found
 
 
 def _multiples(value: float) -> int:
@@ -247,7 +282,7 @@ def _added(parts: Any) -> int:
     return sum(_multiples(float(part)) for part in parts)
 
 
-def _counted(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_COUNT:
+def _counted(value: Any, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST_COUNT:
         raise ValueError(f"{str(value)[:40]} is no count")
     return value

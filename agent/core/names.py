@@ -9,9 +9,12 @@ MAY_BE_FALSE = frozenset({
     *((kind, cause) for cause in ("unknown", "process")
       for kind in ("level shift", "drift", "out of trained range", "sudden change")),
     *((kind, "sensor") for kind in ("noise", "spikes")),
+    *((kind, "model") for kind in (
+        "level shift", "drift", "out of trained range", "noise", "spikes",
+    )),
 })  # fmt: skip
-"""(kind, cause) of what an input is called that was compared with its own past, near or far: a
-plant may do that at any time, and nobody knows of a fault."""
+"""(kind, cause) of what an input or output is called that was compared with its own past, near or
+far: a plant may do that at any time, and nobody knows of a fault."""
 
 MENDED = frozenset({"integration", "sensor"})
 """Causes for which there is something to mend."""
@@ -29,8 +32,12 @@ TRUE_WHILE = _TRANSPORT | {
 """A name that says what arrives -> what must be found, any of it, for the name to be true."""
 
 
+ERRORS_GREW = "errors grew"
+"""What a model's condition is called whose losses are higher than in training."""
+
 NAMED_WHILE = TRUE_WHILE | {
     "stuck": frozenset({Symptom.FLAT}), "out of trained range": frozenset({Symptom.BEYOND}),
+    ERRORS_GREW: frozenset({Symptom.ERRORS}),
 }
 """The same of all names that are over as soon as nothing of the kind is found any more."""
 

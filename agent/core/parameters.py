@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from agent.core import kinds
-from agent.core.baseline import InputBaseline
+from agent.core.baseline import InputBaseline, ModeBaseline
 from agent.core.kernels import DETECTORS, TAG_DETECTORS, admission, tally
-from agent.core.spec import EngineSpec
+from agent.core.spec import OUTPUT, EngineSpec, ModelSpec
 
 _PATIENCE_NS = 30_000_000_000
 """Within this, and within so many of its reports, a source has noticed that its link is lost."""
@@ -31,6 +31,9 @@ class Parameters:
         self._spec = spec
         rows = len(spec.rows)
         self._mode = [0] * len(spec.models)
+        self._items = [
+            [_items(model, mode) for mode in model.baseline.modes] for model in spec.models
+        ]
         self.inputs = {d.name: np.zeros(rows, d.params) for d in DETECTORS}
         self.tags = {d.name: self._of_tags(d) for d in TAG_DETECTORS}
         self.admission = np.zeros(rows, admission.PARAMS)
@@ -41,8 +44,7 @@ class Parameters:
     def baseline(self, row: int) -> InputBaseline:
         """The baseline of a chart row in its model's present mode."""
         place = self._spec.rows[row]
-        modes = self._spec.models[place.model].baseline.modes
-        return modes[self._mode[place.model]].inputs[place.position]
+        return self._items[place.model][self._mode[place.model]][place.position]
 
     def joint(self, row: int) -> Mapping[str, Any]:
         """What was learnt of all inputs of a chart row's model together, in its present mode."""
@@ -51,17 +53,17 @@ class Parameters:
 
     def relation(self, row: int) -> tuple[float, Sequence[float]] | None:
         """(intercept, slopes) by which all inputs of the model predict this one, standardised;
-        None where the baseline holds none.
+        None where the baseline holds none, and of an output.
         """
         place = self._spec.rows[row]
-        if not (found := self.joint(row).get("relations")):
+        if place.role == OUTPUT or not (found := self.joint(row).get("relations")):
             return None
         return found[place.position]["intercept"], found[place.position]["coefficients"]
 
     def use_mode(self, model: int, mode: int) -> None:
-        """Judge a model's inputs by this mode's baseline from now on."""
+        """Judge a model's inputs and outputs by this mode's baseline from now on."""
         self._mode[model] = mode
-        for row in self._spec.rows_of(model):
+        for row in self._spec.charted_of(model):
             item = self.baseline(row)
             for detector in DETECTORS:
                 values = item.detectors.get(detector.name, detector.disabled)
@@ -90,3 +92,9 @@ class Parameters:
             for name, value in (dict(detector.disabled) | detector.of_tag(tag)).items():
                 params[row][name] = value
         return params
+
+
+def _items(model: ModelSpec, mode: ModeBaseline) -> tuple[InputBaseline, ...]:
+    """What a mode's baseline has of a model's inputs and charted outputs, in that order."""
+    outputs = {output.item.tag: output.item for output in mode.outputs}
+    return (*mode.inputs, *(outputs[tag] for tag in model.charted))

@@ -17,9 +17,11 @@ from agent.core.flag import Flag
 from agent.core.joint_charts import JointCharts
 from agent.core.kernels import scan as scan_kernel
 from agent.core.kernels.base import ENGINE_TIME
+from agent.core.novelty import novelty_of
+from agent.core.output_charts import ModelOutputs, OutputState
 from agent.core.series import Series
 from agent.core.spec import EngineSpec
-from agent.types import Float64
+from agent.types import Float64, Int64
 
 ENOUGH = 10
 RECENT = 16
@@ -42,6 +44,7 @@ class ScanState:
         ring: float64[rows, RECENT], the last standardised values that were scanned.
         grid: `GRID`[models].
         beyond: what is outside the trained range, and how often it was.
+        outputs: what the models' outputs have beside the scans.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -50,6 +53,7 @@ class ScanState:
         self.ring = np.zeros((rows, RECENT))
         self.grid = np.zeros(len(spec.models), GRID)
         self.beyond = ExtrapolationState(rows, len(spec.models))
+        self.outputs = OutputState(spec)
 
 
 class ModelScans:
@@ -65,6 +69,8 @@ class ModelScans:
         self._grid = state.grid[index : index + 1]
         self._block: tuple[Float64, int] = (np.zeros((0, len(rows))), 0)
         self.extrapolation = Extrapolation(index, self.model, own, state.beyond)
+        self.outputs = ModelOutputs(index, spec, state.outputs)
+        self.seen: tuple[Int64, Float64] = (np.zeros(0, np.int64), np.zeros(0))
         self._same = 0  # scans of the present fold after those of `_block`, each like its last
         self.use_mode(0)
 
@@ -85,6 +91,7 @@ class ModelScans:
         self._mode = mode
         self.joint = JointCharts(self.index, model, mode)
         self.extrapolation.use_mode(mode)
+        self.outputs.use_mode(mode)
 
     @property
     def count(self) -> int:
@@ -116,8 +123,10 @@ class ModelScans:
         """
         grid = self._grid[0]
         if grid["next_ns"] == 0:
+            self.seen = self.seen[0][:0], self.seen[1][:0]
             first = self._first_arrival(series)
             if first is None:
+                self._outputs_beside(series, 0, good=np.zeros(0, np.uint8))
                 return []
             grid["next_ns"] = first + self.model.scan_ns // 2
         first_ns = int(grid["next_ns"])
@@ -136,20 +145,36 @@ class ModelScans:
                 admitted.starts, admitted.arrival, admitted.value, first_ns, self.model.scan_ns,
                 z, known, good,
             )
-        self._block = (z, first_ns)
+        self._block, self.seen = (z, first_ns), (np.zeros(0, np.int64), np.zeros(0))
         if masked:
             good[:] = known[:] = 0
         if not m:
+            self._outputs_beside(series, first_ns, good=good)
             return []
         times = first_ns + np.arange(m, dtype=np.int64) * self.model.scan_ns
         flags = self._assess(good, times)
-        joint, far = self.joint.fold(times, self.extrapolation.within(z), good)
+        within = self.extrapolation.within(z)
+        joint, far = self.joint.fold(times, within, good)
+        if self.model.outputs:
+            as_trained = (within == z).all(axis=1) & ~(far > 1.0)
+            good &= np.where(as_trained, np.uint8(3), np.uint8(1))
+            self._outputs_beside(series, first_ns, good=good)
+        if self.model.labels:
+            groups = bool(self.joint.groups)
+            self.seen = times, novelty_of(z, within, known, far, jointly=groups)
         flags += joint + self.extrapolation.fold(times, z, known, far)
         if grid["good_run"]:
             grid["good_run"] += self._same
         grid["next_ns"] += (m + self._same) * self.model.scan_ns
         grid["count"] += m + self._same
         return flags
+
+    def _outputs_beside(
+        self, series: Series, first_ns: int, *, good: np.ndarray[Any, Any]
+    ) -> None:
+        """Set outputs beside the scans of the fold, where all inputs are as trained (bit 1)."""
+        z = self._block[0][: len(good)]
+        self.outputs.take(series, first_ns, self.model.scan_ns, z, (good >> 1) & np.uint8(1))
 
     def settled_ns(self) -> int:
         """From when on, without a sample, each scan is like the one before: all inputs silent."""
@@ -206,6 +231,7 @@ class ModelScans:
         """No scans were made until `time_ns`; evidence starts anew, no value is held over it."""
         self._grid["good_run"] = 0
         self._held["usable"] = 0
+        self.outputs.restart()
         grid = self._grid[0]
         if grid["next_ns"]:
             missed = -((int(grid["next_ns"]) - time_ns) // self.model.scan_ns)

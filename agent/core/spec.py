@@ -10,6 +10,11 @@ from itertools import accumulate
 from agent.core.baseline import Baseline
 from agent.core.conversions import Change
 from agent.core.delays import FALSE_ALARM_NS
+from agent.core.kernels import mix
+from agent.core.kinds import STATE
+from agent.core.retraining_criteria import DEFAULT, Criteria
+
+INPUT, OUTPUT = "input", "output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,27 @@ class TagSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSpec:
+    """The tag that brings the truth for an output, up to `within_ns` after what it is of.
+
+    `loss` is "absolute", "squared", "pinball Q", "log" or "brier"; `tolerance` the share by which
+    the mean loss may exceed the record's; `classes` those that a confusion tells apart.
+    """
+
+    output: str
+    tag: str
+    within_ns: int
+    loss: str = "absolute"
+    tolerance: float = 0.2
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One guarded model: its inputs in the baseline's order, its cadence, its baseline."""
+    """One guarded model: its inputs in the baseline's order, its cadence, its baseline.
+
+    `owner` is whom a retraining request is for, `retraining` when there is to be one.
+    """
 
     name: str
     version: str
@@ -56,6 +80,24 @@ class ModelSpec:
     baseline: Baseline
     outputs: tuple[str, ...] = ()
     mode_tag: str | None = None
+    owner: str = ""
+    retraining: Criteria = DEFAULT
+    labels: tuple[LabelSpec, ...] = ()
+
+    @property
+    def charted(self) -> tuple[str, ...]:
+        """The outputs that every mode of the baseline knows: those are judged like inputs."""
+        known = [{one.item.tag for one in mode.outputs} for mode in self.baseline.modes]
+        return tuple(tag for tag in self.outputs if all(tag in mode for mode in known))
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """Those of them that give classes: one of these again and again is no dead model."""
+        given = frozenset(
+            output.item.tag for mode in self.baseline.modes for output in mode.outputs
+            if mix.NAME in output.charts or output.item.kind == STATE
+        )
+        return given.intersection(self.charted)
 
     @property
     def needed(self) -> frozenset[str]:
@@ -72,11 +114,16 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChartRow:
-    """One input of one model, the unit that detectors judge: indices of model, input and tag."""
+    """One signal of one model, the unit that detectors judge: indices of model, signal and tag.
+
+    `role` is what it is there: "input", or "output"; positions count inputs, then charted outputs.
+    One model's output may be another's input.
+    """
 
     model: int
     position: int
     tag: int
+    role: str = INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +151,28 @@ class EngineSpec:
         object.__setattr__(self, "row_of_tag", {t.name: row for row, t in enumerate(self.tags)})
         names = dict.fromkeys((*self.sources, *(tag.source for tag in self.tags)))
         object.__setattr__(self, "row_of_source", {name: row for row, name in enumerate(names)})
+        charted = [model.charted for model in self.models]
         rows = tuple(
-            ChartRow(index, position, self.row_of_tag[name])
+            ChartRow(index, position, self.row_of_tag[name],
+                     INPUT if position < len(model.inputs) else OUTPUT)
             for index, model in enumerate(self.models)
-            for position, name in enumerate(model.inputs)
+            for position, name in enumerate((*model.inputs, *charted[index]))
         )
         object.__setattr__(self, "rows", rows)
-        counts = [len(model.inputs) for model in self.models]
+        counts = [
+            len(model.inputs) + len(own) for model, own in zip(self.models, charted, strict=True)
+        ]
         object.__setattr__(self, "_first_row", tuple(accumulate(counts, initial=0)))
 
-    def rows_of(self, model: int) -> range:
-        """The chart rows of a model: they stand model by model, input by input."""
+    def charted_of(self, model: int) -> range:
+        """The chart rows of a model: they stand model by model, its inputs, then its outputs."""
         return range(self._first_row[model], self._first_row[model + 1])
+
+    def rows_of(self, model: int) -> range:
+        """Those of its inputs."""
+        first = self._first_row[model]
+        return range(first, first + len(self.models[model].inputs))
+
+    def outputs_of(self, model: int) -> range:
+        """Those of its outputs."""
+        return range(self.rows_of(model).stop, self._first_row[model + 1])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core import loss
 from agent.core.extrapolation import Seen
 from agent.core.kernels.tally import UNITS_PER_SD
 from agent.errors import FieldwardenError
@@ -71,7 +72,7 @@ def merge(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     merged |= {"unit": a.get("unit") or b.get("unit", ""),
                "per_hour": bool(a.get("per_hour") or b.get("per_hour"))}  # fmt: skip
     merged |= {key: a.get(key, 0) + b.get(key, 0) for key in Seen._fields}
-    return merged
+    return merged | loss.merged(a, b)
 
 
 def _pick(choose: Any, x: int | None, y: int | None) -> int | None:

@@ -41,7 +41,7 @@ PROVISIONAL_KINDS = frozenset(
     {
         "out of trained range", "level shift", "drift", "bias", "noise", "spikes",
         "relations changed", "new operating region", "sudden change", "anomaly",
-        "unseen state", "illegal transition",
+        "unseen state", "illegal transition", "class mix",
     }
 )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agent.configuration.schema import Configuration
 from agent.core import kernels
 from agent.core.delays import MOST_TIME, flag_hold, off_delay_samples
-from agent.core.kernels import DETECTORS
+from agent.core.kernels import DETECTORS, OUTPUT_CHARTS
 from agent.core.kernels.base import ON_DELAY
 
 JOINT_CHARTS = len(kernels.JOINT_CHARTS)
@@ -29,12 +29,16 @@ MONTH_NS = 30 * 86_400 * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelLoad:
-    """What one model brings: its inputs' sampling intervals in ns, its scan and joint charts."""
+    """What one model brings: its inputs' sampling intervals in ns, its scan and joint charts, how
+    many outputs, and the charts of its losses: one an output that has a label.
+    """
 
     name: str
     intervals_ns: tuple[int, ...]
     scan_ns: int
     joint_charts: int = JOINT_CHARTS
+    outputs: int = 0
+    loss_charts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class Share:
     """A model's part of the budget, in false alarms per ns, and what it makes of it: average run
     lengths in samples, per chart of each input, and per joint chart in scans.
 
-    `joint` is for `joint_charts` of them, which may be none; `charts` counts all.
+    `joint` is for `joint_charts` of them, which may be none; `charts` counts all. `alone_ns` is the
+    average run length in ns of each chart of an input or output; `loss_per_ns` are the false alarms
+    of each chart of losses: how long that is in labels, only a record can say.
     """
 
     rate_per_ns: float
@@ -50,6 +56,8 @@ class Share:
     joint: float
     joint_charts: int
     charts: int
+    alone_ns: float
+    loss_per_ns: float = 0.0
 
 
 def per_30_days(rate_per_ns: float) -> float:
@@ -67,7 +75,8 @@ def loads(configuration: Configuration, interval_ns: int | None = None) -> list[
     return [
         ModelLoad(
             name, tuple(interval_ns or model.scan for _ in model.inputs), model.scan,
-            joint_charts=JOINT_CHARTS if len(model.inputs) > 1 else 0,
+            joint_charts=JOINT_CHARTS if len(model.inputs) > 1 else 0, outputs=len(model.outputs),
+            loss_charts=len(model.labels),
         )
         for name, model in configuration.models.items()
     ]
@@ -77,27 +86,35 @@ def divide(rate_per_ns: float, models: Sequence[ModelLoad]) -> dict[str, Share]:
     """Each model's part, and each chart's average run length.
 
     A model gets its part of the rate by how many charts it has, or what `MOST_TIME` leaves of it;
-    its joint charts share `JOINT_SHARE` of that, the charts of its inputs all the rest, alike.
+    a chart of losses has one chart's part of that, its joint charts share `JOINT_SHARE` of the
+    rest, the charts of its inputs and outputs all that is left, alike.
     The part does not depend on the intervals of the inputs.
 
     Args:
         rate_per_ns: false alarms per nanosecond that the person allows the whole gateway.
         models: every model of the gateway.
     """
-    per_input = len(DETECTORS)
-    counts = {m.name: len(m.intervals_ns) * per_input + m.joint_charts for m in models}
+    single = {
+        m.name: len(m.intervals_ns) * len(DETECTORS)
+        + m.outputs * (len(DETECTORS) + len(OUTPUT_CHARTS)) for m in models
+    }
+    counts = {m.name: single[m.name] + m.joint_charts + m.loss_charts for m in models}
     each = rate_per_ns / max(sum(counts.values()), 1)
     shares = {}
     for m in models:
         # Binds only where a person allows many alarms beside the scan.
         own = min(each * counts[m.name], MOST_TIME / (alarm_scans(m.scan_ns) * m.scan_ns))
-        joint = JOINT_SHARE * own if m.joint_charts else 0.0
-        alone = max(len(m.intervals_ns) * per_input, 1) / (own - joint)
+        of_loss = own / max(counts[m.name], 1)
+        rest = own - of_loss * m.loss_charts
+        joint = JOINT_SHARE * rest if m.joint_charts else 0.0
+        alone = max(single[m.name], 1) / (rest - joint)
         shares[m.name] = Share(
             rate_per_ns=own,
             inputs=tuple(alone / interval for interval in m.intervals_ns),
-            joint=max(m.joint_charts, 1) / (JOINT_SHARE * own * m.scan_ns),
+            joint=max(m.joint_charts, 1) / (JOINT_SHARE * rest * m.scan_ns),
             joint_charts=m.joint_charts,
             charts=counts[m.name],
+            alone_ns=alone,
+            loss_per_ns=of_loss,
         )
     return shares

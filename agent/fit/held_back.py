@@ -112,13 +112,13 @@ def of_input(
         z = np.ascontiguousarray((follow[usable] - item.centre) / item.scale)
         times = np.flatnonzero(usable).astype(np.int64) * interval_ns + interval_ns
         found.append((item, {
-            detector.name: _least(detector, item.detectors[detector.name], z, times)
+            detector.name: least(detector, item.detectors[detector.name], z, times)
             for detector in DETECTORS
         }))
     return found
 
 
-def _least(
+def least(
     detector: Detector, parameters: Mapping[str, Any], z: Float64, times: np.ndarray[Any, Any]
 ) -> float:
     """The least factor at which a chart raises nothing; above `MOST` where none does."""
@@ -163,7 +163,9 @@ def widened(detector: Detector, parameters: Mapping[str, Any], factor: float) ->
         elif value < NEVER:
             wide[name] = value * factor
     for name in detector.slopes:
-        wide[name] = wide[name] / factor
+        value = wide[name]
+        one_each = isinstance(value, list)
+        wide[name] = [one / factor for one in value] if one_each else value / factor
     return wide
 
 

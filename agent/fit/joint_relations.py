@@ -8,10 +8,11 @@ the others are -M[j, k] / M[j, j], and the error of predicting x_j is (M x)_j / 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from agent.fit.joint_moments import RIDGES, Moments
+from agent.fit.joint_moments import RIDGES, Moments, fold_bounds, moments_of
 from agent.types import Float64
 
 
@@ -61,3 +62,28 @@ def _errors(inverse: Float64, held: Float64) -> Float64:
     own = np.diag(inverse)
     errors: Float64 = np.einsum("ij,jk,ik->i", inverse, held, inverse) / own**2
     return errors
+
+
+def of_last(x: Float64, late: Float64) -> tuple[Relation, Float64, Float64]:
+    """The relation of the last column to the others, and what it leaves of each row, float64[n].
+
+    That is told by the relation of the other folds, as if the row were new: of x, and of `late`.
+
+    Args:
+        x: float64[n, p], standardised, in time order, without a gap.
+        late: the same with the other columns as they were a row later; NaN where not known.
+    """
+    bounds = fold_bounds(len(x))
+    moments = moments_of(x, bounds)
+    found = relations(moments)[-1]
+    error = np.zeros(len(RIDGES))
+    for _, covariance, held in moments.splits():
+        error += [_errors(_inverse(covariance, float(ridge)), held)[-1] for ridge in RIDGES]
+    ridge = float(RIDGES[int(error.argmin())])
+    left, after = np.empty(len(x)), np.empty(len(x))
+    splits = zip(moments.splits(), pairwise(bounds.tolist()), strict=True)
+    for (mean, covariance, _), (start, stop) in splits:
+        own = _inverse(covariance, ridge)[-1]
+        left[start:stop] = (x[start:stop] - mean) @ own / own[-1]
+        after[start:stop] = (late[start:stop] - mean) @ own / own[-1]
+    return found, left, after

@@ -15,23 +15,30 @@ import numpy as np
 from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Tag
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
+from agent.core.spec import INPUT, OUTPUT
 from agent.fit import held_back, trial
 from agent.fit.activity import fit_activity
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
+from agent.fit.fitted import Fitted, with_outputs
 from agent.fit.joint import JointFit, fit_joint
 from agent.fit.kinds import Judged, judged
+from agent.fit.labels import LossLearnt
 from agent.fit.loops import LoopLearnt, Part, fit_loops, learnt
 from agent.fit.modes import split
 from agent.fit.of_kind import of_kind
+from agent.fit.outputs import columns_of
+from agent.fit.paces import paces_of
 from agent.fit.univariate import DRIFT_SHIFT, InputFit
 from agent.fit.unseen import unseen_share
 from agent.fit.watched import Watched, watched
+from agent.records.beside import beside, on_rows
 from agent.records.table import Table
 from agent.status.view import duration
 from agent.types import Float64, Int64
 from agent.workers import each
 
 _LOUD = "its charts are not silent on time held back"
+UNSEEN = "the record has no values of it"
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,7 +48,8 @@ class FitRow:
     """One line of the table: an input, its dynamics, its thresholds, its share of the budget.
 
     `watched` says what it is watched for, and what not and why; `wider` how many times as wide as
-    the record alone asks for its charts are, where time held back asks for more.
+    the record alone asks for its charts are, where time held back asks for more; `role` whether it
+    is an input or an output.
     """
 
     tag: str
@@ -56,6 +64,7 @@ class FitRow:
     notes: tuple[str, ...]
     watched: Watched
     wider: dict[str, float]
+    role: str = INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class FitReport:
     """The baseline, and what a person should see of how it came about.
 
     `loops` is what was learnt of control loops; `trial` is of the promise on time held back, None
-    where the record is too short for one.
+    where the record is too short for one; `losses` what labels said.
     """
 
     baseline: Baseline
@@ -73,11 +82,13 @@ class FitReport:
     notes: tuple[str, ...] = field(default=())
     loops: tuple[LoopLearnt, ...] = ()
     trial: trial.Trial | None = None
+    losses: tuple[LossLearnt, ...] = ()
 
 
 def fit_model(
     configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None,
     record: str = "", reading: Mapping[str, object] | None = None, workers: int = 1,
+    apart: Table | None = None,
 ) -> FitReport:
     """Learn one model's baseline from its training record.
 
@@ -88,6 +99,8 @@ def fit_model(
         record: where the record came from; `drill` takes it from there again.
         reading: what a person said about how it is written.
         workers: processes at most; the result is the same with any number.
+        apart: outputs and labels, as far as the record has them (`records.beside`); None: they are
+            in the table.
         progress: told (what, done, of) as the work goes on.
 
     Raises:
@@ -95,8 +108,13 @@ def fit_model(
         FieldwardenError: a column is missing.
     """
     model = configuration.models[name]
+    apart = apart or table
     wanted = [*model.inputs, *([model.mode.tag] if model.mode else [])]
-    part = table.select(wanted)
+    had = [tag for tag in model.outputs if tag in apart.names]
+    part = on_rows(table.select(wanted), apart, had) if had else table.select(wanted)
+    outputs = columns_of(
+        configuration.tags, had, part.values[:, len(wanted) :], table.interval_ns
+    )
     values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
     kinds = {
         name: judged(
@@ -126,14 +144,18 @@ def fit_model(
         )
         for mode, code, rows in modes
     ]
+    fitted = with_outputs(fitted, modes, row_of, outputs, table.interval_ns, share)
     tell("trying it on time held back", steps.of, steps.of)
     facts = {"record": record, "reading": dict(reading or {})}
     report = _report(configuration, name, table, fitted, mask, share, facts)
+    paces = paces_of([(table, [model.mode.tag] if model.mode else []), (apart, beside(model))])
+    baseline = replace(report.baseline, paces=paces)
+    report = replace(report, baseline=baseline)
     return replace(report, trial=_tried(configuration, report.baseline, part, fitted, row_of))
 
 
 def _tried(
-    configuration: Configuration, baseline: Baseline, table: Table, fitted: Sequence[_Fitted],
+    configuration: Configuration, baseline: Baseline, table: Table, fitted: Sequence[Fitted],
     row_of: Sequence[Int64],
 ) -> trial.Trial | None:  # fmt: skip
     """The promise tried on the rows that no mode's lead holds; None without any."""
@@ -164,26 +186,10 @@ class _Steps:
         self.done += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """One mode's fits: of every input, and of all of them jointly.
-
-    `held` is the mode as it would have been fitted on the last part's lead alone, and `from_row`
-    the first row that it has not seen; None where the record is too short for parts.
-    """
-
-    mode: ModeBaseline
-    inputs: list[InputFit]
-    joint: JointFit
-    held: ModeBaseline | None
-    from_row: int
-    loops: tuple[LoopLearnt, ...] = ()
-
-
 def _fit_mode(
     configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
     interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], workers: int,
-) -> _Fitted:  # fmt: skip
+) -> Fitted:  # fmt: skip
     model = configuration.models[name]
     fits: list[InputFit] = []
     tried: list[list[tuple[InputFit, held_back.Factors]]] = []
@@ -210,7 +216,7 @@ def _fit_mode(
     learns = partial(_with_learnt, configuration)
     whole = learns(named(fits, joint), values)
     if not related:
-        return _Fitted(whole, fits, joint, None, len(values), _learnt(configuration, whole, values))
+        return Fitted(whole, fits, joint, None, len(values), _learnt(configuration, whole, values))
     last = [
         held_back.adjusted(part[-1][0], held_back.most([factors for _, factors in part[:-1]]))
         for part in tried
@@ -218,7 +224,7 @@ def _fit_mode(
     before = held_back.most([factors for _, factors in related[:-1]])
     lead = held_back.parts(len(values))[-1].lead
     held = learns(named(last, held_back.adjusted_joint(related[-1][0], before)), values[lead])
-    return _Fitted(
+    return Fitted(
         whole, fits, joint, held, held_back.parts(len(values))[-1].follow.start,
         _learnt(configuration, whole, values),
     )
@@ -275,7 +281,7 @@ def _mode_baseline(
 
 
 def _report(
-    configuration: Configuration, name: str, table: Table, fitted: list[_Fitted], mask: int,
+    configuration: Configuration, name: str, table: Table, fitted: list[Fitted], mask: int,
     share: Share, facts: Mapping[str, object],
 ) -> FitReport:  # fmt: skip
     model = configuration.models[name]
@@ -305,6 +311,7 @@ def _report(
         for one in fitted
         for item, fit, arl in zip(one.mode.inputs, one.inputs, share.inputs, strict=True)
     )
+    rows += _output_rows(configuration, name, fitted, share)
     joint = share.joint_charts * MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
@@ -329,6 +336,28 @@ def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitR
         watched(item, {name: _LOUD for name, wide in fit.wider.items() if np.isinf(wide)}),
         {name: wide for name, wide in fit.wider.items() if np.isfinite(wide)},
     )
+
+
+def _output_rows(
+    configuration: Configuration, name: str, fitted: Sequence[Fitted], share: Share
+) -> tuple[FitRow, ...]:
+    """Those of outputs; of one that the record has no values of, that it is not watched."""
+    made, known = [], set()
+    for one in fitted:
+        for own in one.outputs:
+            item, charts = own.output.item, len(own.fit.detectors) + len(own.output.charts)
+            tag = f"{item.tag} [{one.mode.name}]" if one.mode.name else item.tag
+            row = _row(tag, item, own.fit, charts * MONTH_NS / share.alone_ns)
+            made.append(replace(row, watched=own.watched, role=OUTPUT))
+            known.add(item.tag)
+    for tag in configuration.models[name].outputs:
+        if tag not in known:
+            off = Watched((), (("anything but its arrival", UNSEEN),))
+            unit = configuration.tags[tag].unit
+            made.append(
+                FitRow(tag, unit, 0.0, 0.0, 0.0, {}, 0.0, False, 0.0, (), off, {}, OUTPUT)
+            )
+    return tuple(made)
 
 
 def _provisional_text(short: list[tuple[str, InputFit]], interval_ns: int) -> str:

@@ -61,7 +61,8 @@ def run(
 ) -> Trial:
     """Run the engine of one model over a record's rows from `from_row` on."""
     model = configuration.models[name]
-    needed = {*model.inputs, *([model.mode.tag] if model.mode else [])}
+    outputs = {one.item.tag for mode in baseline.modes for one in mode.outputs}
+    needed = {*model.inputs, *outputs, *([model.mode.tag] if model.mode else [])}
     tags = {tag: item for tag, item in configuration.tags.items() if tag in needed}
     part = configuration.model_copy(update={"tags": tags, "models": {name: model}})
     spec = build_spec(

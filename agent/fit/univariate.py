@@ -266,7 +266,7 @@ def _level(
 ) -> dict[str, float]:
     """Both parts of the level chart; their false alarms add up to the chart's share."""
     means, deviation, known, block = _block_means(record, moves, LEVEL_BLOCK, PARTS)
-    chart = _Chart(means, deviation, known, block, rng)
+    chart = Chart(means, deviation, known, block, rng)
     small = chart.limits((LEVEL_SHIFT / 2 + beyond) / deviation, arl / (1.0 - EWMA_SHARE))
     up, down = ewma_limits(record.z, moves, block // PARTS, arl / EWMA_SHARE)
     return chart.scaling() | small | {
@@ -283,7 +283,7 @@ def _drift(
     if unseen > DRIFT_SHIFT:
         return off
     means, deviation, known, block = _block_means(record, moves, DRIFT_BLOCK)
-    chart = _Chart(means, deviation, known, block, rng)
+    chart = Chart(means, deviation, known, block, rng)
     limits = chart.limits((DRIFT_SHIFT / 2 + unseen) / deviation, arl)
     return off | chart.scaling() | limits | {"part": block, "clip": _level_clip(record)}
 
@@ -327,14 +327,14 @@ def _noise(
     spread = float(np.mean(apart**2))
     deviation = np.sqrt(spread + 2 * sum(bootstrap.lags(apart, block)))
     known = (n / block, n / block)
-    chart = _Chart(apart, deviation, known, block, rng)
+    chart = Chart(apart, deviation, known, block, rng)
     k = max(0.5 * (NOISE_RATIO**0.5 - 1.0) * centre / deviation, _LEAST_K)
     fitted = chart.scaling() | chart.limits(k, arl)
     return fitted | {"centre": centre, "clip": clip, "gap_ns": int(GAP * interval_ns)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Chart:
+class Chart:
     """A CUSUM on block statistics `apart` float64[offsets], from their centre.
 
     `known`: blocks that the centre, and degrees of freedom that the deviation was estimated from.
@@ -347,6 +347,7 @@ class _Chart:
     rng: np.random.Generator
 
     def scaling(self) -> dict[str, float]:
+        """Its block, and what its statistic is multiplied by."""
         return {"block": self.block, "inverse_sd": 1.0 / self.deviation}
 
     def limits(self, k: float, arl: float) -> dict[str, float]:

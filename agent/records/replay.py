@@ -212,9 +212,9 @@ class ScanWriter:
         self._done = [0] * len(engine.spec.models)
         inputs = [name for model in engine.spec.models for name in model.inputs]
         self._inputs = list(dict.fromkeys(inputs))
-        self._rows: list[dict[str, int]] = [{} for _ in engine.spec.models]
-        for row, place in enumerate(engine.spec.rows):
-            self._rows[place.model][engine.spec.models[place.model].inputs[place.position]] = row
+        self._rows: dict[int, dict[str, int]] = {}
+        for index, model in enumerate(engine.spec.models):
+            self._rows[index] = dict(zip(model.inputs, engine.spec.rows_of(index), strict=True))
         self._writer.writerow(
             ["time", "model", "verdict", "extrapolating", "open_incidents",
              *(chart.name for chart in JOINT_CHARTS), "worst", "score", *self._inputs]

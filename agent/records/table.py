@@ -167,7 +167,7 @@ def _opened(file: Path, how: Reading) -> tuple[Source, tuple[str, ...], Mapping[
 def read_table(
     path: Path | str, columns: Sequence[str] | None = None, *,
     text: Literal["error", "skip"] = "error", texts: Collection[str] = (), lenient: bool = False,
-    how: Reading | None = None,
+    how: Reading | None = None, as_told: bool = False,
 ) -> Table:  # fmt: skip
     """Read delimited text, or a Parquet file (by its ending `.parquet` or `.pq`).
 
@@ -178,6 +178,7 @@ def read_table(
         texts: columns of tags of texts, read as codes.
         lenient: read those of `columns` that the file has.
         how: what a person said about the file.
+        as_told: values stand where they were told alone; none holds until the next.
 
     Raises:
         FieldwardenError: the file can not be read or understood; column and line are named.
@@ -209,7 +210,7 @@ def read_table(
     )
     notes = [*notes, *order.notes, *raw.notes, *moved]
     silences: dict[str, int] = {}
-    if is_by_exception(values, bad):
+    if not as_told and is_by_exception(values, bad):
         every = interval_ns or usual_interval_ns(times, values)
         try:
             times, values, longest = held(times, values, bad, every)

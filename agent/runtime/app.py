@@ -39,7 +39,7 @@ from agent.runtime.document import Surroundings, View
 from agent.runtime.feeds import Feeds
 from agent.runtime.for_models import ForModels
 from agent.runtime.load import LoadMeter
-from agent.runtime.orders import Orders
+from agent.runtime.orders import Orders, concerns_people
 from agent.runtime.outgoing import TOLD, Outgoing
 from agent.runtime.refold import placed
 from agent.runtime.service import Progress, ServiceManager
@@ -47,10 +47,9 @@ from agent.runtime.storing import Storing
 from agent.runtime.supervisor import Supervisor
 from agent.runtime.uplink import CentralLink
 from agent.status.api import StatusServer
-from agent.status.commands import COMMANDS
 from agent.status.people import People
 from agent.store import Batch, OutboxMessage, Reader, Store
-from agent.types import Command, Entry, Event
+from agent.types import Entry, Event
 
 logger = logging.getLogger(__name__)
 
@@ -329,15 +328,14 @@ class Agent:
             "verdicts for central", partial(self.outgoing.verdicts, self.engine, changed), none
         )
         batch = Batch(events=events, summaries=summaries, messages=messages)
+        batch.pins = self.engine.retraining.pins()
         if self.outgoing.told != told_before:
             batch.documents[TOLD] = sorted(self.outgoing.told)
         return batch
 
     def _add_state(self, batch: Batch) -> None:
         now = self.engine.time_ns
-        # Whoever acted looks next at what came of it, and may do so as soon as it is committed.
-        acted = any(isinstance(e, Command) and e.kind in COMMANDS for e in batch.entries)
-        if acted or not 0 <= now - self._document_ns < DOCUMENT_NS:
+        if concerns_people(batch) or not 0 <= now - self._document_ns < DOCUMENT_NS:
             self._document_ns = now
             make = partial(self.view.document, history=False)
             document = self.supervisor.call("status document", make, None)

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from agent.configuration import units
 from agent.configuration.loops import parts_of
+from agent.configuration.retraining import Retraining
 from agent.configuration.schema import Configuration, Model, Tag
 from agent.core.baseline import Baseline, ModeBaseline
 from agent.core.baseline_file import read_baseline
 from agent.core.delays import MOST_TIME
 from agent.core.joint_charts import NEEDED
-from agent.core.kernels import DETECTORS
+from agent.core.kernels import DETECTORS, OUTPUT_CHARTS
 from agent.core.kinds import code_of
-from agent.core.spec import EngineSpec, ModelSpec, TagSpec
+from agent.core.retraining_criteria import Criteria
+from agent.core.spec import EngineSpec, LabelSpec, ModelSpec, TagSpec
 from agent.errors import BaselineError
+from agent.runtime.paces import expected
 
 _SECOND = 1_000_000_000
 _SILENT_INTERVALS = 5
@@ -75,8 +78,8 @@ def _check_kinds(
     name: str, mode: ModeBaseline, configured: Mapping[str, Tag], hint: str
 ) -> None:
     """What was learned of a rate says nothing of a value, nor the other way round."""
-    for item in mode.inputs:
-        now = configured[item.tag].kind
+    for item in mode.items:
+        now = configured[item.tag].kind if item.tag in configured else item.kind
         if code_of(now) != code_of(item.kind):
             told = f"{item.tag} was fitted as {item.kind or 'measurement'}, configured is "
             raise BaselineError(
@@ -91,7 +94,8 @@ def _check_units(
 
     To give a unit where none was, or to leave it out, changes no value.
     """
-    was = {item.tag: item.unit for mode in modes for item in mode.inputs}
+    items = (item for mode in modes for item in mode.items)
+    was = {item.tag: item.unit for item in items if item.tag in configured}
     changed = [tag for tag in was if configured[tag].unit not in ("", was[tag]) and was[tag]]
     if changed:
         told = ", ".join(
@@ -109,8 +113,13 @@ def _lacking(mode: ModeBaseline) -> set[str]:
     """The parameters that this program's charts take and a mode's baseline does not have."""
     lacking = {
         f"{detector.name}.{name}"
-        for item in mode.inputs for detector in DETECTORS if detector.name in item.detectors
+        for item in mode.items for detector in DETECTORS if detector.name in item.detectors
         for name in set(detector.params.names or ()) - item.detectors[detector.name].keys()
+    }
+    lacking |= {
+        f"{one.name}.{name}"
+        for output in mode.outputs for one in OUTPUT_CHARTS if one.name in output.charts
+        for name in set(one.params.names or ()) - output.charts[one.name].keys()
     }
     groups = mode.joint.get("groups", ())
     return lacking | {f"joint.{name}" for group in groups for name in NEEDED - group.keys()}
@@ -132,24 +141,31 @@ def build_spec(
             baseline=baselines[name],
             outputs=tuple(tag for tag in model.outputs if tag in configuration.tags),
             mode_tag=model.mode.tag if model.mode else None,
+            owner=f"{model.owner.team} <{model.owner.contact}>",
+            retraining=_criteria(model.retraining),
+            labels=tuple(
+                LabelSpec(item.of, item.tag, item.within, item.loss, item.tolerance,
+                          tuple(item.classes))
+                for item in model.labels
+                if not item.tag or item.tag in configuration.tags
+            ),
         )
         for name, model in configuration.models.items()
     )
-    trained = _trained_intervals(baselines)
-    gaps = _trained_gaps(baselines)
+    paces = expected(configuration, baselines)
     loops = parts_of(configuration.loops)
     tags = []
     for name, tag in configuration.tags.items():
         loop, part = loops.get(name, ("", _ALONE.get(tag.kind, "")))
         source = configuration.sources[tag.source]
         by_exception = source.by_exception and recorded is None
-        interval = trained.get(name, recorded.get(name, _SECOND)) if recorded is not None else (
-            tag.interval or source.interval_ns or trained.get(name, _SECOND)
-        )
+        configured = tag.interval or source.interval_ns if recorded is None else None
+        pace = paces.of(name, configured, (recorded or {}).get(name))
+        interval = pace.interval_ns
         silence = tag.max_silence or (
             _FOR_EVER if by_exception
             else max(_SILENT_INTERVALS * interval, 0 if recorded is not None else _LEAST_SILENCE,
-                     2 * gaps.get(name, 0))
+                     2 * pace.gap_ns)
         )
         tags.append(
             TagSpec(
@@ -167,16 +183,8 @@ def build_spec(
                       int(MOST_TIME / configuration.gateway.false_alarms_per_ns), units.changes())
 
 
-def _trained_intervals(baselines: Mapping[str, Baseline]) -> dict[str, int]:
-    return {
-        item.tag: item.interval_ns
-        for baseline in baselines.values() for mode in baseline.modes for item in mode.inputs
-    }
-
-
-def _trained_gaps(baselines: Mapping[str, Baseline]) -> dict[str, int]:
-    gaps: dict[str, int] = {}
-    for baseline in baselines.values():
-        for item in (item for mode in baseline.modes for item in mode.inputs):
-            gaps[item.tag] = max(gaps.get(item.tag, 0), item.longest_gap * item.interval_ns)
-    return gaps
+def _criteria(told: Retraining) -> Criteria:
+    return Criteria(
+        told.inputs_shifted, told.shifted_for, told.extrapolating, told.extrapolating_over,
+        told.losses, told.outputs_shifted_for, told.cool_down,
+    )

@@ -25,6 +25,7 @@ from agent.core.condition import Condition, severity
 from agent.core.engine import Engine
 from agent.core.identity import Place
 from agent.core.kernels.base import Symptom
+from agent.core.spec import OUTPUT
 from agent.mqtt.background import in_thread
 from agent.runtime.audit import Audit
 from agent.runtime.extrapolated import Extrapolated
@@ -194,6 +195,7 @@ def status_document(
         "started_ns": around.started_ns,
         "models": _models(configuration, engine, around.trouble), "sources": list(around.sources),
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
+        "retraining": engine.retraining.shown(engine.time_ns),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process), "trouble": dict(around.trouble),
         "reload": dict(around.reload), "parts": [dict(part) for part in around.parts],
@@ -205,15 +207,14 @@ def _models(
 ) -> list[dict[str, Any]]:
     made = []
     worst = _worst(engine)
-    first = 0  # chart row of the model's first input: rows stand model by model
     for index, model in enumerate(engine.spec.models):
         scans = engine.charts.scans[index]
         made.append(told_of(configuration, engine, index, trouble) | {
             "scans": scans.count, "provisional_text": model.baseline.provisional_text,
-            "inputs": _inputs(engine, index, first, worst),
+            "inputs": _charted(engine, engine.spec.rows_of(index), worst),
+            "outputs": _charted(engine, engine.spec.outputs_of(index), worst),
             "joint": scans.joint.scores_by_statistic(),
         })
-        first += len(model.inputs)
     return made
 
 
@@ -226,15 +227,18 @@ def _worst(engine: Engine) -> list[tuple[str, float]]:
     return [(names[i], score) for i, score in zip(which.tolist(), scores.tolist(), strict=True)]
 
 
-def _inputs(
-    engine: Engine, model: int, first: int, worst: Sequence[tuple[str, float]]
+def _charted(
+    engine: Engine, rows: range, worst: Sequence[tuple[str, float]]
 ) -> list[dict[str, Any]]:
-    spec = engine.spec.models[model]
+    """Inputs, or outputs that the baseline knows, by their chart rows."""
     made = []
-    for row, name in enumerate(spec.inputs, first):
+    for row in rows:
+        place = engine.spec.rows[row]
+        name, spec = engine.spec.tags[place.tag].name, engine.spec.models[place.model]
         detector, score = worst[row]
         made.append({
-            "tag": name, "required": name in spec.required, "state": _state(engine, name),
+            "tag": name, "required": place.role == OUTPUT or name in spec.required,
+            "state": _state(engine, name),
             "worst": {"detector": detector, "score": _finite(score)},
             "trained": list(engine.charts.parameters.baseline(row).trained),
         })

@@ -11,20 +11,24 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from agent.configuration.rules import nearest
-from agent.configuration.schema import Tag
+from agent.configuration.schema import Configuration, Tag
+from agent.core.engine import Engine
 from agent.core.lifecycle import Conditions
 from agent.errors import FieldwardenError, StoreError
 from agent.intake import Intake
-from agent.store import Reader
+from agent.runtime import requests
+from agent.runtime.told import told_data
+from agent.status.commands import COMMANDS
+from agent.status.told import TOLD
+from agent.store import Batch, Reader
+from agent.types import Command
 
 _COMMIT_LIMIT_S: Final = 10.0
-_OF_TAGS: Final = frozenset({"out_of_service", "in_service"})
 _UNCHANGED: Final = (
     "nothing changed: it was so already, or it cleared meanwhile",
     "nothing changed: it was so already",
 )
 _LOOK: Final = "look again: fieldwarden status CONFIG"
-_CHANGES: Final = {"acknowledge": "acknowledged", "shelve": "shelved", "unshelve": "unshelved"}
 _FACTS: Final = (
     "id", "incident", "kind", "cause", "severity", "text", "hint", "models", "raised_ns",
     "detectors", "score",
@@ -45,6 +49,14 @@ class Known(Protocol):
     @property
     def tags(self) -> Mapping[str, Tag]:
         """The configured tags by name."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """As it is applied."""
+
+    @property
+    def engine(self) -> Engine:
+        """As of the last fold: it has the requests for retraining."""
 
     @property
     def subjects(self) -> frozenset[str]:
@@ -70,7 +82,7 @@ class Orders:
             FieldwardenError: there is no such condition or tag, or the command changed nothing.
             StoreError: it was not committed in time; it may be yet.
         """
-        data = self._aimed(kind, dict(data))
+        data = self._meant(kind, data)
         before = self._known.sequence
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         taken = self._intake.command(
@@ -84,15 +96,28 @@ class Orders:
         except TimeoutError:
             cause = f"it was not committed within {_COMMIT_LIMIT_S:g} s, and may be yet"
             raise _busy(kind, cause, "see `fieldwarden status`, and the agent's log") from None
+        if kind in TOLD:
+            return {"accepted": kind, "model": data["model"], "items": len(data["items"])}
         # Only the fold says what came of it.
         for event in self._reader.events(after=(before, -1), limit=10_000):
             if _is_of(event, kind, data):
                 return {"accepted": kind, "event": event}
         raise FieldwardenError(
-            f"carrying out {kind} on", str(data.get("subject") or data.get("tag")),
-            _UNCHANGED[kind in _OF_TAGS],
+            f"carrying out {kind} on", str(data[COMMANDS[kind].about]),
+            _UNCHANGED[COMMANDS[kind].about == "tag"],
             _LOOK,
         )
+
+    def _meant(self, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The command's data with the full name of what it is about."""
+        known = self._known
+        if kind in TOLD:
+            models, texts = known.configuration.models, known.engine.texts
+            return told_data(kind, data, models, texts, self._intake)
+        if COMMANDS[kind].about == "request":
+            name = requests.meant(kind, data["request"], known.engine.retraining)
+            return {**data, "request": name}
+        return self._aimed(kind, dict(data))
 
     def _aimed(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
         """The command with the full name of what it is about."""
@@ -133,12 +158,24 @@ class Orders:
         raise _unknown(kind, asked, "no condition is open on it", hint)
 
 
+def concerns_people(batch: Batch) -> bool:
+    """Whether somebody acted or is asked to, and so looks, as soon as this is committed, at what
+    came of it.
+    """
+    acted = any(isinstance(one, Command) and one.kind in COMMANDS for one in batch.entries)
+    return acted or any(event.kind == "retraining" for _, _, event in batch.events)
+
+
 def _is_of(event: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> bool:
     """Whether an event is what this command brought about."""
+    told, change = event["data"], COMMANDS[kind].change
+    if (told.get("change"), told.get("by")) != (change, data["by"]):
+        return False
+    if "request" in data:
+        return bool(told.get("id") == data["request"])
     subject = data.get("subject") or f"tag/{data['tag']}"
-    told, occurrence = event["data"], data.get("occurrence", data).get("id")
-    facts = (event["subject"], told.get("change"), told.get("by"), told.get("id"))
-    return facts == (subject, _CHANGES.get(kind, kind), data["by"], occurrence or told.get("id"))
+    occurrence = data.get("occurrence", data).get("id")
+    return event["subject"] == subject and occurrence in (None, told.get("id"))
 
 
 def _unknown(kind: str, subject: str, cause: str, hint: str) -> FieldwardenError:

@@ -78,6 +78,13 @@ def _configuration(event: Event) -> tuple[int, str]:
     return logging.INFO, f"{event.subject}: {change}{_note(event)}"
 
 
+def _retraining(event: Event) -> tuple[int, str]:
+    data, change = event.data, str(event.data.get("change"))
+    text = f"retraining of model {_name(event)} {change} ({_text(data, 'id')}), "
+    text += f"for {_text(data, 'owner')}: {_text(data, 'text')}{_note(event)}"
+    return logging.WARNING if change == "requested" else logging.INFO, text
+
+
 def renewal_in_words(told: Mapping[str, Any], store: Path | None = None) -> str:
     """What happened to a store that began anew or lost something, and where the old file is.
 
@@ -127,6 +134,19 @@ def _clock(event: Event) -> tuple[int, str]:
     return logging.WARNING if poor else logging.INFO, f"clock: {', '.join(parts)}"
 
 
+def _evidence(event: Event) -> tuple[int, str]:
+    data, model = event.data, _name(event)
+    if data.get("change") == "opened":
+        told = (
+            f"{_text(data, 'output')} errs more than is tolerated: mean loss "
+            f"{data.get('mean_loss', 0.0):.3g} over {data.get('labels')} labels, expected "
+            f"{data.get('expected', 0.0):.3g}"
+        )
+        return logging.WARNING, f"model {model}: {told}"
+    told = _text(data, "text") or f"{_text(data, 'output')} is {_text(data, 'change')}"
+    return logging.INFO, f"model {model}: {told}"
+
+
 def _nothing(_: Event) -> tuple[int, str]:
     return logging.DEBUG, ""
 
@@ -151,5 +171,6 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 _LINES: Final = {
     "verdict": _verdict, "condition": _condition, "source": _source, "mode": _mode,
     "configuration": _configuration, "finding": _nothing,
-    "clock": _clock, "gap": _gap, "engine": _engine,
+    "clock": _clock, "gap": _gap, "engine": _engine, "retraining": _retraining,
+    "evidence": _evidence,
 }  # fmt: skip

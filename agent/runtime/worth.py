@@ -11,6 +11,7 @@ from typing import Any, Final
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.verdict import reasons_of
+from agent.runtime.errors_told import errors_of
 
 _VALID_SCANS: Final = 10
 _LEAST_VALID_NS: Final = 10_000_000_000
@@ -61,6 +62,7 @@ def told_of(
         "valid_until_ns": until, "valid_until_boottime_ns": boottime_at(engine, until),
         "reasons": reasons, "provisional": model.baseline.provisional,
         "baseline": model.baseline.digest[:12], "baseline_hash": model.baseline.digest,
+        "errors": errors_of(engine, index),
     }
 
 

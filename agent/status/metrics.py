@@ -50,6 +50,7 @@ class _DocumentCollector(Collector):
         yield from _agent(document, now_ns)
         yield from _models(document, now_ns)
         yield from _extrapolation(document)
+        yield _retraining(document)
         yield from _sources(document)
         yield from _plant(document)
         yield from _outbox(document)
@@ -188,6 +189,20 @@ def _extrapolation(document: Document) -> Iterator[Metric]:
             scans.add_metric([name, str(one.get("tag"))], counted.get("scans") or 0)
             own.add_metric([name, str(one.get("tag"))], counted.get("extrapolating") or 0)
     yield from (now, any_way, jointly, scans, own)
+
+
+def _retraining(document: Document) -> Metric:
+    """How many requests of each model wait for a person."""
+    waiting = Counter(
+        str(one.get("model")) for one in view.items(document, "retraining")
+        if one.get("state") == "open"
+    )
+    family = _family(
+        "retraining_requests_open", "Retraining requests that nobody has decided on.", "model"
+    )
+    for model in view.items(document, "models")[:MAX_SERIES]:
+        family.add_metric([str(model.get("name"))], waiting[str(model.get("name"))])
+    return family
 
 
 def _sources(document: Document) -> Iterator[Metric]:

@@ -21,6 +21,7 @@ from agent.status.gate import json_response, problem
 from agent.status.metrics import Metrics
 from agent.status.model_routes import ModelRoutes, Models
 from agent.status.people import People, overflow_uid, peer_uid, user_name
+from agent.status.told_routes import ToldRoutes
 from agent.status.view import Document
 
 Events = Callable[[int, str | None], list[Mapping[str, Any]] | Awaitable[list[Mapping[str, Any]]]]
@@ -92,6 +93,7 @@ class Routes:
             web.get("/api/v1/status", self._status),
             web.get("/api/v1/models", self._models),
             *self._model_routes.table(),
+            *ToldRoutes(self._asker, self._command).table(),
             web.get("/api/v1/sources", self._sources),
             web.get("/api/v1/tags", self._tags_page),
             web.get("/api/v1/incidents", self._incidents),

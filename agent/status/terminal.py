@@ -18,7 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agent.status import view
+from agent.status import retraining_lines, view
 from agent.status.view import Document
 
 VERDICT_SIGNS: Final = {
@@ -78,6 +78,7 @@ def render(
     parts += [
         _incidents(document, now_ns, width),
         *_cleared(document, now_ns),
+        *(_text(f"\nRetraining {line}") for line in retraining_lines.lines(document)),
         _sources(view.items(document, "sources"), now_ns, width, dead=dead),
         _tags(view.items(document, "tags"), now_ns, width),
         *_agent(document, now_ns, dead=dead),

@@ -30,7 +30,8 @@ ROW_BYTES: Final = 2_000  # of one, rather more than less
 BEGIN: Final = "0" * 64  # what the first record has for the hash before it
 BASE: Final = "account base"  # in `identity`: number and hash of the last record that went
 COUNTER: Final = "account"  # number of the newest record
-AGENT: Final = "agent"  # who changes verdicts
+AGENT: Final = "agent"  # who changes verdicts, and asks for retraining
+ACCOUNTED: Final = frozenset({"verdict", "retraining"})  # kinds of events, whoever brought them
 COLUMNS: Final = (
     "number", "time_ns", "kind", "subject", "who", "why", "entry", "position", "evidence", "data",
     "previous", "hash",
@@ -48,8 +49,8 @@ NOTHING: Final = Head()
 
 
 def is_accounted(event: Event) -> bool:
-    """Whether an event is a verdict, or something that a person did."""
-    return event.kind == "verdict" or bool(event.data.get("by"))
+    """Whether an event is a verdict, a retraining request, or something that a person did."""
+    return event.kind in ACCOUNTED or bool(event.data.get("by"))
 
 
 def hash_of(record: Mapping[str, Any]) -> str:

@@ -80,6 +80,7 @@ class Batch:
         delivered: outbox ids that were acknowledged (PUBACK).
         rejected: outbox id -> why central will never take it; put aside, counted and told.
         acknowledged: what central says it has.
+        pins: model -> from when on its block means must stay; as before where it is None.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -91,3 +92,4 @@ class Batch:
     delivered: list[int] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
     acknowledged: list[Acknowledgement] = field(default_factory=list)
+    pins: Mapping[str, int] | None = None

@@ -1,4 +1,4 @@
-"""Events and summaries on the writer's connection: each once, the latest ones kept."""
+"""Events, summaries and block means on the writer's connection: each once, the latest kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.store.batch import OutboxMessage
+from agent.store.block_means import BlockMeans
 from agent.store.connection import share_of
 from agent.types import Event
 
@@ -19,7 +20,7 @@ ROW_BYTES = 1_000  # of one event or summary, rather more than less
 
 
 class Findings:
-    """Events and summaries.
+    """Events, summaries, and block means that are made of these.
 
     Args:
         connection: the writer's.
@@ -31,6 +32,7 @@ class Findings:
         room = share_of(folder, SHARE) // ROW_BYTES
         self._events_kept = min(EVENTS_KEPT, room)
         self._summaries_kept = min(SUMMARIES_KEPT, room)
+        self.block_means = BlockMeans(connection, folder)
 
     def insert_events(self, events: Sequence[tuple[int, int, Event]]) -> set[tuple[int, int]]:
         """Insert; returns the identities of those that were not there."""
@@ -46,6 +48,7 @@ class Findings:
 
     def insert_summaries(self, summaries: Sequence[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
         """Insert; returns the identities of those that were not there."""
+        self.block_means.insert(summaries)
         new = set()
         for summary in summaries:
             identity = _identity(summary)
@@ -72,6 +75,7 @@ class Findings:
             "DELETE FROM summary WHERE id <= (SELECT max(id) FROM summary) - ?",
             (self._summaries_kept,),
         )
+        self.block_means.trim()
 
 
 def as_json(value: Any) -> str:

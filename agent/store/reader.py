@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.errors import StoreError
 from agent.store.account import BASE, COLUMNS, COUNTER, Proof, base_from, proof_of
+from agent.store.block_means import unpacked
 from agent.store.codec import decode
 from agent.store.journal import LOST
 from agent.store.outbox_queries import OutboxQueries, OutboxRow
@@ -291,6 +292,49 @@ class Reader(OutboxQueries):
             limit,
         )
         return [json.loads(data) for (data,) in rows]
+
+    def block_means(self, model: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """Windows of a model that lie within a time, in order; see `agent.store.block_means`.
+
+        Times are as the clock of now has them.
+
+        Returns:
+            Dicts with start_ns, end_ns, baseline (its digest) and inputs (by tag).
+        """
+        found = []
+        for first, last, shift_ns in self._spans():
+            rows = self._all(
+                "SELECT start_ns + ?1, end_ns + ?1, baseline, data FROM block_mean "
+                "WHERE model = ?2 AND start_ns + ?1 >= ?3 AND end_ns + ?1 <= ?4 "
+                "AND entry >= ?5 AND entry < ?6 "
+                "ORDER BY start_ns, end_ns, id",
+                shift_ns, model, from_ns, to_ns, first[0], last[0],
+            )  # fmt: skip
+            names = ("start_ns", "end_ns", "baseline", "inputs")
+            found += [
+                dict(zip(names, (*row[:3], unpacked(row[3])), strict=True)) for row in rows
+            ]
+        return found
+
+    def entries_within(self, from_ns: int, to_ns: int) -> Iterator[tuple[Entry, int]]:
+        """Entries that were sealed within a time, in order, as far as they are kept; by how much
+        the clock was set since each.
+
+        Raises:
+            StoreError: an entry is damaged or missing.
+        """
+        for first, last, shift_ns in self._spans():
+            row = self._one(
+                "SELECT min(sequence) FROM journal WHERE sequence >= ? AND sequence < ? "
+                "AND sealed_ns > ?",
+                first[0], last[0], from_ns - shift_ns,
+            )  # fmt: skip
+            if row is None or row[0] is None:
+                continue
+            for entry in self.journal(int(row[0])):
+                if entry.sequence >= last[0] or entry.sealed_ns + shift_ns > to_ns:
+                    break
+                yield entry, shift_ns
 
     def journal(self, from_sequence: int = 0) -> Iterator[Entry]:
         """Entries in order, from `from_sequence` on.

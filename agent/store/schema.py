@@ -17,7 +17,7 @@ from agent.errors import StoreError
 MIGRATIONS = Migrations("fieldwarden")
 NAMES = (
     "0001_journal", "0002_findings", "0003_outbox", "0004_delivery", "0006_documents",
-    "0010_summary_entry", "0011_account",
+    "0010_summary_entry", "0011_account", "0012_block_means",
 )  # fmt: skip
 
 
@@ -151,6 +151,26 @@ def _account(db: Database) -> None:
             hash TEXT NOT NULL
         ) STRICT
         """
+    )
+
+
+@MIGRATIONS(name="0012_block_means")
+def _block_means(db: Database) -> None:
+    db.execute(
+        """
+        CREATE TABLE block_mean (
+            id INTEGER PRIMARY KEY,
+            model TEXT NOT NULL,
+            start_ns INTEGER NOT NULL,
+            end_ns INTEGER NOT NULL,
+            baseline TEXT NOT NULL,
+            entry INTEGER NOT NULL,  -- that closed the window: engine time may be set back
+            data BLOB NOT NULL  -- zlib of JSON, of each input by its tag
+        ) STRICT
+        """
+    )
+    db.execute(
+        "CREATE UNIQUE INDEX block_mean_window ON block_mean (model, start_ns, baseline, entry)"
     )
 
 

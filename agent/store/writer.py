@@ -232,6 +232,7 @@ class _Writer:
             self._journal.append(batch.entries)
             events = self._findings.insert_events(batch.events)
             self.account.insert(one for one in batch.events if one[:2] in events)
+            self._findings.block_means.pin(batch.pins)
             summaries = self._findings.insert_summaries(batch.summaries)
             self._outbox.settle()
             self._outbox.delivered(batch.delivered)

@@ -12,6 +12,7 @@ import pytest
 
 from agent.checking.baselines import baselines
 from agent.configuration.load import load
+from agent.configuration.schema import Label
 from agent.core.baseline_file import read_baseline, write_baseline
 from agent.core.kernels import DETECTORS
 from agent.fit.budget import JOINT_CHARTS, MONTH_NS, PART
@@ -216,3 +217,29 @@ def test_the_budget_is_checked_where_scipy_is_not_installed():
     """`fit` needs it, a gateway that only checks and runs does not."""
     code = "import sys; sys.modules['scipy'] = None; import agent.checking.check"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_labels_that_no_baseline_knows_of_are_said_and_how_to_learn_them(configure):
+    """Their losses are summed only, which nobody would see."""
+    configuration = configure(YIELD)
+    fit(configuration, "yield")
+    assert told(configuration, "model yield")[1:] == []
+    label = Label(of="c", within="1h")
+    models = {"yield": configuration.models["yield"].model_copy(update={"labels": [label]})}
+    labelled = configuration.model_copy(update={"models": models})
+    (_, line) = told(labelled, "model yield")
+    assert line.level == "warning"
+    assert line.text == "nothing is known of the absolute loss of c: it is not judged"
+    assert line.hint.endswith("--data train.csv --labels LABELS.csv")
+
+
+def test_outputs_that_the_baseline_does_not_know_are_named(configure):
+    """Only their arrival is watched; how to change that stands beside it."""
+    fit(configure(YIELD), "yield")
+    configuration = configure(YIELD)
+    assert not [item for item in told(configuration, "model yield") if "outputs" in item.text]
+    model = configuration.models["yield"].model_copy(update={"outputs": ["y", "z"]})
+    more = configuration.model_copy(update={"models": {"yield": model}})
+    (line,) = [item for item in told(more, "model yield") if "outputs" in item.text]
+    assert (line.level, line.text) == ("ok", "of its outputs only the arrival is watched: y, z")
+    assert "docs/outputs.md" in line.hint

@@ -151,7 +151,7 @@ def test_model_names_are_completed_from_the_configuration(plant):
     """What was typed before decides; a broken file completes nothing and says nothing."""
     assert complete("fit", str(plant / "config.toml"), "--model", "y") == ["yield"]
     assert complete("fit", str(plant / "none.toml"), "--model", "y") == []
-    assert set(complete("re")) == {"replay", "report"}
+    assert set(complete("re")) == {"replay", "report", "retraining"}
 
 
 # --- check -----------------------------------------------------------------------------------

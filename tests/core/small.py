@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agent.configuration import units
-from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
+from agent.core.baseline import Baseline, InputBaseline, ModeBaseline, OutputBaseline
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.types import Block, Command, Entry, Event, Float64, Quality
@@ -71,6 +71,23 @@ def joint_of(d: int) -> dict[str, Any]:
             "mean": [d / 2, d / 2, 0.2, d / 2],
         }]
     }  # fmt: skip
+
+
+def output_of(
+    tag: str, slopes: Sequence[float], *, centre: float = 0.0, scale: float = 1.0,
+    classes: bool = False,
+) -> OutputBaseline:
+    """An output by hand: what inputs give of it by these slopes, and `classes` -1, 0 and 1."""
+    relation = {"intercept": 0.0, "slopes": list(slopes), "middle": 0.0, "spread": 1.0, "r2": 0.9}
+    few = {"values": (-1.0, 0.0, 1.0), "share": (0.3, 0.4, 0.3), "inverse_sd": (6.0,) * 3,
+           "k": (0.5,) * 3, "h": (8.0,) * 3}  # fmt: skip
+    mix = {name: [*own, *[float(name == "h")] * 13] for name, own in few.items()}
+    return OutputBaseline(
+        input_baseline(tag, centre=centre, scale=scale),
+        {"given_inputs": DETECTORS["level"]}
+        | ({"mix": {"block": 10, "count": 3, "tolerance": 0.4} | mix} if classes else {}),
+        relation,
+    )
 
 
 def spec(

@@ -17,7 +17,15 @@ from agent.core.identity import Place
 from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.errors import StoreError
 from agent.types import Block, Quality
-from tests.core.small import SECOND, START, command, conditions, input_baseline, joint_of
+from tests.core.small import (
+    SECOND,
+    START,
+    command,
+    conditions,
+    input_baseline,
+    joint_of,
+    output_of,
+)
 
 INPUTS = ("a", "b", "c", "d")
 LEVEL = {"a": 0.0, "b": 100.0, "c": -40.0, "d": 7.0}
@@ -37,6 +45,7 @@ class Made:
     joint: bool = False
     scan_s: int = 1
     scale: float = 1.0
+    outputs: tuple[str, ...] = ()
 
     def spec(self) -> ModelSpec:
         modes = self.modes or (("", 0.0),)
@@ -48,6 +57,11 @@ class Made:
                     for tag in self.inputs
                 ),
                 joint_of(len(self.inputs)) if self.joint and len(self.inputs) > 1 else {},
+                tuple(
+                    output_of(tag, [0.1] * len(self.inputs), centre=LEVEL[tag] + SHIFT[code],
+                              scale=self.scale, classes=True)
+                    for tag in self.outputs
+                ),
             )
             for name, code in modes
         )
@@ -55,7 +69,7 @@ class Made:
         baseline = Baseline(self.name, "1", SECOND, baselines, False, "", 5 * SECOND, {}, digest)
         return ModelSpec(
             self.name, "1", self.scan_s * SECOND, self.inputs, frozenset(self.inputs), baseline,
-            mode_tag="mode" if self.modes else None,
+            mode_tag="mode" if self.modes else None, outputs=self.outputs,
         )
 
 
@@ -115,9 +129,14 @@ def made_models(name: str) -> st.SearchStrategy[Made]:
         lambda drawn: tuple((f"{drawn[1]}{code:g}", code) for code in drawn[0])
     )
     inputs = st.lists(st.sampled_from(INPUTS), unique=True, min_size=1).map(tuple)
-    return st.builds(
+    made = st.builds(
         Made, st.just(name), inputs, modes, st.booleans(), st.sampled_from([1, 2]),
         st.sampled_from([1.0, 2.0]),
+    )
+    return st.tuples(made, st.integers(0, 2)).map(
+        lambda drawn: replace(
+            drawn[0], outputs=tuple(tag for tag in INPUTS if tag not in drawn[0].inputs)[: drawn[1]]
+        )
     )
 
 
@@ -158,7 +177,7 @@ def check_rows(old: Engine, new: Engine, before: Plant, after: Plant) -> None:
             model, _, tag = key.partition("\n")
             stays = {
                 "tag": key in same_tags,
-                "held": tag in same_tags and key in was[name][0],
+                "held": tag in same_tags and name in was and key in was[name][0],
                 "whole": model in whole,
                 "input": model in same and tag in same_tags,
             }[

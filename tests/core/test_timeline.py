@@ -78,6 +78,10 @@ def without_names(engine):
         condition.occurrence, condition.incident = "", number.get(condition.incident, "")
     for verdict in engine.judge.verdicts.values():
         object.__setattr__(verdict, "reasons", ())
+    watch = engine.retraining.watch
+    watch.counting = dict(enumerate(watch.counting.values()))
+    for span in (span for spans in watch.left_out.values() for span in spans):
+        span.of = ""
     return engine.snapshot()
 
 

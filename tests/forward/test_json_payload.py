@@ -47,10 +47,26 @@ EVENTS = {
     "gap": {"reason": "intake_full", "count": 3},
     "mode": {"mode": "running", "was": "stopped"},
     "configuration": {"change": "out_of_service", "by": "ada"},
+    "retraining": {
+        "change": "declared", "id": "yield@1700000000", "model": "yield", "state": "declared",
+        "since_ns": NOW - 10**15, "opened_ns": NOW - 10**14, "until_ns": NOW, "further": 0,
+        "criteria": ["at least 2 of 3 inputs shifted by the process for 24 h"],
+        "moved": [{"tag": "a", "off": 4.1, "value": 108.2, "centre": 100.0, "scale": 2.0,
+                   "trained": [92.0, 108.0], "unit": "degC"}],
+        "left_out": [{"from_ns": NOW - 10**14, "to_ns": 0, "of": "tag/b@1", "subject": "tag/b",
+                      "kind": "stuck", "cause": "sensor"}],
+        "decisions": [{"state": "declared", "by": "ada", "note": "new catalyst", "time_ns": NOW}],
+        "text": "at least 2 ...", "hint": "train", "by": "ada", "note": "new catalyst",
+    },
     "engine": {"change": "warming up", "part": "stuck"},
     "clock": {
         "change": "set", "shift_ns": -(10**18), "away_ns": 0, "time_quality": "synchronised",
         "was": "implausible",
+    },
+    "evidence": {
+        "change": "opened", "output": "y", "tag": "lab", "loss": "absolute", "mean_loss": 2.5,
+        "labels": 15, "since_ns": 5, "of_ns": 9, "expected": 1.0, "allowed": 1.25,
+        "tolerance": 0.2, "inputs_moved": False,
     },
 }  # fmt: skip
 

@@ -31,18 +31,30 @@ ORDER = ("trusted", "caution", "untrusted", "unassessable")
 
 def spec_of(case: dict[str, Any]) -> EngineSpec:
     tags = tuple(
-        TagSpec(row + 1, name, tag["source"], tag["unit"], physical=tuple(tag["physical"]))
+        TagSpec(row + 1, name, tag["source"], tag["unit"], physical=tuple(tag["physical"]),
+                role="output" if name in case.get("outputs", {}) else "input")
         for row, (name, tag) in enumerate(case["tags"].items())
     )
+    given = case.get("outputs", {})  # name -> what one standard deviation of each input gives
     inputs = tuple(
         replace(small.input_baseline(name, centre=tag["centre"], scale=tag["scale"]),
                 unit=tag["unit"])
-        for name, tag in case["tags"].items()
+        for name, tag in case["tags"].items() if name not in given
+    )
+    outputs = tuple(
+        replace(made, item=replace(made.item, unit=case["tags"][name]["unit"]))
+        for name, slopes in given.items()
+        for made in [small.output_of(name, slopes, **{
+            key: case["tags"][name][key] for key in ("centre", "scale")
+        })]
     )
     trained = small.baseline()
-    trained = replace(trained, modes=(replace(trained.modes[0], inputs=inputs),))
+    trained = replace(
+        trained, modes=(replace(trained.modes[0], inputs=inputs, outputs=outputs),)
+    )
     model = ModelSpec(
-        "yield", "2026.3", SECOND, tuple(case["tags"]), frozenset(case["required"]), trained
+        "yield", "2026.3", SECOND, tuple(item.tag for item in inputs),
+        frozenset(case["required"]), trained, outputs=tuple(given),
     )
     sources = tuple(dict.fromkeys(tag.source for tag in tags))
     return EngineSpec(tags, sources, (model,), 60 * SECOND, changes=units.changes())

@@ -9,6 +9,7 @@ import pytest
 from agent.core.condition import Condition
 from agent.errors import FieldwardenError
 from agent.runtime.orders import Orders
+from agent.runtime.requests import meant
 
 OPEN = ("tag/boiler", "source/boiler", "tag/source/boiler", "tag/flow")
 
@@ -91,6 +92,40 @@ async def test_the_event_of_another_occurrence_is_not_the_answer():
     assert answer["event"] == events[1]
     with pytest.raises(FieldwardenError, match="nothing changed"):
         await order("acknowledge", {"subject": "tag/gone@3"}, Desk(past, events[:1]))
+
+
+def asking(*states):
+    """The requests of models, in these states; the evidence of the first stands."""
+    from agent.core.engine import Engine
+    from agent.core.retraining_request import Request
+    from agent.core.retraining_watch import Counting
+    from tests.core import small
+
+    known = Engine(small.spec()).retraining
+    for number, state in enumerate(states):
+        one = Request(f"m@{number}", "m", "1", "", "", 1, 2, [], [], state=state)
+        known.requests[one.id] = one
+    known.watch.counting["x"] = Counting("tag/b", "process", ["m"], 1)
+    return known
+
+
+@pytest.mark.parametrize(("states", "kind", "asked", "found"), [
+    (["open"], "declare", "m", "m@0"), (["open"], "declare", "model/m", "m@0"),
+    (["open"], "close", "m@0", "m@0"), (["declared", "open"], "declare", "m", "m@1"),
+    (["declared"], "close", "m", "m@0"),
+    (["declared", "open"], "close", "m", "several"), (["open"], "declare", "m@7", "no such"),
+    (["declared"], "declare", "m@0", "declared already"), (["open"], "withdraw", "m", "tag/b"),
+    ([], "declare", "m", "no such"),
+])  # fmt: skip
+def test_a_request_is_meant_by_its_id_or_by_its_model(states, kind, asked, found):
+    """Where there is one that it can be done with; else it is said what is in the way."""
+    known = asking(*states)
+    if found.startswith("m@"):
+        assert meant(kind, asked, known) == found
+        return
+    with pytest.raises(FieldwardenError) as caught:
+        meant(kind, asked, known)
+    assert found in caught.value.cause
 
 
 @pytest.mark.parametrize(("asked", "cause", "hint"), [

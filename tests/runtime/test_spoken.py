@@ -43,6 +43,12 @@ CASES = [
      "f.db.damaged-1: what could be read")),
     ("gap", "source/s", {"from_ns": 10**9, "to_ns": 21 * 10**9, "reason": "no route"}, "WARNING",
      "nothing came from source s for 20 s: no route"),
+    ("retraining", "model/m", {"change": "requested", "id": "m@7", "owner": "data <d@x>",
+                               "text": "2 of 3 inputs shifted"}, "WARNING",
+     "retraining of model m requested (m@7), for data <d@x>: 2 of 3 inputs shifted"),
+    ("retraining", "model/m", {"change": "declared", "id": "m@7", "owner": "data <d@x>",
+                               "text": "t", "note": "new grade", "by": "Ole"}, "INFO",
+     "t (new grade) subject=model/m by=Ole"),
     ("engine", "gateway", {"change": "warming up", "part": "model m"}, "INFO", "warming up"),
 ]  # fmt: skip
 

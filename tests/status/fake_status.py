@@ -23,6 +23,24 @@ def reason(text, cause, tag="", hint=""):
     return {"text": text, "cause": cause, "tag": tag, "condition": "c-1", "hint": hint}
 
 
+def request(name, state, now_ns, by=""):
+    """A retraining request of the model that its id begins with."""
+    decided = {"state": state, "by": by, "note": "exchanger fouled", "time_ns": now_ns - 60 * NS}
+    return {
+        "id": name, "model": name.partition("@")[0], "version": "2026.3",
+        "owner": f"process data <{HOSTILE}>", "state": state, "baseline": "3f9a1c20",
+        "since_ns": now_ns - 90_000 * NS, "opened_ns": now_ns - 3_600 * NS, "until_ns": 0,
+        "criteria": ["at least 2 of 3 inputs shifted by the process for 24 h"], "further": 2,
+        "moved": [{"tag": HOSTILE, "off": 3.1, "value": 91.2, "centre": 80.0, "scale": 3.6,
+                   "trained": [72.1, 88.4], "unit": "degC"}],
+        "left_out": [{"from_ns": now_ns - 9_000 * NS, "to_ns": 0, "of": "c-1", "subject": "tag/x",
+                      "kind": "stuck", "cause": "sensor"}],
+        "losses": {}, "decisions": [decided] if by else [],
+        "text": "at least 2 of 3 inputs shifted by the process for 24 h",
+        "hint": "find out whether the plant changed",
+    }  # fmt: skip
+
+
 def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
     trained = {"reactor.temperature": [72.1, 88.4], "cooling.flow": [11.5, 14.9]}
     inputs = [
@@ -239,6 +257,10 @@ def document(tags=30, *, now_ns=T0, seed=1):
             "exceeded": True,
             "text": "exceeded: 4 false in 30 days, 1 promised; 1 not judged by anybody",
         },
+        "retraining": [
+            request("yield@1772329000", "open", now_ns),
+            request("energy@1771000000", "closed", now_ns, by="Mara Lind"),
+        ],
         "process": {"loop_lag_p99_ms": 4.2, "rss_mb": 143.0, "cpu_percent": 3.1},
         "incidents_since_start": 9,
     }

@@ -14,11 +14,12 @@ import pytest
 
 from agent.configuration.schema import Person
 from agent.errors import FieldwardenError, StoreError
-from agent.status.commands import LONGEST_NOTE, LONGEST_SHELVING_NS, command_data
+from agent.status.commands import COMMANDS, LONGEST_NOTE, LONGEST_SHELVING_NS, command_data
 from agent.status.local_socket import connected
 from agent.status.people import People, user_name
 from tests.status.conftest import KNOWN, TOKEN, people, serving, tls_of
 
+ROOT = Path(__file__).parents[2]
 ANY = {"subject": "tag/a"}
 STRANGER = 54321  # a Unix user that no configuration names
 
@@ -213,12 +214,35 @@ async def test_a_crowd_at_the_page_keeps_nobody_from_the_socket(place):
         ("shelve", {**ANY, "for_ns": LONGEST_SHELVING_NS + 1}),
         ("out_of_service", ANY),
         ("in_service", {"tag": None}),
+        ("declare", {"note": "x"}),
+        ("declare", {"request": "m@1"}),
+        ("close", {"request": "m@1", "note": " \x07 "}),
+        ("withdraw", {"request": ["m@1"], "note": "x"}),
     ],
 )
 def test_a_body_that_says_something_else_is_refused(kind, body):
     """Missing, of the wrong kind, too long, without an end."""
     with pytest.raises(FieldwardenError):
         command_data(kind, body)
+
+
+def test_a_decision_takes_its_request_and_its_reason():
+    """And nothing else of the body."""
+    body = {"request": "m@1", "note": " new grade\n", "by": "x", "subject": "tag/a", "for_ns": 1}
+    for kind in ("declare", "close", "withdraw"):
+        assert command_data(kind, body) == {"request": "m@1", "note": "new grade"}
+
+
+def test_every_kind_is_one_row_of_one_table():
+    """What is described to clients, and what orders look for, is the table's."""
+    from agent.core.retraining_request import FROM
+
+    of_requests = {kind: row.change for kind, row in COMMANDS.items() if row.about == "request"}
+    assert of_requests == {kind: state for kind, (state, _) in FROM.items()}
+    assert all(COMMANDS[kind].needs_reason for kind in FROM)
+    description = json.loads((ROOT / "agent/status/openapi.json").read_text(encoding="utf-8"))
+    command = description["paths"]["/api/v1/commands/{kind}"]["post"]
+    assert command["parameters"][0]["schema"]["enum"] == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", ["tag/Druck\u00a0Kessel", "tag/a  b", "tag/\u200bx", "model/\xe4"])

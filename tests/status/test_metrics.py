@@ -75,6 +75,13 @@ def test_scans_outside_of_training_are_counted_per_model_and_input():
     assert value(text, "fieldwarden_input_extrapolating_scans_total", **flow) == 10_454
 
 
+def test_requests_that_wait_are_counted_by_model():
+    """What somebody decided on waits for nobody."""
+    text = page(document())
+    assert 'fieldwarden_retraining_requests_open{model="yield"} 1.0' in text
+    assert 'fieldwarden_retraining_requests_open{model="energy"} 0.0' in text
+
+
 def test_inputs_as_labels_are_bounded():
     """A model of thousands of inputs has no thousands of series."""
     whole = document(5)

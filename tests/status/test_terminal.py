@@ -8,6 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
+from agent.status.retraining_lines import lines, report
 from agent.status.terminal import VERDICT_SIGNS, plain, render
 from agent.status.view import VERDICTS
 from tests.status.fake_status import HOSTILE, document
@@ -208,3 +209,17 @@ def test_a_clock_that_is_not_to_be_believed_is_told():
     assert "Clock: not synchronised" in shown(document() | {"time_quality": "unsynchronised"})
     assert "can not be right" in shown(document() | {"time_quality": "implausible"})
     assert "Clock:" not in shown(document() | {"time_quality": "synchronised"})
+
+
+def test_a_request_for_retraining_says_why_and_what_to_do():
+    """Only those that wait for somebody; all of one of them in words, names made harmless."""
+    text = " ".join(shown(document(), 200).split())
+    assert "Retraining yield@1772329000: open: at least 2 of 3 inputs shifted" in text
+    assert "to do: find out whether the plant changed" in text
+    assert "energy@1771000000" not in text
+    told = "\n".join(plain(line) for line in report(document()["retraining"][1]))
+    for part in ("closed", "by Mara Lind: exchanger fouled", "+3.10 sd", "91.2 degC", "72.1",
+                 "and 2 more inputs moved", "to now: stuck on tag/x (sensor)"):
+        assert part in told
+    many = document() | {"retraining": 9 * document()["retraining"][:1]}
+    assert lines(many)[-1] == "and 4 more: fieldwarden retraining list"

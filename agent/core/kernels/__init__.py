@@ -1,8 +1,9 @@
 """The detectors: one module each, one row each in a table.
 
-`DETECTORS` judge a model's inputs (feed "good"), `TAG_DETECTORS` raw tags (feed "all"),
-`JOINT_CHARTS` the scans of a model. A row says all that the rest of the program needs to know:
-adding a detector is one module and one row; the generic tests run over every row.
+`DETECTORS` judge a model's inputs and outputs (feed "good"), `TAG_DETECTORS` raw tags (feed "all"),
+`OUTPUT_CHARTS` its outputs alone, `JOINT_CHARTS` the scans of its inputs. A row says all that the
+rest of the program needs to know: adding a detector is one module and one row; generic tests run
+over every row.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agent.core.kernels import (
     late,
     level,
     missing,
+    mix,
     noise,
     pace,
     rate,
@@ -43,13 +45,13 @@ def _row(
     module: ModuleType, reference: str, traits: Traits, *, name: str = "", blocked: bool = False,
     **more: Any,
 ) -> Detector:
-    feed = "all" if "of_tag" in more else "good"
+    feed = more.pop("feed", "all" if "of_tag" in more else "good")
     # What an input's detector compares is the sample clock alone.
     own = {name: SAMPLE_CLOCK for name in module.STATE.names if name.endswith("_ns")}
     return Detector(
         name=name or module.NAME,
         feed=feed,
-        moments=own if feed == "good" else module.MOMENTS,
+        moments=own if feed != "all" else module.MOMENTS,
         params=module.PARAMS,
         state=module.STATE,
         fold=module.fold,
@@ -84,6 +86,15 @@ DETECTORS: tuple[Detector, ...] = (
     _row(category, "support of a Markov chain; Good 1953, what a record has not shown",
          Traits(Symptom.STATE)),
 )  # fmt: skip
+
+OUTPUT_CHARTS: tuple[Detector, ...] = (
+    _row(level, "Hawkins 1991, a CUSUM of regression-adjusted values", Traits(Symptom.UNEXPLAINED),
+         name="given_inputs", feed="residual", blocked=True, limits=("ewma_up", "ewma_down"),
+         slopes=("inverse_sd",)),
+    _row(mix, "Reynolds & Stoumbos 1999, CUSUM of a proportion", Traits(Symptom.MIX),
+         blocked=True, slopes=("inverse_sd",)),
+)  # fmt: skip
+"""What an output has beside the charts of an input: its level given the inputs, its class mix."""
 
 _WORDS_OF_BAD: dict[str, tuple[Symptom, Words | None]] = {
     "bad_link": (Symptom.CUT_OFF, Words(
@@ -193,6 +204,8 @@ JOINT_CHARTS: tuple[JointChart, ...] = (
     ),
 )  # fmt: skip
 
-_ROWS: tuple[Detector | JointChart, ...] = (*DETECTORS, *TAG_DETECTORS, *JOINT_CHARTS)
+_ROWS: tuple[Detector | JointChart, ...] = (
+    *DETECTORS, *TAG_DETECTORS, *OUTPUT_CHARTS, *JOINT_CHARTS,
+)  # fmt: skip
 TRAITS: dict[str, Traits] = {row.name: row.traits for row in _ROWS}
 """What judgement must know of each detector's findings, by its name."""

@@ -75,7 +75,10 @@ class Symptom(StrEnum):
     REGION = "inputs are together outside the trained region"
     RELATION = "inputs left their trained relations"
     CHANGE = "inputs moved faster together than in training"
+    UNEXPLAINED = "is not what its inputs gave in training"
+    MIX = "its classes come in other shares"
     SOURCE = "its source is lost"
+    ERRORS = "its predictions err more than in training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,8 @@ class Detector:
 
     Attributes:
         name: unique; also the key of its parameters in a baseline.
-        feed: ``good`` (usable, thinned, standardised samples of an input) or ``all`` (every raw
-            sample of a tag).
+        feed: ``good`` (usable, thinned, standardised samples of an input or output), ``all``
+            (every raw sample of a tag) or ``residual`` (an output less what its inputs explain).
         params, state: structured dtypes, one row per chart.
         fold: the kernel.
         disabled: parameters where nobody gave any; an input's detector then never flags.

@@ -23,10 +23,12 @@ from numba import types
 
 from agent.core.kernels import (
     DETECTORS,
+    OUTPUT_CHARTS,
     TAG_DETECTORS,
     admission,
     arrange,
     extrapolating,
+    given,
     joint,
     scan,
     tally,
@@ -55,7 +57,8 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
     def add(function: Any, result: Any, *arguments: Any) -> None:
         found[export_name(function.py_func)] = (result(*arguments), function.py_func)
 
-    for detector in (*DETECTORS, *TAG_DETECTORS):
+    folds = {one.fold: one for one in (*DETECTORS, *TAG_DETECTORS, *OUTPUT_CHARTS)}
+    for detector in folds.values():  # two charts may share one
         add(detector.fold, _I8, _a(detector.params), _a(detector.state), _LONG, _I8, _LONG, _LONG,
             _REAL, _SHORT, _OUT)
     add(arrange.arrange, _I8, _LONG, _REAL, _REAL, _a(types.int32), _LONG, _LONG, _REAL, _SHORT,
@@ -68,6 +71,8 @@ def exports() -> dict[str, tuple[Any, Callable[..., Any]]]:
         _I8, _REAL2, _BYTE2, _BYTE)
     add(scan.follow, types.none, _a(scan.PARAMS), _a(scan.STATE), _LONG, _LONG, _LONG, _LONG, _REAL,
         _I8, _I8, _REAL2, _BYTE2, _BYTE)
+    add(given.residuals, types.none, _a(given.PARAMS), _REAL2, _a(given.STATE), _LONG, _LONG, _REAL,
+        _SHORT, _I8, _I8, _REAL2, _BYTE, _LONG, _LONG, _REAL)
     add(extrapolating.fold, _I8, _a(extrapolating.PARAMS), _a(extrapolating.STATE),
         _a(extrapolating.COUNTS), _LONG, _REAL2, _BYTE2, _OUT)
     add(tally.tally, types.none, _a(tally.COUNTS), _a(_I8, 2), _REAL2, _LONG, _REAL)

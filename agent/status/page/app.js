@@ -4,6 +4,7 @@
 import { Acting } from "./acting.js";
 import { byId, el, setText } from "./dom.js";
 import { Incidents } from "./incidents.js";
+import { Retraining } from "./retraining.js";
 import { Models } from "./models.js";
 import { Agent, Sources } from "./plant.js";
 import { Tags } from "./tags.js";
@@ -19,6 +20,7 @@ const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and chan
 const tags = new Tags();
 const showTag = (name) => tags.find(name);
 const models = new Models(showTag);
+const retraining = new Retraining();
 const incidents = new Incidents(showTag, new Acting(() => poll()));
 const sources = new Sources();
 const agent = new Agent();
@@ -66,6 +68,7 @@ function paint() {
   setText(byId("where"), `${status.site} / ${status.gateway}`);
   tags.update(status, now);
   incidents.update(status, now);
+  retraining.update(status, now);
   sources.update(status, now);
   agent.update(status, now);
   paintModels(now);

@@ -108,6 +108,7 @@ export function eventText({ kind, subject, data }) {
   if (kind === "verdict") return `${of} is ${VERDICT_WORDS[data.verdict]?.toLowerCase() ?? data.verdict}${data.was ? `, was ${VERDICT_WORDS[data.was]?.toLowerCase() ?? data.was}` : ""}${data.reasons?.length ? `: ${data.reasons[0].text}` : ""}`;
   if (kind === "condition") return `${data.text || data.kind}: ${data.change}${by}`;
   if (kind === "source") return `${of} is ${data.state}${data.reason ? `: ${data.reason}` : ""}`;
+  if (kind === "retraining") return `retraining of ${of} ${data.change}: ${data.text}${by}`;
   if (kind === "mode") return `${of} is in mode ${data.mode ?? "unknown"}${data.was ? `, was ${data.was}` : ""}`;
   if (kind === "configuration") return `${of}: ${String(data.change).replaceAll("_", " ")}${by}`;
   if (kind === "finding") return `${of}: ${data.detector ?? "a chart"} ${data.up === false ? "has nothing to say any more" : "has found something"}`;

@@ -1,4 +1,4 @@
-"""What holds for every row of both tables of detectors; a new row is tested without a word here
+"""What holds for every row of the tables of detectors; a new row is tested without a word here
 but its parameters in `ARMED`.
 """
 
@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core import kernels
-from agent.core.kernels import DETECTORS, TAG_DETECTORS, base
+from agent.core.kernels import DETECTORS, OUTPUT_CHARTS, TAG_DETECTORS, base
 from agent.core.kernels.bad import KINDS
 from agent.core.kernels.base import TRANSITION, Detector
 from agent.types import NOT_USABLE, Quality
 from tests.core.kernels.folding import SECOND, START, Told, fold, params
 
-EVERY = (*DETECTORS, *TAG_DETECTORS)
+EVERY = (*DETECTORS, *TAG_DETECTORS, *OUTPUT_CHARTS)
 ROWS = pytest.mark.parametrize("one", EVERY, ids=lambda one: one.name)
 GAP = 3 * SECOND // 2
 ARMED: dict[str, dict[str, Any]] = {
@@ -43,6 +43,11 @@ ARMED: dict[str, dict[str, Any]] = {
         name: {"mask": int(bit), "before": sum(int(KINDS[more]) for more in list(KINDS)[:place])}
         for place, (name, bit) in enumerate(KINDS.items())
     },
+    "given_inputs": {"block": 5, "part": 1, "clip": 10.0, "inverse_sd": 2.2, "k": 0.7, "h_up": 5.0,
+                     "h_down": 5.0, "ewma_up": 0.8, "ewma_down": 0.8},
+    "mix": {"block": 10, "count": 3, "tolerance": 0.5, "values": [-1.0, 0.0, 1.0, *[0.0] * 13],
+            "share": [0.242, 0.383, 0.242, *[0.0] * 13],
+            "inverse_sd": [7.4, 6.5, 7.4, *[0.0] * 13], "k": [0.7] * 16, "h": [6.0] * 16},
     "missing": {"max_silence_ns": 5 * SECOND},
     "source_clock": {"count": 6},
     "pace": {"interval_ns": SECOND},
@@ -77,8 +82,8 @@ class Stream:
         self.value, self.quality, self.arrival, self.source = value, quality, arrival, source
 
     def seen_by(self, one: Detector) -> Stream:
-        """What the engine hands to a detector: usable samples only for feed "good"."""
-        if one.feed == "good":
+        """What the engine hands to a detector: usable samples only, but for feed "all"."""
+        if one.feed != "all":
             keep = (self.quality & np.uint16(NOT_USABLE)) == 0
             for name in ("value", "quality", "arrival", "source"):
                 setattr(self, name, getattr(self, name)[keep])
@@ -96,7 +101,7 @@ def told(one: Detector, stream: Stream, cuts: list[int] | None = None) -> Told:
 
 
 def test_every_row_has_a_name_of_its_own():
-    """Names are unique over both tables: they are the keys of baselines and snapshots."""
+    """Names are unique over all tables: they are the keys of baselines and snapshots."""
     assert len({one.name for one in EVERY}) == len(EVERY)
     assert {one.name for one in EVERY} == set(ARMED)
 
@@ -190,7 +195,7 @@ def test_disabled_never_flags(one, scale):
 def plain(one: Detector, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The detector's module once more, its kernel left as Python."""
     file = Path(kernels.__file__).with_name(f"{one.name}.py")
-    shared = {"drift": "level"} | dict.fromkeys(KINDS, "bad")
+    shared = {"drift": "level", "given_inputs": "level"} | dict.fromkeys(KINDS, "bad")
     file = file.with_stem(shared.get(one.name, one.name))
     monkeypatch.setattr(base, "kernel", lambda function: function)
     spec = importlib.util.spec_from_file_location(f"plain_{one.name}", file)

@@ -1,0 +1,307 @@
+"""Retraining by evidence: weighs what lasts, and asks people once.
+
+It looks at each window that closes, and at what conditions told meanwhile; so what it says does not
+depend on how samples were cut into blocks. A window of which any time is left out counts for
+nothing. While a request is open, or declared and its model not trained anew, and for the cool-down
+after a person decided, there is no other of the same model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agent.core.charts import Charts
+from agent.core.condition import Condition
+from agent.core.kernels.tally import UNITS_PER_SD
+from agent.core.kinds import shown_unit
+from agent.core.retraining_evidence import Evidence
+from agent.core.retraining_request import DECLARED, FROM, OPEN, Request
+from agent.core.retraining_watch import Counting, Watch
+from agent.core.spec import EngineSpec, ModelSpec
+from agent.core.state import Lasting
+from agent.types import Event
+
+REQUESTS_KEPT = 16
+"""Of a model; those that are in hand stay."""
+
+MOVED_TOLD = 20
+_FAR = 1.0
+"""Standard deviations of training from which an input is said to have moved."""
+
+_KEPT_NS = 40 * 86_400_000_000_000
+"""For so long it is known what was left out, and for as long as a request needs it."""
+
+_MOVED = np.dtype([("sum", np.int64), ("good", np.int64)])
+_HOUR_NS = 3_600_000_000_000
+
+
+class Retraining:
+    """Evidence and requests of all models; see the module's invariants.
+
+    Attributes:
+        requests: by id, the oldest first.
+        watch: which conditions count, and what is left out.
+    """
+
+    def __init__(self, spec: EngineSpec, charts: Charts) -> None:
+        self._spec, self._charts = spec, charts
+        self._index = {model.name: index for index, model in enumerate(spec.models)}
+        self.watch = Watch()
+        self.requests: dict[str, Request] = {}
+        self._evidence = {model.name: Evidence() for model in spec.models}
+        self._moved = np.zeros(len(spec.rows), _MOVED)
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def take(self, events: Sequence[Event]) -> None:
+        """What judgement told; losses that exceed what is allowed are evidence."""
+        self.watch.take(events)
+        for event in events:
+            if event.kind == "evidence" and event.data.get("change") == "opened":
+                model = event.subject.partition("/")[2]
+                self.note_losses(model, event.time_ns, event.data)
+
+    def note_losses(self, model: str, time_ns: int, evidence: Mapping[str, Any]) -> None:
+        """The e-process of a model's losses says that its errors grew; weighed when a window ends.
+
+        Args:
+            model: its name.
+            time_ns: engine time at which it did.
+            evidence: JSON-ready, what people are to be told of it.
+        """
+        own = self._evidence.get(model)
+        if own is not None and not own.losses_ns:
+            own.losses_ns, own.losses = time_ns, dict(evidence)
+
+    def close(self, start_ns: int, end_ns: int, counts: np.ndarray[Any, Any]) -> list[Event]:
+        """A window ends; `counts` is `tally.COUNTS`[rows] of it. The requests that it brings."""
+        events: list[Event] = []
+        scans = self._charts.extrapolated()[1]
+        for index, model in enumerate(self._spec.models):
+            rows = self._spec.rows_of(index)
+            own = counts[rows.start : rows.stop]
+            passed = self._evidence[model.name].passed(*scans[index])
+            if own["count"].any() and not self.watch.meets(model.name, start_ns, end_ns):
+                events += self._weigh(model, end_ns, end_ns - start_ns, own, passed)
+            self._forget(model.name, end_ns)
+        return events
+
+    def _weigh(
+        self, model: ModelSpec, end_ns: int, span_ns: int, counts: np.ndarray[Any, Any],
+        passed: tuple[int, int],
+    ) -> list[Event]:
+        """A window of which nothing is left out."""
+        criteria, own = model.retraining, self._evidence[model.name]
+        counting = self.watch.of(model.name)
+        moved = [one for one in counting if one.cause == "process"]
+        own_outputs = {f"model/{model.name}", *(f"tag/{name}" for name in model.outputs)}
+        wrong = [one for one in counting if one.cause == "model" and one.subject in own_outputs]
+        own.inputs.add(
+            span_ns, criteria.shifted_for_ns, _since(moved),
+            holds=_shifted(model, moved) >= criteria.needed(len(model.inputs)),
+        )
+        own.outputs.add(span_ns, criteria.outputs_shifted_ns, _since(wrong), holds=bool(wrong))
+        outside = passed[1] if moved else 0  # else nobody knows whether the plant is outside
+        own.extrapolating.add(
+            _since(moved), span_ns, criteria.extrapolating_over_ns, passed[0], outside
+        )
+        self._add_moved(model.name, counts, begins=not own.since_ns, counts_now=bool(counting))
+        met = _met(model, own)
+        if not met or self._in_hand(model) or end_ns < own.not_before_ns:
+            return []
+        return [self._open(model, met, end_ns)]
+
+    def _add_moved(
+        self, model: str, counts: np.ndarray[Any, Any], *, begins: bool, counts_now: bool
+    ) -> None:
+        rows = self._spec.rows_of(self._index[model])
+        kept = self._moved[rows.start : rows.stop]
+        if begins and not any(one.state == OPEN for one in self._of(model)):
+            kept[...] = np.zeros((), _MOVED)
+        if counts_now:
+            kept["sum"] += counts["sum"]
+            kept["good"] += counts["good"]
+
+    def _open(self, model: ModelSpec, met: list[str], now: int) -> Event:
+        own = self._evidence[model.name]
+        moved, further = self._moved_of(model)
+        name = f"{model.name}@{now // 1_000_000_000}"
+        while name in self.requests:  # engine time was set back
+            name += "+"
+        request = Request(
+            name, model.name, model.version, model.owner, model.baseline.digest,
+            min(own.since_ns or now, now), now, met, moved, further, dict(own.losses),
+        )
+        self.requests[name] = request
+        for old in [one for one in self._of(model.name) if not self._needed(one)][:-REQUESTS_KEPT]:
+            del self.requests[old.id]
+        return request.event("requested", now, self.left_out(request, now))
+
+    def _moved_of(self, model: ModelSpec) -> tuple[list[dict[str, Any]], int]:
+        """(inputs that moved, the farthest first; how many more did)."""
+        named = {one.subject for one in self.watch.of(model.name)}
+        found: list[dict[str, Any]] = []
+        for row in self._spec.rows_of(self._index[model.name]):
+            total, good = map(int, self._moved[row].tolist())
+            item = self._charts.parameters.baseline(row)
+            off = total / good / UNITS_PER_SD if good else 0.0
+            if abs(off) >= _FAR or f"tag/{item.tag}" in named:
+                found.append({
+                    "tag": item.tag, "off": off, "value": item.centre + off * item.scale,
+                    "centre": item.centre, "scale": item.scale, "trained": list(item.trained),
+                    "unit": shown_unit(item.unit, item.kind),
+                })
+        found.sort(key=lambda one: (-abs(one["off"]), one["tag"]))
+        return found[:MOVED_TOLD], max(0, len(found) - MOVED_TOLD)
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def why_not(self, kind: str, request: str) -> str:
+        """Why a person's command can not be carried out now; empty where it can."""
+        found = self.requests.get(request)
+        if found is None:
+            return "there is no such request"
+        if found.state not in FROM[kind][1]:
+            return f"it is {found.state} already"
+        if kind == "withdraw" and (still := self.watch.of(found.model)):
+            subjects = ", ".join(sorted(one.subject for one in still)[:4])
+            return f"its evidence stands: {subjects}"
+        return ""
+
+    def command(self, kind: str, now: int, data: Mapping[str, Any]) -> list[Event]:
+        """A named person decides on a request, with a reason; what is not possible changes nothing.
+
+        `data` has ``request`` (its id), ``by`` and ``note``.
+        """
+        name, why, by = (str(data.get(key, "")) for key in ("request", "note", "by"))
+        if not why or self.why_not(kind, name):
+            return []
+        request = self.requests[name]
+        request.decide(FROM[kind][0], now, by, why)
+        if kind == "close":
+            self.watch.exclude(request.model, request.id, request.since_ns, now)
+        model = self._spec.models[self._index[request.model]]
+        self._evidence[request.model].begin_anew(now + model.retraining.cool_down_ns)
+        told = {"by": by, "note": why}
+        return [request.event(request.state, now, self.left_out(request, now), told)]
+
+    # --- looking in -------------------------------------------------------------------------------
+
+    def left_out(self, request: Request, now: int) -> list[dict[str, Any]]:
+        """What is left out of a request's time, JSON-ready."""
+        return self.watch.since(request.model, request.since_ns, request.until_ns or now)
+
+    def shown(self, now: int) -> list[dict[str, Any]]:
+        """All requests that are known, the newest first, JSON-ready."""
+        return [one.shown(self.left_out(one, now)) for one in reversed(self.requests.values())]
+
+    def pins(self) -> dict[str, int]:
+        """Model -> since when its data may still be asked for."""
+        found: dict[str, int] = {}
+        for one in self.requests.values():
+            if self._needed(one):
+                found[one.model] = min(one.since_ns, found.get(one.model, one.since_ns))
+        return found
+
+    def _of(self, model: str) -> list[Request]:
+        return [one for one in self.requests.values() if one.model == model]
+
+    def _needed(self, request: Request) -> bool:
+        """Whether it waits for a decision, or for a model trained on what was declared."""
+        if request.state == DECLARED:
+            model = self._spec.models[self._index[request.model]]
+            return request.baseline == model.baseline.digest
+        return request.state == OPEN
+
+    def _in_hand(self, model: ModelSpec) -> bool:
+        return any(self._needed(one) for one in self._of(model.name))
+
+    def _forget(self, model: str, now: int) -> None:
+        pinned = [one.since_ns for one in self._of(model) if self._needed(one)]
+        since_ns = self._evidence[model].since_ns or now
+        self.watch.forget(model, min([now - _KEPT_NS, since_ns, *pinned]))
+
+    # --- time and what lasts ----------------------------------------------------------------------
+
+    def move(self, shift_ns: int) -> None:
+        """Engine time was set anew: all times move."""
+        self.watch.move(shift_ns)
+        for request in self.requests.values():
+            request.move(shift_ns)
+        for own in self._evidence.values():
+            own.move(shift_ns)
+
+    def arrays(self) -> list[Lasting]:
+        """How far each input is from where it was trained."""
+        return [Lasting("retraining.moved", "input", self._moved)]
+
+    def to_json(self) -> dict[str, Any]:
+        """All other state, JSON-ready, in a fixed order."""
+        return {
+            "watch": self.watch.to_json(),
+            "requests": [one.to_json() for one in self.requests.values()],
+            "evidence": {name: own.to_json() for name, own in sorted(self._evidence.items())},
+        }
+
+    def from_json(
+        self, document: Mapping[str, Any], now: int, kept: Mapping[str, Collection[str]],
+        conditions: Iterable[Condition],
+    ) -> None:
+        """Take state of `now` from `to_json`; evidence of models that are judged anew is forgotten.
+
+        Args:
+            document: of `to_json`; empty where an earlier version wrote the state.
+            now: engine time of the snapshot in ns.
+            kept: by axis, the keys of what is as it was.
+            conditions: those that are open by now.
+        """
+        told = [one.event("updated", now) for one in conditions if one.raised]
+        models = [model.name for model in self._spec.models]
+        open_now = {str(event.data["id"]): event for event in told}
+        self.watch.from_json(document.get("watch", {}), models, open_now, now)
+        requests = map(Request.from_json, document.get("requests", ()))
+        self.requests = {one.id: one for one in requests if one.model in self._index}
+        for name, own in document.get("evidence", {}).items():
+            if name in kept["model"]:
+                self._evidence[name] = Evidence.from_json(own)
+            elif name in self._index:
+                self._evidence[name].not_before_ns = int(own["not_before_ns"])
+
+
+def _since(counting: Sequence[Counting]) -> int:
+    return min((one.since_ns for one in counting), default=0)
+
+
+def _shifted(model: ModelSpec, moved: Sequence[Counting]) -> int:
+    """How many inputs the process moved; a condition on the model is of all of them together."""
+    subjects = {one.subject for one in moved}
+    if f"model/{model.name}" in subjects:
+        return len(model.inputs)
+    return sum(f"tag/{name}" in subjects for name in model.inputs)
+
+
+def _met(model: ModelSpec, own: Evidence) -> list[str]:
+    """The criteria that are met, in words."""
+    criteria, met = model.retraining, []
+    if own.inputs.held_ns >= criteria.shifted_for_ns:
+        count = criteria.needed(len(model.inputs))
+        met.append(f"at least {count} of {len(model.inputs)} inputs shifted by the process for "
+                   f"{_hours(criteria.shifted_for_ns)}")
+    share = own.extrapolating
+    if share.span_ns >= criteria.extrapolating_over_ns and share.share >= criteria.extrapolating:
+        met.append(f"{100.0 * share.share:.0f} % of scans outside of training in "
+                   f"{_hours(share.span_ns)}")
+    if own.outputs.held_ns >= criteria.outputs_shifted_ns:
+        met.append(f"outputs shifted for {_hours(criteria.outputs_shifted_ns)} while the inputs "
+                   "are as trained")
+    if criteria.losses and own.losses_ns:
+        met.append(f"its errors grew: {own.losses.get('text') or 'the bets on them say so'}")
+    return met
+
+
+def _hours(span_ns: int) -> str:
+    hours = span_ns / _HOUR_NS
+    return f"{hours:.3g} h" if hours >= 1.0 else f"{span_ns / 1e9:.3g} s"
