@@ -47,14 +47,14 @@ def facts_of(
     )
     found = history.incidents(history.told(reader, "condition", until_ns), name, since_ns)
     windows = _windows(reader, name, since_ns, until_ns)
+    proof = reader.account_proof()
     return {
         "schema": SCHEMA, "model": name, "version": model.version,
         "owner": model.owner.model_dump(), "site": configuration.gateway.site,
         "gateway": configuration.gateway.name, "since_ns": since_ns, "until_ns": until_ns,
         "asked_since_ns": asked_ns, "baseline": baseline.digest,
         "provisional": baseline.provisional_text,
-        "account_head": list(reader.account_proof().head),
-        "account_faults": list(reader.account_proof().faults),
+        "account_head": list(proof.head), "account_faults": list(proof.faults),
         "shares": history.shares(verdicts),
         "verdicts": [
             {"start_ns": one.start_ns, "end_ns": one.end_ns, "verdict": one.verdict, "why": one.why}
@@ -186,12 +186,14 @@ def _not_checked(
     })
     if blind:
         told.append(f"These inputs are watched for nothing but their coming: {', '.join(blind)}")
-    if model.outputs:
-        told.append(f"Whether the outputs are right: {', '.join(model.outputs)}"
-                    + ("" if model.labels else "; no labels are configured"))  # fmt: skip
-    else:
+    judged = {label.of for label in model.labels}
+    if unjudged := [tag for tag in model.outputs if tag not in judged]:
+        told.append(f"Whether outputs without labels are right: {', '.join(unjudged)}")
+    if not model.outputs and not judged:
         told.append("The outputs: none are configured")
-    if not model.labels:
+    if judged:
+        told.append("Errors against labels: they stand in the verdict's `errors`, not here")
+    else:
         told.append("The model's errors: no labels are configured, so its accuracy is not known")
     off = history.shares(verdicts)[history.NOT_WATCHED]
     if off:
