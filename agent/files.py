@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,3 +84,39 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several texts, each whole, in their order, and all of them or none.
+
+    All stand beside their places before the first takes it. Only a crash between two of these
+    renames leaves some new and some old, each of them whole.
+
+    Raises:
+        FieldwardenError: one could not be written; all are as they were.
+    """
+    drafts = {path: path.with_name(path.name + ".new") for path in texts}
+    before: dict[Path, bytes | None] = {}
+    at = next(iter(texts), Path())
+    try:
+        for at, text in texts.items():
+            drafts[at].write_text(text, encoding="utf-8")
+        for at, draft in drafts.items():
+            before[at] = at.read_bytes() if at.exists() else None
+            draft.replace(at)
+    except OSError as error:
+        for path, content in before.items():
+            _put_back(path, content)
+        raise FieldwardenError("writing", str(at), cause_of(error)) from error
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def _put_back(path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink(missing_ok=True)
+    else:
+        draft = path.with_name(path.name + ".new")
+        draft.write_bytes(content)
+        draft.replace(path)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from agent.clock import EngineClock
+from agent.gate import Gate
 from agent.types import Block, Command, Entry, Float64, Int32, Int64, UInt16
 
 INTAKE_FULL = "intake_full"
@@ -128,6 +129,8 @@ class Intake:
         max_commands: commands that wait at most.
 
     Attributes:
+        gate: what becomes of samples on their way in; None: nothing.
+        gate_over: called where the gate is not right any more by time; it sets another one.
         shifted_ns: by how much in all the wall clock was set so far. Who keeps a time of `now_ns`
             for long moves it by what this has grown since.
     """
@@ -149,6 +152,8 @@ class Intake:
         self._columns = _Columns()
         self._marks: list[_Mark] = []
         self._callbacks: list[Callable[[], None]] = []
+        self.gate: Gate | None = None
+        self.gate_over: Callable[[], None] = lambda: None
         self._last_ns = 0
         self.shifted_ns = 0
         self._sealed_at_s: float | None = None  # event loop time of the latest seal
@@ -225,6 +230,8 @@ class Intake:
         Returns:
             How many samples were accepted; the newest of the call are those that were not.
         """
+        if self.gate is not None:
+            tag, value, quality = self._through_gate(tag, value, quality)
         count = len(tag)
         accepted = min(count, max(0, self._max_pending - self._columns.size))
         self.received += count
@@ -245,6 +252,13 @@ class Intake:
         if self._columns.size >= self._max_samples:
             self._full.set()
         return accepted
+
+    def _through_gate(
+        self, tag: Int32, value: Float64, quality: UInt16
+    ) -> tuple[Int32, Float64, UInt16]:
+        if self.gate is not None and self.gate.until_ns <= self.now_ns():
+            self.gate_over()
+        return (tag, value, quality) if self.gate is None else self.gate.passed(tag, value, quality)
 
     def command(
         self,

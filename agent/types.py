@@ -134,9 +134,13 @@ class Command:
     """Something that a person, the configuration or a source did, journaled like a block.
 
     `kind` is one of: ``acknowledge``, ``shelve``, ``unshelve``, ``out_of_service``,
-    ``in_service``, ``declare``, ``close``, ``withdraw`` (of a retraining request), ``reload``,
+    ``in_service``, ``declare``, ``close``, ``withdraw`` (of a retraining request), ``trial``,
+    ``trial_judged`` (its time is over), ``accept``, ``reject``, ``rollback``, ``superseded`` (of
+    candidates and what serves; see `agent.core.steward`), ``reload``,
     ``source_state``, ``refused`` (why a source's addresses are), ``text`` (a dictionary entry),
     ``predictions`` and ``labels`` (of a model, sent by its own process),
+    ``contract`` (what is different of a source), ``approve``, ``reject_change``, ``revert``,
+    ``announce``, ``propose`` and ``assessed`` (of changes upstream; see `agent.core.changes`),
     ``lost`` (what the store or another part could not keep), ``baseline`` (whether the file of a
     model's baseline is another than is judged by), ``boot``
     and ``clock`` (engine time was set anew; see `agent.core.timeline`). `data` is JSON.
@@ -157,7 +161,8 @@ class Event:
 
     Attributes:
         kind: ``finding``, ``condition``, ``verdict``, ``source``, ``gap``, ``mode``,
-            ``configuration``, ``retraining``, ``engine``, ``clock``, ``evidence`` (of late truth).
+            ``configuration``, ``retraining``, ``engine``, ``clock``, ``evidence`` (of late truth),
+            ``change`` (upstream).
         time_ns: engine time at which it became true (not when it was computed).
         subject: ``model/<name>``, ``tag/<name>``, ``source/<name>`` or ``gateway``.
         data: JSON-ready detail; the schema is `forward/schemas/event-<kind>.json`.

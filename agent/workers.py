@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -58,6 +59,26 @@ def each(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def elsewhere(function: Callable[..., R], *given: Any) -> R:
+    """What a function gives, from a process that ends with it, and with it all that it loaded.
+
+    Args:
+        function: of a module.
+        given: its arguments, which are sent there.
+
+    Raises:
+        FieldwardenError: the process ended unexpectedly.
+        Exception: what the function raises.
+    """
+    quiet = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn"), signal.signal, quiet) as pool:
+            return pool.submit(function, *given).result()
+    except BrokenProcessPool as error:
+        cause = "its process ended unexpectedly: is there enough memory?"
+        raise FieldwardenError("running", function.__name__, cause) from error
 
 
 def _begin(function: Callable[..., Any], given: tuple[Any, ...]) -> None:

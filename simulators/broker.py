@@ -21,7 +21,9 @@ from agent.errors import FieldwardenError
 from simulators.children import end_with_parent
 from simulators.ports import port_is_free
 
+# As root it would become another user, and by that lose the wish to end with its parent.
 MOSQUITTO_CONFIG = """\
+user root
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false

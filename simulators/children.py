@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -27,10 +29,12 @@ def _libc() -> ctypes.CDLL | None:
 _LIBC = _libc()
 
 
-def end_with_parent() -> None:
+def end_with_parent(niceness: int = 0, ending: signal.Signals = signal.SIGTERM) -> None:
     """In the child, before exec: have the kernel end it should the parent be killed outright."""
     if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, ending)
+    if niceness:
+        os.nice(niceness)
 
 
 class Children:
@@ -46,8 +50,9 @@ class Children:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> int:
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None,
+        *, niceness: int = 0,
+    ) -> int:  # fmt: skip
         """Start `command`; its output goes to the log. Returns the process id.
 
         It gets a session of its own, so that Ctrl-C reaches only the demonstration, which then
@@ -61,7 +66,7 @@ class Children:
             stderr=subprocess.STDOUT,
             env=None if environment is None else dict(environment),
             start_new_session=True,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 - only libc between fork and exec
+            preexec_fn=partial(end_with_parent, niceness),  # noqa: PLW1509 - only libc between fork and exec
         )
         self._running[name] = (process, log)
         return process.pid
@@ -83,6 +88,10 @@ class Children:
                     "running", name, f"it ended with {code}:\n{self.tail(name)}",
                     f"the whole output is in {self.log_path(name)}",
                 )  # fmt: skip
+
+    def code(self, name: str) -> int | None:
+        """The exit code of one that ended by itself; None while it runs."""
+        return self._running[name][0].poll()
 
     def tail(self, name: str) -> str:
         """The last lines of its log."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 import click
+import numpy as np
 
 from agent.errors import FieldwardenError
 from simulators.broker import run_broker
@@ -21,9 +22,14 @@ from simulators.history import (
     write_history,
     write_truth,
 )
-from simulators.model import SoftSensor, serve_soft_sensor
+from simulators.model import Predictor, SoftSensor, serve_soft_sensor
 from simulators.plant import PlantSettings
+from simulators.retrain import Material, write_retrained
+from simulators.retrain import retrain as retrained
 from simulators.service import Addresses, PlantService, addresses_of, is_demo
+from simulators.tags import LAB_YIELD
+from simulators.upstream.definition import read_definition
+from simulators.upstream.serve import serve
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -86,6 +92,7 @@ def history(
 @click.option("--repeat", type=float, help="play the fault script again every so many seconds")
 @click.option("--hold", is_flag=True, help="begin the fault script on SIGUSR1, not at once")
 @click.option("--report-by-exception", is_flag=True, help="OPC UA tells only what changed")
+@click.option("--lab-delay", default=0.0, show_default=True, help="seconds from sample to result")
 def plant(
     configuration: Path | None,
     config: Path | None,
@@ -99,6 +106,7 @@ def plant(
     seed: int,
     skip: int,
     repeat: float | None,
+    lab_delay: float,
     *,
     hold: bool,
     report_by_exception: bool,
@@ -129,6 +137,7 @@ def plant(
             repeat_s=repeat,
             hold=hold,
             by_exception=report_by_exception,
+            lab_delay_s=lab_delay,
         )
         asyncio.run(_run_plant(service, seconds, speed))
     finally:
@@ -144,6 +153,7 @@ async def _run_plant(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     loop.add_signal_handler(signal.SIGUSR1, service.release)
+    loop.add_signal_handler(signal.SIGUSR2, service.exchange)
 
     def ready() -> None:
         click.echo(f"plant runs {speed:g} times as fast as the clock: {service.text}")
@@ -168,9 +178,16 @@ def _close(stream: TextIO | None) -> None:
 @click.option("--soft-sensor", type=_FILE, required=True, help="coefficients (JSON)")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=1883, show_default=True)
+@click.option("--faults", type=_FILE, help="the plant's fault script, for those of the output")
+@click.option("--seed", default=7, show_default=True)
 @click.option("--seconds", type=float, help="stop by itself after so long; default: never")
-def model(soft_sensor: Path, host: str, port: int, seconds: float | None) -> None:
-    """Run the soft sensor: reads the plant's snapshots over MQTT, publishes predictions."""
+def model(
+    soft_sensor: Path, host: str, port: int, faults: Path | None, seed: int, seconds: float | None
+) -> None:
+    """Run the soft sensor: reads the plant's snapshots over MQTT, publishes predictions.
+
+    SIGHUP reads its coefficients anew: another version goes into service.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -178,7 +195,35 @@ def model(soft_sensor: Path, host: str, port: int, seconds: float | None) -> Non
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
         timer.start()
-    serve_soft_sensor(SoftSensor.load(soft_sensor), host, port, stop, click.echo)
+    script = load_faults(faults) if faults else ()
+    predictor = Predictor(SoftSensor.load(soft_sensor), script, seed)
+    signal.signal(signal.SIGHUP, lambda *_: predictor.use(SoftSensor.load(soft_sensor)))
+    serve_soft_sensor(predictor, host, port, stop, click.echo)
+
+
+@cli.command()
+@click.option("--record", type=_FILE, required=True, help="what the soft sensor was trained on")
+@click.option("--labels", type=_FILE, required=True, help="what the laboratory found over it")
+@click.option("--bundle", type=_FILE, required=True, help="of `fieldwarden retraining bundle`")
+@click.option("--data", type=_FILE, required=True, help="where training data goes, for `fit`")
+@click.option("--soft-sensor", type=_FILE, required=True, help="where its coefficients go")
+def retrain(record: Path, labels: Path, bundle: Path, data: Path, soft_sensor: Path) -> None:
+    """Train the soft sensor anew: on the end of its record, and on what a bundle offers."""
+    made = retrained(Material(record, labels, bundle))
+    write_retrained(made, data, soft_sensor)
+    count = int(np.isfinite(made.columns[LAB_YIELD]).sum())
+    click.echo(f"trained on {len(made.times):,} rows with {count} labels; they are in {data}")
+
+
+@cli.command()
+@click.argument("definition", type=_FILE)
+@click.option("--seconds", type=float, help="stop by itself after so long; default: never")
+def upstream(definition: Path, seconds: float | None) -> None:
+    """Run one source that changes itself: orders come on stdin, a JSON object a line.
+
+    DEFINITION says its protocol, place and tags (JSON). It ends when stdin does.
+    """
+    asyncio.run(serve(read_definition(definition), seconds))
 
 
 @cli.command()

@@ -21,7 +21,7 @@ from agent.errors import FieldwardenError
 from agent.records.table import Table, read_table, tags_of_texts
 from agent.records.times import Reading
 from simulators.broker import BrokerProcess
-from simulators.faults import SOURCE_KINDS, Fault, Injector
+from simulators.faults import SOURCE_KINDS, Fault, Injector, drive, outputs_injector
 from simulators.history import HistoryOrder, make_history
 from simulators.modbus_server import ModbusServer
 from simulators.model import SoftSensor
@@ -62,7 +62,9 @@ class Signals:
         self._plant = Plant(settings)
         if skip:
             self._plant.advance(skip)
+        self._faults = faults
         self._injector = Injector(faults, settings.seed)
+        self._wrong = outputs_injector(faults, settings.seed)
         self._laboratory = Laboratory(settings.seed, _LAB_EVERY)
         self._sensor: SoftSensor | None = None
         if PREDICTED in configuration.tags:
@@ -79,12 +81,15 @@ class Signals:
         """One mapping of tag to value a row, for ever."""
         row = 0
         while True:
+            drive(self._plant, self._faults, row * self._interval_s)
             measured, yields = self._plant.advance(1)
-            reading = self._injector.apply(np.array([row * self._interval_s]), measured)
+            second = np.array([row * self._interval_s])
+            reading = self._injector.apply(second, measured)
             values = np.where(reading.bad, np.nan, reading.value)[0]
             found: dict[str, Value] = {name: float(values[at]) for name, at in COLUMN.items()}
             if self._sensor is not None:
-                found[PREDICTED] = float(self._sensor.predict(values[None, :])[0])
+                predicted = self._sensor.predict(values[None, :])[:, None]
+                found[PREDICTED] = float(self._wrong.apply(second, predicted).value[0, 0])
             found[LAB_YIELD] = float(self._laboratory.analyse(yields)[0])
             if self._recorded is not None:
                 found |= _of_record(self._recorded, row)
@@ -239,3 +244,5 @@ class ConfiguredPlant:
 
     def release(self) -> None:
         """A held fault script is the demo's."""
+
+    exchange = release

@@ -1,7 +1,7 @@
 """What the demonstration found: the simulator's truth against the agent's own events.
 
-Pure functions. Nothing here knows what should have been found: a row is filled from events that
-the agent stored and that central received, or it stays empty.
+Pure functions. A row is filled from events that the agent stored and that central received, or it
+stays empty; by what names a fault may be called rightly stands in one table.
 """
 
 from __future__ import annotations
@@ -14,9 +14,24 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from simulators.tags import PREDICTED
+
 GRACE_NS = 5_000_000_000  # a fault may be named so long after its end
-DELIVERED = frozenset({"condition", "verdict", "source"})  # kinds of events that central gets
+# kinds of events that central gets
+DELIVERED = frozenset({"condition", "verdict", "source", "retraining"})
 _SHOWN = {"raised", "updated"}
+_NOT_MENDED = frozenset({"process", "model"})
+"""Causes that can warrant retraining: what an instrument or a connection does is neither."""
+
+_NAMES: Mapping[str, frozenset[str]] = {
+    "stuck": frozenset({"stuck"}),
+    "out_of_range": frozenset({"out of trained range", "out of physical range", "excursion"}),
+    "drift": frozenset({"drift", "bias"}),
+    "bias": frozenset({"bias", "level shift"}),
+    "unit_change": frozenset({"unit change"}),
+    "source_lost": frozenset({"source lost"}),
+}
+"""What was done -> names that it may be called by. Of other kinds the cause alone is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,7 @@ class Row:
         reason: the agent's last words about it while it lasted.
         central: whether the event reached central; None where it could not be (not detected).
         kind: the agent's name for it.
+        right: whether that name and its cause are right.
     """
 
     title: str
@@ -70,6 +86,7 @@ class Row:
     reason: str
     central: bool | None
     kind: str = ""
+    right: bool = False
 
 
 def faults_of(truth: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -110,13 +127,12 @@ def _row(
     arrived: Mapping[tuple[str, str, int, str], int],
     start_ns: int,
 ) -> Row:
-    subject = f"tag/{fault['tag']}" if fault["tag"] else f"source/{fault['source']}"
     until = fault["end_ns"] + GRACE_NS
     named = [
         event
         for event in told
         if event.kind == "condition"
-        and event.subject == subject
+        and _is_of(fault, event)
         and event.data.get("change") in _SHOWN
         and fault["at_ns"] <= event.time_ns <= until
     ]
@@ -126,16 +142,42 @@ def _row(
     injected = (fault["at_ns"] - start_ns) / 1e9
     if not named:
         return Row(title, injected, None, "", "not detected", None)
-    first, last = named[0], named[-1]
+    first, last = named[0], _last(fault, named)
     return Row(
         title,
         injected,
         (first.time_ns - fault["at_ns"]) / 1e9,
-        _verdict(told, subject, last.time_ns, until),
+        _verdict(told, last.subject, last.time_ns, until),
         str(last.data.get("text", "")).rsplit(", since ", 1)[0],
         all(event.key in arrived for event in named),
         str(last.data.get("kind", "")),
+        _is_right(fault, last.data),
     )
+
+
+def _last(fault: Mapping[str, Any], named: Sequence[Reported]) -> Reported:
+    """What is shown of a fault: the last words on it; of what moves many inputs, the first."""
+    if fault["kind"] != "process":
+        return named[-1]
+    return [event for event in named if event.subject == named[0].subject][-1]
+
+
+def _is_of(fault: Mapping[str, Any], event: Reported) -> bool:
+    """Whether a condition is of a fault: by its subject, or as moved by the process."""
+    if fault["kind"] == "process":
+        return event.data.get("cause") == "process"
+    wanted = f"tag/{fault['tag']}" if fault["tag"] else f"source/{fault['source']}"
+    return event.subject == wanted
+
+
+def _is_right(fault: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Whether a fault is called by a right name, and given to who must act."""
+    cause, names = str(said.get("cause", "")), _NAMES.get(str(fault["kind"]))
+    if fault["kind"] == "process":
+        return cause == "process"
+    if fault["tag"] == PREDICTED:
+        return cause == "model"
+    return cause not in _NOT_MENDED and (names is None or said.get("kind") in names)
 
 
 def _verdict(told: Sequence[Reported], subject: str, from_ns: int, until_ns: int) -> str:
@@ -171,7 +213,10 @@ def _uplink_row(
     detected = None if outage.lost_ns is None else (outage.lost_ns - fault["at_ns"]) / 1e9
     complete = bool(during) and len(late) == len(during) and outage.back_ns is not None
     injected = (fault["at_ns"] - start_ns) / 1e9
-    return Row(str(fault["title"]), injected, detected, "buffering", reason, complete, "uplink")
+    right = detected is not None
+    return Row(
+        str(fault["title"]), injected, detected, "buffering", reason, complete, "uplink", right
+    )
 
 
 def table_of(rows: Sequence[Row], width: int = 130) -> Table:
@@ -189,7 +234,7 @@ def table_of(rows: Sequence[Row], width: int = 130) -> Table:
     table.add_column("reached\ncentral", no_wrap=True)
     for row in rows:
         after = "-" if row.detected_s is None else f"{row.detected_s:.1f} s"
-        style = "red" if row.detected_s is None else ""
+        style = "red" if row.detected_s is None else "" if row.right else "yellow"
         central = {True: "yes", False: "no", None: "-"}[row.central]
         times = (f"{row.injected_s:.1f} s", after)
         if narrow:
@@ -204,13 +249,24 @@ def table_of(rows: Sequence[Row], width: int = 130) -> Table:
 def unexpected(
     told: Sequence[Reported], truth: Iterable[Mapping[str, Any]], start_ns: int
 ) -> list[Reported]:
-    """Conditions raised since `start_ns` while no fault was on, nor had been for `GRACE_NS`."""
+    """Conditions raised since `start_ns` that no fault explains.
+
+    None was on then, nor had been for `GRACE_NS`; or only the plant itself had changed, and an
+    instrument or a connection is said to be at fault.
+    """
     faults = faults_of(truth)
+
+    def explained(event: Reported) -> bool:
+        on = [f for f in faults if f["at_ns"] <= event.time_ns <= f["end_ns"] + GRACE_NS]
+        if any(fault["kind"] != "process" for fault in on):
+            return True
+        return bool(on) and event.data.get("cause") not in {"sensor", "integration"}
+
     return [
         event
         for event in told
         if event.kind == "condition"
         and event.data.get("change") == "raised"
         and event.time_ns >= start_ns
-        and not any(f["at_ns"] <= event.time_ns <= f["end_ns"] + GRACE_NS for f in faults)
+        and not explained(event)
     ]

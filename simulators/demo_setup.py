@@ -10,6 +10,8 @@ import contextlib
 import importlib.util
 import json
 import os
+import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -21,9 +23,10 @@ from typing import Any
 
 from agent.clock import monotonic_ns
 from agent.errors import FieldwardenError
-from simulators.history import HistoryOrder, make_history, write_history
+from simulators.history import HistoryOrder, make_history, write_history, write_labels
 from simulators.plant import PlantSettings
 from simulators.ports import free_port, port_is_free
+from simulators.tags import LAB_YIELD
 
 PORTS: Mapping[str, int] = {
     "the plant's OPC UA server": 48410,
@@ -35,6 +38,15 @@ PORTS: Mapping[str, int] = {
 """Purpose -> port, as `configs/demo.toml` has them."""
 
 CENTRAL = "central.db"
+PERSON = "Mara Lind"
+"""Who decides in the demonstration: the Unix user that runs it, under a person's name."""
+
+CANDIDATE = "2026.2"
+"""Version of the model that is trained anew."""
+
+ALL_S = 180.0
+"""A demonstration of so long, or without a bound, has the second half of the script too."""
+
 HISTORY_ROWS = 100_000  # over 500 correlation times of the slowest tag
 
 
@@ -58,9 +70,39 @@ class Place:
         return self.folder / "demo.toml"
 
     @property
+    def candidate(self) -> Path:
+        """The same for the model that is trained anew: its version, and where its baseline goes."""
+        return self.folder / "candidate.toml"
+
+    @property
+    def faults(self) -> Path:
+        """The script that is played."""
+        return self.folder / "faults.toml"
+
+    @property
     def soft_sensor(self) -> Path:
         """The soft sensor's coefficients."""
         return self.folder / "soft-sensor.json"
+
+    @property
+    def new_sensor(self) -> Path:
+        """The same for the model that is trained anew."""
+        return self.folder / f"soft-sensor-{CANDIDATE}.json"
+
+    @property
+    def new_baseline(self) -> Path:
+        """The baseline of that one."""
+        return self.folder / f"baselines/yield-{CANDIDATE}.json"
+
+    @property
+    def history(self) -> Path:
+        """The record that the model is trained on."""
+        return self.folder / f"history{'.parquet' if _has_pyarrow() else '.csv'}"
+
+    @property
+    def labels(self) -> Path:
+        """What the laboratory found over that record."""
+        return self.folder / "lab.csv"
 
     @property
     def central(self) -> Path:
@@ -81,7 +123,8 @@ def working_folder(wanted: Path | None) -> Iterator[Path]:
             yield Path(folder)
         return
     central = [f"{CENTRAL}{suffix}" for suffix in ("", "-wal", "-shm")]
-    for name in ("state", "baselines", "log", "truth.jsonl", *central):  # of an earlier run
+    made = ("truth.jsonl", "yield.zip")
+    for name in ("state", "baselines", "log", *made, *central):  # of an earlier run
         path = wanted / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     wanted.mkdir(parents=True, exist_ok=True)
@@ -125,12 +168,32 @@ def choose_ports(*, free: bool) -> dict[str, int]:
 
 
 def copy_configuration(place: Place) -> None:
-    """Copy `configs/demo.toml` with the ports in use."""
+    """Copy `configs/demo.toml` with the ports in use, and with the person who decides."""
     text = shipped("demo.toml").read_text(encoding="utf-8")
     for purpose, default in PORTS.items():
         text = text.replace(f":{default}", f":{place.ports[purpose]}")
         text = text.replace(f"port = {default}\n", f"port = {place.ports[purpose]}\n")
+    with contextlib.suppress(KeyError):  # a user without a name acts as its number
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        text += f'\n[people."{PERSON}"]\nrole = "process engineer"\nunix_user = "{user}"\n'
     place.config.write_text(text, encoding="utf-8")
+    place.candidate.write_text(_of_candidate(text), encoding="utf-8")
+
+
+def _of_candidate(text: str) -> str:
+    """The configuration of the model that is trained anew."""
+    version = re.search(r'^version = "(.*)"$', text, re.MULTILINE)
+    if version is None:
+        raise FieldwardenError("preparing", "demo.toml", "its model has no version")
+    text = text.replace(version[0], f'version = "{CANDIDATE}"')
+    return text.replace("baselines/yield.json", f"baselines/yield-{CANDIDATE}.json")
+
+
+def write_script(place: Place, *, whole: bool) -> None:
+    """Write the script of faults; `whole`: with the half that ends in a model trained anew."""
+    names = ("demo-faults.toml", "demo-retraining.toml") if whole else ("demo-faults.toml",)
+    parts = [shipped(name).read_text(encoding="utf-8") for name in names]
+    place.faults.write_text("\n".join(parts), encoding="utf-8")
 
 
 def environment() -> dict[str, str]:
@@ -151,25 +214,26 @@ def prepare(place: Place, rows: int, say: Callable[[str], None]) -> None:
     """
     copy_configuration(place)
     began = monotonic_ns()
-    history = place.folder / f"history{'.parquet' if _has_pyarrow() else '.csv'}"
     record = make_history(HistoryOrder(rows, place.settings))
-    write_history(record, history)
+    write_history(record.without(LAB_YIELD), place.history)
+    write_labels(record, place.labels)
     record.soft_sensor.save(place.soft_sensor)
     hours = rows * place.settings.row_s / 3600
     say(f"{rows} rows of normal history ({hours:.0f} h of plant time), {_since(began)}")
     began = monotonic_ns()
-    report = _fit(place, history)
+    report = _fit(place)
     say(f"baseline fitted, {_since(began)}: {_summary(report)}")
 
 
-def _fit(place: Place, history: Path) -> dict[str, Any]:
+def _fit(place: Place) -> dict[str, Any]:
     command = [sys.executable, "-m", "agent.cli", "fit", str(place.config)]
-    command += ["--model", "yield", "--data", str(history), "--json"]
+    command += ["--model", "yield", "--data", str(place.history), "--json"]
+    command += ["--labels", str(place.labels)]
     done = subprocess.run(  # noqa: S603 - this very interpreter
         command, capture_output=True, text=True, check=False, env=environment()
     )
     if done.returncode != 0:
-        raise FieldwardenError("fitting the baseline on", str(history), done.stderr.strip())
+        raise FieldwardenError("fitting the baseline on", str(place.history), done.stderr.strip())
     document = json.loads(done.stdout)
     return document if isinstance(document, dict) else {}
 
@@ -182,6 +246,8 @@ def _summary(report: Mapping[str, Any]) -> str:
         f"at least {least:.0f} independent samples each, "
         f"false alarms expected: {report['gateway_false_alarms_per_month']:.2g} a month"
     )
+    for losses in report["losses"]:
+        text += f"; {losses['output']} errs by {losses['mean']:.2g} in {losses['labels']} labels"
     return f"{text}; {report['provisional_text']}" if report["provisional"] else text
 
 

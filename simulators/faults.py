@@ -14,17 +14,23 @@ Value kinds (`tag`; `size` in the tag's unit unless said otherwise):
 `size` · ``noise`` adds white noise of standard deviation `size` · ``spikes`` adds +-`size` to one
 row in 20 · ``out_of_range`` shows the value `size` (plus the ordinary noise) · ``unit_change``
 shows another unit: `to` is ``degF`` (default), ``K`` or ``psi`` · ``scale`` multiplies by `size` ·
-``swap`` exchanges `tag` and `other`. Delivery kinds: ``dropout`` (no value) · ``bad_quality`` (the
+``swap`` exchanges `tag` and `other`. What an instrument does (all but the last three) comes in the
+steps of its resolution. Delivery kinds: ``dropout`` (no value) · ``bad_quality`` (the
 device says that it is bad) · ``frozen_clock`` (the source time stands still). Whole sources:
 ``source_lost`` (`source`: that server stops and comes back). ``uplink_lost`` concerns no plant
-signal: whoever runs the agent's uplink reads it from here.
+signal: whoever runs the agent's uplink reads it from here. ``process`` is no fault of an
+instrument: the plant's own `disturbance` moves by `size` of its standard deviations, and all that
+depends on it follows.
+
+A value kind may have the soft sensor's output as its `tag`: the plant is then as it was, and the
+soft sensor applies it to its own predictions.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,7 +39,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import FieldwardenError
-from simulators.tags import COLUMN, SOURCES, TAGS
+from simulators.plant import DISTURBANCES, Plant
+from simulators.tags import COLUMN, PREDICTED, PREDICTED_SOURCE, SOURCES, TAGS
 
 Float64 = NDArray[np.float64]
 
@@ -48,15 +55,24 @@ VALUE_KINDS = (
     "scale",
     "swap",
 )
+BEHIND_KINDS = ("unit_change", "scale", "swap")
+"""Of these, those that come about behind the instrument, which rounds what it shows."""
 DELIVERY_KINDS = ("dropout", "bad_quality", "frozen_clock")
 SOURCE_KINDS = ("source_lost",)
 UPLINK_KINDS = ("uplink_lost",)
-KINDS = VALUE_KINDS + DELIVERY_KINDS + SOURCE_KINDS + UPLINK_KINDS
-NEEDS_SIZE = ("drift", "bias", "noise", "spikes", "out_of_range", "scale")
+PROCESS_KINDS = ("process",)
+KINDS = VALUE_KINDS + DELIVERY_KINDS + SOURCE_KINDS + UPLINK_KINDS + PROCESS_KINDS
+NEEDS_SIZE = ("drift", "bias", "noise", "spikes", "out_of_range", "scale", "process")
+OUTPUT_KINDS = tuple(kind for kind in VALUE_KINDS if kind != "swap")
 
 UNITS = {"degF": (1.8, 32.0), "K": (1.0, 273.15), "psi": (14.503774, 0.0)}  # factor, offset
 SPIKE_SHARE = 0.05
-_KEYS = {"kind", "tag", "source", "other", "start", "duration", "size", "to", "title"}
+_KEYS = {
+    "kind", "tag", "source", "other", "start", "duration", "size", "to", "title", "disturbance",
+}  # fmt: skip
+_SOURCE_OF = {tag.name: tag.source for tag in TAGS} | {PREDICTED: PREDICTED_SOURCE}
+_NOISE_OF = {tag.name: tag.noise for tag in TAGS}
+_STEP_OF = {tag.name: tag.resolution for tag in TAGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,7 @@ class Fault:
         other: the second tag of a swap.
         to: the new unit of a unit change.
         title: what people call it; default: kind and subject.
+        disturbance: of the plant, one of `DISTURBANCES`.
     """
 
     kind: str
@@ -84,6 +101,7 @@ class Fault:
     other: str = ""
     to: str = "degF"
     title: str = ""
+    disturbance: str = ""
 
     @property
     def end(self) -> float:
@@ -92,8 +110,8 @@ class Fault:
 
     @property
     def subject(self) -> str:
-        """The tag, the source, or ``uplink``."""
-        return self.tag or self.source or "uplink"
+        """The tag, the source, the disturbance, or ``uplink``."""
+        return self.tag or self.source or self.disturbance or "uplink"
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
@@ -121,7 +139,7 @@ def parse_faults(tables: Sequence[Any], subject: str = "fault script") -> tuple[
         if cause:
             raise FieldwardenError("reading fault script", f"{subject}, fault {number}", cause)
         tag = str(table.get("tag", ""))
-        source = str(table.get("source", TAGS[COLUMN[tag]].source if tag else ""))
+        source = str(table.get("source", _SOURCE_OF.get(tag, "")))
         faults.append(Fault(**{**table, "tag": tag, "source": source}))
     return tuple(sorted(faults, key=lambda fault: fault.start))
 
@@ -136,13 +154,22 @@ def _objection(table: Any) -> str:
         (bool(set(table) - _KEYS), f"unknown keys {sorted(set(table) - _KEYS)}"),
         (not _number(table.get("start")), "start must be a number of seconds >= 0"),
         (not _number(table.get("duration")), "duration must be a number of seconds >= 0"),
-        (kind in VALUE_KINDS + DELIVERY_KINDS and tag not in COLUMN, f"no tag {tag!r}"),
+        (
+            kind in VALUE_KINDS + DELIVERY_KINDS
+            and tag not in COLUMN
+            and not (tag == PREDICTED and kind in OUTPUT_KINDS),
+            f"no tag {tag!r}",
+        ),
         (kind in NEEDS_SIZE and "size" not in table, f"{kind} needs a size"),
         (kind == "swap" and table.get("other") not in COLUMN, "swap needs `other`, a tag"),
         (table.get("to", "degF") not in UNITS, f"`to` is none of {', '.join(UNITS)}"),
         (
             kind == "source_lost" and table.get("source") not in SOURCES,
             f"source is none of {', '.join(SOURCES)}",
+        ),
+        (
+            kind == "process" and table.get("disturbance") not in DISTURBANCES,
+            f"disturbance is none of {', '.join(DISTURBANCES)}",
         ),
     )
     return next((text for wrong, text in checks if wrong), "")
@@ -172,12 +199,14 @@ class Injector:
     """Applies a script to measured values, row block by row block; remembers what it must.
 
     Args:
-        faults: the script.
+        faults: the script; those of other columns do nothing.
         seed: of the noise and the spikes.
+        columns: name -> column of what it is applied to.
     """
 
     faults: Sequence[Fault]
     seed: int = 0
+    columns: Mapping[str, int] = field(default_factory=lambda: COLUMN)
     _held: dict[int, float] = field(default_factory=dict, init=False)
     _last: Float64 | None = field(default=None, init=False)
     _random: list[np.random.Generator] = field(default_factory=list, init=False)
@@ -196,9 +225,9 @@ class Injector:
         )
         for index, fault in enumerate(self.faults):
             rows = np.flatnonzero((seconds >= fault.start) & (seconds < fault.end))
-            if not fault.tag or not len(rows):
+            if fault.tag not in self.columns or not len(rows):
                 continue
-            column = COLUMN[fault.tag]
+            column = self.columns[fault.tag]
             if fault.kind in VALUE_KINDS:
                 self._change(index, fault, column, rows, seconds, measured, reading.value)
             elif fault.kind == "dropout":
@@ -239,17 +268,36 @@ class Injector:
             sign = np.where(draw[:, 1] < 0.5, -1.0, 1.0)
             value = value + np.where(draw[:, 0] < SPIKE_SHARE, fault.size * sign, 0.0)
         elif fault.kind == "out_of_range":
-            value = fault.size + TAGS[column].noise * random.standard_normal(len(rows))
+            value = fault.size + _NOISE_OF.get(fault.tag, 0.0) * random.standard_normal(len(rows))
         elif fault.kind == "unit_change":
             factor, offset = UNITS[fault.to]
             value = value * factor + offset
         elif fault.kind == "scale":
             value = value * fault.size
         else:
-            other = COLUMN[fault.other]
+            other = self.columns[fault.other]
             out[rows, other] = value
             value = measured[rows, other]
+        step = _STEP_OF.get(fault.tag, 0.0)
+        if step and fault.kind not in BEHIND_KINDS:
+            value = np.rint(value / step) * step
         out[rows, column] = np.round(value, 6)
+
+
+def outputs_injector(faults: Sequence[Fault], seed: int = 0) -> Injector:
+    """What goes wrong with the soft sensor's own predictions: rows of that one column."""
+    return Injector(faults, seed, {PREDICTED: 0})
+
+
+def drive(plant: Plant, faults: Iterable[Fault], second: float) -> None:
+    """Have the plant's disturbances wander about what the script says of `second`."""
+    moves: dict[str, float] = {}
+    for fault in faults:
+        if fault.kind in PROCESS_KINDS:
+            on = fault.start <= second < fault.end
+            moves[fault.disturbance] = moves.get(fault.disturbance, 0.0) + on * fault.size
+    for disturbance, size in moves.items():
+        plant.drive(disturbance, size)
 
 
 def truth_record(fault: Fault, phase: str, start_ns: int, at_ns: int) -> dict[str, Any]:

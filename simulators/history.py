@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import FieldwardenError
-from simulators.faults import SOURCE_KINDS, Fault, Injector, TruthLog
+from simulators.faults import (
+    PROCESS_KINDS,
+    SOURCE_KINDS,
+    Fault,
+    Injector,
+    TruthLog,
+    drive,
+    outputs_injector,
+)
 from simulators.model import SoftSensor
 from simulators.plant import Laboratory, Plant, PlantSettings
 from simulators.tags import LAB_YIELD, NAMES, PREDICTED, columns_of
@@ -50,26 +59,42 @@ class History:
     columns: dict[str, Float64]
     soft_sensor: SoftSensor
 
+    def without(self, name: str) -> History:
+        """The same, less one column."""
+        kept = {key: column for key, column in self.columns.items() if key != name}
+        return replace(self, columns=kept)
+
 
 def make_history(order: HistoryOrder, sensor: SoftSensor | None = None) -> History:
     """Run the plant; the soft sensor is fitted on this very record unless one is given."""
     plant = Plant(order.settings)
     for done in range(0, order.skip, CHUNK):
         plant.advance(min(CHUNK, order.skip - done))
+    seconds = np.arange(order.rows, dtype=np.float64) * order.settings.interval_s
     clean = np.empty((order.rows, len(NAMES)))
     yields = np.empty(order.rows)
-    for first in range(0, order.rows, CHUNK):
-        last = min(first + CHUNK, order.rows)
+    for first, last in pairwise(_cuts(order, seconds)):
+        drive(plant, order.faults, float(seconds[first]))
         clean[first:last], yields[first:last] = plant.advance(last - first)
     lab = Laboratory(order.settings.seed, order.lab_every).analyse(yields)
     sensor = sensor or SoftSensor.fit(clean, lab)
-    seconds = np.arange(order.rows, dtype=np.float64) * order.settings.interval_s
     values = _faulty(order, seconds, clean)
     columns = {name: values[:, index] for index, name in enumerate(NAMES)}
-    columns[PREDICTED] = sensor.predict(values)
+    wrong = outputs_injector(order.faults, order.settings.seed)
+    columns[PREDICTED] = wrong.apply(seconds, sensor.predict(values)[:, None]).value[:, 0]
     columns[LAB_YIELD] = lab
     times = order.start_ns + np.rint(seconds * 1e9).astype(np.int64)
     return History(times, columns, sensor)
+
+
+def _cuts(order: HistoryOrder, seconds: Float64) -> list[int]:
+    """First rows of the parts in which the plant is run: bounded, and of one cause each."""
+    edges = [
+        int(np.searchsorted(seconds, edge))
+        for fault in order.faults if fault.kind in PROCESS_KINDS
+        for edge in (fault.start, fault.end)
+    ]  # fmt: skip
+    return sorted({*range(0, order.rows, CHUNK), *edges, order.rows})
 
 
 def _faulty(order: HistoryOrder, seconds: Float64, clean: Float64) -> Float64:
@@ -97,6 +122,18 @@ def write_history(history: History, path: Path) -> None:
                 out.writelines(_csv_lines(history))
     except OSError as error:
         raise FieldwardenError("writing history", str(path), str(error)) from error
+
+
+def write_labels(history: History, path: Path) -> None:
+    """Write what the laboratory found, at the times that it is of, as CSV.
+
+    Raises:
+        FieldwardenError: the file can not be written.
+    """
+    lab = history.columns[LAB_YIELD]
+    known = np.flatnonzero(np.isfinite(lab))
+    labels = replace(history, times=history.times[known], columns={LAB_YIELD: lab[known]})
+    write_history(labels, path)
 
 
 def _csv_lines(history: History) -> Iterator[str]:

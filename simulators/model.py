@@ -1,7 +1,8 @@
 """The guarded model: a soft sensor that predicts the yield from measured values.
 
 Ordinary least squares on the laboratory's values, as such models are in practice. It knows nothing
-about faults: fed a wrong temperature, it predicts a wrong yield.
+about faults of what it is fed: fed a wrong temperature, it predicts a wrong yield. A script may
+have it go wrong itself.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.errors import FieldwardenError
+from simulators.faults import Fault, outputs_injector
 from simulators.tags import COLUMN, MODEL_INPUTS, PREDICTED_TOPIC, SNAPSHOT_TOPIC
 
 Float64 = NDArray[np.float64]
@@ -95,13 +97,45 @@ class SoftSensor:
         return round(total, 3)
 
 
-def serve_soft_sensor(
-    sensor: SoftSensor, host: str, port: int, stop: threading.Event, log: Callable[[str], None]
-) -> None:
-    """Predict at each snapshot that the plant publishes, until `stop` is set.
+class Predictor:
+    """The soft sensor at work: a snapshot in, a prediction out, and what goes wrong with it.
 
-    An input that is missing gives no prediction, as a real soft sensor holds its output back.
+    Args:
+        sensor: what it computes.
+        faults: a script; those of its output are done to its predictions.
+        seed: of the script.
     """
+
+    def __init__(self, sensor: SoftSensor, faults: Sequence[Fault] = (), seed: int = 0) -> None:
+        self._sensor = sensor
+        self._faults, self._seed = faults, seed
+        self._wrong = outputs_injector(faults, seed)
+        self._second = -1.0
+
+    def use(self, sensor: SoftSensor) -> None:
+        """Compute by another version from now on."""
+        self._sensor = sensor
+
+    def at(self, snapshot: Mapping[str, Any]) -> float | None:
+        """The prediction for a snapshot; None where an input is missing.
+
+        As a real soft sensor it holds its output back then.
+        """
+        value = self._sensor.predict_one(snapshot["values"])
+        second = snapshot.get("second")
+        if value is None or second is None:
+            return value
+        if second < self._second:  # the script began again
+            self._wrong = outputs_injector(self._faults, self._seed)
+        self._second = second
+        reading = self._wrong.apply(np.array([second]), np.array([[value]]))
+        return round(float(reading.value[0, 0]), 3)
+
+
+def serve_soft_sensor(
+    predictor: Predictor, host: str, port: int, stop: threading.Event, log: Callable[[str], None]
+) -> None:
+    """Predict at each snapshot that the plant publishes, until `stop` is set."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="soft-sensor")
 
     def subscribe(*_: Any) -> None:
@@ -110,7 +144,7 @@ def serve_soft_sensor(
     def predict(_client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
             snapshot = json.loads(message.payload)
-            value = sensor.predict_one(snapshot["values"])
+            value = predictor.at(snapshot)
         except (ValueError, KeyError, TypeError) as error:
             log(f"soft sensor: snapshot not understood: {error}")
             return

@@ -83,14 +83,20 @@ class MqttPublisher:
         for topic, document in topics.items():
             self._send(topic, {"time": iso(times[topic]), **document})
 
-    def publish_snapshot(self, values: Sequence[float], bad: Sequence[bool], now_ns: int) -> None:
-        """Publish every measured value by tag name; what is bad or missing is left out."""
+    def publish_snapshot(
+        self, values: Sequence[float], bad: Sequence[bool], now_ns: int,
+        second: float | None = None,
+    ) -> None:  # fmt: skip
+        """Publish every measured value by tag name; what is bad or missing is left out.
+
+        `second` is that of the fault script, for who reads the script too; None: before it.
+        """
         known = {
             name: value
             for name, value, is_bad in zip(NAMES, values, bad, strict=True)
             if value == value and not is_bad  # noqa: PLR0124 - not NaN
         }
-        self._send(SNAPSHOT_TOPIC, {"time": iso(now_ns), "values": known})
+        self._send(SNAPSHOT_TOPIC, {"time": iso(now_ns), "second": second, "values": known})
 
     def publish_lab(self, value: float, taken_ns: int) -> None:
         """Publish one laboratory analysis in percent."""

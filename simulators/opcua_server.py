@@ -12,6 +12,7 @@ from datetime import UTC
 from urllib.parse import urlsplit
 
 from asyncua import ua
+from asyncua.common.node import Node
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
@@ -19,6 +20,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from agent.decode.opcua import parse_address
 from agent.errors import FieldwardenError
+from simulators.faults import UNITS
 from simulators.tags import OPCUA_NAMESPACE, PlantTag
 
 logging.getLogger("asyncua").setLevel(logging.ERROR)  # a lost session is expected here
@@ -53,6 +55,8 @@ class OpcUaServer:
         self._listening = False
         self._by_exception = by_exception
         self._last: list[tuple[float | str, bool] | None] = [None] * len(tags)
+        self._units: dict[str, Node] = {}
+        self._converted: dict[str, tuple[float, float]] = {}
 
     async def start(self) -> None:
         """Build the address space and listen.
@@ -82,11 +86,24 @@ class OpcUaServer:
                 AttributeIds.Description,
                 ua.DataValue(ua.Variant(ua.LocalizedText(f"{tag.description}, {tag.unit}"))),
             )
+            if tag.unit:
+                self._units[tag.name] = await variable.add_property(
+                    index, "EngineeringUnits", unit_of(tag.unit)
+                )
+                await self._units[tag.name].write_attribute(
+                    AttributeIds.BrowseName,
+                    ua.DataValue(ua.Variant(ua.QualifiedName("EngineeringUnits", 0))),
+                )
         try:
             await server.start()
         except OSError as error:
             raise _port_taken(self._endpoint, error) from error
         self._listening = True
+
+    async def exchange(self, name: str, unit: str) -> None:
+        """The transmitter of a tag is another one: it tells and serves `unit`, one of `UNITS`."""
+        self._converted[name] = UNITS[unit]
+        await self._units[name].write_value(unit_of(unit))
 
     def _namespaces(self, index: int) -> list[str]:
         """What must be registered after the simulator's own, so that every address is found."""
@@ -141,18 +158,29 @@ class OpcUaServer:
             if unchanged or value != value:  # noqa: PLR0124 - NaN: no value
                 continue
             self._last[index] = (value, is_bad)
+            factor, offset = self._converted.get(self._tags[index].name, (1.0, 0.0))
+            shown = value if isinstance(value, str) else value * factor + offset
             stamp = stamps.get(ns)
             if stamp is None:
                 stamp = stamps[ns] = ua.DateTime.fromtimestamp(ns / 1e9, UTC)
             await write(
                 node,
                 ua.DataValue(
-                    Value=ua.Variant(value, kind),
+                    Value=ua.Variant(shown, kind),
                     StatusCode=_BAD if is_bad else _GOOD,
                     SourceTimestamp=stamp,
                     ServerTimestamp=stamp,
                 ),
             )
+
+
+def unit_of(text: str) -> ua.EUInformation:
+    """A unit as OPC UA tells it: by text, and by a code of its own."""
+    number = int.from_bytes(text.encode()[:4].rjust(4, b"\0"), "big") & 0x7FFFFFFF
+    return ua.EUInformation(
+        "http://www.opcfoundation.org/UA/units/un/cefact", ua.Int32(number),
+        ua.LocalizedText(text), ua.LocalizedText(text),
+    )  # fmt: skip
 
 
 def _port_taken(endpoint: str, error: OSError) -> FieldwardenError:

@@ -46,7 +46,8 @@ _DISTURBANCES = (
     ("catalyst activity", 60.0),
     ("mains voltage", 12.0),
 )
-N_DISTURBANCES = len(_DISTURBANCES)
+DISTURBANCES = tuple(name for name, _ in _DISTURBANCES)
+N_DISTURBANCES = len(DISTURBANCES)
 N_TAGS = len(NAMES)
 _START = np.array(
     # mol/l A, K, K, m, K feed, K supply, m3/h coolant, pump fraction, bar, K product,
@@ -178,12 +179,14 @@ class Plant:
         times = np.array([self.settings.moves_s if t is None else t for _, t in _DISTURBANCES])
         self._keep = np.exp(-self._step_s / times)
         self._kick = np.sqrt(1.0 - self._keep**2)
+        self._means = np.zeros(N_DISTURBANCES)
         self._state = _START.copy()
         self._disturbance = self._process.standard_normal(N_DISTURBANCES)
         self._truth(max(1, round(WARM_UP_S / self.settings.row_s)))
 
     def _truth(self, n: int) -> tuple[Float64, Float64]:
         normals = self._process.standard_normal((n, self._substeps, N_DISTURBANCES))
+        normals += self._means * (1.0 - self._keep) / self._kick
         rows = np.empty((n, N_TAGS))
         yields = np.empty(n)
         _simulate(
@@ -197,6 +200,10 @@ class Plant:
             yields,
         )
         return rows, yields
+
+    def drive(self, disturbance: str, size: float) -> None:
+        """From now on a disturbance wanders about `size` of its standard deviations; 0: as ever."""
+        self._means[DISTURBANCES.index(disturbance)] = size
 
     def advance(self, n: int = 1) -> tuple[Float64, Float64]:
         """Run `n` rows on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from agent.clock import monotonic_ns, wall_ns
 from agent.errors import FieldwardenError
-from simulators.faults import Fault, Injector, TruthLog
+from simulators.faults import Fault, Injector, TruthLog, drive
 from simulators.modbus_server import ModbusServer
 from simulators.mqtt_publisher import MqttPublisher
 from simulators.opcua_server import OpcUaServer
@@ -21,6 +22,8 @@ from simulators.plant import Laboratory, Plant, PlantSettings
 from simulators.tags import SOURCES, TAGS, columns_of
 
 DEFAULT_LAB_EVERY = 50  # rows
+EXCHANGED, EXCHANGED_UNIT = "jacket.outlet_temperature", "degF"
+"""The tag whose transmitter `PlantService.exchange` exchanges, and the unit of the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class PlantService:
         hold: the fault script begins only when `release` is called.
         by_exception: OPC UA reports only what changed.
         serve: the sources that are served at all.
+        lab_delay_s: so long after its sample an analysis is published.
     """
 
     def __init__(
@@ -115,8 +119,12 @@ class PlantService:
         hold: bool = False,
         by_exception: bool = False,
         serve: Sequence[str] = SOURCES,
+        lab_delay_s: float = 0.0,
     ) -> None:
         self._held = hold
+        self._exchange = False
+        self._lab_delay_ns = round(lab_delay_s * 1e9)
+        self._analyses: deque[tuple[int, float]] = deque()
         self._settings = settings
         self._faults = faults
         self._repeat_s = repeat_s
@@ -167,6 +175,9 @@ class PlantService:
                     await self._edges(play.truth, self._repeat_s)
                     play = self._play(start_wall_ns, play.start_s + self._repeat_s)
                 await self._edges(play.truth, second - play.start_s)
+                if self._exchange:
+                    self._exchange = False
+                    await self.opcua.exchange(EXCHANGED, EXCHANGED_UNIT)
                 await self._publish(play, second - play.start_s)
                 row += 1
             play.truth.advance(row * self._settings.interval_s - play.start_s, wall_ns())
@@ -186,6 +197,10 @@ class PlantService:
         """Begin the fault script at the next row."""
         self._held = False
 
+    def exchange(self) -> None:
+        """From the next row on another transmitter serves `EXCHANGED`, in another unit."""
+        self._exchange = True
+
     async def _edges(self, truth: TruthLog, second: float) -> None:
         for phase, fault in truth.advance(second, wall_ns()):
             if fault.kind == "source_lost":
@@ -195,6 +210,7 @@ class PlantService:
                 self._on_edge(phase, fault)
 
     async def _publish(self, play: _Play, second: float) -> None:
+        drive(self._plant, () if play.held else self._faults, second)
         measured, yields = self._plant.advance(1)
         reading = play.injector.apply(np.array([second]), measured)
         values, bad = reading.value[0].tolist(), reading.bad[0].tolist()
@@ -208,7 +224,10 @@ class PlantService:
         self.modbus.publish(*of("utilities")[:2])
         self.mqtt.publish(*of("line"))
         now_ns = play.start_ns + round(second * 1e9)
-        self.mqtt.publish_snapshot(values, bad, now_ns)
+        self.mqtt.publish_snapshot(values, bad, now_ns, None if play.held else second)
         lab = self._laboratory.analyse(yields)[0]
         if np.isfinite(lab):
-            self.mqtt.publish_lab(float(lab), now_ns)
+            self._analyses.append((now_ns, float(lab)))
+        while self._analyses and self._analyses[0][0] + self._lab_delay_ns <= now_ns:
+            taken_ns, value = self._analyses.popleft()
+            self.mqtt.publish_lab(value, taken_ns)

@@ -96,6 +96,7 @@ TAGS: tuple[PlantTag, ...] = (
 )
 
 PREDICTED = "yield.predicted"
+PREDICTED_SOURCE = "line"
 PREDICTED_TOPIC = "models/yield/prediction"
 LAB_YIELD = "lab.yield"
 LAB_TOPIC = "plant/lab/yield"

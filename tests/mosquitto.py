@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from simulators.children import end_with_parent
 from simulators.ports import free_port
+from tests.programs import program, why_not
 
-PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+PROGRAM = program("mosquitto")
 
 
 class Mosquitto:
@@ -36,6 +38,8 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if not PROGRAM:
+            pytest.skip(why_not("mosquitto"))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, "-v", "-c", str(self._config)],

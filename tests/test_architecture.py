@@ -22,6 +22,7 @@ FOUNDATION = PURE | {"agent.clock", "agent.backoff", "agent.files"}
 CONFIGURED = FOUNDATION | {
     "agent.configuration.values",
     "agent.configuration.schema",
+    "agent.configuration.people",
     "agent.configuration.credentials",
 }
 
@@ -36,21 +37,34 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent.files": {"agent.errors"},
     "agent.configuration.values": PURE,
     "agent.configuration.loops": {"agent.configuration.values"},
+    "agent.configuration.connection": {"agent.configuration.values"},
     "agent.configuration.retraining": {"agent.configuration.values"},
+    "agent.configuration.hooks": PURE | {"agent.configuration.values"},
+    "agent.configuration.relay": {"agent.configuration.hooks", "agent.configuration.values"},
+    "agent.configuration.people": {"agent.configuration.values"},
+    "agent.configuration.contract": {"agent.configuration.values"},
     "agent.configuration.schema": PURE | {
         "agent.configuration.values", "agent.configuration.loops", "agent.configuration.retraining",
+        "agent.configuration.hooks", "agent.configuration.people", "agent.configuration.contract",
+        "agent.configuration.connection",
     },
-    "agent.configuration.credentials": PURE | {"agent.configuration.schema", "agent.files"},
+    "agent.configuration.credentials": PURE | {
+        "agent.configuration.connection", "agent.configuration.hooks", "agent.configuration.people",
+        "agent.files",
+    },
     "agent.configuration.certificates": PURE | {"agent.files"},
     "agent.core": PURE | {"agent.files"},
     "agent.decode": PURE,
-    "agent.intake": CONFIGURED | {"agent.decode"},
+    "agent.gate": PURE,
+    "agent.intake": CONFIGURED | {"agent.decode", "agent.gate"},
     "agent.mqtt": CONFIGURED | {"agent.decode"},
     "agent.sources": CONFIGURED
     | {"agent.configuration.certificates", "agent.decode", "agent.intake", "agent.mqtt"},
     "agent.store": CONFIGURED | {"agent.decode"},
     "agent.forward": CONFIGURED | {"agent.decode", "agent.mqtt", "agent.store"},
     "agent.status": CONFIGURED | {"agent.decode", "agent.store"},
+    "agent.hooks": CONFIGURED
+    | {"agent.configuration.hooks", "agent.forward", "agent.mqtt", "agent.store"},
 }
 LOWER = set(MAY_IMPORT)
 
@@ -61,22 +75,39 @@ CONFINED: dict[str, set[str]] = {
     "paho": {"agent/mqtt"},
     "sqlite_utils": {"agent/store"},
     "sqlite3": {"agent/store"},
-    "aiohttp": {"agent/status"},
-    "prometheus_client": {"agent/status"},
+    "aiohttp": {"agent/status", "agent/hooks", "agent/fleet/web*.py"},
+    "mlflow": {"agent/hooks/registry.py"},
+    "prometheus_client": {"agent/status", "agent/fleet/*metrics.py"},
     "numba": {"agent/core/kernels", "agent/fit"},
     "scipy": {"agent/fit"},
-    "polars": {f"agent/records/{name}.py" for name in ("columns", "frames", "numbers", "parquet")},
-    "pyarrow": {"agent/records/parquet.py", "agent/records/written.py"},
+    "polars": {f"agent/records/{name}.py" for name in ("columns", "frames", "numbers", "parquet")}
+    | {"agent/records/lake"},
+    "pyarrow": {"agent/records/parquet.py", "agent/records/written.py", "agent/records/lake"},
+    "deltalake": {"agent/records/lake/found.py"},
+    "pyiceberg": {"agent/records/lake/found.py"},
+    "distributed": {"agent/cluster.py"},
     "jinja2": {"agent/report/page.py"},
     "click": {"agent/cli.py", "agent/commands"},
-    "rich": {"agent/commands", "agent/status/terminal.py", "agent/central/view.py"},
+    "rich": {
+        "agent/commands", "agent/status/terminal.py", "agent/central/view.py",
+        "agent/central/table.py",
+    },
     "pydantic": {
+        "agent/configuration/hooks.py",
+        "agent/configuration/contract.py",
+        "agent/configuration/people.py",
+        "agent/configuration/relay.py",
         "agent/configuration/retraining.py",
         "agent/configuration/values.py",
         "agent/configuration/schema.py",
+        "agent/configuration/draft.py",
         "agent/configuration/load.py",
+        "agent/fleet/configuration.py",
     },
     "cryptography": {"agent/configuration/certificates.py"},
+    "sqlalchemy": {"agent/fleet"},
+    "alembic": {"agent/fleet/migrations"},
+    "psycopg": {"agent/fleet"},
     "amqtt": set(),
     "pandas": set(),
 }
@@ -328,9 +359,11 @@ def test_functions_and_modules_stay_readable(path):
 @pytest.mark.parametrize("path", AGENT, ids=ids(AGENT))
 def test_the_agent_has_no_threads_in_its_logic(path):
     """One thread of logic; the store commits, and paho looks up and connects, on one of its own.
-    The drill, which is no agent, works in processes.
+    The drill, which is no agent, works in processes; central as a service, which is none either,
+    asks its database aside.
     """
-    if within(path, {"agent/store", "agent/mqtt/background.py", "agent/workers.py"}):
+    threaded = {"agent/store", "agent/mqtt/background.py", "agent/workers.py"}
+    if within(path, threaded | {"agent/fleet/aside.py"}):
         return
     used = {
         module for module in imports(path) if module.split(".")[0] in {"threading", "concurrent"}
@@ -341,8 +374,11 @@ def test_the_agent_has_no_threads_in_its_logic(path):
             assert node.attr not in {"to_thread", "run_in_executor"}, f"line {node.lineno}"
 
 
-# Each protocol's own modules, its table of the configuration and the table of sources.
-NAMES_PROTOCOLS = {"agent/configuration/schema.py", "agent/sources/__init__.py"} | {
+# Each protocol's own modules, its table of the configuration and the table of sources; and
+# AsyncAPI's word for how the uplink speaks, which is no source.
+NAMES_PROTOCOLS = {
+    "agent/configuration/schema.py", "agent/sources/__init__.py", "agent/forward/json_asyncapi.py",
+} | {
     f"agent/{room}/{protocol}*.py" for room in ("sources", "decode") for protocol in SOURCE_TABLES
 }
 PROTOCOL_TABLES = {table.__name__ for table in SOURCE_TABLES.values()}
@@ -375,13 +411,18 @@ def test_protocols_are_named_by_themselves_and_in_the_tables_only(path):
         assert not protocols_named(path)
 
 
-# The JSON form itself, its row of `FORMS`, and central, which reads it.
-KNOWS_JSON_FORM = {"agent/forward/__init__.py", "agent/central"}
+# The JSON form itself, its row of `FORMS`, its description, and central, which reads it.
+KNOWS_JSON_FORM = {
+    "agent/forward/__init__.py", "agent/forward/json_asyncapi.py", "agent/central", "agent/hooks",
+    "agent/fleet",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", AGENT, ids=ids(AGENT))
 def test_payload_forms_are_known_by_their_table_only(path):
-    """Sender, outbox messages and sizes speak to `PayloadForm`; central reads what JSON writes."""
+    """Sender, outbox messages and sizes speak to `PayloadForm`; central reads what JSON writes, and
+    a hook is told in JSON whatever goes upstream.
+    """
     if not within(path, KNOWS_JSON_FORM):
         assert "agent.forward.json_payload" not in imports(path)
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from agent.cli import COMMANDS, cli
-from agent.configuration import schema
+from agent.configuration import hooks, people, schema
 from agent.configuration.load import load
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +35,10 @@ def sections() -> list[type[BaseModel]]:
     """Every table of the configuration file that keys can stand in."""
     return [
         item
-        for item in vars(schema).values()
+        for item in (*vars(schema).values(), *vars(hooks).values(), people.Person)
         if isinstance(item, type) and issubclass(item, schema.Section)
-        and item not in {schema.Section, schema.SourceSection, schema.Login, schema.Tls}
+        and item not in {schema.Section, schema.SourceSection, schema.Login, schema.Tls,
+                         schema.Broker, schema.Served, hooks.Hook, hooks.Endpoint}
     ]  # fmt: skip
 
 
@@ -126,6 +127,9 @@ def documented() -> dict[str, set[str]]:
         "Status": set(raw["status"]),
     }
     found["Person"] = {key for person in raw["people"].values() for key in person}
+    for hook in raw["hooks"].values():
+        found.setdefault(hooks.HOOK_TABLES[hook["kind"]].__name__, set()).update(hook)
+    found["ContractRules"] = set(raw["contract"])
     found["Upstream"] = set(raw["upstream"])
     for source in raw["sources"].values():
         found[schema.SOURCE_TABLES[source["protocol"]].__name__] = set(source)
@@ -135,6 +139,7 @@ def documented() -> dict[str, set[str]]:
     found["Mode"] = {key for model in raw["models"].values() for key in model["mode"]}
     found["Owner"] = {key for model in raw["models"].values() for key in model["owner"]}
     found["Retraining"] = {k for m in raw["models"].values() for k in m["retraining"]}
+    found["Trial"] = {k for m in raw["models"].values() for k in m["trial"]}
     found["Label"] = {k for m in raw["models"].values() for label in m["labels"] for k in label}
     return found
 
@@ -178,13 +183,19 @@ def test_the_defaults_that_the_reference_states_are_true():
         "[sources.line]": schema.MqttSource,
         "[models.yield]": schema.Model,
         "[models.yield.retraining]": schema.Retraining,
+        "[models.yield.trial]": schema.Trial,
         "[[models.yield.labels]]": schema.Label,
         "[upstream]": schema.Upstream,
+        "[hooks.ops]": hooks.Webhook,
+        "[hooks.desk]": hooks.Webhook,
+        "[hooks.board]": hooks.Webhook,
+        "[hooks.registry]": hooks.MlflowHook,
         "[status]": schema.Status,
-        '[people."Mara Lind"]': schema.Person,
-        "[people.shift]": schema.Person,
-        "[people.historian]": schema.Person,
-        '[people."control room"]': schema.Person,
+        "[contract]": schema.ContractRules,
+        '[people."Mara Lind"]': people.Person,
+        "[people.shift]": people.Person,
+        "[people.historian]": people.Person,
+        '[people."control room"]': people.Person,
         '[tags."reactor.temperature"]': schema.Tag,
         '[tags."cooling.total"]': schema.Tag,
         '[tags."wind.direction"]': schema.Tag,

@@ -14,7 +14,7 @@ from agent.configuration.load import load
 from agent.configuration.schema import Login, Tls
 from agent.core.baseline_file import read_baseline
 from agent.errors import FieldwardenError
-from agent.files import read_bounded
+from agent.files import read_bounded, write_texts
 
 KINDS = ("folder", "pipe", "endless", "huge", "socket", "missing", "loop", "name with a NUL")
 CONFIG = """
@@ -123,3 +123,17 @@ def test_a_tag_list_that_is_none_is_a_fault_of_the_configuration(tmp_path, kind)
     file.write_text(CONFIG.format(path="tags.csv"), encoding="utf-8")
     with pytest.raises(FieldwardenError):
         load(file)
+
+
+def test_several_files_are_written_all_or_none(tmp_path):
+    """Where one can not be, those before it are as they were, and no draft stays."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    write_texts({first: "1", second: "2"})
+    assert (first.read_text("utf-8"), second.read_text("utf-8")) == ("1", "2")
+    second.unlink()
+    (second / "in").mkdir(parents=True)  # no file can take the place of a folder
+    fresh = tmp_path / "0"
+    with pytest.raises(FieldwardenError, match="writing"):
+        write_texts({fresh: "new", first: "changed", second: "x"})
+    assert first.read_text("utf-8") == "1" and not fresh.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

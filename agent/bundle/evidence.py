@@ -1,7 +1,8 @@
 """What a bundle is made of: the declared request, the clean windows and the clean samples of it.
 
 Clean is what lies between the begin of the shift and its declaration, outside of all that is left
-out (and of one window before each, in which it began), and of usable quality.
+out (and of one window before each, in which it began), by its own time and by when it arrived, and
+of usable quality.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def request_of(reader: Reader, name: str) -> Mapping[str, Any]:
     Raises:
         FieldwardenError: there is none.
     """
-    events = reader.events(_MOST_EVENTS, "retraining")
+    told = reader.events(_MOST_EVENTS, "retraining")
+    events = [event for event in told if "opened_ns" in event["data"]]  # the others are of trials
     model = name.removeprefix("model/")
     for event in events:
         data: Mapping[str, Any] = event["data"]
@@ -153,10 +155,11 @@ def _clean(
     """(source time, arrival, tag, value) of the usable samples of a block; others are counted."""
     known = (block.tag >= 0) & (block.tag < len(place))
     tag = np.where(known, place[np.where(known, block.tag, 0)], -1)
-    arrival = block.arrival_ns + shift_ns
+    arrival, made = block.arrival_ns + shift_ns, block.source_ns + shift_ns
     own = (tag >= 0) & (arrival >= within[0]) & (arrival < within[1])
-    for start, end in left_out:
-        own &= (arrival < start) | (arrival >= end)
+    for start, end in left_out:  # a truth that came later is of that time nevertheless
+        for time_ns in (arrival, made):
+            own &= (time_ns < start) | (time_ns >= end)
     value, quality = block.value, block.quality
     low, high = limits[np.maximum(tag, 0)].T
     fine = (quality & (NOT_USABLE | NO_NEWS)) == 0
@@ -167,4 +170,4 @@ def _clean(
         )
         bad[int(tag[row]), why] += 1
     kept = own & fine & possible
-    return block.source_ns[kept] + shift_ns, arrival[kept], tag[kept], value[kept]
+    return made[kept], arrival[kept], tag[kept], value[kept]

@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.central.gateway import ACKNOWLEDGED, COUNTED, GatewayView
-from agent.central.streams import MISSING_ASKED, Stream
-from agent.central.subscriber import ANSWERS, Central
-from agent.forward.json_payload import PREFIX, SCHEMA, to_json
+from agent.central.pace import PACE_NS, Answer, Pace, messages
+from agent.central.streams import Stream
+from agent.central.subscriber import Central
 from agent.store.received import MarkKey
 
-PACE_NS = 2_000_000_000  # at most every so often to one gateway, but for births
-FOLLOW_NS = (10_000_000_000, 40_000_000_000)
-"""So long after a birth or a connection of central's own it is all said again: a gateway does not
-send again at once what it sent shortly before, and of a tail that went to nobody nobody knows."""
 LONGEST_PAUSE_NS = 60_000_000_000  # between asking again for what does not come
 _NOTHING = Stream()
 
@@ -31,27 +26,14 @@ class _Owed:
 
     streams: set[MarkKey] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)  # of which a birth came: all their streams
-    born: bool = False
     known: set[str] = field(default_factory=set)  # stores to be told again at each of `follow`
-    follow: list[int] = field(default_factory=list)
-    told_ns: int | None = None
+    pace: Pace = field(default_factory=Pace)
     pause_ns: int = PACE_NS
 
     def due(self, now_ns: int) -> bool:
         """At once after a birth, soon where there is news, later and later where there is none."""
-        if self.told_ns is None or self.born:
-            return True
         news = self.streams or self.stores
-        return now_ns - self.told_ns >= (PACE_NS if news else self.pause_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One message to a gateway."""
-
-    key: tuple[str, str]
-    topic: str
-    payload: bytes
+        return self.pace.due(now_ns, PACE_NS if news else self.pause_ns)
 
 
 class Answers:
@@ -95,11 +77,10 @@ class Answers:
             owed = self._owe((site, gateway))
             owed.stores.add(store)
             owed.known.add(store)
-            owed.follow = [now_ns + later for later in FOLLOW_NS]
-            owed.born, owed.pause_ns = True, PACE_NS
+            owed.pace.birth(now_ns)
+            owed.pause_ns = PACE_NS
         for owed in self._owed.values():
-            if owed.follow and now_ns >= owed.follow[0]:
-                del owed.follow[0]
+            if owed.pace.again(now_ns):
                 owed.stores |= owed.known
         return [
             answer
@@ -127,10 +108,10 @@ class Answers:
             if life.store in owed.stores
         }
         stores = {mark.store for mark in wanted} | owed.stores
-        owed.streams, owed.stores, owed.born = set(), set(), False
-        owed.told_ns = now_ns
+        owed.streams, owed.stores = set(), set()
+        owed.pace.told(now_ns)
         owed.pause_ns = min(2 * owed.pause_ns, LONGEST_PAUSE_NS)
-        if not wanted and not stores and not owed.follow:
+        if not wanted and not stores and not owed.pace.follow:
             del self._owed[key]
         return [
             answer
@@ -140,21 +121,11 @@ class Answers:
         ]
 
     def _of(self, view: GatewayView, store: str, marks: Iterable[MarkKey]) -> list[Answer]:
-        """In as many messages as it takes to name no more than `MISSING_ASKED` ranges in each."""
-        parts: list[list[dict[str, Any]]] = [[]]
-        room = MISSING_ASKED
+        received = []
         for mark in marks:
             stream = view.streams.get((mark.store, mark.boot, mark.stream), _NOTHING)
-            asked = stream.asked()
-            if len(asked) > room:
-                parts.append([])
-                room = MISSING_ASKED
-            room -= len(asked)
-            one = {"boot": mark.boot, "stream": mark.stream, "through": stream.settled_through}
-            parts[-1].append({**one, "missing": asked})
-        topic = f"{PREFIX}/{SCHEMA}/{view.site}/{view.gateway}/{ANSWERS}"
-        head = {"schema": SCHEMA, "store": store, "central": self._client_id}
-        return [
-            Answer((view.site, view.gateway), topic, to_json({**head, "received": part}))
-            for part in parts
-        ]
+            received.append({
+                "boot": mark.boot, "stream": mark.stream, "through": stream.settled_through,
+                "missing": stream.asked(),
+            })  # fmt: skip
+        return list(messages(view.site, view.gateway, store, self._client_id, received))

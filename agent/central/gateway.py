@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.central.contracts import KnownContract
 from agent.central.incidents import Condition, open_incidents
 from agent.central.lives import Life, Place
+from agent.central.requests import Request, open_requests, poor_errors
 from agent.central.streams import Stream
 from agent.store import ranges
+from agent.store.acknowledge import NOT_KEPT
 
 COUNTED = ("event", "summary")  # streams in which a hole is a loss
 ACKNOWLEDGED = (*COUNTED, "gap")  # streams that the gateway keeps until central has them
@@ -23,6 +26,7 @@ LIVES_KEPT = 64  # runs of which the numbers are remembered
 STORES_KEPT = 16
 MODELS_KEPT = 1_000
 CONDITIONS_KEPT = 5_000
+REQUESTS_KEPT = 1_000
 DROPPED_KEPT = 200  # (reason, run) pairs
 CLASH_NS = 600_000_000_000  # both of two must have spoken within
 UNWATCHED_NS = 600_000_000_000  # for so long a model that is no longer watched is still shown
@@ -96,6 +100,9 @@ class GatewayView:
     lives: dict[Life, None] = field(default_factory=dict)  # the last one heard of stands last
     models: dict[tuple[str, str], KnownVerdict] = field(default_factory=dict)
     conditions: dict[tuple[str, str], Condition] = field(default_factory=dict)
+    requests: dict[tuple[str, str], Request] = field(default_factory=dict)
+    contracts: dict[str, KnownContract] = field(default_factory=dict)  # by store
+    promises: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # by store
     dropped: dict[tuple[str, str, int], ranges.Ranges] = field(default_factory=dict)
     past: dict[str, int] = field(default_factory=dict)  # counts of runs that were forgotten
     time_quality: str = ""
@@ -177,6 +184,31 @@ class GatewayView:
         while len(self.stores) > STORES_KEPT:
             del self.stores[next(one for one in self.stores if one != self.store)]
 
+    def contract(self, store: str, place: Place, told: KnownContract | None) -> None:
+        """A birth told which contract is watched, or that there is none; an earlier run's not."""
+        known = self.stores.get(store)
+        if known is None or known.place.boot != place.boot:
+            return
+        self.contracts.pop(store, None)
+        if told is not None:
+            self.contracts[store] = told
+        while len(self.contracts) > STORES_KEPT:
+            del self.contracts[next(iter(self.contracts))]
+
+    def promise(self, store: str, place: Place, told: Mapping[str, Any] | None) -> None:
+        """A birth told how false alarms are as promised; an earlier run's not.
+
+        It is not stored: the broker has every gateway's birth.
+        """
+        known = self.stores.get(store)
+        if known is None or known.place.boot != place.boot:
+            return
+        self.promises.pop(store, None)
+        if told is not None:
+            self.promises[store] = told
+        while len(self.promises) > STORES_KEPT:
+            del self.promises[next(iter(self.promises))]
+
     def verdict(
         self, store: str, place: Place, data: Mapping[str, Any], expires_ns: int, now_ns: int
     ) -> None:
@@ -202,12 +234,44 @@ class GatewayView:
             shut = (one for one, told in self.conditions.items() if not told.open)
             del self.conditions[next(shut, next(iter(self.conditions)))]
 
+    def retraining(self, store: str, place: Place, data: Mapping[str, Any]) -> None:
+        """Retraining was asked for, or a person decided on it, in whatever order that arrives."""
+        key = (store, str(data["id"]))
+        known = self.requests.get(key)
+        if known is not None and not self.later(store, place, known.place):
+            return
+        told = Request.told(place, data)
+        self.requests.pop(key, None)
+        self.requests[key] = told
+        while len(self.requests) > REQUESTS_KEPT:
+            ended = (one for one, told in self.requests.items() if not told.open)
+            del self.requests[next(ended, next(iter(self.requests)))]
+
     def lost(self, reason: str, life: Life, some: ranges.Ranges) -> None:
-        """The gateway dropped these numbers."""
-        key = (reason, *life)
-        self.dropped[key] = ranges.union([*self.dropped.get(key, ()), *some])
+        """The gateway dropped these numbers.
+
+        Each is lost once: where a gateway says only that it keeps a number no longer, because it
+        was asked for it, what it said of that number before, or says later, counts.
+        """
+        of, key = reason.partition(":")[0], (reason, *life)
+        others = {
+            one: known for one, known in self.dropped.items()
+            if one[1:] == (*life,) and one[0] != reason and one[0].partition(":")[0] == of
+        }
+        if reason == f"{of}: {NOT_KEPT}":
+            some = ranges.without(some, [span for known in others.values() for span in known])
+        elif (vague := (f"{of}: {NOT_KEPT}", *life)) in others:
+            self._dropped(vague, ranges.without(others[vague], some))
+        self._dropped(key, ranges.union([*self.dropped.get(key, ()), *some]))
         while len(self.dropped) > DROPPED_KEPT:
             del self.dropped[next(iter(self.dropped))]
+
+    def _dropped(self, key: tuple[str, str, int], some: ranges.Ranges) -> None:
+        """Those of one reason and run are these; there is no entry of none."""
+        if some != self.dropped.get(key):
+            self.dropped[key] = some
+        if not some:
+            del self.dropped[key]
 
     def remove_model(self, name: str) -> None:
         """The gateway's topic of it was cleared."""
@@ -218,7 +282,7 @@ class GatewayView:
 
     def shown(self, now_ns: int) -> list[tuple[str, KnownVerdict]]:
         """(store, verdict) of each model that is watched, by name."""
-        stores = {self.store, *self.store_turns.of(now_ns)} if self.store else None
+        stores = self._counted(now_ns)
         return sorted(
             (
                 (store, told)
@@ -247,5 +311,16 @@ class GatewayView:
 
     def open_incidents(self, now_ns: int) -> list[dict[str, Any]]:
         """See `agent.central.incidents.open_incidents`."""
-        stores = {self.store, *self.store_turns.of(now_ns)} if self.store else None
-        return open_incidents(self.conditions, stores)
+        return open_incidents(self.conditions, self._counted(now_ns))
+
+    def open_requests(self, now_ns: int) -> list[dict[str, Any]]:
+        """See `agent.central.requests.open_requests`."""
+        return open_requests(self.requests, self._counted(now_ns))
+
+    def poor_errors(self, now_ns: int) -> list[dict[str, Any]]:
+        """See `agent.central.requests.poor_errors`."""
+        return poor_errors((store, told.data) for store, told in self.shown(now_ns))
+
+    def _counted(self, now_ns: int) -> set[str] | None:
+        """The stores that count; None: all, for nobody has said which."""
+        return {self.store, *self.store_turns.of(now_ns)} if self.store else None

@@ -10,9 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from agent.central.contracts import KnownContract
 from agent.central.gateway import ACKNOWLEDGED, GatewayView, KnownVerdict, Presence
 from agent.central.incidents import Condition
 from agent.central.lives import Life, Place
+from agent.central.requests import Request
 from agent.central.subscriber import Central
 from agent.store import ranges
 from agent.store.received import Mark, MarkKey, ReceivedStore
@@ -96,6 +98,10 @@ def _document(view: GatewayView) -> dict[str, Any]:
             [store, name, *told.to_json()]
             for (store, name), told in view.conditions.items()
         ],
+        "requests": [
+            [store, name, *told.to_json()] for (store, name), told in view.requests.items()
+        ],
+        "contracts": [[store, *told.to_json()] for store, told in view.contracts.items()],
         "dropped": [[*key, some] for key, some in view.dropped.items()],
         "past": view.past,
         "time_quality": view.time_quality,
@@ -116,6 +122,14 @@ def _restore(view: GatewayView, document: Any, now_ns: int) -> None:
     view.conditions = {
         (store, name): Condition.from_json(name, rest)
         for store, name, *rest in document["conditions"]
+    }
+    view.requests = {  # an earlier version knew none
+        (store, name): Request.from_json(rest)
+        for store, name, *rest in document.get("requests", ())
+    }
+    view.contracts = {  # an earlier version knew none
+        str(store): KnownContract.from_json(rest, now_ns)
+        for store, *rest in document.get("contracts", ())
     }
     view.dropped = {
         (reason, store, boot): ranges.union((first, last) for first, last in some)

@@ -10,11 +10,14 @@ from agent.central.incidents import INCIDENTS_SHOWN
 from agent.store.ranges import Ranges, without
 
 RANGES_SHOWN = 100
+REQUESTS_SHOWN = 100
 
 
 def document_of(view: GatewayView, now_ns: int) -> dict[str, Any]:
     """One gateway as it may be believed at `now_ns` of the monotonic clock."""
     presence, incidents = view.presence, view.open_incidents(now_ns)
+    requests = view.open_requests(now_ns)
+    contract = view.contracts.get(view.store)
     missing: dict[str, Ranges] = {}
     counts: dict[str, dict[str, int]] = {"missing": {}, "awaited": {}, "earlier": {}}
     for (_, _, name), stream in view.streams.items():
@@ -47,6 +50,11 @@ def document_of(view: GatewayView, now_ns: int) -> dict[str, Any]:
         "open_incidents": len(incidents),
         "open_conditions": sum(one["conditions"] for one in incidents),
         "incidents": incidents[:INCIDENTS_SHOWN],
+        "open_requests": len(requests),
+        "retraining": requests[:REQUESTS_SHOWN],
+        "errors": view.poor_errors(now_ns),
+        "promise": view.promises.get(view.store),
+        "contract": contract.document(now_ns) if contract else None,
         "messages": _total(view, "count"),
         "duplicates": _total(view, "duplicates"),
         "missing": {name: holes[:RANGES_SHOWN] for name, holes in missing.items()},

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from agent.central.answers import Answer, Answers
+from agent.central.answers import Answers
 from agent.central.memory import Memory
+from agent.central.pace import Answer
 from agent.central.receipt import Receipt
 from agent.central.subscriber import Accepted, Central
 from agent.clock import monotonic_ns, wall_ns

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.checking.item import Item, fault_of
 from agent.configuration.schema import Configuration
@@ -18,6 +19,7 @@ from agent.core.baseline_file import read_baseline
 from agent.errors import FieldwardenError
 from agent.fit.budget import PART, divide, loads, per_30_days
 from agent.runtime.assemble import check_baseline
+from agent.runtime.candidates import read_service
 
 _EXACT = 0.01  # a smaller difference is none: versions of the program divide a little differently
 _UNITS = {"days": 1440, "hours": 60, "minutes": 1}  # in minutes
@@ -28,11 +30,13 @@ def baselines(
 ) -> Iterator[Item]:
     """A line for every model, then what they promise together; good ones join `usable`."""
     usable = {} if usable is None else usable
+    service = read_service(configuration.store_path.parent) or {}
     for name in configuration.models:
         found = _baseline(configuration, name)
         if isinstance(found, Baseline):
             usable[name] = found
             yield _matching(name, found)
+            yield from _serving(name, found, service)
             yield from _unwatched(configuration, name, found)
             yield from _units_left_out(configuration, name, found)
             yield from _losses(configuration, name, found)
@@ -63,6 +67,23 @@ def _matching(name: str, baseline: Baseline) -> Item:
         text = f"{text}; {baseline.provisional_text}"
         return Item("warning", f"model {name}", text, "fit more data")
     return Item("ok", f"model {name}", text)
+
+
+def _serving(name: str, baseline: Baseline, service: Mapping[str, Any]) -> Iterator[Item]:
+    """That another version serves than this configuration says, by a trial that was accepted."""
+    told = service.get(name) or {}
+    if not told.get("served"):
+        return
+    newest = told["served"][-1]
+    accepted = f"version {newest['version']}, baseline {newest['digest'][:12]}"
+    if (told["version"], told["digest"]) == (baseline.model_version, baseline.digest):
+        text = f"{accepted} serves instead: accepted by {newest['by']}: {newest['note']}"
+        hint = f"to return: fieldwarden retraining rollback CONFIG {name}"
+        yield Item("ok", f"model {name}", text, hint)
+    elif (newest["version"], newest["digest"]) != (baseline.model_version, baseline.digest):
+        text = f"{accepted} was accepted instead of version {told['version']}; this configuration "
+        text += "says another one, which wins"
+        yield Item("warning", f"model {name}", text, "restore version and baseline, or leave it")
 
 
 def _unwatched(configuration: Configuration, name: str, baseline: Baseline) -> Iterator[Item]:

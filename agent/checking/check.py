@@ -15,14 +15,18 @@ from pathlib import Path
 
 from agent import clock
 from agent.checking.baselines import baselines
+from agent.checking.contract import contract
+from agent.checking.hooks import ask_hooks
 from agent.checking.item import Item, fault_of
 from agent.checking.people import people
 from agent.checking.reach import unreachable
+from agent.checking.retraining import retraining
 from agent.checking.security import login, own_security, tls
 from agent.checking.tags import Span, tag_items, trained_ranges
 from agent.checking.uplink import ask_upstream, upstream_on_paper
 from agent.configuration import placeholders
-from agent.configuration.schema import Configuration, Login, Source, Tls
+from agent.configuration.connection import Login, Tls
+from agent.configuration.schema import Configuration, Source
 from agent.core.baseline import Baseline
 from agent.errors import FieldwardenError, explained
 from agent.sources import SOURCES, TagBinding
@@ -45,15 +49,20 @@ async def check(
     for name, source in configuration.sources.items():
         items += _source_on_paper(configuration, name, source)
     items += baselines(configuration, usable)
+    for name in configuration.models:
+        items += retraining(configuration, name, usable.get(name))
     items += upstream_on_paper(configuration)
     items += people(configuration)
+    items += contract(configuration)
     if not offline:
         trained = trained_ranges(usable)
         asked = [
             _ask(configuration, name, timeout_s, trained, strict=strict)
             for name in configuration.sources
         ]
-        answers = await asyncio.gather(*asked, ask_upstream(configuration, timeout_s))
+        answers = await asyncio.gather(
+            *asked, ask_upstream(configuration, timeout_s), ask_hooks(configuration, timeout_s)
+        )
         items += [item for answer in answers for item in answer]
     return items
 

@@ -10,7 +10,8 @@ from typing import Literal
 from agent.checking.item import Item, fault_of
 from agent.checking.security import certificate, open_to_others
 from agent.configuration import credentials
-from agent.configuration.schema import Configuration, Person
+from agent.configuration.people import Person
+from agent.configuration.schema import Configuration
 from agent.configuration.values import is_loopback
 from agent.errors import FieldwardenError
 

@@ -14,7 +14,8 @@ from agent import clock
 from agent.checking.item import Item, fault_of
 from agent.configuration import credentials
 from agent.configuration.certificates import Certificate, check_pair, read_certificates
-from agent.configuration.schema import Configuration, Login, Tls
+from agent.configuration.connection import Login, Tls
+from agent.configuration.schema import Configuration
 from agent.errors import FieldwardenError
 
 SOON_DAYS = 30.0

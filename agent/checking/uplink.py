@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.checking.broker import Trial, connected, refused
 from agent.checking.item import Item, fault_of
 from agent.checking.reach import unreachable
 from agent.checking.security import login, tls
 from agent.checking.uplink_size import bytes_per_day
-from agent.configuration import credentials
 from agent.configuration.schema import Configuration, Upstream
 from agent.errors import FieldwardenError
 from agent.forward import FORMS, Identity
@@ -25,8 +23,6 @@ _MODELS_TRIED = 20
 _EXPIRY_S = 1  # nobody is to find it later
 _SETTLE_S = 0.2  # for a refusal of the subscription that is on its way
 _VERSIONS: tuple[Literal["5", "3.1.1"], ...] = ("5", "3.1.1")
-_LOGIN = ("authori", "user name", "username", "password", "banned")
-_TLS = ("ssl", "tls", "certificate")
 _VERSION = ("protocol version", "no connack", "closed", "reset", "lost")
 
 
@@ -58,112 +54,55 @@ async def ask_upstream(configuration: Configuration, timeout_s: float) -> list[I
     reason = ""
     try:
         for version in _VERSIONS:
-            async with _connected(configuration, upstream, version, timeout_s) as trial:
+            async with connected(upstream, _name(configuration), version, timeout_s) as trial:
                 if trial.link is not None:
                     topics = _topics(configuration, upstream)
-                    trial.payload = FORMS[upstream.format].trial()
-                    rights = _rights(trial, trial.link, topics, where, timeout_s)
+                    payload = FORMS[upstream.format].trial()
+                    rights = _rights(trial, trial.link, topics, payload, where, timeout_s)
                     return [item async for item in rights]
                 reason = trial.reason
             if not any(word in reason.lower() for word in _VERSION):
                 break
     except FieldwardenError as error:
         return [fault_of(SUBJECT, error)]
-    return [_refused(where, reason)]
+    return [refused(SUBJECT, where, reason)]
 
 
-def _refused(where: str, reason: str) -> Item:
-    said = reason.lower()
-    if any(word in said for word in _LOGIN):
-        hint = "check `username` and the password, and that this client may connect"
-        return Item("fault", SUBJECT, f"{where} refuses the login: {reason}", hint)
-    if any(word in said for word in _TLS):
-        hint = "check `tls`, `ca` and `certificate`, the broker's name in its certificate, the port"
-        return Item("fault", SUBJECT, f"{where} could not be reached securely: {reason}", hint)
-    hint = "is it an MQTT broker, and is `tls` as on its side?"
-    return Item("fault", SUBJECT, f"{where} answers, but takes no connection: {reason}", hint)
-
-
-@dataclass(slots=True)
-class _Trial:
-    """One connection; `link` is None where the broker refused it, for `reason`."""
-
-    version: Literal["5", "3.1.1"]
-    link: MqttLink | None = None
-    reason: str = ""
-    refusals: list[str] = field(default_factory=list)
-    payload: bytes = b""
-
-
-@contextlib.asynccontextmanager
-async def _connected(
-    configuration: Configuration,
-    upstream: Upstream,
-    version: Literal["5", "3.1.1"],
-    timeout_s: float,
-) -> AsyncIterator[_Trial]:
-    trial = _Trial(version, reason=f"no answer within {timeout_s:g} s")
-    states: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
-
-    def on_state(connected: bool, reason: str) -> None:  # noqa: FBT001 - MqttLink's signature
-        if connected and reason != "connected":
-            trial.refusals.append(reason)
-        states.put_nowait((connected, reason))
-
+def _name(configuration: Configuration) -> str:
+    """Not the agent's own, which may be connected right now."""
     gateway = configuration.gateway
-    link = MqttLink(
-        host=upstream.host,
-        port=upstream.port_number,
-        # not the agent's own name, which may be connected right now
-        client_id=f"fieldwarden-{gateway.site}-{gateway.name}-check",
-        tls=credentials.tls_context(upstream),
-        username=upstream.username or None,
-        password=credentials.password(upstream),
-        on_state=on_state,
-        protocol=version,
-    )
-    task = asyncio.create_task(link.run())
-    try:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                connected, trial.reason = await states.get()
-                trial.link = link if connected else None
-        yield trial
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return f"fieldwarden-{gateway.site}-{gateway.name}-check"
 
 
 async def _rights(
-    trial: _Trial, link: MqttLink, topics: list[str], where: str, timeout_s: float
+    trial: Trial, link: MqttLink, topics: list[str], payload: bytes, where: str, timeout_s: float
 ) -> AsyncIterator[Item]:
     """What the broker says to a message on each topic, and to the subscription for answers."""
     yield Item("ok", SUBJECT, f"{where} answers, and takes the login (MQTT {trial.version})")
     answers = f"{topics[0].rpartition('/')[0]}/central"
     link.subscribe([(answers, 1)])
-    refused: dict[str, str] = {}
-    sent = {topic: link.publish(topic, trial.payload, expiry_s=_EXPIRY_S) for topic in topics}
+    told: dict[str, str] = {}
+    sent = {topic: link.publish(topic, payload, expiry_s=_EXPIRY_S) for topic in topics}
     done, waiting = await asyncio.wait(sent.values(), timeout=timeout_s)
     for topic, future in sent.items():
         error = future.exception() if future in done else None
         if isinstance(error, RefusedError):
-            refused[topic] = error.reason
+            told[topic] = error.reason
         elif isinstance(error, LinkError):
-            refused[topic] = str(error)
+            told[topic] = str(error)
     for future in waiting:
         future.cancel()
     if waiting:
         text = f"{where} did not acknowledge {len(waiting)} of {len(topics)} messages in "
         hint = "is the broker overloaded, or does it drop what it does not allow?"
         yield Item("warning", SUBJECT, f"{text}{timeout_s:g} s", hint)
-    for topic, reason in refused.items():
+    for topic, reason in told.items():
         hint = "give this user the right to publish there, with QoS 1"
         yield Item("fault", SUBJECT, f"{where} refuses {topic}: {reason}", hint)
     if trial.version != "5":
         text = f"{where} speaks MQTT 3.1.1, which does not tell whether a message is allowed: "
         yield Item("ok", SUBJECT, f"{text}the right to publish can not be tested")
-    elif not refused and not waiting:
+    elif not told and not waiting:
         yield Item("ok", SUBJECT, f"may publish on {len(topics)} topics, {topics[0]} and so on")
     await asyncio.sleep(_SETTLE_S)
     for reason in trial.refusals:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from agent.configuration.schema import Configuration, Model
-from agent.core.extrapolation import Seen
 from agent.core.kernels.tally import BINS, UNITS_PER_SD
+from agent.core.seen import Seen
 from agent.core.summary import summary_of
 from agent.forward import FORMS, Identity, PayloadForm
+from agent.runtime.errors_told import in_short
 from agent.runtime.outgoing import REFRESH_NS, VALID_NS
 from agent.store import OutboxMessage
 from agent.store.reader import OutboxRow
@@ -54,8 +55,9 @@ def bytes_per_day(configuration: Configuration) -> UplinkSize:
     rng = np.random.default_rng(0)  # any sample of typical values will do
     summaries = verdicts = 0.0
     for name, model in configuration.models.items():
-        signals = (*model.inputs, *model.outputs)
-        made = [_summary(configuration, name, tag, rng) for tag in signals]
+        signals = (*model.inputs, *model.outputs)  # an output may come by the API, without a tag
+        known = [tag for tag in signals if tag in configuration.tags]
+        made = [_summary(configuration, name, tag, rng) for tag in known]
         messages = form.summary_messages(made)
         summaries += windows * sum(_size(configuration, form, each) for each in messages)
         verdict = _size(configuration, form, _verdict(form, name, model))
@@ -125,7 +127,20 @@ def _verdict(form: PayloadForm, name: str, model: Model) -> OutboxMessage:
         boottime_ns=_TYPICAL_UPTIME_NS,
         valid_until_boottime_ns=_TYPICAL_UPTIME_NS,
         account={"number": _TYPICAL_SEQUENCE, "hash": "0" * 64},
+        errors=in_short([_errors(label.of, label.loss) for label in model.labels]),
+        retraining=[],
     )
+
+
+def _errors(output: str, loss: str) -> dict[str, Any]:
+    """As `agent.runtime.errors_told` tells of an output whose labels come."""
+    value = 0.12345678901234567
+    estimate = {"loss": value, "low": value, "high": value}
+    return {
+        "output": output, "loss": loss, "labels": _TYPICAL_SEQUENCE, "recent_loss": value,
+        "recent_labels": 20, "expected_loss": value, "raised": False, "not_assessed": "",
+        "estimated": estimate,
+    }  # fmt: skip
 
 
 def _event(configuration: Configuration, form: PayloadForm) -> OutboxMessage:

@@ -24,11 +24,12 @@ def tag_argument(function: F) -> F:
     return click.argument("tag", metavar="TAG", shell_complete=_complete_tag)(function)
 
 
-def note_option(function: F) -> F:
-    """`--note TEXT`, kept with the event."""
-    return click.option("--note", default="", metavar="TEXT", help="Why; kept with the event.")(
-        function
-    )
+def reason_option(function: F) -> F:
+    """`--reason TEXT`; `--note` is its name of before."""
+    return click.option(
+        "--reason", "--note", "reason", required=True, metavar="TEXT",
+        help="Why; kept with your name in the account.",
+    )(function)  # fmt: skip
 
 
 def act(config: Path, kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,11 @@ _WATCH_S = 0.5
 
 
 @click.command(name="central")
+@click.argument(
+    "config", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[CONFIG]"
+)
+@click.option("--check", is_flag=True, help="With CONFIG: say what is wrong, and serve nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="With CONFIG: log every detail.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Central's broker.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 8883 with TLS, 1883 without.")
 @click.option("--tls", is_flag=True, help="Encrypt, and verify the broker.")
@@ -35,12 +40,86 @@ _WATCH_S = 0.5
 @click.option(
     "--look", is_flag=True, help="Only look: keep nothing, and acknowledge nothing to gateways."
 )
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(["untrusted", "unassessable", "caution", "trusted"]),
+    help="Only gateways with such a model, and only such models; may be given again.",
+)
+@click.option("--site", "sites", multiple=True, help="Only this site; may be given again.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so long.")
 @click.option(
     "--once-idle", type=click.FloatRange(min=0.1), help="End so long after the last news."
 )
 @click.option("--json", "as_json", is_flag=True, help="Each new message as a line of JSON.")
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    *,
+    check: bool,
+    verbose: bool,
+    as_json: bool,
+    **reference: Any,
+) -> None:
+    """Central ops: every gateway's models, verdicts, conditions and gaps.
+
+    With CONFIG it is a service for a fleet: workers take messages into a database, SQLite or
+    PostgreSQL, and a page shows them (docs/central.md). SIGTERM or Ctrl-C ends it.
+
+    Without, it subscribes to one broker as a reference does, in one process with one file.
+    Messages are de-duplicated and holes in their numbers shown; verdicts expire. What was received
+    is stored and then acknowledged to its gateway, which deletes it and sends again what is
+    missing. A terminal gets a live table, worst first, a pipe a line a message. Ctrl-C ends it.
+
+    \b
+    Examples:
+      fieldwarden central central.toml --check
+      fieldwarden central central.toml
+      fieldwarden central --host broker.example --tls --username ops --password-file secret
+      fieldwarden central --look --only untrusted --only unassessable --site north
+      fieldwarden central --look --seconds 10 --json | jq 'select(.stream == "verdict")'
+    """
+    if config is not None:
+        _service(ctx, config, check=check, verbose=verbose, as_json=as_json)
+    elif check or verbose:
+        raise click.UsageError("--check and --verbose need CONFIG: fieldwarden central CONFIG")
+    else:
+        _reference(as_json=as_json, **reference)
+
+
+def _service(
+    ctx: click.Context, config: Path, *, check: bool, verbose: bool, as_json: bool
+) -> None:
+    """Central of a configuration, or what is to be said of it."""
+    import asyncio
+
+    from agent.commands.log_lines import set_up_logging
+    from agent.fleet.configuration import load
+
+    own = {"config", "check", "verbose", "as_json"}
+    given = click.core.ParameterSource.COMMANDLINE
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if name not in own and ctx.get_parameter_source(name) == given:
+            raise click.UsageError(f"{parameter.opts[0]} is not for CONFIG, which says it itself")
+    configuration = load(config)
+    if check:
+        from agent.commands.check import told
+        from agent.fleet.check import check as checked
+
+        worst = told(asyncio.run(checked(configuration)), as_json=as_json)
+        ctx.exit(1 if worst == "fault" else 0)
+    if as_json:
+        raise click.UsageError("--json goes with --check, or without CONFIG")
+    from agent.fleet.supervise import serve
+
+    set_up_logging(verbose=verbose)
+    asyncio.run(serve(configuration, verbose=verbose))
+
+
+def _reference(
     host: str,
     port: int | None,
     ca: Path | None,
@@ -51,24 +130,17 @@ def command(
     store: Path | None,
     seconds: float | None,
     once_idle: float | None,
+    only: tuple[str, ...],
+    sites: tuple[str, ...],
     *,
     tls: bool,
     look: bool,
     as_json: bool,
 ) -> None:
-    """Subscribe as central ops does: every gateway's models, verdicts, conditions and gaps.
-
-    Messages are de-duplicated and holes in their numbers shown; verdicts expire. What was received
-    is stored and then acknowledged to its gateway, which deletes it and sends again what is
-    missing. A terminal gets a live table, a pipe a line a message. Ctrl-C ends it.
-
-    \b
-    Examples:
-      fieldwarden central --host broker.example --tls --username ops --password-file secret
-      fieldwarden central --look --seconds 10 --json | jq 'select(.stream == "verdict")'
-    """
+    """Central of one broker, in this process."""
     import asyncio
 
+    from agent.central.worst import Choice
     from agent.configuration.credentials import password, tls_context
     from agent.configuration.schema import Upstream
 
@@ -91,6 +163,7 @@ def command(
             _until_told(
                 host, upstream.port_number, as_json=as_json, seconds=seconds,
                 once_idle=once_idle, client_id=client_id, memory=memory,
+                choice=Choice(frozenset(only), frozenset(sites)),
                 tls=tls_context(upstream), username=username or None, password=password(upstream),
             )
         )  # fmt: skip

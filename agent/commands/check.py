@@ -51,16 +51,23 @@ def command(
     """
     import asyncio
 
-    from rich.console import Console
-
     from agent.checking.check import check
-    from agent.commands.lines import hanging
     from agent.configuration.load import load
 
-    console = Console(highlight=False, soft_wrap=True)
     configuration = load(config)
-    worst = "ok"
     items = asyncio.run(check(configuration, offline=offline, timeout_s=timeout, strict=strict))
+    worst = told(items, as_json=as_json)
+    ctx.exit(1 if worst == "fault" or (strict and worst == "warning") else 0)
+
+
+def told(items: Iterable[Item], *, as_json: bool) -> str:
+    """Print a report; the worst level in it."""
+    from rich.console import Console
+
+    from agent.commands.lines import hanging
+
+    console = Console(highlight=False, soft_wrap=True)
+    worst = "ok"
     for item in items if as_json else once_each(items):
         if item.level == "fault" or (item.level == "warning" and worst == "ok"):
             worst = item.level
@@ -82,7 +89,7 @@ def command(
         console.print(hanging(f"{item.subject}: {item.text}", 9), markup=False)
         if item.hint:
             console.print(f"{'':9}hint: {hanging(item.hint, 15)}", markup=False)
-    ctx.exit(1 if worst == "fault" or (strict and worst == "warning") else 0)
+    return worst
 
 
 def once_each(items: Iterable[Item]) -> Iterator[Item]:

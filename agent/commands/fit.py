@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,13 +27,12 @@ _MANY = 8
 @click.option(
     "--data",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Training data: CSV or Parquet, a column for every input and output, or long format.",
+    help="Training data: CSV or Parquet, a column for every input and output, or long format; or a "
+    "lake: a folder of Parquet, a pattern ('lake/**/*.parquet'), a Delta or Iceberg table.",
 )
 @click.option(
     "--labels",
-    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="A file with the columns of the model's labels, at the times that they are of; that of "
     "--data where they are columns there. It must have the model's outputs, or --data must.",
@@ -43,11 +42,15 @@ _MANY = 8
     "--workers", type=click.IntRange(1, 256), default=None, metavar="N",
     help="Processes that work at once.  [default: one a core where there are many inputs]",
 )
+@click.option(
+    "--scheduler", default="", metavar="tcp://HOST:PORT",
+    help="Let a cluster of dask do the work, whose workers find the data at the same place.",
+)
 @click.option("--full", is_flag=True, help="Print every threshold, and what it was set from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def command(
-    config: Path, model: str | None, data: Path, labels: Path | None, how: Reading,
-    workers: int | None, *, full: bool, as_json: bool,
+    config: Path, model: str | None, data: str, labels: str | None, how: Reading,
+    workers: int | None, scheduler: str, *, full: bool, as_json: bool,
 ) -> None:
     """Write a model's baseline: what it was trained on, and every threshold.
 
@@ -61,6 +64,10 @@ def command(
     alarms. Below stand the thresholds, in the input's unit; those of level, drift and noise are k
     (allowance) and h (limit) of a CUSUM chart over means of so many rows, in standard deviations.
 
+    Of a lake that is larger than what is fitted at once, all rows are read for counts and extremes,
+    and charts are fitted on whole stretches of it; the report says how many. The same record gives
+    the same baseline, however it is cut into files and wherever the work is done.
+
     With --labels it also learns how much the model errs, and where it errs more: what the chart of
     its losses judges late truth by.
 
@@ -70,35 +77,36 @@ def command(
       fieldwarden fit config.toml --model yield --data train.csv --full
       fieldwarden fit config.toml --data train.parquet --json
       fieldwarden fit config.toml --model yield --data train.csv --labels lab.csv
+      fieldwarden fit config.toml --model yield --data 'lake/**/*.parquet'
     """
+    from agent.commands.fit_lake import worked_by
     from agent.configuration.load import load
     from agent.core.baseline_file import write_baseline
     from agent.errors import FieldwardenError
-    from agent.records.beside import read_beside
-    from agent.records.table import read_table, tags_of_texts
+    from agent.records.lake.named import is_lake
+    from agent.records.table import tags_of_texts
+    from agent.workers import cores
 
     configuration = load(config)
     name = one_model(configuration, model)
     chosen = configuration.models[name]
-    columns = [*chosen.inputs, *([chosen.mode.tag] if chosen.mode else [])]
     texts = tags_of_texts(configuration)
     if of_texts := [tag for tag in chosen.inputs if tag in texts]:
         raise FieldwardenError(
             "fitting", f"input {of_texts[0]}", "its tag holds texts, which have no range or trend",
             "take it out of the inputs; a tag of texts can be the model's mode",
         )
-    table = read_table(data, list(dict.fromkeys(columns)), texts=texts, how=how)
-    if not as_json:
-        say_notes(table.understood)  # its notes stand in the report
-        say_columns(table.columns)
-    apart = read_beside(configuration, chosen, data, how)
-    report = _fit(
-        configuration, name, (table, apart), data, how, workers=workers, quiet=as_json
-    )
+    many = cores() if len(chosen.inputs) >= _MANY or is_lake(data) else 1
+    with worked_by(scheduler, workers or many) as each:
+        table, apart = _tables(configuration, name, data, how, each)
+        if not as_json:
+            say_notes(table.understood)  # its notes stand in the report
+            say_columns(table.columns)
+        report = _fit(configuration, name, (table, apart), data, how, each, quiet=as_json)
     if labels is not None:
         from agent.commands.fit_labels import with_losses
 
-        report = with_losses(configuration, name, report, table, data, labels, how)
+        report = with_losses(configuration, name, report, (table, apart), data, labels, how)
     target = Path(configuration.models[name].baseline)
     digest = write_baseline(target, report.baseline)
     if as_json:
@@ -108,15 +116,32 @@ def command(
     click.echo(f"next: fieldwarden drill {config} --model {name}")
 
 
+def _tables(
+    configuration: Configuration, name: str, data: str, how: Reading, each: Any
+) -> tuple[Table, Table | None]:
+    """The record of a model's inputs and mode, and outputs and labels beside it."""
+    from agent.commands.fit_lake import read_lake
+    from agent.records.beside import read_beside
+    from agent.records.lake.named import is_lake
+    from agent.records.table import read_table, tags_of_texts
+
+    if is_lake(data) and (found := read_lake(configuration, name, data, how, each)):
+        return found.table, found.apart
+    model, texts = configuration.models[name], tags_of_texts(configuration)
+    columns = [*model.inputs, *([model.mode.tag] if model.mode else [])]
+    table = read_table(data, list(dict.fromkeys(columns)), texts=texts, how=how)
+    return table, read_beside(configuration, model, data, how)
+
+
 def _fit(
-    configuration: Configuration, name: str, tables: tuple[Table, Table | None], data: Path,
-    how: Reading, *, workers: int | None, quiet: bool,
+    configuration: Configuration, name: str, tables: tuple[Table, Table | None], data: str,
+    how: Reading, each: Any, *, quiet: bool,
 ) -> FitReport:  # fmt: skip
     from rich.console import Console
     from rich.progress import Progress
 
     from agent.errors import FieldwardenError
-    from agent.workers import cores
+    from agent.records.lake.named import absolute
 
     try:
         from agent.fit.model import fit_model
@@ -133,9 +158,9 @@ def _fit(
             name,
             tables[0],
             apart=tables[1],
-            record=str(data.resolve()),
+            record=absolute(data),
             reading=how.to_json(),
-            workers=workers or (cores() if len(configuration.models[name].inputs) >= _MANY else 1),
+            elsewhere=each,
             progress=lambda what, done, of: bar.update(
                 task, description=what, completed=done, total=of
             ),

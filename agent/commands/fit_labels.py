@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from agent.errors import FieldwardenError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.configuration.schema import Configuration
     from agent.fit.model import FitReport
     from agent.records.table import Table
@@ -17,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def with_losses(
-    configuration: Configuration, name: str, report: FitReport, table: Table, data: Path,
-    labels: Path, how: Reading,
+    configuration: Configuration, name: str, report: FitReport,
+    record: tuple[Table, Table | None], data: str, labels: str, how: Reading,
 ) -> FitReport:  # fmt: skip
     """A report, and its baseline, with what labels say of the model's losses.
 
@@ -26,7 +24,7 @@ def with_losses(
         configuration: says what labels there are.
         name: of the model.
         report: of its inputs.
-        table: the record of these, as it was read.
+        record: of these, as it was read, and outputs and labels beside it.
         data: the file of it; outputs, and labels, may be columns there.
         labels: the file that has them else.
         how: a person said both are written.
@@ -35,6 +33,7 @@ def with_losses(
         FieldwardenError: the model has no labels, or their columns are in neither file.
     """
     from agent.fit.labels import fit_labels, streams, with_labels
+    from agent.records.lake.named import absolute
     from agent.records.table import read_table, tags_of_texts
 
     model = configuration.models[name]
@@ -50,10 +49,16 @@ def with_losses(
             "give it one that is named as the column",
         )
     wanted = list(dict.fromkeys(one for label in model.labels for one in (label.of, label.tag)))
-    read = {data.resolve(): [*table.names, *wanted]}
-    read.setdefault(labels.resolve(), wanted)
+    table, apart = record
+    read = {absolute(data): [*table.names, *wanted]}
+    read.setdefault(absolute(labels), wanted)
     for file, columns in read.items():
-        found = read_table(file, columns, texts=texts, lenient=True, how=how)
+        if table.selection is not None and file == absolute(data):
+            if apart is None:
+                continue
+            found = apart
+        else:
+            found = read_table(file, columns, texts=texts, lenient=True, how=how)
         known = [tag for tag in wanted if tag in found.names and tag not in table.names]
         if known:
             table = with_labels(table, found.select(known))
@@ -63,7 +68,7 @@ def with_losses(
             "give outputs and labels as columns, named as their tags are",
         )
     losses, learnt = fit_labels(configuration, name, report.baseline, table)
-    facts = {**report.baseline.facts, "labels": str(labels.resolve())}
+    facts = {**report.baseline.facts, "labels": absolute(labels)}
     baseline = replace(
         report.baseline, losses=losses, labels=streams(configuration, name, table), facts=facts
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands.reading import reading_options, say_columns, say_notes
+from agent.commands.starting import starting_options
 
 if TYPE_CHECKING:
+    from agent.records.table import Table
     from agent.records.times import Reading
+    from agent.starting.begin import Begun, Start
 
 
 def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -25,20 +29,20 @@ def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[.
 @click.option(
     "--from-csv",
     "data",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Training data: CSV or Parquet; one column time and each other a tag, or long format.",
 )
-@click.option("--model", required=True, metavar="NAME", help="Name of the model.")
+@click.option("--model", default="", metavar="NAME", help="Name of the model.")
 @click.option(
     "--out",
     default=Path("config.toml"),
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to write the configuration.",
+    help="Where to write the configuration; a name that ends in .csv: a list of tags alone.",
 )
+@starting_options
 @_column("--output", "A column that the model itself gives, such as its prediction")
 @_column("--label", "A column that brings the truth for the output later, such as a lab value")
 @_column("--exclude", "A column that is nothing to the model")
@@ -46,33 +50,82 @@ def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[.
 @reading_options
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def command(
-    data: Path, model: str, out: Path, how: Reading, *, force: bool, **columns: tuple[str, ...]
+    data: Path | None, start: Start, how: Reading, *, force: bool, **columns: tuple[str, ...]
 ) -> None:
-    """Write a configuration from the data a model was trained on.
+    """Write a configuration from training data, from what a source offers, or from both.
 
-    Each column is an input, unless it looks like something else: of lab values, predictions and
-    qualities it is asked what they are.
+    Each column of training data is an input, unless it looks like something else: of lab values,
+    predictions and qualities it is asked what they are. Where a source is given too, each column is
+    looked for there by its name; what was found only nearly so, or not at all, is marked EDIT, and
+    no command takes the file until a person has edited that.
+
+    Without training data all that the source offers becomes a list of tags, to be edited in a
+    spreadsheet and applied: fieldwarden contract apply CONFIG TAGS.csv --dry-run. Nothing is ever
+    written to a source.
 
     \b
     Examples:
-      fieldwarden init --from-csv train.csv --model yield
-      fieldwarden init --from-csv train.csv --model yield --out yield/config.toml \\
-        --output yield.predicted --label lab.yield --exclude anomaly
+      fieldwarden init --from-csv train.csv --model yield --output yield.predicted --label lab.yield
+      fieldwarden init --opcua opc.tcp://plc:4840 --from-csv train.csv --model yield
+      fieldwarden init --opcua opc.tcp://plc:4840 --under Plant/Line1 --out tags.csv
+      fieldwarden init --opcua opc.tcp://plc:4840 --set security=Basic256Sha256 \\
+        --set certificate=agent.der --set private_key=agent.pem --set server_certificate=plc.der
+      fieldwarden init --modbus-map meter.csv --set host=10.0.0.7 --word-order CDAB
+      fieldwarden init --mqtt broker --listen 60s --under 'plant/#'
+      fieldwarden init --mqtt broker --sparkplug --listen 5min
+      fieldwarden init --opcua opc.tcp://plc:4840 --model yield --model-signature models/yield
     """
-    from agent.records.init import draft, duration_text, write
-    from agent.records.roles import shell_word
+    from dataclasses import replace
+
+    from agent.records.init import write_all
+    from agent.starting.begin import begin, look
+    from agent.starting.signature import read_signature
+
+    said = {
+        "exclude": columns["excludes"], "inputs": columns["inputs"],
+        "outputs": columns["outputs"], "labels": columns["labels"],
+    }  # fmt: skip
+    start = replace(start, said=said)
+    table = None if data is None else _table(data, how, start.model)
+    if data is not None and not start.protocol:
+        start = replace(start, place=data.name)
+    signature = None if start.path is None else read_signature(start.path)
+    found, tables = look(start, _progress) if start.protocol else (None, "")
+    _progress("")
+    made = begin(start, found, tables, table, signature)
+    write_all(made.texts, overwrite=force)
+    say_notes(table.understood if table else ())
+    say_columns(table.columns if table else ())
+    say_notes(tuple(made.notes))
+    _say(made, start, data, how)
+
+
+def _table(data: Path, how: Reading, model: str) -> Table:
+    from agent.errors import FieldwardenError
     from agent.records.table import read_table
 
-    table = read_table(data, text="skip", how=how)
-    result = draft(
-        table, model, data=data.name, exclude=columns["excludes"], inputs=columns["inputs"],
-        outputs=columns["outputs"], labels=columns["labels"],
-    )  # fmt: skip
-    write(result, out, overwrite=force)
-    say_notes(table.understood)
-    say_columns(table.columns)
-    say_notes(result.notes)
-    every = duration_text(table.interval_ns)
-    click.echo(f"{out}: model {model}, {len(result.inputs)} inputs, a scan every {every}")
-    told = "".join(f" {word}" for word in map(shell_word, how.options()))
-    click.echo(f"next: fieldwarden fit {out} --model {model} --data {data}{told}")
+    if not model:
+        cause = "no model was named, and training data is that of one"
+        raise FieldwardenError("beginning from", str(data), cause, "give --model NAME")
+    return read_table(data, text="skip", how=how)
+
+
+def _progress(text: str) -> None:
+    """One line that is written over in a terminal; in a pipe, none."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+
+
+def _say(made: Begun, start: Start, data: Path | None, how: Reading) -> None:
+    """What was written, and what comes next."""
+    from agent.records.roles import shell_word
+
+    click.echo(made.summary)
+    if made.table:
+        click.echo(f"\nThe configuration needs this source:\n\n{made.table}", err=True)
+        click.echo(f"next: edit it, then fieldwarden contract apply CONFIG {start.out} --dry-run")
+    elif data is not None:
+        told = "".join(f" {word}" for word in map(shell_word, how.options()))
+        click.echo(f"next: fieldwarden fit {start.out} --model {start.model} --data {data}{told}")
+    else:
+        click.echo(f"next: edit what is marked EDIT, then fieldwarden check {start.out}")

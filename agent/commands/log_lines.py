@@ -18,7 +18,7 @@ _PRIORITIES: Final = (
     (logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7),
 )  # fmt: skip
 CHANGES: Final = "fieldwarden"  # the logger of `runtime.spoken`
-QUIET: Final = ("asyncua", "pymodbus", "aiohttp.access", "amqtt", "transitions")
+QUIET: Final = ("asyncua", "pymodbus", "aiohttp.access", "amqtt", "transitions", "alembic")
 """These tell at INFO what our own sources tell better."""
 
 

@@ -19,7 +19,7 @@ def command() -> None:
     \b
     Examples:
       fieldwarden token
-      curl -H "Authorization: Bearer $TOKEN" -d '{"subject": "tag/cooling.flow", "false": true}' \\
+      curl -H "Authorization: Bearer $TOKEN" -d '{"subject": "tag/cooling.flow", "note": "seen"}' \\
         http://127.0.0.1:8686/api/v1/commands/acknowledge
     """
     token = secrets.token_urlsafe(_BYTES)

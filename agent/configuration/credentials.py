@@ -11,7 +11,9 @@ import os
 import ssl
 from pathlib import Path
 
-from agent.configuration.schema import Login, Person, Status, Tls
+from agent.configuration.connection import Login, Served, Tls
+from agent.configuration.hooks import Endpoint
+from agent.configuration.people import Person
 from agent.errors import FieldwardenError
 from agent.files import read_bounded
 
@@ -27,6 +29,15 @@ def password(login: Login) -> str | None:
         FieldwardenError: the place that is named is missing, unreadable or empty.
     """
     return _secret(login.password_file, login.password_env, login.password_credential)
+
+
+def signing_secret(endpoint: Endpoint) -> str | None:
+    """What an endpoint's messages are signed with; None where no place is named.
+
+    Raises:
+        FieldwardenError: the place that is named is missing, unreadable or empty.
+    """
+    return _secret(endpoint.secret_file, endpoint.secret_env, endpoint.secret_credential)
 
 
 def token_digest(person: Person) -> bytes | None:
@@ -70,17 +81,17 @@ def _secret(file: str, variable: str, credential: str) -> str | None:
     return _read(Path(file)) if file else None
 
 
-def server_context(status: Status) -> ssl.SSLContext | None:
-    """What the status page is served with over TLS; None where it has no certificate.
+def server_context(served: Served) -> ssl.SSLContext | None:
+    """What a page is served with over TLS; None where it has no certificate.
 
     Raises:
         FieldwardenError: a file is missing or holds no usable certificate or key.
     """
-    if not status.certificate:
+    if not served.certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load_pair(context, status.certificate, status.private_key)
+    _load_pair(context, served.certificate, served.private_key)
     return context
 
 

@@ -28,11 +28,11 @@ def left(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
         subject, owner = f"model {name}", model.owner
         if owner.team == TEAM:
             yield subject, f'owner.team "{TEAM}" is a placeholder', "name who must act"
-        if owner.contact == CONTACT or _nobodys(owner.contact.rpartition("@")[2]):
+        if owner.contact == CONTACT or is_nobodys(owner.contact.rpartition("@")[2]):
             text = f'owner.contact "{owner.contact}" is an example: it reaches nobody'
             yield subject, text, "give an address or a number that someone answers"
     upstream = configuration.upstream
-    if upstream is not None and _nobodys(upstream.host):
+    if upstream is not None and is_nobodys(upstream.host):
         yield "upstream", f'host "{upstream.host}" is an example', "give the broker's name"
 
 
@@ -40,7 +40,7 @@ def _sources(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
     for name, source in configuration.sources.items():
         subject = f"source {name}"
         host, _ = source.place
-        if _nobodys(host):
+        if is_nobodys(host):
             yield subject, f'"{host}" is an example', "give the device's name or address"
         own = [tag.address for tag in configuration.tags.values() if tag.source == name]
         made_up = sum(address.startswith(f"{TOPIC} /") for address in own)
@@ -49,6 +49,7 @@ def _sources(configuration: Configuration) -> Iterator[tuple[str, str, str]]:
             yield subject, text, "say where the tags are served: configs/ has one of each protocol"
 
 
-def _nobodys(host: str) -> bool:
+def is_nobodys(host: str) -> bool:
+    """Whether a host's name is an example's."""
     name = host.strip().lower().rstrip(".")
     return any(name == nobody or name.endswith(f".{nobody}") for nobody in _NOBODYS)

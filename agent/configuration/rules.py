@@ -42,18 +42,24 @@ def cross_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
     sources, tags = _tables(raw, "sources"), _tables(raw, "tags")
     yield from _names(raw)
     yield from _tag_faults(sources, tags)
+    yield from _edit_faults(raw)
     yield from _kind_faults(tags)
     yield from _session_faults(sources)
     for name, model in _tables(raw, "models").items():
         yield from _model_faults(("models", name), model, tags)
+        yield from _person_faults(("models", name), model, "reviewers", _tables(raw, "people"))
+    if isinstance(contract := raw.get("contract"), Mapping):
+        for side in ("owner", "integration"):
+            yield from _person_faults(("contract",), contract, side, _tables(raw, "people"))
     yield from _loop_faults(_tables(raw, "loops"), tags)
     logins = [(("sources", name), source) for name, source in sources.items()]
     if isinstance(upstream := raw.get("upstream"), Mapping):
         logins.append((("upstream",), upstream))  # type: ignore[arg-type]
     for path, table in logins:
-        yield from _login_faults(path, table)
-    yield from _people_faults(raw)
-    yield from _secret_faults((), raw)
+        yield from login_faults(path, table)
+    yield from people_faults(raw, "status")
+    yield from _hook_faults(raw)
+    yield from secret_faults((), raw)
     yield from _code_faults(sources, tags)
 
 
@@ -100,6 +106,8 @@ def _tag_faults(
         protocol = str(sources[source].get("protocol"))
         if not isinstance(address, str) or protocol not in SOURCE_TABLES:
             continue
+        if address.startswith(EDIT):
+            continue  # told by `_edit_faults`
         try:
             # "coil 3" and "coil  3 bool" are one place.
             place = (source, parse_address(protocol, address))
@@ -110,6 +118,22 @@ def _tag_faults(
             cause = f"{address!r} of source {source!r} is already tag {seen[place]!r}"
             yield ("tags", name, "address"), cause, "drop one of them, or mend its address"
         seen.setdefault(place, name)
+
+
+EDIT = "EDIT"
+"""What a value begins with that `init` could not know, or that a person must confirm."""
+
+
+def _edit_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    for kind in ("sources", "tags", "models"):
+        for name, table in _tables(raw, kind).items():
+            for key, value in table.items():
+                if isinstance(value, str) and value.startswith(EDIT):
+                    told = value.removeprefix(EDIT).lstrip(": ") or "it is not known yet"
+                    hint = "write what is meant here"
+                    if key == "description":
+                        hint = "compare the address; where it is right, take EDIT away here"
+                    yield (kind, name, key), f"still to be edited: {told}", hint
 
 
 _COUNTERS = ("totaliser", "counter", "run hours")
@@ -190,6 +214,15 @@ def _model_faults(
             )
 
 
+def _person_faults(
+    path: KeyPath, table: Mapping[str, Any], key: str, people: Mapping[str, Any]
+) -> Iterator[Fault]:
+    for index, name in enumerate(_texts(table, key)):
+        if name not in people:
+            hint = nearest(name, people) or f'add [people."{name}"]'
+            yield (*path, key, index), f"no person {name!r} under [people]", hint
+
+
 def _label_faults(
     path: KeyPath,
     label: Mapping[str, Any],
@@ -209,7 +242,8 @@ def _label_faults(
         yield (*path, "of"), f"{of!r} is no output of this model", nearest(of, outputs)
 
 
-def _login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
+def login_faults(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """Of a table with a login and TLS: places of its password, certificates without TLS."""
     places = [
         key for key in ("password_file", "password_env", "password_credential") if table.get(key)
     ]
@@ -234,14 +268,14 @@ _ALONE = (
 )
 
 
-def _secret_faults(path: KeyPath, value: Any) -> Iterator[Fault]:
+def secret_faults(path: KeyPath, value: Any) -> Iterator[Fault]:
     """A login inside a URL or host; the fault does not repeat it."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secret_faults((*path, str(key)), item)
+            yield from secret_faults((*path, str(key)), item)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _secret_faults((*path, index), item)
+            yield from secret_faults((*path, index), item)
     elif isinstance(value, str) and ("@" in value and path and path[-1] in _PLACES):
         yield path, "a login never stands in an address: anybody could read it", _ALONE
     elif isinstance(value, str) and masked(value) != value:
@@ -272,12 +306,33 @@ def _code_faults(
             yield path, cause, 'write the bits, like "0x8000", or the value before it is scaled'
 
 
+# --- hooks --------------------------------------------------------------------------------------
+
+_SECRET_PLACES = ("secret_file", "secret_env", "secret_credential")
+
+
+def _hook_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+    models = _tables(raw, "models")
+    for name, hook in _tables(raw, "hooks").items():
+        path: KeyPath = ("hooks", name)
+        places = [key for key in _SECRET_PLACES if hook.get(key)]
+        if len(places) > 1:
+            yield (*path, places[1]), f"the secret has {len(places)} places", "keep one of them"
+        for index, model in enumerate(_texts(hook, "models")):
+            if model not in models:
+                yield (*path, "models", index), f"no model {model!r}", nearest(model, models)
+        one = hook.get("model")
+        if isinstance(one, str) and one not in models:
+            yield (*path, "model"), f"no model {one!r}", nearest(one, models)
+
+
 # --- people -----------------------------------------------------------------------------------
 
 _TOKEN_PLACES = ("token_sha256", "token_file", "token_env", "token_credential")
 
 
-def _people_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+def people_faults(raw: Mapping[str, Any], served: str) -> Iterator[Fault]:
+    """How people are known, and whether their tokens are safe on what table `served` serves."""
     people = _tables(raw, "people")
     seen: dict[tuple[str, object], str] = {}
     for name, person in people.items():
@@ -295,16 +350,19 @@ def _people_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
                 yield (*path, key), cause, "one identity belongs to one person"
             elif place is not None:
                 seen[place] = name
-    yield from _status_faults(raw, [n for n, p in people.items() if any(map(p.get, _TOKEN_PLACES))])
+    with_token = [name for name, one in people.items() if any(map(one.get, _TOKEN_PLACES))]
+    yield from _served_faults(raw, served, with_token)
 
 
-def _status_faults(raw: Mapping[str, Any], with_token: list[str]) -> Iterator[Fault]:
-    status = raw.get("status")
+def _served_faults(
+    raw: Mapping[str, Any], section: str, with_token: list[str]
+) -> Iterator[Fault]:
+    status = raw.get(section)
     if not isinstance(status, Mapping):
         return
     if bool(status.get("certificate")) != bool(status.get("private_key")):
         missing = "certificate" if status.get("private_key") else "private_key"
-        yield ("status", missing), "TLS needs both certificate and private_key", f"add `{missing}`"
+        yield (section, missing), "TLS needs both certificate and private_key", f"add `{missing}`"
     listen = status.get("listen")
     if not with_token or not isinstance(listen, str) or status.get("certificate"):
         return
@@ -314,4 +372,4 @@ def _status_faults(raw: Mapping[str, Any], with_token: list[str]) -> Iterator[Fa
             "listen on 127.0.0.1, or give certificate and private_key, or remove the token of "
             + ", ".join(map(repr, with_token[:3]))
         )
-        yield ("status", "listen"), cause, hint
+        yield (section, "listen"), cause, hint

@@ -17,8 +17,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
+from agent.configuration.connection import Broker, Login, Served, Tls
+from agent.configuration.contract import Compatibility, ContractRules, Hold, contract_beside
+from agent.configuration.hooks import AnyHook
 from agent.configuration.loops import Loop
-from agent.configuration.retraining import Retraining
+from agent.configuration.people import Person
+from agent.configuration.retraining import Retraining, Trial
 from agent.configuration.values import (
     Budget,
     Duration,
@@ -34,24 +38,6 @@ from agent.configuration.values import (
     budget_per_ns,
     duration_ns,
 )
-
-
-class Login(Section):
-    """A user name, and where its password is: at most one of the three places."""
-
-    username: str = ""
-    password_file: FilePath = ""  # a file that holds the password and nothing else
-    password_env: str = ""  # the environment variable that holds it
-    password_credential: str = ""  # the systemd credential (LoadCredential=) that holds it
-
-
-class Tls(Section):
-    """Encryption of a TCP connection, and who is trusted."""
-
-    tls: bool = False
-    ca: FilePath = ""  # PEM; default: the system's certificate authorities
-    certificate: FilePath = ""  # PEM, the agent's own, where the other side asks for one
-    private_key: FilePath = ""  # PEM
 
 
 class Gateway(Section):
@@ -78,6 +64,8 @@ class SourceSection(Section):
     has_registers: ClassVar[bool] = False  # values are raw bits: see `Tag.not_available`
     has_session: ClassVar[bool] = False  # two of one `client_id` throw each other out
     protocol: str
+    compatibility: Compatibility = "backward"  # which differences from the contract are decided on
+    hold: Hold = ""  # "hold" or "report"; default: report for [contract] report_first, then hold
 
     @property
     def place(self) -> tuple[str, int]:
@@ -123,6 +111,7 @@ class OpcUaSource(Login, SourceSection):
     server_certificate: FilePath = ""  # the only server certificate that is trusted
     publishing: Duration = duration_ns("500ms")  # publishing interval of the subscription
     timeout: Duration = duration_ns("5s")
+    contract_check: Duration = duration_ns("60s")  # how often what is served is read again
 
     def refusal(self, address: str) -> str:
         """As OPC UA calls it."""
@@ -159,6 +148,7 @@ class ModbusSource(SourceSection):
     every: Duration = duration_ns("1s")
     timeout: Duration = duration_ns("2s")
     max_gap: int = Field(default=16, ge=0, le=124)  # registers read needlessly to join requests
+    contract_check: Duration = duration_ns("60s")  # how often the device is asked who it is
 
     def where(self, address: str) -> str:
         """Area and offset."""
@@ -259,8 +249,7 @@ class Label(Section):
 class Mode(Section):
     """`[models.<name>.mode]`: the tag whose value says in which mode the plant runs.
 
-    Each mode of the training record has a baseline of its own; a change is masked for as long as it
-    took in the record.
+    Each mode of the record has its own baseline; a change is masked as long as it took there.
     """
 
     tag: str
@@ -280,59 +269,25 @@ class Model(Section):
     labels: list[Label] = Field(default=[])
     mode: Mode | None = None
     retraining: Retraining = Retraining()
+    trial: Trial = Trial()
+    reviewers: list[str] = Field(default=[])  # of [people], who sign its reports; []: anybody
 
 
-class Upstream(Login, Tls):
+class Upstream(Broker):
     """`[upstream]`: the MQTT broker of central ops."""
 
-    host: Name
-    port: Port | None = None  # default: 8883 with TLS, 1883 without
     format: Literal["json"] = "json"
     outbox_limit_mb: int = Field(default=512, ge=1)
     delivery: Literal["auto", "central", "broker"] = "auto"
 
-    @property
-    def port_number(self) -> int:
-        """The port, with its default filled in."""
-        return self.port if self.port is not None else 8883 if self.tls else 1883
 
-
-class Person(Section):
-    """`[people."<name>"]`: somebody who may acknowledge, shelve and take out of service.
-
-    Known by the Unix user on the agent's socket, by a token over HTTP, or by both. The token
-    itself never stands in the file: its hash does, or one of three places where it is.
-    """
-
-    role: str = ""
-    unix_user: str = ""
-    token_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    token_file: FilePath = ""  # a file that holds the token and nothing else
-    token_env: str = ""  # the environment variable that holds it
-    token_credential: str = ""  # the systemd credential (LoadCredential=) that holds it
-
-    @property
-    def has_token(self) -> bool:
-        """Whether a token is one of the ways to be known."""
-        places = (self.token_sha256, self.token_file, self.token_env, self.token_credential)
-        return any(places)
-
-
-class Status(Section):
+class Status(Served):
     """`[status]`: the local page, API and metrics; the socket that the command acts through."""
 
     listen: Listen = "127.0.0.1:8686"
-    certificate: FilePath = ""  # PEM; with it the page is served over TLS
-    private_key: FilePath = ""  # PEM
     socket: FilePath = ""  # default: agent.sock in the state directory
     socket_group: str = ""  # Unix group whose members may connect; default: the agent's own
     runtime_directory: FilePath = ""  # for verdict files; default: $RUNTIME_DIRECTORY, else state's
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host (without brackets) and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
 
 
 class Configuration(Section):
@@ -350,6 +305,8 @@ class Configuration(Section):
     upstream: Upstream | None = None
     status: Status = Status()
     people: dict[str, Person] = Field(default={}, max_length=256)  # who may act, by name
+    contract: ContractRules = ContractRules()
+    hooks: dict[str, AnyHook] = Field(default={}, max_length=16)  # who else is told
 
     _file: Path | None = PrivateAttr(default=None)
 
@@ -366,6 +323,11 @@ class Configuration(Section):
     def store_path(self) -> Path:
         """The agent's store, where `load` found the state directory."""
         return Path(self.gateway.state_directory or "state") / "fieldwarden.db"
+
+    @property
+    def contract_path(self) -> Path | None:
+        """Where the contract is, beside the file; None where there is no file."""
+        return self.file and contract_beside(self.file)
 
     @property
     def socket_path(self) -> Path:

@@ -48,6 +48,8 @@ _KNOWN = {
     for spelling in (name, *_SPELLINGS.get(name, ()))
 }  # fmt: skip
 
+_PINT = {name: of for family in FAMILIES for name, of in family}
+
 _POWERS = (-6, -3, -2, -1, 1, 2, 3, 6)
 
 
@@ -57,11 +59,35 @@ def spelt(unit: str) -> str:
 
 
 @cache
-def changes() -> tuple[Change, ...]:
-    """Every change of unit within a family, every power of ten, and the sign."""
+def conversion(old: str, new: str) -> tuple[float, float] | None:
+    """(gain, offset) of a value in `old` that is told in `new`; None where there is none.
+
+    Args:
+        old: as a plant writes it, or pint.
+        new: the same.
+    """
+    registry = _registry()
+    of, to = (_PINT.get(spelt(unit), unit.strip()) for unit in (old, new))
+    if not of or not to:
+        return None
+    try:
+        zero, one = (float(registry.Quantity(x, of).to(to).magnitude) for x in (0.0, 1.0))
+    except Exception:  # noqa: BLE001 - pint has no base class for what it thinks of a text
+        return None
+    return _plain(one - zero), _plain(zero)
+
+
+@cache
+def _registry() -> Any:
     import pint  # noqa: PLC0415 - only what guards a plant needs it, and reading it takes time
 
-    registry: Any = pint.UnitRegistry(cache_folder=None)
+    return pint.UnitRegistry(cache_folder=None)
+
+
+@cache
+def changes() -> tuple[Change, ...]:
+    """Every change of unit within a family, every power of ten, and the sign."""
+    registry = _registry()
     found = []
     for family in FAMILIES:
         for (old, of), (new, to) in permutations(family, 2):

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agent.configuration.load import load, read_raw, read_text, state_directory
+from agent.configuration.draft import read_text
+from agent.configuration.load import load, read_raw, state_directory
 from agent.errors import ConfigurationError
 
 _HEADER: Final = re.compile(r"\s*\[\s*([A-Za-z_]+)\s*\]")

@@ -19,6 +19,9 @@ from agent.errors import BaselineError
 
 SCHEMA = 2
 
+PLACES = frozenset({"record", "labels"})
+"""The facts of a baseline that say where its record was."""
+
 _T = TypeVar("_T")
 
 
@@ -128,7 +131,18 @@ class Baseline:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of the document without its own `digest`, in canonical JSON."""
+    """SHA-256 (hex) of the document without its own `digest`, in canonical JSON.
+
+    Where its record was (`PLACES` of its facts) makes no baseline another one.
+    """
+    facts = document.get("facts")
+    if isinstance(facts, Mapping):
+        facts = {key: "" if key in PLACES else value for key, value in facts.items()}
+        document = {**document, "facts": facts}
+    return _digest(document)
+
+
+def _digest(document: Mapping[str, Any]) -> str:
     body = {key: value for key, value in document.items() if key != "digest"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -195,11 +209,13 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
             "fit it again with this version: fieldwarden fit CONFIG --model NAME --data FILE",
         )
     try:
-        digest = digest_of(document)
+        # Files from before places were left out of it have the digest of all there is.
+        digests = digest_of(document), _digest(document)
     except (ValueError, TypeError, RecursionError) as error:
         cause = f"damaged: {error or type(error).__name__}"
         raise BaselineError("reading baseline", subject, cause, "fit it again") from None
-    if document.get("digest") != digest:
+    digest = document.get("digest")
+    if digest not in digests:
         raise BaselineError(
             "reading baseline", subject, "its digest does not match: the file was changed",
             "restore the file, or fit it again",
@@ -229,7 +245,7 @@ def from_document(document: Mapping[str, Any], subject: str) -> Baseline:
         provisional_text=document["provisional_text"],
         mask_ns=document["mask_ns"],
         facts=document["facts"],
-        digest=digest,
+        digest=str(digest),
         paces={
             tag: Pace(pace["interval_ns"], pace["gap_ns"])
             for tag, pace in document.get("paces", {}).items()

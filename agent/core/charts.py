@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.extrapolation import Seen
+from agent.core.before import Before, Copy, put_back
 from agent.core.flag import TRUTH, Flag
 from agent.core.identity import LOSS
 from agent.core.joint_lasting import joint_arrays
@@ -20,6 +20,7 @@ from agent.core.kernels.base import TRANSITION
 from agent.core.modes import Modes
 from agent.core.parameters import Parameters
 from agent.core.scans import GRID_MOMENTS, ModelScans, ScanState
+from agent.core.seen import Seen
 from agent.core.series import Series, news
 from agent.core.spec import EngineSpec
 from agent.core.state import FOR_EVER, Keys, Lasting
@@ -44,6 +45,8 @@ class Charts:
         self._tag_of_row = np.array([place.tag for place in spec.rows], np.int64)
         self._state = {d.name: np.zeros(len(spec.rows), d.state) for d in DETECTORS}
         self._tag_state = {d.name: np.zeros(len(spec.tags), d.state) for d in TAG_DETECTORS}
+        longest = max((model.scan_ns for model in spec.models), default=1_000_000_000)
+        self.before = Before(len(spec.rows), longest)
         self._admission = np.zeros(len(spec.rows), admission.STATE)
         self._source_of_tag = np.array(
             [spec.row_of_source[tag.source] for tag in spec.tags], np.int64
@@ -279,8 +282,21 @@ class Charts:
         own = (self._admission, self._counts, self._histogram, self._scans.beyond.inputs_count)
         for array in (*self._state.values(), *own):
             array[rows.start : rows.stop] = np.zeros((), array.dtype)
+        self.before.forget(rows)
         self.traces.forget(rows)
         self.scans[model].renew()
+
+    def keep(self, now: int) -> None:
+        """A window ended: what charts on blocks are now may be asked for later."""
+        self.before.take(now, self._state)
+
+    def put_back(self, row: int, copy: Copy) -> None:
+        """What came to a chart row lately does not count: it is as in a copy of `before`."""
+        put_back(self._state, row, copy)
+        place = self.spec.rows[row]
+        self.traces.forget(range(row, row + 1), range(place.tag, place.tag + 1))
+        self._scans.ring[row] = 0.0
+        self.scans[place.model].joint_anew()
 
     # --- looking in ---------------------------------------------------------------------------
 
@@ -353,7 +369,7 @@ class Charts:
             *self._scans.beyond.arrays(), *self._scans.outputs.arrays(),
             *joint_arrays(self.spec, self.scans),
         ]
-        return kept + self.traces.arrays() + self.truth.arrays()
+        return kept + self.before.arrays() + self.traces.arrays() + self.truth.arrays()
 
     def resume_modes(self, time_ns: int) -> None:
         """The modes were filled from a snapshot: judge by them."""

@@ -44,7 +44,8 @@ class Finding:
     about: tuple[str, ...] = ()
 
 
-MOMENTS = ("first_ns", "raised_ns", "normal_since_ns", "not_before_ns", "shelved_until_ns")
+MOMENTS = ("first_ns", "raised_ns", "normal_since_ns", "not_before_ns", "shelved_until_ns",
+           "named_ns")
 """The fields of a condition that are engine times; its others in ns are spans."""
 
 
@@ -58,6 +59,7 @@ class Condition:
         stay_ns: how long it may stay open by its name alone, no chart seeing it any more.
         normal_since_ns: from when on nothing that holds it open was found.
         not_before_ns: it is not raised earlier.
+        named_ns: since when it is called so.
         occurrence: what names it from its raising on: the subject, when it was raised, and how
             often time had gone back by then.
         incident: id of the incident that it is part of; empty before it is raised.
@@ -77,6 +79,7 @@ class Condition:
     not_before_ns: int = 0
     acknowledged: bool = False
     shelved_until_ns: int = 0
+    named_ns: int = 0
     suppressed: bool = False
     out_of_service: bool = False
     findings: dict[FindingKey, float] = field(default_factory=dict)
@@ -152,8 +155,9 @@ class Condition:
             if time_ns := getattr(self, name):
                 setattr(self, name, time_ns + shift_ns)
 
-    def take_name(self, diagnosis: Diagnosis) -> None:
+    def take_name(self, diagnosis: Diagnosis, now: int) -> None:
         """Be called so from now on."""
+        self.named_ns = now
         self.kind, self.cause = diagnosis.kind, diagnosis.cause
         self.text, self.hint = diagnosis.text, diagnosis.hint
         self.rank, self.tags = diagnosis.rank, diagnosis.tags

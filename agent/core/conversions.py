@@ -27,7 +27,14 @@ _BIAS_SD = 3.0  # standard deviations that a jump which is no conversion may wel
 _FITS = 3.5  # standard errors that level and scatter may be off what a change makes of them
 _CLAIMED = 5.0  # log likelihood ratio from which a change is claimed: 150, some per change tried
 _AS_WELL = 5.0  # log likelihood within which another change explains it as well
-_OWN_UNIT = 1.6  # log of how much likelier a change is from the unit that the tag is said to have
+_OWN_UNIT = 1.6  # log of how much likelier a change is from the unit that the tag is said to have,
+# or of its sign, than any other
+_BACK, _MARGIN = 0.8, 0.25  # share of what came since that a change puts back where it was trained,
+# and how far beyond that range it may be, of its width
+_LEAST_GAIN = 1.8  # times by which a gain that is no unit's must change level and scatter alike
+_FEWEST_OF_GAIN = 14  # samples after the jump from which the scatter tells that
+_NEAR_KNOWN = 0.3  # log of the ratio of gains that are near each other
+_NOISY_TOO = 3.0  # log of how much rarer it is that the noise grows as the level moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,15 @@ class Explained:
     """What explains a jump, in the tag's unit.
 
     `changes` do so about equally well, the best first; none where nothing does. `ratio` is the log
-    of how much likelier the best is than no change; `was` the level without it, `now` what arrives.
+    of how much likelier the best is than no change; `was` the level without it, `now` what arrives;
+    `since` how many samples ago it came.
     """
 
     changes: tuple[Change, ...] = ()
     ratio: float = 0.0
     was: float = float("nan")
     now: float = float("nan")
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,8 @@ class Trace:
 
 
 def explain_jump(
-    trace: Trace, unit: str, noise: float, scale: float, changes: Iterable[Change]
+    trace: Trace, unit: str, noise: float, scale: float, changes: Iterable[Change],
+    trained: tuple[float, float] = (-np.inf, np.inf),
 ) -> Explained:
     """The changes that explain a recent jump; none where it is no such change.
 
@@ -139,6 +149,8 @@ def explain_jump(
         noise: standard deviation of sample-to-sample noise, in that unit.
         scale: standard deviation of the record, in that unit.
         changes: those that are thought of.
+        trained: lowest and highest value of the record: what a change explains is back between
+            them, and what a plant or an instrument did is seldom.
     """
     trace = trace.usable()
     raw = trace.raw
@@ -146,10 +158,57 @@ def explain_jump(
         return Explained()
     steps = np.abs(np.diff(raw))
     places = {int(np.argmax(steps)), int(np.argmax(steps > _BEYOND_NOISE * noise))}
-    jumps = [jump for place in places if (jump := jump_at(trace, place + 1, noise)) is not None]
     known = tuple(changes)
-    found = [_explained(jump, unit, max(scale, noise), known) for jump in jumps]
+    found = []
+    for place in sorted(places):
+        jump = jump_at(trace, place + 1, noise)
+        if jump is not None:
+            after = raw[place + 1 :]
+            put_back = [one for one in known if _puts_back(one, after, trained)]
+            best = _explained(jump, unit, max(scale, noise), tuple(put_back))
+            if not best.changes:
+                best = _gain(jump, raw[: place + 1], after, trained, known)
+            found.append(replace(best, since=len(after) if best.changes else 0))
     return max(found, key=lambda one: one.ratio, default=Explained())
+
+
+def _puts_back(change: Change, after: Float64, trained: tuple[float, float]) -> bool:
+    """Whether nearly all that came since is where it was trained, without the change."""
+    low, high = trained
+    margin = _MARGIN * (high - low) if np.isfinite(high - low) else 0.0
+    back = (after - change.offset) / change.gain
+    return bool(((back >= low - margin) & (back <= high + margin)).mean() >= _BACK)
+
+
+def _gain(
+    jump: Jump, before: Float64, after: Float64, trained: tuple[float, float],
+    known: tuple[Change, ...],
+) -> Explained:
+    """A gain that is none of those known: level and scatter changed by the same factor.
+
+    The level alone tells none, for an instrument may be off by anything: it is the scatter, which
+    would be as it was, or any other where the noise grew too.
+    """
+    if len(after) < _FEWEST_OF_GAIN or not jump.was * jump.now > 0.0:
+        return Explained()
+    gain = jump.now / jump.was
+    if any(one.gain > 0.0 and abs(np.log(one.gain / gain)) < _NEAR_KNOWN for one in known):
+        return Explained()  # it was thought of, and something spoke against it
+    usual, scatter = shape.scatter(before), shape.scatter(after)
+    change = Change("", f"{gain:.2g}", gain, 0.0)
+    if abs(np.log(gain)) < np.log(_LEAST_GAIN) or not (
+        usual > 0.0 and scatter > 0.0 and _puts_back(change, after, trained)
+    ):
+        return Explained()
+    grown = float(np.log(scatter / usual))
+    doubt = 1.25 * float(np.sqrt(0.5 / len(after) + 0.5 / len(before)))
+    fits, same = (grown - np.log(gain)) / doubt, grown / doubt
+    likely = -0.5 * fits * fits - np.log(doubt)
+    noisier = -abs(grown) - np.log(2.0) + 0.5 * np.log(2.0 * np.pi) - _NOISY_TOO
+    ratio = float(likely - np.logaddexp(-0.5 * same * same - np.log(doubt), noisier))
+    if not ratio > _CLAIMED or abs(fits) > _FITS:
+        return Explained()
+    return Explained((change,), ratio, jump.was, jump.now)
 
 
 def _explained(
@@ -157,7 +216,8 @@ def _explained(
 ) -> Explained:
     """The best, and those that explain the jump as well."""
     likely = {
-        change: jump.likelihood(change) + _OWN_UNIT * (bool(unit) and change.old == unit)
+        change: jump.likelihood(change)
+        + _OWN_UNIT * (change.gain < 0.0 or (bool(unit) and change.old == unit))
         for change in changes
     }
     best = max(likely.values(), default=-np.inf)

@@ -6,29 +6,35 @@ model; `unknown` names its candidates where the evidence can not tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-
-import numpy as np
+from typing import Any
 
 from agent.core import shape
 from agent.core.conversions import Change, Trace, explain_jump, told
 from agent.core.counters import counted
-from agent.core.figures import (
-    beside_others,
-    beside_training,
-    farthest,
-    impossible,
-    jumped,
-    latest,
-    times,
-)
+from agent.core.figures import beside_others, farthest, impossible, jumped, latest
 from agent.core.kernels import TRAITS
 from agent.core.kernels.base import Symptom, Words
+from agent.core.names import EXCURSION
 from agent.core.no_instrument import ANNOUNCED, NO_INSTRUMENT
 from agent.core.state_tags import describe
-from agent.types import Float64
-
-Span = tuple[float, float]
+from agent.core.tag_evidence import (
+    LEAVES_RANGE,
+    MOVED,
+    OF_SCANS,
+    Evidence,
+    back,
+    drifting,
+    finer,
+    grown,
+    inside,
+    momentary,
+    noisier,
+    reads,
+    rescaled,
+    rests,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,8 @@ class Diagnosis:
     `kind` is the fault's name (``stuck``, ``unit change`` ...); `cause` one of ``integration``,
     ``sensor``, ``process``, ``model``, ``unknown``; `text` the reason in a sentence; `hint` what
     to do; `rank` orders names: a more specific one replaces a vaguer one, never the other way.
-    `tags` are those blamed where the subject is a model.
+    `tags` are those blamed where the subject is a model. Of a change upstream, `since` is how many
+    samples ago it came (0: not known), and `suggested` the map (see `changes`) that undoes it.
     """
 
     kind: str
@@ -47,83 +54,15 @@ class Diagnosis:
     hint: str
     rank: int
     tags: tuple[str, ...] = ()
+    since: int = 0
+    suggested: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known of one tag, as an input of one model, when its condition is named.
-
-    `found` holds the names of the detectors whose flags are or were up; `recent` and `means` are
-    standardised (see `Traces.of_input`), `raw` is in the tag's unit, `predicted` what the others
-    say of each of these (empty where they do not); `noise` is in standard deviations; `share` is
-    the tag's share of how far the scans are off (T2 and SPE together; 0 where they are calm),
-    `alike` the inputs whose share is as large; `said` what the others say that it reads, in its
-    unit, and `off` how many standard deviations of what they leave open it is off; `joint` says
-    that a joint chart is flagged; `companions` counts other inputs of the same model flagged as
-    moved; `changes` are the changes of unit and scale that are thought of; `states` is
-    `trained_states` of a state tag; `role`, `loop`, `loop_part`, `address` and `refusal` are of
-    its `TagSpec`.
-    """
-
-    tag: str
-    unit: str
-    source: str
-    found: frozenset[str]
-    recent: Float64 = field(default_factory=lambda: np.zeros(0))
-    means: Float64 = field(default_factory=lambda: np.zeros(0))
-    raw: Float64 = field(default_factory=lambda: np.zeros(0))
-    predicted: Float64 = field(default_factory=lambda: np.zeros(0))
-    centre: float = 0.0
-    scale: float = 1.0
-    noise: float = 1.0
-    trained: Span = (-np.inf, np.inf)
-    physical: Span | None = None
-    r2: float = 0.0
-    joint: bool = False
-    share: float = 0.0
-    said: float = np.nan
-    off: float = 0.0
-    alike: tuple[str, ...] = ()
-    companions: int = 0
-    lost: bool = False
-    swapped_with: str = ""
-    changes: tuple[Change, ...] = ()
-    standard_unit: str = ""
-    states: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
-    role: str = "input"
-    loop: str = ""
-    loop_part: str = ""
-    kind: str = ""
-    address: str = ""
-    refusal: str = ""
-
-    @property
-    def set_by(self) -> str:
-        """The key of `NO_INSTRUMENT` of a tag that no transmitter measures; empty for others."""
-        kinds = (self.loop_part, self.role)
-        return next((kind for kind in kinds if kind in NO_INSTRUMENT), "")
-
-    @property
-    def symptoms(self) -> frozenset[Symptom]:
-        """What the detectors' flags are evidence of."""
-        return frozenset(TRAITS[name].symptom for name in self.found)
-
-
-_OF_SCANS = frozenset({Symptom.REGION, Symptom.RELATION, Symptom.CHANGE})
-LEAVES_RANGE = frozenset({Symptom.BEYOND})
-"""What says of a value that it is out of where it was trained, and no more."""
-
-_ABRUPT = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.CHANGE})
-_BRIEF = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.SCATTER}) | LEAVES_RANGE | _OF_SCANS
-"""What single samples, if they stand off or scatter, may bring up."""
-
-MOVED = frozenset({Symptom.LEVEL, Symptom.JUMP}) | LEAVES_RANGE
-"""What says of an input that its value is another one than before."""
 
 _MOVES = MOVED | {Symptom.SPIKE, Symptom.SCATTER}
+_HOW_SERVED = frozenset({Symptom.DIGITS, Symptom.LINES, Symptom.SMOOTH})
+_FROZEN = 2  # other tags of a source that stand still at the same sample
 _PREDICTED = 0.5  # R2 from which the other inputs say enough of one to call it the faulty one
 _ALONE, _NEARLY_ALL = 0.5, 0.9  # shares of how far the scans are off
-_OF_NOISE = 40  # samples that noise is told of
 _SURELY_OFF = 4.0  # standard deviations of what the others leave open
 _NO_MEASUREMENT = 7
 """Rank from which a finding's own words say that what arrives is no measurement of now."""
@@ -144,7 +83,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 def _name(evidence: Evidence) -> Diagnosis:
     for attempt in (
-        _transport, _counted, _states, _integration, _sensor, _spread, _moved, _own_words, _changed,
+        _reread, _transport, _counted, _states, _integration, _served, _sensor, _spread, _moved,
+        _own_words, _changed,
     ):  # fmt: skip
         diagnosis = attempt(evidence)
         if diagnosis is not None:
@@ -153,6 +93,35 @@ def _name(evidence: Evidence) -> Diagnosis:
         "anomaly", "unknown", f"{evidence.tag} behaves as it did not in training",
         "compare with a second instrument", 1,
     )
+
+
+def _reread(evidence: Evidence) -> Diagnosis | None:
+    """Its registers are read otherwise: a map shifted by one, other bytes first, another type."""
+    tag, source = evidence.tag, evidence.source
+    if evidence.lost:
+        return None
+    if evidence.shift is not None:
+        shift = evidence.shift
+        where = "behind" if shift.step > 0 else "before"
+        return Diagnosis(
+            "register map shifted", "integration",
+            f"{tag} reads what is {where} it at {source}, as {len(shift.tags) - 1} others do",
+            f"compare the addresses of {source} with its list: they are off by one", 9,
+            since=shift.since,
+        )
+    if evidence.exchanged:
+        return Diagnosis(
+            "byte order changed", "integration",
+            f"{tag} arrives from {source} with {evidence.exchanged}",
+            f"compare the word order of {tag} in the configuration with what {source} sends", 9,
+        )
+    if evidence.retyped:
+        return Diagnosis(
+            "data type changed", "integration",
+            f"{tag} arrives from {source} as {evidence.retyped}, and is read as another type",
+            f"compare the data type of {tag} in the configuration with what {source} serves", 9,
+        )
+    return None
 
 
 def _transport(evidence: Evidence) -> Diagnosis | None:
@@ -177,7 +146,7 @@ def _words(evidence: Evidence) -> Words | None:
     """The most telling of the words that the tag's findings bring themselves."""
     own = [
         traits.words for name, traits in TRAITS.items()
-        if name in evidence.found and traits.words and traits.symptom not in _OF_SCANS
+        if name in evidence.found and traits.words and traits.symptom not in OF_SCANS
     ]
     return max(own, key=lambda words: words.rank, default=None)
 
@@ -218,27 +187,72 @@ def _integration(evidence: Evidence) -> Diagnosis | None:
     unit = evidence.standard_unit or evidence.unit
     found = explain_jump(
         Trace(evidence.raw, evidence.predicted), unit, evidence.noise * evidence.scale,
-        evidence.scale, evidence.changes,
+        evidence.scale, evidence.changes, evidence.trained,
     )
     if evidence.swapped_with and not any(change.old for change in found.changes):
         return Diagnosis(
             "swapped tags", "integration",
             f"{evidence.tag} and {evidence.swapped_with} carry each other's values",
-            "compare the address lists: two addresses were exchanged", 8,
+            "compare the address lists: two addresses were exchanged", 8, suggested={
+                evidence.tag: {"swap_with": evidence.swapped_with},
+                evidence.swapped_with: {"swap_with": evidence.tag},
+            },
         )
     if not found.changes:
-        return None
+        return _rescaled(evidence)
     kind, how = told(found.changes, unit)
     figures = jumped(found.was, found.now, evidence.unit, found.ratio)
     return Diagnosis(
         kind, "integration", f"{kind}: {evidence.tag} now arrives {how}{figures}",
         f"set the unit or scale at source {evidence.source} back, or change the tag's contract", 8,
+        since=found.since, suggested=_undone(evidence.tag, found.changes),
     )
+
+
+def _undone(tag: str, found: tuple[Change, ...]) -> dict[str, dict[str, float]]:
+    """The map that undoes a change; none where several explain it as well."""
+    best = found[0]
+    if any((one.gain, one.offset) != (best.gain, best.offset) for one in found):
+        return {}
+    return {tag: {"factor": 1.0 / best.gain, "offset": 0.0 - best.offset / best.gain}}
+
+
+def _rescaled(evidence: Evidence) -> Diagnosis | None:
+    """It stepped to another level, and its values to other steps than in training: no process and
+    no instrument does both, but a factor behind the instrument does.
+    """
+    if not (evidence.symptoms & MOVED and rescaled(evidence)):
+        return None
+    return Diagnosis(
+        "scale change", "integration",
+        f"{evidence.tag} arrives at another level and in other steps: by another factor"
+        + reads(evidence),
+        f"set the unit or scale at source {evidence.source} back, or change the tag's contract", 7,
+    )
+
+
+def _served(evidence: Evidence) -> Diagnosis | None:
+    """How values are served is another way: in coarser steps, on lines between few of them."""
+    found = evidence.symptoms & _HOW_SERVED
+    if Symptom.FLAT in evidence.symptoms and rests(evidence):
+        found -= {Symptom.DIGITS}  # one value alone lies on a coarse step by chance
+    if not found or not (inside(evidence) or Symptom.DIGITS in found):
+        return None  # what falls to nothing has little noise, too
+    if Symptom.SMOOTH in found and not found - {Symptom.SMOOTH} and not finer(evidence):
+        return None
+    words = _words(evidence)
+    return read(words, evidence) if words else None
 
 
 def _sensor(evidence: Evidence) -> Diagnosis | None:
     """One instrument alone: frozen, spiking, or out of the relation it had with the others."""
     tag = evidence.tag
+    if Symptom.FLAT in evidence.symptoms and evidence.frozen_with >= _FROZEN:
+        return Diagnosis(
+            "old values repeated", "integration",
+            f"{tag} and {evidence.frozen_with} others of {evidence.source} stand still at once",
+            f"see whether {evidence.source} still reads its instruments, or serves a cache", 7,
+        )
     if Symptom.FLAT in evidence.symptoms:
         text = f"{tag} is stuck at {latest(evidence.raw)} {evidence.unit}".rstrip()
         return Diagnosis(
@@ -290,50 +304,6 @@ def _left_the_others(evidence: Evidence) -> bool:
     return seen and (not evidence.companions or evidence.share >= _NEARLY_ALL)
 
 
-def momentary(evidence: Evidence) -> bool:
-    """Whether samples stood off for a moment, and neither the level nor the noise changed."""
-    recent, noise = evidence.recent, evidence.noise
-    return bool(
-        evidence.symptoms & _BRIEF and shape.spiked(recent, noise)
-        and not (_away(evidence) or shape.stepped(recent, noise) or shape.noisier(recent, noise))
-    )
-
-
-def grown(evidence: Evidence) -> str:
-    """How many times its usual noise is what it has now, in words."""
-    return times(shape.scatter(evidence.recent[-_OF_NOISE:]), evidence.noise)
-
-
-def reads(evidence: Evidence) -> str:
-    """What it reads beside training, in words."""
-    return beside_training(evidence.recent, evidence.unit, evidence.centre, evidence.scale)
-
-
-def _away(evidence: Evidence) -> bool:
-    """Whether the level is not where it was trained."""
-    found = evidence.symptoms
-    return Symptom.LEVEL in found or bool(found & LEAVES_RANGE and not inside(evidence))
-
-
-def inside(evidence: Evidence) -> bool:
-    """Whether its latest values are in the trained range."""
-    low, high = ((edge - evidence.centre) / evidence.scale for edge in evidence.trained)
-    return shape.inside(evidence.recent, low, high)
-
-
-def drifting(evidence: Evidence) -> bool:
-    """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
-    return not evidence.symptoms & _ABRUPT and shape.ramp(evidence.means)
-
-
-def noisier(evidence: Evidence) -> bool:
-    """Whether the noise grew while the level stayed."""
-    return bool(
-        evidence.symptoms & _BRIEF and shape.noisier(evidence.recent, evidence.noise)
-        and not _away(evidence)
-    )
-
-
 def _spread(evidence: Evidence) -> Diagnosis | None:
     """The noise changed, one can not see how: a filter was switched, or only a chart noticed."""
     found = evidence.symptoms
@@ -362,9 +332,9 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
             "compare with a second instrument; calibrate it, or declare the new normal", 4,
         )
     low, high = evidence.trained
-    if found & LEAVES_RANGE and inside(evidence):
+    if found & LEAVES_RANGE and back(evidence):
         return Diagnosis(
-            "out of trained range", cause,
+            EXCURSION, cause,
             f"{tag} left the trained range of {low:.4g} to {high:.4g}{unit} for a moment{blame}",
             "look at what happened then; the model never saw this region", 3,
         )

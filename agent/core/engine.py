@@ -48,7 +48,7 @@ class Engine:
     """Folds entries; see the module's invariants."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self.spec = spec
+        self.spec = self.configured = spec
         self.charts = Charts(spec)
         self.judge = Judge(spec, self.charts)
         self.retraining = Retraining(spec, self.charts)
@@ -98,8 +98,9 @@ class Engine:
                     self.truth.told(entry.kind, entry.sealed_ns, told, self.judge.conditions)
                 )
             events += self._judged(
-                self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data))
+                self.judge.command(entry.kind, entry.sealed_ns, dict(entry.data), entry.sequence)
             )
+            events += self._settled(entry.sealed_ns)
         self.sequence = entry.sequence
         return Outcome(tuple(events), tuple(summaries))
 
@@ -249,8 +250,15 @@ class Engine:
     def _judged(self, events: list[Event]) -> list[Event]:
         """What was told by now, in order: requests of windows that closed, then these events."""
         self.retraining.take(events)
+        for found in self.judge.upstream.take_fresh():
+            self.retraining.watch.reach_back(*found)
         requested, self._requested = self._requested, []
         return requested + events
+
+    def _settled(self, now: int) -> list[Event]:
+        """Charts whose inputs are as agreed again go on as they were before."""
+        self.retraining.take(events := self.judge.settle(now))
+        return events
 
     def _series(self, block: Block | None, at: int, stop: int) -> Series:
         if block is None or at == stop:
@@ -274,8 +282,10 @@ class Engine:
     def _close_window(self, end_ns: int) -> list[dict[str, Any]]:
         start_ns = self._window_ns
         self._open_window(end_ns)
+        self._requested += self._settled(end_ns)
+        self.charts.keep(end_ns)
         counts, histogram, seen = self.charts.take_tallies()
-        self._requested += self.retraining.close(start_ns, end_ns, counts)
+        self._requested += self.retraining.close(start_ns, end_ns, counts, seen)
         made = []
         for row, place in enumerate(self.spec.rows):
             if counts[row]["count"] == 0 and counts[row]["good"] == 0:
@@ -315,7 +325,12 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
-        facts = {
+        arrays = [*self.charts.modes.arrays(), *self._lasting()]
+        return state.dump(arrays, self.charts.keys(), self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        """All state but the arrays, JSON-ready."""
+        return {
             "sequence": self.sequence, "time_ns": self.time_ns,
             "window_ns": [self._window_ns, self._window_end_ns],
             "watched_from_ns": self.charts.watched_from_ns, "timeline": self.timeline.to_json(),
@@ -325,8 +340,6 @@ class Engine:
             "models": {model.name: facts_of_model(model) for model in self.spec.models},
             "tags": {tag.name: facts_of_tag(tag) for tag in self.spec.tags},
         }
-        arrays = [*self.charts.modes.arrays(), *self._lasting()]
-        return state.dump(arrays, self.charts.keys(), facts)
 
     def resume(self, data: bytes, watch_from_ns: int = 0) -> list[Event]:
         """Take a snapshot's state, of whatever configuration; an event per part that starts anew.
@@ -347,7 +360,7 @@ class Engine:
         try:
             return self._take(saved, watch_from_ns)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self.__init__(self.spec)  # type: ignore[misc]  # as if nothing had been tried
+            self.__init__(self.configured)  # type: ignore[misc]  # as if nothing had been tried
             raise state.damaged(error) from error
 
     def _take(self, saved: state.Saved, watch_from_ns: int) -> list[Event]:

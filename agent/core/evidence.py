@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from heapq import nsmallest
 
 import numpy as np
 
@@ -16,16 +17,20 @@ from agent.core import delays, identity, shape
 from agent.core.activity import goes_along
 from agent.core.charts import Charts
 from agent.core.condition import Condition
-from agent.core.diagnosis import MOVED, Evidence
+from agent.core.facts import Facts
 from agent.core.identity import FindingKey, Place, Subject
-from agent.core.kernels import DETECTORS, category
+from agent.core.kernels import DETECTORS, category, digits, stuck
 from agent.core.kernels.base import T2_AND_SPE, Symptom
 from agent.core.kinds import COUNTERS, shown, shown_unit
+from agent.core.names import HOW_SERVED
 from agent.core.output_diagnosis import OutputEvidence
 from agent.core.output_evidence import OutputReader
+from agent.core.registers import RegisterReader, exchanged
+from agent.core.retyped import retyped
 from agent.core.spec import OUTPUT, EngineSpec
 from agent.core.state import FOR_EVER
 from agent.core.state_tags import trained_states
+from agent.core.tag_evidence import MOVED, Evidence
 from agent.types import Float64
 
 NEARLY = 0.8
@@ -43,16 +48,22 @@ AMID = 1.5
 _APART, _CROSSED = 8.0, 0.25
 """Two inputs traded places when they were so many noise apart, and met to this share of it."""
 
+_MOST_MOVED = 24
+"""Tags of a source that are compared with one that moved, beside the inputs of its model."""
+
+_LEAST_RESTING, _MOST_RESTING = 5, 60
+"""Samples that repeat, and of a trace all that can be seen of them."""
+
 _LOOKS_BACK = {d.name: d.looks_back for d in DETECTORS if d.looks_back is not None}
 
 Active = Mapping[Subject, Condition]
 
 
 class EvidenceReader:
-    """Reads evidence from charts; holds no state of its own."""
+    """Reads evidence from charts and facts; holds no state of its own."""
 
-    def __init__(self, spec: EngineSpec, charts: Charts) -> None:
-        self._spec, self._charts = spec, charts
+    def __init__(self, spec: EngineSpec, charts: Charts, facts: Facts) -> None:
+        self._spec, self._charts, self._facts = spec, charts, facts
         self._rows: dict[tuple[str, str], int] = {
             (spec.tags[place.tag].name, spec.models[place.model].name): row
             for row, place in enumerate(spec.rows)
@@ -70,6 +81,7 @@ class EvidenceReader:
             for tag in spec.tags
         }
         self._outputs = OutputReader(spec, charts, self._settling_ns)
+        self._registers = RegisterReader(spec, charts.traces)
 
     # --- of one tag -----------------------------------------------------------------------------
 
@@ -134,9 +146,17 @@ class EvidenceReader:
         return replace(
             alone, predicted=self._predicted(row, now, alone.raw, recent), r2=item.r2,
             joint=any(key.model == model for key in joint_up), share=share, alike=alike,
-            said=said, off=off,
+            said=said, off=off, outside=self._facts.holds(row),
             companions=self._companions(plain.tag, model, active),
-            swapped_with=swapped or self._traded(plain, row, now),
+            swapped_with=swapped or self._traded(plain, row, now, active),
+            exchanged=exchanged(
+                alone.raw, self._spec.tag_of[plain.tag].register, item.trained, item.noise
+            ),
+            retyped=retyped(
+                alone.raw, self._spec.tag_of[plain.tag].register, item.trained, item.noise
+            ),
+            shift=self._registers.shift(plain.tag, now), frozen_with=self._frozen_with(row, now),
+            step=float(item.detectors.get(digits.NAME, {}).get("own", 0.0)),
         )
 
     def _companions(self, name: str, model: str, active: Active) -> int:
@@ -210,15 +230,17 @@ class EvidenceReader:
         found: Float64 = said * item.scale + item.centre
         return found
 
-    def _traded(self, plain: Evidence, row: int, now: int) -> str:
-        """The input that jumped to where this one was when this one jumped to where it was; or ''.
+    def _traded(self, plain: Evidence, row: int, now: int, active: Active) -> str:
+        """The tag that jumped to where this one was when this one jumped to where it was; or ''.
 
-        Seen in the traces alone, so also of inputs that no joint chart relates.
+        Seen in the traces alone, so also of inputs that no joint chart relates: those of its model,
+        and what else of its source has a condition, as inputs of other models that moved do.
         """
         mine = shape.jump(plain.raw)
         if mine is None:
             return ""
-        for other in self._spec.models[self._spec.rows[row].model].inputs:
+        inputs = self._spec.models[self._spec.rows[row].model].inputs
+        for other in dict.fromkeys((*inputs, *self._moved_too(plain, active))):
             raw = self._charts.traces.of_tag(self._spec.row_of_tag[other], now)
             theirs = shape.ends(raw, mine.age)
             if other == plain.tag or theirs is None:
@@ -228,6 +250,37 @@ class EvidenceReader:
             if apart > _APART * max(mine.scatter, theirs.scatter) and crossed < _CROSSED * apart:
                 return other
         return ""
+
+    def _moved_too(self, plain: Evidence, active: Active) -> list[str]:
+        """Other tags of its source whose conditions began about when its own did, the next first;
+        not all of thousands: who trades places moves at once.
+        """
+        mine = active.get(identity.tag(plain.tag))
+        began = [
+            (abs(other.first_ns - mine.first_ns) if mine else 0, subject.name)
+            for subject, other in active.items() if subject.place is Place.TAG
+            and self._spec.tag_of[subject.name].source == plain.source
+        ]
+        return [name for _, name in nsmallest(_MOST_MOVED, began)]
+
+    def _frozen_with(self, row: int, now: int) -> int:
+        """How many other inputs from the same source repeat their values since this one does, if
+        all of them that are judged by that do; 0 else.
+        """
+        spec, charts = self._spec, self._charts
+        place = spec.rows[row]
+        source = spec.tags[place.tag].source
+        mine = _resting(charts.traces.of_tag(place.tag, now))
+        others = 0
+        for other in spec.rows_of(place.model):
+            tag = spec.rows[other].tag
+            judged = charts.parameters.inputs[stuck.NAME]["limit"][other] < FOR_EVER // 2
+            if other == row or spec.tags[tag].source != source or not judged:
+                continue
+            if _resting(charts.traces.of_tag(tag, now)) < min(mine - 1, _MOST_RESTING):
+                return 0
+            others += 1
+        return others if mine >= _LEAST_RESTING else 0
 
     # --- of time --------------------------------------------------------------------------------
 
@@ -298,6 +351,12 @@ class EvidenceReader:
         return len(latest) == wanted and abs(float(latest.mean())) <= AMID
 
 
+def _resting(raw: Float64) -> int:
+    """Samples at the end that are all the same."""
+    moved = np.flatnonzero(raw != raw[-1]) if len(raw) else raw
+    return len(raw) - 1 - int(moved[-1]) if len(moved) else len(raw)
+
+
 def _tags_of(condition: Condition) -> list[str]:
     """The tags that a tag's findings are of, its own first; else the tag itself."""
     own = condition.subject.name
@@ -306,11 +365,14 @@ def _tags_of(condition: Condition) -> list[str]:
 
 
 def _found(condition: Condition, tag: str, model: str) -> frozenset[str]:
-    """The detectors that found something for a model, or for none; what is lost, only if it is."""
+    """The detectors that found something for a model, or for none; what is lost, or is served in
+    another way, only while it is.
+    """
     keys: Iterable[FindingKey] = [
         key for key in condition.seen if (key.of or condition.subject.name) == tag
     ]
     return frozenset(
         key.detector for key in keys
-        if key.model in {"", model} and (not key.traits.transport or key in condition.findings)
+        if key.model in {"", model} and not key.of_contract
+        and (key in condition.findings or not (key.traits.transport or key.symptom in HOW_SERVED))
     )

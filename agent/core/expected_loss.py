@@ -135,6 +135,7 @@ class LossReference:
         clip: 99.9 % quantile of the record's losses; larger ones count as this.
         risk: mean loss of the record; `risk_error` its standard error.
         deviation: standard deviation of the losses.
+        peak: the highest mean loss that those before a label ever let expect in the record.
         correlation: of loss and held-out expected loss; `slope` the c of X, 0 to 1.
         memory: scans after which expected losses are independent.
         block: labels after which losses are nearly so.
@@ -150,6 +151,7 @@ class LossReference:
     risk: float
     risk_error: float
     deviation: float
+    peak: float
     correlation: float
     slope: float
     memory: float
@@ -212,7 +214,7 @@ class LossReference:
 
 
 _NUMBERS = (
-    "scans_per_label", "clip", "risk", "risk_error", "deviation", "slope", "memory", "arl",
+    "scans_per_label", "clip", "risk", "risk_error", "deviation", "peak", "slope", "memory", "arl",
 )  # fmt: skip
 
 

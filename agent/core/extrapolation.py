@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from agent.core.flag import Flag
 from agent.core.kernels import extrapolating as kernel
 from agent.core.kernels.base import TRANSITION
 from agent.core.kinds import shown, shown_unit
+from agent.core.seen import Seen
 from agent.core.spec import ModelSpec
 from agent.core.state import Lasting
 from agent.types import Float64, Int64
@@ -30,16 +31,6 @@ INPUT, JOINT = "extrapolating", "extrapolating jointly"
 
 _RANK = 31
 _SMALL = 1e-9  # of the larger end of a range: what computing with it may differ by
-
-
-class Seen(NamedTuple):
-    """Scans of an input in a window: all that were known, those with it outside its range, and
-    those of its model with all inputs within theirs that were far from training together.
-    """
-
-    scans: int
-    extrapolating: int
-    jointly: int
 
 
 class ExtrapolationState:

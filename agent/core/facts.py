@@ -8,15 +8,15 @@ from typing import Any
 from agent.core import delays, identity
 from agent.core.charts import input_key
 from agent.core.condition import Condition
-from agent.core.diagnosis import LEAVES_RANGE
 from agent.core.extrapolation import INPUT, JOINT, Fact, input_text, joint_text
 from agent.core.flag import Flag
-from agent.core.identity import Place
+from agent.core.identity import Place, Subject
 from agent.core.kernels.base import Symptom
 from agent.core.modes import Modes
 from agent.core.names import MENDED
 from agent.core.output_diagnosis import JUDGED
 from agent.core.spec import EngineSpec
+from agent.core.tag_evidence import LEAVES_RANGE
 from agent.core.verdict import Concern, fact
 
 _AFTER_NS = delays.settling_ns(0.0)
@@ -35,8 +35,8 @@ class Facts:
         self._holding: dict[tuple[int, int], Fact] = {}
         self._over: dict[int, int] = {}  # when the last fact of a model ended
 
-    def take(self, flag: Flag) -> str:
-        """A fact begins, grows or ends; the model that it is of."""
+    def take(self, flag: Flag) -> tuple[str, Subject]:
+        """A fact begins, grows or ends; (the model that it is of, the tag; or the model again)."""
         model, position = flag.row, -1
         if flag.scope == INPUT:
             place = self._spec.rows[flag.row]
@@ -48,7 +48,14 @@ class Facts:
         else:
             self._holding.pop(key, None)
             self._over[model] = flag.time_ns
-        return self._spec.models[model].name
+        own = self._spec.models[model]
+        name = own.inputs[position] if position >= 0 else ""
+        return own.name, identity.tag(name) if name else identity.model(own.name)
+
+    def holds(self, row: int) -> bool:
+        """Whether an input is outside of its trained range, by its row."""
+        place = self._spec.rows[row]
+        return (place.model, place.position) in self._holding
 
     def of(self, model: int) -> list[Concern]:
         """What there is to say of a model, by input."""

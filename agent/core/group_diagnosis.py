@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core.diagnosis import Diagnosis, Evidence, read
+from agent.core.diagnosis import Diagnosis, read
 from agent.core.kernels import JOINT_CHARTS, TRAITS
 from agent.core.kernels.base import Symptom, Words
 from agent.core.spec import TagSpec
+from agent.core.tag_evidence import Evidence
 
 _OF_MODELS = {chart.name: chart.words for chart in JOINT_CHARTS}
 _RANK = 9

@@ -62,14 +62,18 @@ _JOINT = frozenset(chart.name for chart in JOINT_CHARTS)
 SESSION_LOST = "source"
 TAGS_SILENT = "silent"
 LOSS = "loss"
+CONTRACT = "contract"
 _OF_SOURCES = {
     SESSION_LOST: Traits(Symptom.SOURCE, on_delay=0),
     TAGS_SILENT: Traits(Symptom.SOURCE),
 }
 """Findings on sources, which the judge makes itself: no connection, or most tags silent."""
 
-_OTHERS = _OF_SOURCES | {LOSS: Traits(Symptom.ERRORS, on_delay=0)}
-"""Findings that no kernel makes: beside these, that a model's losses grew."""
+_OTHERS = _OF_SOURCES | {
+    LOSS: Traits(Symptom.ERRORS, on_delay=0), CONTRACT: Traits(Symptom.CONTRACT, on_delay=0),
+}
+"""Findings that no kernel makes: beside these, that a model's losses grew, and that what comes is
+not what was agreed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -117,6 +121,11 @@ class FindingKey:
     def known(self) -> bool:
         """Whether this version of the program has such a detector."""
         return self.detector in TRAITS or self.detector in _OTHERS
+
+    @property
+    def of_contract(self) -> bool:
+        """Whether it is of what was agreed, and not of what arrives."""
+        return self.detector == CONTRACT
 
     @property
     def of_errors(self) -> bool:

@@ -6,14 +6,16 @@ the models concerned. Nothing here is numeric work; `Charts` did that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from agent.core import identity, losses
+from agent.core import identity, noted
 from agent.core.attribution import Attribution
+from agent.core.changes import KINDS as OF_CHANGES
 from agent.core.charts import Charts, input_key
 from agent.core.condition import Condition
+from agent.core.contract_watch import ContractWatch
 from agent.core.delays import lapse_ns
 from agent.core.diagnosis import Diagnosis
 from agent.core.evidence import EvidenceReader
@@ -24,15 +26,15 @@ from agent.core.identity import FindingKey, Place, Subject
 from agent.core.incident import open_incidents
 from agent.core.lifecycle import Conditions
 from agent.core.loop_evidence import LoopReader
-from agent.core.names import MAY_BE_FALSE, lasts
+from agent.core.names import lasts
 from agent.core.output_diagnosis import name_of
-from agent.core.scans import ENOUGH
 from agent.core.source_watch import SourceWatch
 from agent.core.spec import EngineSpec
-from agent.core.verdict import Concerns, Verdict, judge, replaced, same_to_read, verdict_event
+from agent.core.upstream import Upstream
+from agent.core.verdict import Verdict
+from agent.core.verdicts import Verdicts
 from agent.types import Event
 
-_WAITING = f"fewer than {ENOUGH} good scans in a row so far"
 _PEOPLE = frozenset({"acknowledge", "shelve", "unshelve"})
 
 
@@ -44,24 +46,24 @@ class Judge:
 
     def __init__(self, spec: EngineSpec, charts: Charts) -> None:
         self.spec, self._charts = spec, charts
-        self._evidence = EvidenceReader(spec, charts)
+        self._facts = Facts(spec, charts.modes)
+        self._evidence = EvidenceReader(spec, charts, self._facts)
         self._loops = LoopReader(spec, charts)
         self._attribution = Attribution(spec, charts, self._loops)
         self.conditions = Conditions(self)
         self.sources = SourceWatch(spec, self.conditions)
-        self.verdicts: dict[str, Verdict] = {}
-        self.since: dict[str, int] = {}
-        self._concerns = Concerns(spec)
+        self.upstream = Upstream(spec, charts, self.conditions, self.name)
+        self.contract = ContractWatch(
+            spec, self.conditions, self._users, self.upstream.released
+        )
+        self.changes = self.contract.changes
+        self.worth = Verdicts(spec, charts, self._facts, self.conditions, self.contract)
         self._index = {model.name: index for index, model in enumerate(spec.models)}
-        self._assessed: set[str] = set()
-        self._out_of_service: set[str] = set()
-        self.replaced: set[str] = set()  # models whose baseline's file is another one by now
-        self._facts = Facts(spec, charts.modes)
         self._findings = Findings(spec, charts, self._evidence, self._loops, self._attribution)
 
     def restart(self, since_ns: int, until_ns: int) -> None:
         """The agent was away in [since, until): models are assessed anew, delays go on."""
-        self._assessed.clear()
+        self.worth.assessed.clear()
         if since_ns:
             self.conditions.pause(since_ns, until_ns)
 
@@ -72,7 +74,9 @@ class Judge:
         self.conditions.move(shift_ns)
         self.sources.move(shift_ns)
         self._facts.move(shift_ns)
-        self.since = {name: time_ns + shift_ns for name, time_ns in self.since.items()}
+        self.worth.move(shift_ns)
+        self.changes.move(shift_ns)
+        self.upstream.move(shift_ns)
 
     def run(self, flags: Iterable[Flag], until_ns: int) -> list[Event]:
         """Judge everything before `until_ns`, instant by instant."""
@@ -80,27 +84,42 @@ class Judge:
         for time_ns, together in groupby(flags, key=lambda flag: flag.time_ns):
             events += self._timers(time_ns)
             concerned: set[str] = set()
-            events += self._due(time_ns, concerned)
+            told = self._due(time_ns, concerned)
             for flag in together:
                 made, models = self._flag(flag)
-                events += made
+                told += made
                 concerned.update(models)
-            events += self._due(time_ns, concerned)
-            events += self._verdicts(time_ns, concerned)
+            told += self._due(time_ns, concerned)
+            events += told + self.upstream.take(told, time_ns, self.changes)
+            events += self.worth.take(time_ns, concerned)
         return events + self._timers(until_ns)
 
     def _timers(self, until_ns: int) -> list[Event]:
         """Every instant before `until_ns` at which nothing but timers is due."""
         events: list[Event] = []
-        while (due := self.conditions.next_due_ns) < until_ns:
+        while (due := min(self.conditions.next_due_ns, self.contract.next_due_ns)) < until_ns:
             concerned: set[str] = set()
-            events += self._due(due, concerned)
-            events += self._verdicts(due, concerned)
+            told = self._due(due, concerned)
+            events += told + self.upstream.take(told, due, self.changes)
+            events += self.worth.take(due, concerned)
         return events
+
+    def settle(self, now: int) -> list[Event]:
+        """Where a command was folded or a window ends: charts of changes that are over go on as
+        they were before.
+        """
+        if not self.upstream.waiting:
+            return []
+        events = self.upstream.settle(now)
+        self._findings.joint_up = self._joint_now()
+        return events + (self.worth.take(now, set(self._index)) if events else [])
 
     def _due(self, now: int, concerned: set[str]) -> list[Event]:
         """Fire what is due up to and at `now`; the models that it touches join `concerned`."""
         events: list[Event] = []
+        if self.contract.next_due_ns <= now:
+            events += self.contract.fire(now)
+            concerned.update(self._index)
         while (fired := self.conditions.fire(now + 1)) is not None:
             models, made = fired
             events += made
@@ -114,8 +133,8 @@ class Judge:
 
     def incidents(self, model: str) -> int:
         """How many incidents of a model are open."""
-        own = (one for one in self.conditions.active.values() if model in one.models)
-        return len(open_incidents(own))
+        active = self.conditions.active.values()
+        return len(open_incidents(one for one in active if model in one.models))
 
     # --- flags --------------------------------------------------------------------------------
 
@@ -123,19 +142,20 @@ class Judge:
         """(events, models whose verdict it may change)."""
         if flag.scope == "scan":
             name = self.spec.models[flag.row].name
-            (self._assessed.add if flag.up else self._assessed.discard)(name)
+            (self.worth.assessed.add if flag.up else self.worth.assessed.discard)(name)
             return [], [name]
         if flag.scope == TRUTH:
             return self._charts.truth.take(flag, self.conditions)
         if flag.scope in SCOPES:
-            return [], [self._facts.take(flag)]
+            model, subject = self._facts.take(flag)
+            if flag.up:
+                return [], [model]
+            return self.conditions.reworded(subject, flag.time_ns, text=False), [model]
         finding = self._findings.of(flag, self.conditions.active)
+        about = finding.subject
         if flag.scope == "joint":
             about = identity.model(self.spec.models[flag.row].name)
-        else:
-            about = finding.subject
-        events = [flag.event(about, finding.key.model)]
-        events += self.conditions.finding(finding)
+        events = [flag.event(about, finding.key.model), *self.conditions.finding(finding)]
         if finding.key.traits.transport:
             events += self.sources.tag_changed(finding.subject.name, flag.time_ns)
         condition = self.conditions.active.get(finding.subject)
@@ -144,12 +164,17 @@ class Judge:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def command(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
-        """What a person or a source said; unknown kinds change nothing."""
-        events = self._obey(kind, time_ns, data)
+    def command(
+        self, kind: str, time_ns: int, data: Mapping[str, Any], sequence: int = 0
+    ) -> list[Event]:
+        """What a person or a source said, by its entry's number; unknown kinds change nothing."""
+        if kind in OF_CHANGES:
+            events = self.contract.command(kind, time_ns, data, sequence)
+        else:
+            events = self._obey(kind, time_ns, data)
         everyone = {model.name for model in self.spec.models}
         events += self._due(time_ns, set())
-        return events + self._verdicts(time_ns, everyone)
+        return events + self.worth.take(time_ns, everyone)
 
     def _obey(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         if kind == "source_state":
@@ -165,22 +190,23 @@ class Judge:
         if kind in {"out_of_service", "in_service"}:
             return self._service(kind, time_ns, data)
         if kind == "baseline":
-            change = self.replaced.add if data.get("replaced") else self.replaced.discard
+            files = self.worth.replaced
+            change = files.add if data.get("replaced") else files.discard
             change(str(data.get("model", "")))
-        return losses.told(time_ns, data) if kind == "lost" else []
+        return noted.told(kind, time_ns, data)
 
     def _service(self, kind: str, time_ns: int, data: Mapping[str, Any]) -> list[Event]:
         tag = str(data.get("tag", ""))
         if tag not in self._findings.users:
             return []
         out = kind == "out_of_service"
-        if out == (tag in self._out_of_service) and not (out and data.get("note")):
+        known = self.worth.out_of_service
+        if out == (tag in known) and not (out and data.get("note")):
             return []  # it was so already, and nothing is added
-        (self._out_of_service.add if out else self._out_of_service.discard)(tag)
+        (known.add if out else known.discard)(tag)
         self.conditions.refresh([identity.tag(tag)], time_ns)
         detail = {"change": kind, "by": data.get("by", "")}
-        if data.get("note"):
-            detail["note"] = data["note"]
+        detail |= {"note": data["note"]} if data.get("note") else {}
         return [Event("configuration", time_ns, str(identity.tag(tag)), detail)]
 
     # --- rules of conditions --------------------------------------------------------------------
@@ -188,6 +214,8 @@ class Judge:
     def name(self, condition: Condition, now: int) -> Diagnosis:
         """What the evidence says it is; of several models' evidence, what tells most."""
         subject = condition.subject
+        if (held := self.contract.name(condition)) is not None:
+            return held
         if subject.place is Place.SOURCE:
             return self.sources.name(subject.name)
         if subject.place is Place.MODEL:
@@ -236,6 +264,8 @@ class Judge:
     def suppressed(self, condition: Condition) -> bool:
         """A tag that is merely silent while its whole source is lost raises no alarm of its own."""
         subject = condition.subject
+        if self.contract.suppresses(subject):
+            return True
         return (
             subject.place is Place.TAG
             and self.sources.is_lost(self.spec.tag_of[subject.name].source)
@@ -245,60 +275,19 @@ class Judge:
     def out_of_service(self, condition: Condition) -> bool:
         """Whether a person took the tag out of service."""
         subject = condition.subject
-        return subject.place is Place.TAG and subject.name in self._out_of_service
+        return subject.place is Place.TAG and subject.name in self.worth.out_of_service
 
     # --- verdicts -----------------------------------------------------------------------------
 
-    def _verdicts(self, time_ns: int, names: set[str]) -> list[Event]:
-        if not names:
-            return []
-        events = []
-        for index, model in enumerate(self.spec.models):
-            if model.name not in names:
-                continue
-            concerns = self._concerns.of(
-                model.name, self.conditions.active, self._out_of_service, self._provisional,
-                self._lapsed(time_ns),
-            )
-            concerns += self._facts.of(index)
-            concerns += [replaced(model.name)] if model.name in self.replaced else []
-            verdict = judge(
-                concerns, self._charts.modes.unjudged(index, time_ns) or _WAITING,
-                assessed=model.name in self._assessed,
-            )
-            before = self.verdicts.get(model.name)
-            if before is not None and same_to_read(before, verdict):
-                self.verdicts[model.name] = verdict  # its figures may be later ones
-                continue
-            if before is None or before.verdict != verdict.verdict:
-                self.since[model.name] = time_ns
-            self.verdicts[model.name] = verdict
-            events.append(verdict_event(model.name, model.version, verdict, before, time_ns))
-        return events
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """What every model is worth."""
+        return self.worth.current
 
-    def _lapsed(self, time_ns: int) -> Callable[[Condition], bool]:
-        """Whether a condition is one of an input against its own past, and was told for long.
-
-        Where another input bears it out (it is in the same incident), or where inputs have left
-        their trained relations, it counts for as long as it lasts.
-        """
-        return lambda condition: (
-            (condition.kind, condition.cause) in MAY_BE_FALSE
-            and time_ns >= self.conditions.lapses_ns(condition)
-            and not any(key.joint and not key.traits.passing for key in condition.findings)
-            and self.conditions.incidents.is_alone(condition.incident)
-        )
-
-    def _provisional(self, subject: Subject, key: FindingKey) -> bool:
-        """Whether the thresholds of the chart that found it are: of that input, or jointly."""
-        if not key.model:
-            return False
-        index = self._index[key.model]
-        mode = self.spec.models[index].baseline.modes[self._charts.modes.index(index)]
-        if key.joint:
-            return bool(mode.joint.get("provisional", self.spec.models[index].baseline.provisional))
-        item = mode.of(key.of or subject.name)
-        return item is not None and item.provisional
+    @property
+    def since(self) -> dict[str, int]:
+        """Engine ns since when each model has its verdict."""
+        return self.worth.since
 
     # --- what lasts -----------------------------------------------------------------------------
 
@@ -308,13 +297,10 @@ class Judge:
             "conditions": self.conditions.to_json(),
             "sources": self.sources.to_json(),
             "refusals": dict(sorted(self.sources.refusals.items())),
-            "assessed": sorted(self._assessed),
-            "out_of_service": sorted(self._out_of_service),
-            "replaced": sorted(self.replaced),
-            "facts": self._facts.to_json(),
+            "facts": self._facts.to_json(), "changes": self.changes.to_json(),
+            "upstream": self.upstream.to_json(),
             "joint_owner": {str(k): str(to) for k, to in sorted(self._findings.owner.items())},
-            "since": dict(sorted(self.since.items())),
-            "verdicts": {name: item.to_json() for name, item in sorted(self.verdicts.items())},
+            **self.worth.to_json(),
         }
 
     def from_json(
@@ -336,9 +322,9 @@ class Judge:
         for condition in self.conditions.active.values():
             condition.models = sorted(known.intersection(self._concerned(condition)))
         self.sources.from_json(document["sources"], document.get("refusals", {}))
-        self._assessed = set(document["assessed"]) & set(kept["model"])
-        self._out_of_service = set(document["out_of_service"])
-        self.replaced = set(document.get("replaced", ())) & set(kept["model"])
+        self.worth.from_json(document, kept["model"])
+        self.contract.from_json(document.get("changes", {}))
+        self.upstream.from_json(document.get("upstream", {}), kept["input"])
         owners = {
             FindingKey.parse(key): Subject.parse(owner)
             for key, owner in document["joint_owner"].items()
@@ -347,22 +333,24 @@ class Judge:
             key: owner for key, owner in owners.items()
             if key.model in kept["model"] and owner in subjects
         }
-        self.since = {name: int(t) for name, t in document["since"].items() if name in known}
-        self.verdicts = {
-            name: Verdict.from_json(item)
-            for name, item in document["verdicts"].items() if name in known
-        }
         self._facts.from_json(document.get("facts", []), kept)
         self._forget_what_started_anew(now, kept)
 
-    def _forget_what_started_anew(self, now: int, kept: Mapping[str, Collection[str]]) -> None:
-        """Drop every finding whose chart is new, or is not up: nothing would ever clear it."""
-        self._findings.joint_up = {
+    def _joint_now(self) -> set[FindingKey]:
+        """The joint charts whose flags are up."""
+        return {
             FindingKey(chart, model.name) for index, model in enumerate(self.spec.models)
             for chart in self._charts.scans[index].joint.flagged()
-        }  # fmt: skip
+        }
+
+    def _forget_what_started_anew(self, now: int, kept: Mapping[str, Collection[str]]) -> None:
+        """Drop every finding whose chart is new, or is not up: nothing would ever clear it."""
+        self._findings.joint_up = self._joint_now()
 
         def gone(subject: Subject, key: FindingKey) -> bool:
+            up = key in self.conditions.active[subject].findings
+            if key.of_contract:
+                return up and not self.contract.holds(subject)
             if subject.place is Place.SOURCE:
                 return False
             if key.joint or key.of_errors:
@@ -372,20 +360,22 @@ class Judge:
                 stays &= subject == self._findings.owner.get(key, self._loops.home(key, subject))
             else:
                 stays = subject.name in kept["tag"]
-            up = key in self.conditions.active[subject].findings
             return not stays or (up and not self._is_up(subject, key))
 
         self.conditions.forget(gone, now)
         self.sources.resumed(now)
+
+    def _users(self, subject: Subject) -> Collection[str]:
+        users = self.sources.users if subject.place is Place.SOURCE else self._findings.users
+        return users[subject.name]
 
     def _concerned(self, condition: Condition) -> Collection[str]:
         """The models that a condition from a snapshot concerns as they are configured now."""
         subject = condition.subject
         if subject.place is Place.MODEL:
             return condition.models
-        users = self.sources.users if subject.place is Place.SOURCE else self._findings.users
         judged = all(key.model for key in condition.seen)  # each by the baseline of its model
-        return [m for m in users[subject.name] if not judged or m in condition.models]
+        return [m for m in self._users(subject) if not judged or m in condition.models]
 
     def _is_up(self, subject: Subject, key: FindingKey) -> bool:
         tag = self.spec.row_of_tag.get(key.of or subject.name, -1)
@@ -393,8 +383,8 @@ class Judge:
 
     def renew(self, model: str, now: int) -> list[Event]:
         """The detectors of one model start anew: what they had found would never clear."""
-        self._assessed.discard(model)
+        self.worth.assessed.discard(model)
         self._facts.forget(self._index[model])
         self._findings.joint_up = {key for key in self._findings.joint_up if key.model != model}
         self.conditions.forget(lambda _, key: key.model == model and not key.of_errors, now)
-        return self._verdicts(now, {model})
+        return self.worth.take(now, {model})

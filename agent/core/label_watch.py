@@ -1,7 +1,8 @@
 """The label stream's own watch: whether truths come, and look, as those of the record did.
 
 A laboratory that repeats its last result, rounds, mixes up samples or falls behind makes a model
-look better or worse than it is. What is seen is said beside the losses; it moves no chart.
+look better or worse than it is. What is seen is said beside the losses. Numbers that repeat one
+value are no measurements: their losses are left out.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ def reference_of(times_ns: Sequence[int], truths: Sequence[float]) -> LabelRefer
     )  # fmt: skip
 
 
+def repeats(reference: LabelReference, same: int) -> bool:
+    """Whether so many equal truths in a row are more than a stream that works has."""
+    return same > max(_REPEATED * reference.run, _FEWEST // 2)
+
+
 def remarks(
     reference: LabelReference, tag: str, latest: Sequence[Sequence[float]], same: int, *,
     of_classes: bool,
@@ -107,7 +113,7 @@ def remarks(
         of_classes: whether they are classes, and no numbers.
     """
     found = []
-    if same > max(_REPEATED * reference.run, _FEWEST // 2):
+    if repeats(reference, same):
         found.append(
             f"{tag} repeats one value: {same} in a row, in training at most {reference.run}"
         )

@@ -27,7 +27,7 @@ from agent.core import delays
 from agent.core.condition import Condition, Finding
 from agent.core.identity import FindingKey, Subject
 from agent.core.incident import Incidents
-from agent.core.names import NAMED_WHILE
+from agent.core.names import EXCURSION, NAMED_WHILE, OF_PLACE, SAID_WHILE
 from agent.core.rules import Rules
 from agent.core.timers import Due, Returned, Timer, moved, paused, whole_ns
 from agent.types import Event
@@ -110,10 +110,10 @@ class Conditions:
         self._note_holds(condition)
         return self._rename(condition, now, review=False)
 
-    def reworded(self, subject: Subject, now: int) -> list[Event]:
-        """What is open is explained otherwise by now: so is its text."""
+    def reworded(self, subject: Subject, now: int, *, text: bool = True) -> list[Event]:
+        """What is open is explained otherwise by now: so is its name, and its `text` alone too."""
         condition = self.active.get(subject)
-        return [] if condition is None else self._rename(condition, now, review=True, told=True)
+        return [] if condition is None else self._rename(condition, now, review=text, told=text)
 
     def fire(self, until_ns: int) -> tuple[list[str], list[Event]] | None:
         """The next timer due before `until_ns`: (models concerned, events), or None."""
@@ -213,10 +213,9 @@ class Conditions:
     ) -> list[Event]:
         """``acknowledge``, ``shelve`` and ``unshelve`` by a named person.
 
-        The command may name the occurrence it is about, by its ``id``: another one of the same
-        subject, which that person has not seen, it leaves alone.
-        What has returned to normal is not known here any more: to acknowledge it, the command
-        brings the facts of that ``occurrence``, as its last event told them.
+        The command may name the occurrence it is about, by its ``id``: another one of the subject,
+        which that person has not seen, it leaves alone. What has returned to normal is not known
+        here: to acknowledge it, the command brings the facts of that ``occurrence``, as told last.
         """
         by = {"by": data.get("by", ""), "note": data.get("note", "")}
         judged = by | {"false": bool(data.get("false", False))}
@@ -234,11 +233,10 @@ class Conditions:
         if kind == "acknowledge":
             condition.acknowledged = True
             return [condition.event("acknowledged", time_ns, judged)]
-        condition.shelved_until_ns = time_ns + whole_ns(data.get("for_ns"))
-        self.shelved[subject] = condition.shelved_until_ns
-        self._at(condition.shelved_until_ns, condition, Due.UNSHELVE)
-        until = {"shelved_until_ns": condition.shelved_until_ns}
-        return [condition.event("shelved", time_ns, by | until)]
+        until_ns = time_ns + whole_ns(data.get("for_ns"))
+        condition.shelved_until_ns = self.shelved[subject] = until_ns
+        self._at(until_ns, condition, Due.UNSHELVE)
+        return [condition.event("shelved", time_ns, by | {"shelved_until_ns": until_ns})]
 
     def _unshelve(self, subject: Subject, now: int, by: dict[str, Any]) -> list[Event]:
         """By a person or by time: what is raised is told so; what has cleared is only told."""
@@ -251,8 +249,7 @@ class Conditions:
         return [condition.event("unshelved", now, by)]
 
     def _shelving_ended(self, subject: Subject, now: int) -> list[Event]:
-        over = self.shelved.get(subject, now + 1) <= now
-        return self._unshelve(subject, now, {}) if over else []
+        return self._unshelve(subject, now, {}) if self.shelved.get(subject, now + 1) <= now else []
 
     # --- timers -----------------------------------------------------------------------------
 
@@ -287,7 +284,7 @@ class Conditions:
             condition, self.active.values(), self._rules.settling_ns(condition), now
         )
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
-        condition.take_name(named)
+        condition.take_name(named, now)
         for intervals in delays.REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
         lapses_ns = self.lapses_ns(condition)
@@ -351,17 +348,21 @@ class Conditions:
     def _rename(
         self, condition: Condition, now: int, *, review: bool, told: bool = False
     ) -> list[Event]:
-        if not condition.raised or not condition.findings:
+        if not condition.raised or not (condition.findings or condition.kind in OF_PLACE):
             return []
         found = self._rules.name(condition, now)
         symptoms = {key.symptom for key in condition.findings}
-        usual = NAMED_WHILE.get(condition.kind, frozenset())
+        usual = SAID_WHILE.get(condition.kind, frozenset())
         over = bool(usual) and (found.kind in NAMED_WHILE or not usual & symptoms)
         better = found.rank > condition.rank or (review and found.rank == condition.rank) or over
         same = (found.kind, found.cause) == (condition.kind, condition.cause)
         if not better or (found.text == condition.text if told else same):
             return []
-        condition.take_name(found)
+        again_ns = condition.named_ns + delays.longest_off_delay_ns(condition.interval_ns)
+        if condition.kind == EXCURSION and found.kind in OF_PLACE and now < again_ns:
+            self._at(again_ns, condition, Due.REVIEW)  # what flickers at the edge is told seldom
+            return []
+        condition.take_name(found, now)
         return [condition.event("updated", now)]
 
     # --- what lasts -------------------------------------------------------------------------

@@ -58,6 +58,7 @@ _FLAT = 32
 _ANSWERED = 0.9  # of the largest step of an output in training
 _MUST_MOVE = 6.0  # standard deviations of a bias that its own output must show
 _SWINGING = "oscillation"
+_AS_FAR = 0.5  # of the farthest block: what is as far on the other side swings, and is no noise
 _CROSSINGS = 2  # from far on one side of the set point to the other that are an oscillation
 _NOISY = 2  # blocks with steps that training never had, from which they are noise
 _PATIENCE = 4  # blocks after a leap until a controller must have answered
@@ -67,9 +68,11 @@ _PATIENCE = 4  # blocks after a leap until a controller must have answered
 class LoopFault:
     """What the evidence says: whose it is (a column), which fault, whose cause.
 
-    `column` is -1 where several may be it: `candidates` then holds their columns. `size` of a bias
-    and its `error` are standardised; `sure` is the log of how much likelier it is than any other
-    explanation, 0 where no such ratio decided. `reads` and `set_point` are the latest, in units.
+    `shown` says that single samples show it, which later ones do not refute: a reading that leaps
+    does so once. `column` is -1 where several may be it: `candidates` then holds their columns.
+    `size` of a bias and its `error` are standardised; `sure` is the log of how much likelier it is
+    than any other explanation, 0 where no such ratio decided. `reads` and `set_point` are the
+    latest, in units.
     """
 
     kind: str
@@ -79,6 +82,7 @@ class LoopFault:
     size: float = 0.0
     error: float = 0.0
     sure: float = 0.0
+    shown: bool = True
     reads: float = np.nan
     set_point: float = np.nan
 
@@ -116,12 +120,11 @@ class LoopModel:
             flagged: the inputs that charts found something of; where outputs or indicators are
                 among them, what explains none of these is no explanation.
         """
-        found = (
-            self._announced(seen) or self._flat(seen) or self._reading(seen)
-            or self._not_held(seen) or self._settled(seen, flagged)
-        )
+        shown = self._announced(seen) or self._flat(seen) or self._reading(seen)
+        found = shown or self._not_held(seen) or self._settled(seen, flagged)
         if found is None or found.column < 0:
             return found
+        found = replace(found, shown=shown is not None)
         loop = next((one for one in self.loops if one.pv == found.column and one.sp >= 0), None)
         set_point = seen.now(loop.sp) if loop is not None else np.nan
         return replace(found, reads=seen.now(found.column), set_point=set_point)
@@ -228,7 +231,8 @@ class LoopModel:
             return None
         loop = first[0]
         apart = self._off_blocks(seen, loop)
-        far = apart[np.abs(apart) > self._sway[loop.pv]]
+        size = np.abs(apart)
+        far = apart[size > max(self._sway[loop.pv], _AS_FAR * size.max())]
         if (np.diff(np.sign(far)) != 0).sum() >= _CROSSINGS:
             return LoopFault(_SWINGING, "process", loop.pv)
         moved = beyond(seen, loop.out) if loop.out >= 0 else False

@@ -29,6 +29,11 @@ _OF_INSTRUMENT = frozenset({"stuck", "noise", "spikes", "out of physical range"}
 _VAGUE = 4
 """Most rank of a name while its loop may explain it otherwise."""
 
+_SETTLED = 5
+"""Most rank of a name that only what has settled tells: it replaces none that single samples
+showed, which the traces may not hold any more.
+"""
+
 _CONVERTED = 8
 """Rank of a name of what became of a value on its way here; above, nothing usable arrives."""
 
@@ -152,7 +157,8 @@ class LoopReader:
         }
         return Diagnosis(
             words.kind, words.cause, words.text.format(**facts), words.hint.format(**facts),
-            max(words.rank, least), (name,) if whole else (),
+            max(words.rank if fault.shown else min(words.rank, _SETTLED), least),
+            (name,) if whole else (),
         )
 
     def _undecided(self, plain: Diagnosis, candidates: Collection[str]) -> Diagnosis:

@@ -25,6 +25,11 @@ LEAST_SCORE = 1e-15
 OTHER = ""
 """In a confusion, a class that was not declared."""
 
+def is_usable(loss: float) -> bool:
+    """Whether a loss can be summed: no NaN, infinite or negative one."""
+    return 0.0 <= loss < math.inf
+
+
 _LN2 = 0.6931471805599453
 _TERMS = 13  # of the series of the logarithm: the next one is below 1e-19
 _ONE = 1 << 1074  # multiples of the least float64 in 1.0
@@ -146,24 +151,26 @@ class LossSums:
 
     def add(self, loss: float) -> None:
         """One loss more; one that is NaN, infinite or negative is counted as unusable."""
-        if not 0.0 <= loss < math.inf:
-            self.unusable += 1
-            return
-        loss = min(loss, MOST)
-        self.count += 1
-        self.clipped += int(loss > self.clip)
-        self.total += _multiples(loss)
-        self.squares += _multiples(loss * loss)
+        self._fold(loss, 1)
 
     def correct(self, was: float, loss: float) -> None:
         """A loss that was added, here or in a window before, is another: its truth was corrected.
 
-        So sums over windows are exact, while those of one may say less than nothing.
+        So sums over windows are exact, while those of one may say less than nothing. Either may be
+        unusable, as in `add`.
         """
-        was, loss = min(was, MOST), min(loss, MOST)
-        self.clipped += int(loss > self.clip) - int(was > self.clip)
-        self.total += _multiples(loss) - _multiples(was)
-        self.squares += _multiples(loss * loss) - _multiples(was * was)
+        self._fold(was, -1)
+        self._fold(loss, 1)
+
+    def _fold(self, loss: float, times: int) -> None:
+        if not is_usable(loss):
+            self.unusable += times
+            return
+        loss = min(loss, MOST)
+        self.count += times
+        self.clipped += times * int(loss > self.clip)
+        self.total += times * _multiples(loss)
+        self.squares += times * _multiples(loss * loss)
 
     def correct_class(self, was: str, truth: str, said: str) -> None:
         """The truth of a decision is another."""
@@ -236,7 +243,7 @@ class LossSums:
             clip = math.inf if data["clip"] is None else float(data["clip"])
             sums = cls(
                 str(data["kind"]), clip, tuple(str(name) for name in data["classes"]),
-                _counted(data["count"]), _counted(data["unusable"]),
+                _counted(data["count"], -_MOST_COUNT), _counted(data["unusable"], -_MOST_COUNT),
                 _counted(data["clipped"], -_MOST_COUNT),
                 _added(data["sum"]), _added(data["sum_sq"]),
             )

@@ -18,7 +18,10 @@ Two judgements of X, both only upwards:
 - bets against (1 + tolerance) x reference risk (`agent.core.betting`; Timans et al., UAI 2025,
   arXiv 2506.16416; Waudby-Smith & Ramdas 2024), half of the money on X and half on L: X varies
   less, but L can not fall so far below its mean, so more of the money can be staked on it. Their
-  mean *opens* a retraining request.
+  mean *opens* a retraining request. Where neighbouring losses go along, bets on X are on means of
+  labels, over which that is forgotten; those on L are on each label, against (1 + tolerance) x the
+  highest mean that what went before ever let expect in the record: so a large shift need not
+  outlast what may be months.
 """
 
 from __future__ import annotations
@@ -87,6 +90,11 @@ class LossState:
     by_x: Wealth = field(default_factory=Wealth)
     by_loss: Wealth = field(default_factory=Wealth)
 
+    @property
+    def evidence(self) -> float:
+        """Of the bets, over what opens a request."""
+        return ALPHA * 0.5 * (self.by_x.evidence + self.by_loss.evidence)
+
     def move(self, shift_ns: int) -> None:
         """Time was set anew by so much: no span changes."""
         for wealth in (self.by_x, self.by_loss):
@@ -141,8 +149,11 @@ class LossChart:
         least = -reference.slope * (high - low)
         tiny = 1e-9 * reference.deviation  # a record without any loss
         self.allowed = (1.0 + tolerance) * max(sure, tiny)
-        self._on_x = Bets(self.allowed, least, reference.block)
-        self._on_loss = Bets(self.allowed, 0.0, reference.block)
+        self._on_x = Bets(
+            self.allowed, least, reference.block, sqrt(reference.powered.variance / reference.block)
+        )
+        highest = max(self.allowed, (1.0 + tolerance) * reference.peak)
+        self._on_loss = Bets(highest, 0.0, 1, reference.deviation)
         self._shift = SHIFT * reference.deviation
 
     def scan(self, expected: float) -> None:
@@ -171,6 +182,21 @@ class LossChart:
             x, score, state.up and not before, before and not state.up, evidence, evidence >= 1.0
         )
 
+    def correct(self, before: float, loss: float) -> None:
+        """The truth of a label that was folded is another: its loss was not `before`.
+
+        The sum moves by what the label would have added less or more. Bets lose what the wrong
+        loss had won, and win nothing: so they are never worth more than without the correction.
+        """
+        if not (before >= 0.0 and loss >= 0.0):
+            return
+        clip, state = self.reference.clip, self.state
+        was, now = min(before, clip), min(loss, clip)
+        moved = self._shift / self.reference.alone.variance * (now - was)
+        state.cusum = max(state.cusum + moved, 0.0)
+        for bets, wealth in ((self._on_x, state.by_x), (self._on_loss, state.by_loss)):
+            bets.take_back(wealth, was, now)
+
     def _powered(self, loss: float, expected: float) -> tuple[float, float]:
         """(X, how much of the variance that c r can remove it keeps, 0 to 1)."""
         state = self.state
@@ -190,7 +216,7 @@ class LossChart:
         state = self.state
         self._on_x.fold(state.by_x, time_ns, x)
         self._on_loss.fold(state.by_loss, time_ns, loss)
-        evidence = ALPHA * 0.5 * (state.by_x.evidence + state.by_loss.evidence)
+        evidence = state.evidence
         if evidence >= 1.0:
             state.by_x.begin_anew()
             state.by_loss.begin_anew()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from agent.core.kernels import TRAITS
 from agent.core.kernels.base import Symptom
 
+EXCURSION = "excursion"
+"""What a tag's condition is called that left the trained range, once it is back in it."""
+
 MAY_BE_FALSE = frozenset({
     *((kind, cause) for cause in ("unknown", "process")
-      for kind in ("level shift", "drift", "out of trained range", "sudden change")),
+      for kind in ("level shift", "drift", "out of trained range", EXCURSION, "sudden change")),
     *((kind, "sensor") for kind in ("noise", "spikes")),
     *((kind, "model") for kind in (
-        "level shift", "drift", "out of trained range", "noise", "spikes",
+        "level shift", "drift", "out of trained range", EXCURSION, "noise", "spikes",
     )),
 })  # fmt: skip
 """(kind, cause) of what an input or output is called that was compared with its own past, near or
@@ -28,6 +31,7 @@ TRUE_WHILE = _TRANSPORT | {
         {traits.symptom for traits in TRAITS.values() if traits.transport} | {Symptom.SOURCE}
     ),
     "out of physical range": frozenset({Symptom.IMPOSSIBLE}),
+    "contract broken": frozenset({Symptom.CONTRACT}),
 }
 """A name that says what arrives -> what must be found, any of it, for the name to be true."""
 
@@ -41,9 +45,27 @@ NAMED_WHILE = TRUE_WHILE | {
 }
 """The same of all names that are over as soon as nothing of the kind is found any more."""
 
+OF_PLACE = NAMED_WHILE.keys() - TRUE_WHILE.keys()
+"""Those of them that are over also where nothing is found any more, while the off-delay runs."""
+
+
+HOW_SERVED = frozenset({Symptom.DIGITS, Symptom.LINES, Symptom.SMOOTH, Symptom.AGAIN})
+"""What says how values are served, and of nothing but the time in which it is found."""
+
+SERVED_WHILE = {
+    traits.words.kind: frozenset({
+        traits.symptom, *({Symptom.FLAT} if traits.symptom is Symptom.AGAIN else ())
+    })
+    for traits in TRAITS.values() if traits.words and traits.symptom in HOW_SERVED
+}
+"""A name that says how values are served -> what must be found, any of it, while anything is."""
+
+SAID_WHILE = NAMED_WHILE | SERVED_WHILE
+"""All names that say what is there now."""
+
 
 def lasts(kind: str, cause: str) -> bool:
     """Whether what a condition is called lasts until somebody mends it, and is not said by what
     arrives: a unit or an address that was changed.
     """
-    return cause == "integration" and kind not in TRUE_WHILE
+    return cause == "integration" and kind not in TRUE_WHILE and kind not in SERVED_WHILE

@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.core.diagnosis import (
+from agent.core.diagnosis import Diagnosis, diagnose
+from agent.core.figures import farthest, latest
+from agent.core.kernels import TRAITS
+from agent.core.kernels.base import Symptom
+from agent.core.names import EXCURSION
+from agent.core.state_tags import describe
+from agent.core.tag_evidence import (
     LEAVES_RANGE,
-    Diagnosis,
     Evidence,
-    diagnose,
+    back,
     drifting,
     grown,
-    inside,
     momentary,
     noisier,
     reads,
 )
-from agent.core.figures import farthest, latest
-from agent.core.kernels import TRAITS
-from agent.core.kernels.base import Symptom
-from agent.core.state_tags import describe
 
 JUDGED = frozenset({
     Symptom.LEVEL, Symptom.JUMP, Symptom.SPIKE, Symptom.SCATTER, Symptom.FLAT, Symptom.STATE,
@@ -145,8 +145,8 @@ def _moved(evidence: Evidence, judged: frozenset[Symptom]) -> tuple[str, str, in
         return "drift", f"predictions of {tag} drift from those of training{reads(evidence)}", 4
     low, high = evidence.trained
     span = f"decided between {low:.4g} and {high:.4g}{unit} in training"
-    if judged & LEAVES_RANGE and inside(evidence):
-        return "out of trained range", f"{tag}, which was {span}, left that for a moment", 3
+    if judged & LEAVES_RANGE and back(evidence):
+        return EXCURSION, f"{tag}, which was {span}, left that for a moment", 3
     if judged & LEAVES_RANGE:
         value = f"{latest(evidence.raw)}{unit}"
         return "out of trained range", f"{tag} is {value}, and was {span}", 4

@@ -13,13 +13,13 @@ from agent.core import identity
 from agent.core.baseline import OutputBaseline
 from agent.core.charts import Charts
 from agent.core.condition import Condition
-from agent.core.diagnosis import Evidence
 from agent.core.identity import Place, Subject
 from agent.core.kernels import mix
 from agent.core.kernels.base import Symptom
 from agent.core.output_diagnosis import OutputEvidence
 from agent.core.scan_means import latest_mean
 from agent.core.spec import EngineSpec, ModelSpec
+from agent.core.tag_evidence import Evidence
 from agent.types import Float64
 
 _LATEST = 8

@@ -17,15 +17,20 @@ from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.kernels.tally import UNITS_PER_SD
 from agent.core.kinds import shown_unit
+from agent.core.names import ERRORS_GREW
 from agent.core.retraining_evidence import Evidence
-from agent.core.retraining_request import DECLARED, FROM, OPEN, Request
+from agent.core.retraining_request import DECLARED, FROM, IN_TRIAL, OPEN, Request
 from agent.core.retraining_watch import Counting, Watch
+from agent.core.seen import Seen
 from agent.core.spec import EngineSpec, ModelSpec
 from agent.core.state import Lasting
 from agent.types import Event
 
 REQUESTS_KEPT = 16
 """Of a model; those that are in hand stay."""
+
+ENDED_SHOWN = 50
+"""Of all models together, in every status document; the account has all of them."""
 
 MOVED_TOLD = 20
 _FAR = 1.0
@@ -57,27 +62,44 @@ class Retraining:
     # --- what happens -----------------------------------------------------------------------------
 
     def take(self, events: Sequence[Event]) -> None:
-        """What judgement told; losses that exceed what is allowed are evidence."""
-        self.watch.take(events)
+        """What judgement told; losses that exceed what is allowed are evidence.
+
+        While an input has moved and nobody knows why, they may be those of a sensor: they wait. So
+        they do until they warned for as long as an output must be off, for errors may show a fault
+        of an input before its own charts do. Errors that had begun when such a fault was found
+        told of it, until their chart was back at 0.
+        """
         for event in events:
+            if self.watch.explains(event):
+                for name in self._evidence.keys() & set(event.data["models"]):
+                    self._evidence[name].explain(event.time_ns)
+            self.watch.take([event])
             if event.kind == "evidence" and event.data.get("change") == "opened":
                 model = event.subject.partition("/")[2]
-                self.note_losses(model, event.time_ns, event.data)
+                own = self._evidence.get(model)
+                if own is not None and event.data["since_ns"] < own.explained_ns:
+                    continue
+                warned = [one for one in self.watch.of(model) if one.subject == event.subject]
+                self.note_losses(model, _since(warned) or event.time_ns, event.data)
 
     def note_losses(self, model: str, time_ns: int, evidence: Mapping[str, Any]) -> None:
         """The e-process of a model's losses says that its errors grew; weighed when a window ends.
 
         Args:
             model: its name.
-            time_ns: engine time at which it did.
+            time_ns: engine time from which on they had grown.
             evidence: JSON-ready, what people are to be told of it.
         """
         own = self._evidence.get(model)
         if own is not None and not own.losses_ns:
             own.losses_ns, own.losses = time_ns, dict(evidence)
 
-    def close(self, start_ns: int, end_ns: int, counts: np.ndarray[Any, Any]) -> list[Event]:
-        """A window ends; `counts` is `tally.COUNTS`[rows] of it. The requests that it brings."""
+    def close(
+        self, start_ns: int, end_ns: int, counts: np.ndarray[Any, Any], seen: Sequence[Seen]
+    ) -> list[Event]:
+        """A window ends; `counts` is `tally.COUNTS`[rows] of it, `seen` what of its scans lay
+        outside of training, by row. The requests that it brings.
+        """
         events: list[Event] = []
         scans = self._charts.extrapolated()[1]
         for index, model in enumerate(self._spec.models):
@@ -85,9 +107,24 @@ class Retraining:
             own = counts[rows.start : rows.stop]
             passed = self._evidence[model.name].passed(*scans[index])
             if own["count"].any() and not self.watch.meets(model.name, start_ns, end_ns):
-                events += self._weigh(model, end_ns, end_ns - start_ns, own, passed)
+                outside = min(passed[1], self._outside(index, seen))
+                events += self._weigh(
+                    model, end_ns, end_ns - start_ns, own, (passed[0], outside)
+                )
             self._forget(model.name, end_ns)
         return events
+
+    def _outside(self, index: int, seen: Sequence[Seen]) -> int:
+        """Scans outside of training, but for those in which only inputs are of which nobody knows
+        whether the process moved them.
+        """
+        doubted = set(self.watch.doubted.values())
+        rows = self._spec.rows_of(index)
+        inputs = zip(rows, self._spec.models[index].inputs, strict=False)
+        jointly = seen[rows.start].jointly if len(rows) else 0
+        return jointly + sum(
+            seen[row].extrapolating for row, name in inputs if f"tag/{name}" not in doubted
+        )
 
     def _weigh(
         self, model: ModelSpec, end_ns: int, span_ns: int, counts: np.ndarray[Any, Any],
@@ -96,8 +133,9 @@ class Retraining:
         """A window of which nothing is left out."""
         criteria, own = model.retraining, self._evidence[model.name]
         counting = self.watch.of(model.name)
-        moved = [one for one in counting if one.cause == "process"]
-        own_outputs = {f"model/{model.name}", *(f"tag/{name}" for name in model.outputs)}
+        moved = [one for one in counting if one.cause == "process" and _is_of_inputs(model, one)]
+        # What its losses say is the bets': their chart only warns.
+        own_outputs = {f"tag/{name}" for name in model.outputs}
         wrong = [one for one in counting if one.cause == "model" and one.subject in own_outputs]
         own.inputs.add(
             span_ns, criteria.shifted_for_ns, _since(moved),
@@ -108,9 +146,14 @@ class Retraining:
         own.extrapolating.add(
             _since(moved), span_ns, criteria.extrapolating_over_ns, passed[0], outside
         )
+        erring = bool(own.losses_ns) or any(one.kind == ERRORS_GREW for one in counting)
+        own.erring.add(
+            span_ns, criteria.outputs_shifted_ns, own.losses_ns or end_ns,
+            holds=erring and not self.watch.doubts(model.inputs),
+        )
         self._add_moved(model.name, counts, begins=not own.since_ns, counts_now=bool(counting))
         met = _met(model, own)
-        if not met or self._in_hand(model) or end_ns < own.not_before_ns:
+        if not met or self.in_hand(model.name) or end_ns < own.not_before_ns:
             return []
         return [self._open(model, met, end_ns)]
 
@@ -195,8 +238,15 @@ class Retraining:
         return self.watch.since(request.model, request.since_ns, request.until_ns or now)
 
     def shown(self, now: int) -> list[dict[str, Any]]:
-        """All requests that are known, the newest first, JSON-ready."""
-        return [one.shown(self.left_out(one, now)) for one in reversed(self.requests.values())]
+        """Requests that are in hand, and the newest `ENDED_SHOWN` others; the newest first."""
+        newest = list(reversed(self.requests.values()))
+        ended = [one.id for one in newest if not self._needed(one)]
+        hidden = set(ended[ENDED_SHOWN:])
+        return [one.shown(self.left_out(one, now)) for one in newest if one.id not in hidden]
+
+    def in_hand(self, model: str) -> list[str]:
+        """Ids of a model's requests that somebody has to act on, the oldest first."""
+        return [one.id for one in self._of(model) if self._needed(one)]
 
     def pins(self) -> dict[str, int]:
         """Model -> since when its data may still be asked for."""
@@ -211,13 +261,10 @@ class Retraining:
 
     def _needed(self, request: Request) -> bool:
         """Whether it waits for a decision, or for a model trained on what was declared."""
-        if request.state == DECLARED:
+        if request.state in {DECLARED, IN_TRIAL}:
             model = self._spec.models[self._index[request.model]]
             return request.baseline == model.baseline.digest
         return request.state == OPEN
-
-    def _in_hand(self, model: ModelSpec) -> bool:
-        return any(self._needed(one) for one in self._of(model.name))
 
     def _forget(self, model: str, now: int) -> None:
         pinned = [one.since_ns for one in self._of(model) if self._needed(one)]
@@ -275,6 +322,13 @@ def _since(counting: Sequence[Counting]) -> int:
     return min((one.since_ns for one in counting), default=0)
 
 
+def _is_of_inputs(model: ModelSpec, one: Counting) -> bool:
+    """Whether a condition is on an input, or on all together; else on an output, or on losses."""
+    if one.subject == f"model/{model.name}":
+        return one.kind != ERRORS_GREW
+    return one.subject.removeprefix("tag/") in model.inputs
+
+
 def _shifted(model: ModelSpec, moved: Sequence[Counting]) -> int:
     """How many inputs the process moved; a condition on the model is of all of them together."""
     subjects = {one.subject for one in moved}
@@ -297,7 +351,8 @@ def _met(model: ModelSpec, own: Evidence) -> list[str]:
     if own.outputs.held_ns >= criteria.outputs_shifted_ns:
         met.append(f"outputs shifted for {_hours(criteria.outputs_shifted_ns)} while the inputs "
                    "are as trained")
-    if criteria.losses and own.losses_ns:
+    lasts = own.erring.held_ns >= criteria.outputs_shifted_ns
+    if criteria.losses and own.losses_ns and lasts:
         met.append(f"its errors grew: {own.losses.get('text') or 'the bets on them say so'}")
     return met
 

@@ -17,7 +17,8 @@ class Criteria:
         extrapolating: share of its scans outside of training, while the process moved any input.
         extrapolating_over_ns: over how long.
         losses: whether evidence that its errors grew opens one.
-        outputs_shifted_ns: how long an output must be off whose inputs are as trained.
+        outputs_shifted_ns: how long an output must be off whose inputs are as trained, and how long
+            evidence of losses must stand while no input is known to have moved.
         cool_down_ns: after a person decided, no further request for so long.
     """
 

@@ -97,7 +97,10 @@ class Evidence:
         inputs, outputs: for how long enough of them were shifted.
         extrapolating: share of its scans.
         losses_ns: when its errors were found to have grown; 0 where they were not.
-        losses: what was told of them.
+        losses: what was told of them; `erring` for how long their chart warned or that stood, of
+            time that counts in which no input moved: an input whose own chart is slower than the
+            errors is known by then.
+        explained_ns: errors that began before were those of a sensor or an integration.
         scans, outside: of the model when it was looked at last, ever.
         not_before_ns: no further request before.
     """
@@ -107,6 +110,8 @@ class Evidence:
     extrapolating: Share = field(default_factory=Share)
     losses_ns: int = 0
     losses: dict[str, Any] = field(default_factory=dict)
+    erring: Held = field(default_factory=Held)
+    explained_ns: int = 0
     scans: int = 0
     outside: int = 0
     not_before_ns: int = 0
@@ -127,13 +132,24 @@ class Evidence:
     def begin_anew(self, not_before_ns: int) -> None:
         """A person decided."""
         self.inputs, self.outputs, self.extrapolating = Held(), Held(), Share()
-        self.losses_ns, self.losses, self.not_before_ns = 0, {}, not_before_ns
+        self.not_before_ns = not_before_ns
+        self.forget_losses()
+
+    def explain(self, now: int) -> None:
+        """A fault was found that is why the model errs: by it, what errors said is explained."""
+        self.forget_losses()
+        self.explained_ns = now
+
+    def forget_losses(self) -> None:
+        """That its errors grew says nothing of the model any more."""
+        self.losses_ns, self.losses, self.erring = 0, {}, Held()
 
     def move(self, shift_ns: int) -> None:
         """Engine time was set anew."""
-        for part in (self.inputs, self.outputs, self.extrapolating):
+        for part in (self.inputs, self.outputs, self.extrapolating, self.erring):
             part.move(shift_ns)
         self.losses_ns += shift_ns if self.losses_ns else 0
+        self.explained_ns += shift_ns if self.explained_ns else 0
         self.not_before_ns += shift_ns if self.not_before_ns else 0
 
     def to_json(self) -> dict[str, Any]:
@@ -144,6 +160,7 @@ class Evidence:
     def from_json(document: Mapping[str, Any]) -> Evidence:
         """From `to_json`."""
         made = dict(document)
-        made["inputs"], made["outputs"] = Held(**made["inputs"]), Held(**made["outputs"])
+        for name in ("inputs", "outputs", "erring"):
+            made[name] = Held(**made.get(name, {}))  # an earlier version knew not all of them
         parts = [Part(**part) for part in made["extrapolating"]["parts"]]
         return Evidence(**(made | {"extrapolating": Share(parts)}))

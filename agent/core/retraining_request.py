@@ -4,12 +4,15 @@ open -> declared          the shift is the new normal: only now its data is offe
 -> closed            an equipment fault: its time is never offered
 -> withdrawn         its evidence has cleared
 declared -> closed        it turned out to be a fault after all
+         -> in trial      a candidate runs beside the model in service
+in trial -> accepted      it serves; rolled back, the request is declared again
+         -> declared      it was rejected
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from agent.core import identity
@@ -17,6 +20,10 @@ from agent.core.figures import clock
 from agent.types import Event
 
 OPEN, DECLARED, CLOSED, WITHDRAWN = "open", "declared", "closed", "withdrawn"
+IN_TRIAL, ACCEPTED = "in trial", "accepted"
+OFFERED: Final = frozenset({DECLARED, IN_TRIAL, ACCEPTED})
+"""States in which its data may be trained on."""
+
 FROM: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "declare": (DECLARED, frozenset({OPEN})),
     "close": (CLOSED, frozenset({OPEN, DECLARED})),
@@ -28,9 +35,12 @@ _SHOWN = 3
 _TODO = {
     OPEN: "find out whether the plant or its equipment changed; then: fieldwarden retraining "
           "declare, or close where it is a fault",
-    DECLARED: "train on what is offered: fieldwarden retraining bundle",
+    DECLARED: "train on what is offered: fieldwarden retraining bundle; then try it: fieldwarden "
+              "retraining trial",
     CLOSED: "mend the equipment; the model is not to be trained on this time",
     WITHDRAWN: "",
+    IN_TRIAL: "wait for the end of the trial: fieldwarden retraining show",
+    ACCEPTED: "",
 }
 
 
@@ -84,6 +94,11 @@ class Request:
         self.until_ns = now if state == DECLARED else self.until_ns
         self.decisions.append({"state": state, "by": by, "note": why, "time_ns": now})
 
+    def goes_on(self, state: str, now: int, by: str, why: str) -> None:
+        """A trial of what was declared began or ended; what it offers stays."""
+        self.state = state
+        self.decisions.append({"state": state, "by": by, "note": why, "time_ns": now})
+
     def move(self, shift_ns: int) -> None:
         """Engine time was set anew."""
         self.since_ns += shift_ns
@@ -93,8 +108,12 @@ class Request:
             one["time_ns"] += shift_ns
 
     def shown(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """All that people and central see of it, JSON-ready."""
-        return self.to_json() | {
+        """All that people and central see of it, JSON-ready; it stays as it is now.
+
+        What never changes after the request is opened is shared with it: it is asked for often.
+        """
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {
+            "decisions": [dict(one) for one in self.decisions],
             "text": self.text, "hint": self.hint, "left_out": [dict(one) for one in left_out],
         }
 

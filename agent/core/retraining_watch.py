@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from agent.core.names import MENDED, NAMED_WHILE
+from agent.core.names import MAY_BE_FALSE, MENDED, NAMED_WHILE, TRUE_WHILE
 from agent.types import Event
 
 COUNTS = frozenset({"process", "model"})
@@ -26,12 +26,13 @@ _SEVERAL = "several"
 
 @dataclass(slots=True)
 class Counting:
-    """An open condition that counts: what it is on, what moved it, and since when."""
+    """An open condition that counts: what it is on, what moved it, since when, its name."""
 
     subject: str
     cause: str
     models: list[str]
     since_ns: int
+    kind: str = ""
 
 
 @dataclass(slots=True)
@@ -67,11 +68,13 @@ class Watch:
 
     Attributes:
         counting: by the id of the condition.
+        doubted: subjects of open conditions of which nobody knows yet whether they count, by id.
         left_out: by model, in order of their begin.
     """
 
     def __init__(self) -> None:
         self.counting: dict[str, Counting] = {}
+        self.doubted: dict[str, str] = {}
         self.left_out: dict[str, list[Span]] = {}
         self._false: set[str] = set()
 
@@ -93,13 +96,24 @@ class Watch:
         models = [str(name) for name in told["models"]]
         # What says of what arrives that it is no measurement now says nothing of the time before.
         passing = one in self.counting and told["kind"] in NAMED_WHILE
+        passing |= one in self.doubted and cause == "integration" and told["kind"] in TRUE_WHILE
         from_ns = now if passing else int(told["raised_ns"])
-        if cause in COUNTS and one not in self._false:
-            self.counting[one] = Counting(subject, cause, models, int(told["raised_ns"]))
+        counts = cause in COUNTS and one not in self._false
+        self.doubted.pop(one, None)
+        if self._doubts(one, cause):
+            self.doubted[one] = subject
+        if counts:
+            self.counting[one] = Counting(
+                subject, cause, models, int(told["raised_ns"]), str(told["kind"])
+            )
         else:
             self._no_more(one, now)
         for name in models:
             self._note(name, Span(from_ns, 0, one, subject, str(told["kind"]), cause), now)
+
+    def _doubts(self, one: str, cause: str) -> bool:
+        """Whether nobody knows whether a condition counts."""
+        return cause not in COUNTS | MENDED and one not in self._false
 
     def _note(self, model: str, told: Span, now: int) -> None:
         """A condition is left out, or is so no more by the cause that it has now."""
@@ -115,11 +129,20 @@ class Watch:
 
     def _ended(self, one: str, now: int) -> None:
         self._no_more(one, now)
+        self.doubted.pop(one, None)
         self._false.discard(one)
         for spans in self.left_out.values():
             for span in spans:
                 if span.of == one and not span.to_ns:
                     span.to_ns = now
+
+    def reach_back(self, subject: str, onset_ns: int) -> None:
+        """What is left out for a subject now began so early: its values show it."""
+        for spans in self.left_out.values():
+            for span in spans:
+                if span.subject == subject and not span.to_ns:
+                    span.from_ns = min(span.from_ns, onset_ns)
+            spans.sort(key=lambda one: (one.from_ns, one.of))
 
     def _no_more(self, one: str, now: int) -> None:
         """It does not count any more; a fault that a person named is over with the last of it."""
@@ -163,6 +186,23 @@ class Watch:
         """What counts for a model right now."""
         return [one for one in self.counting.values() if model in one.models]
 
+    def explains(self, event: Event) -> bool:
+        """Whether it tells of a fault that is to be mended and may be why a model errs.
+
+        Not what says of what arrives that it is no measurement: nobody takes it for one. Nor what
+        may be false, unless something had moved and nobody knew why.
+        """
+        told = event.data
+        if event.kind != "condition" or not told["active"] or told["cause"] not in MENDED:
+            return False
+        known = told["kind"] in TRUE_WHILE or (told["kind"], told["cause"]) in MAY_BE_FALSE
+        return not known or str(told["id"]) in self.doubted
+
+    def doubts(self, inputs: Iterable[str]) -> bool:
+        """Whether one of these inputs has moved, and nobody knows why."""
+        subjects = set(self.doubted.values())
+        return any(f"tag/{name}" in subjects for name in inputs)
+
     def meets(self, model: str, start_ns: int, end_ns: int) -> bool:
         """Whether any time of a window is left out."""
         return any(span.meets(start_ns, end_ns) for span in self.left_out.get(model, ()))
@@ -197,6 +237,7 @@ class Watch:
                 for name, spans in sorted(self.left_out.items()) if spans
             },
             "false": sorted(self._false),
+            "doubted": dict(sorted(self.doubted.items())),
         }
 
     def from_json(
@@ -219,6 +260,11 @@ class Watch:
             for name, spans in document.get("left_out", {}).items() if name in models
         }
         self._false = set(document.get("false", ())) & open_now.keys()
+        doubted = document.get("doubted", {  # of an earlier version: as they are told now
+            one: event.subject for one, event in open_now.items()
+            if self._doubts(one, str(event.data["cause"]))
+        })
+        self.doubted = {one: str(doubted[one]) for one in doubted if one in open_now}
         known = {span.of for spans in self.left_out.values() for span in spans if not span.to_ns}
         gone = (known | self.counting.keys()) - open_now.keys()
         for one in sorted(gone - {one for one in known if self._is_fault(one)}):

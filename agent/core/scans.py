@@ -104,9 +104,14 @@ class ModelScans:
         return int(self._grid[0]["good_run"])
 
     @property
+    def next_ns(self) -> int:
+        """Time of the next scan, 0 before the first sample."""
+        return int(self._grid[0]["next_ns"])
+
+    @property
     def last_ns(self) -> int:
         """Time of the last scan, 0 before the first."""
-        return int(self._grid[0]["next_ns"]) - self.model.scan_ns if self.count else 0
+        return self.next_ns - self.model.scan_ns if self.count else 0
 
     def held(self) -> list[tuple[float, bool, int]]:
         """Of each input its last value, in its unit, whether it is usable, and as of when (ns)."""
@@ -243,6 +248,10 @@ class ModelScans:
         self._grid["good_run"] = self._grid["count"] = 0
         self.joint = JointCharts(self.index, self.model, self._mode)
         self.extrapolation.forget()
+
+    def joint_anew(self) -> None:
+        """The joint charts have seen nothing."""
+        self.joint = JointCharts(self.index, self.model, self._mode)
 
     def remember(self) -> None:
         """Take the last fold's scans into the ring; called after judgement."""

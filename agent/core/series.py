@@ -86,11 +86,16 @@ def news(series: Series, source_of_row: Int64, sources: int) -> tuple[Int64, Int
 
 
 _NOT_THERE = np.uint16(Quality.COMMUNICATION_LOST) | NO_NEWS
-_NO_VALUE = np.uint16(Quality.BAD | Quality.COMMUNICATION_LOST | Quality.REPLAYED)
+_NO_VALUE = np.uint16(
+    Quality.BAD | Quality.COMMUNICATION_LOST | Quality.REPLAYED | Quality.CONTRACT_BROKEN
+    | Quality.MASKED
+)
 
 
 def without_lost(series: Series) -> Series:
-    """For looking back: what a device called bad, or what came late, is no value of its time."""
+    """For looking back: what a device called bad, what came late, and what is held or masked, is no
+    value of its time.
+    """
     lost = (series.quality & _NO_VALUE) != 0
     if not lost.any():
         return series

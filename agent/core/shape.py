@@ -54,15 +54,22 @@ def _standing_off(recent: Float64, noise: float) -> np.ndarray[Any, np.dtype[np.
 
 def stepped(recent: Float64, noise: float) -> bool:
     """Whether the largest step that is no spike's was one to a new level: nothing came back."""
-    kept = recent[~_standing_off(recent, noise)]
+    return step_at(recent, noise) > 0
+
+
+def step_at(recent: Float64, noise: float) -> int:
+    """Index of the first sample behind that step; 0 where there is none."""
+    places = np.flatnonzero(~_standing_off(recent, noise))
+    kept = recent[places]
     if len(kept) < _LATEST:
-        return False
+        return 0
     steps = np.diff(kept)
     place = int(np.argmax(np.abs(steps)))
     step = abs(float(steps[place]))
     before, after = kept[max(0, place - 7) : place + 1], kept[place + 1 :][-_LATEST:]
     moved = abs(float(np.median(after)) - float(np.median(before)))
-    return len(after) >= 4 and step > 6.0 * noise and moved >= 0.5 * step
+    is_step = len(after) >= 4 and step > 6.0 * noise and moved >= 0.5 * step
+    return int(places[place + 1]) if is_step else 0
 
 
 def noisier(recent: Float64, noise: float) -> bool:

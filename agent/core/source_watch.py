@@ -135,7 +135,7 @@ class SourceWatch:
     def is_lost(self, source: str) -> bool:
         """Whether a source has a condition that still holds."""
         condition = self._conditions.active.get(identity.source(source))
-        return condition is not None and bool(condition.findings)
+        return condition is not None and any(not key.of_contract for key in condition.findings)
 
     def is_silent(self, source: str) -> bool:
         """Whether a source is lost and nothing arrives from it: not even what can not be used."""

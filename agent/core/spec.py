@@ -4,6 +4,7 @@ tag ids and baselines. No behaviour beyond look-ups.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -18,6 +19,19 @@ INPUT, OUTPUT = "input", "output"
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """Where and how a tag's number is served: `place` orders those of one `area`, `width` of them
+    apart; `dtype` is numpy's, big endian; a value is the number times `scale`.
+    """
+
+    area: str
+    place: int
+    width: int
+    dtype: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class TagSpec:
     """One signal. `index` is the id that the store gave once; blocks carry it.
 
@@ -25,11 +39,13 @@ class TagSpec:
 
     `loop` is the control loop that it belongs to, and `loop_part` what it is there: "measurement",
     "set point", "controller output" or "loop mode"; both empty where it is in none.
-    `interval_ns` is the nominal sampling interval; `max_silence_ns` the longest silence that is
-    not yet stale; `by_exception` says that the source reports changes only, so that silence with a
-    live session means "unchanged" and the engine restates the last value at the interval, once
-    `report_ns`, the interval at which such a source tells its changes, has surely passed. For texts
-    only: `address` is where the source has it, `refusal` how a source that refuses it is told.
+    `interval_ns` is the nominal sampling interval; `max_silence_ns` the longest silence that is not
+    yet stale; `by_exception` says that the source reports changes only, so that silence with a live
+    session means "unchanged" and the engine restates the last value at the interval, once
+    `report_ns`, the interval at which such a source tells its changes, has surely passed; `paced`
+    that a person said the interval.
+    `register` is how a device serves its number, where that is known. For texts only: `address` is
+    where the source has it, `refusal` how a source that refuses it is told.
     """
 
     index: int
@@ -42,11 +58,13 @@ class TagSpec:
     max_silence_ns: int = 5_000_000_000
     by_exception: bool = False
     report_ns: int = 0
+    paced: bool = False
     address: str = ""
     refusal: str = ""
     loop: str = ""
     loop_part: str = ""
     standard_unit: str = ""
+    register: Register | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,16 @@ class LabelSpec:
     loss: str = "absolute"
     tolerance: float = 0.2
     classes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its windows are known by."""
+        return label_name(self.loss, self.output, self.tag)
+
+
+def label_name(loss: str, output: str, tag: str) -> str:
+    """A label by name: an output may have several, and has windows of its own."""
+    return f"{loss} of {output} by {tag}" if tag else f"{loss} of {output}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +159,8 @@ class EngineSpec:
     """Everything the engine needs to know; two equal specs give equal judgement.
 
     `false_alarm_ns` is how long one false alarm may keep its model from "trusted"; `changes` are
-    the changes of unit and scale that a tag's jump may be.
+    the changes of unit and scale that a tag's jump may be. `kept` are baselines of candidates by
+    their digest; `unfit` says of (model, digest) why one of them can not be used.
     """
 
     tags: tuple[TagSpec, ...]
@@ -140,6 +169,8 @@ class EngineSpec:
     summary_ns: int = 600_000_000_000
     false_alarm_ns: int = FALSE_ALARM_NS
     changes: tuple[Change, ...] = ()
+    kept: Mapping[str, Baseline] = field(default_factory=dict, compare=False)
+    unfit: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
     tag_of: dict[str, TagSpec] = field(init=False, compare=False)
     row_of_tag: dict[str, int] = field(init=False, compare=False)
     row_of_source: dict[str, int] = field(init=False, compare=False)
@@ -163,6 +194,12 @@ class EngineSpec:
             len(model.inputs) + len(own) for model, own in zip(self.models, charted, strict=True)
         ]
         object.__setattr__(self, "_first_row", tuple(accumulate(counts, initial=0)))
+
+    def why_unfit(self, model: str, digest: str) -> str:
+        """Why the baseline of this digest can not be used for a model; empty where it can."""
+        if digest not in self.kept:
+            return "the copy of its baseline in the state directory is missing or damaged"
+        return self.unfit.get((model, digest), "")
 
     def charted_of(self, model: int) -> range:
         """The chart rows of a model: they stand model by model, its inputs, then its outputs."""

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.core import loss
-from agent.core.extrapolation import Seen
-from agent.core.kernels.tally import UNITS_PER_SD
+from agent.core.seen import UNITS_PER_SD, Seen
 from agent.errors import FieldwardenError
 
 SCHEMA = 1

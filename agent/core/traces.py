@@ -87,11 +87,11 @@ class Traces:
         """All tags' newest values before this fold, and which of them there are: [tags, size]."""
         return trace.newest(self._tags.fine, self._tags.state["fine_count"], size)
 
-    def forget(self, rows: range) -> None:
-        """These inputs are standardised otherwise from now on."""
-        own = self._inputs
-        for array in (own.state, own.fine, own.coarse, own.leaps):
-            array[rows.start : rows.stop] = np.zeros((), array.dtype)
+    def forget(self, rows: range, tags: range = range(0)) -> None:
+        """These inputs are standardised otherwise from now on, these tags served otherwise."""
+        for own, part in ((self._inputs, rows), (self._tags, tags)):
+            for array in (own.state, own.fine, own.coarse, own.leaps):
+                array[part.start : part.stop] = np.zeros((), array.dtype)
 
     def arrays(self) -> list[Lasting]:
         """Everything that lasts."""

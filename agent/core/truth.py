@@ -32,7 +32,6 @@ from agent.core.truth_words import evidence_of, kinds_of, named, not_assessed
 from agent.types import NOT_USABLE, Event, Float64, Int64
 
 _RANK: Final = 40
-_OPENED_MOST: Final = 64
 _STANDS_SCANS: Final = 10
 """Scans for which a prediction stands that comes by commands."""
 
@@ -64,14 +63,6 @@ class _Item(NamedTuple):
     value: float = 0.0
 
 
-class Opened(NamedTuple):
-    """Evidence that a model errs more than is tolerated, valid at any time."""
-
-    model: str
-    time_ns: int
-    evidence: Mapping[str, Any]
-
-
 class Truth:
     """All models' truths.
 
@@ -82,7 +73,6 @@ class Truth:
 
     def __init__(self, spec: EngineSpec, texts: Mapping[int, str]) -> None:
         self.spec = spec
-        self.opened: list[Opened] = []
         wanted = [(model, label) for model in spec.models for label in model.labels]
         self._keys = [label_key(model, label) for model, label in wanted]
         self._rows = np.zeros((len(wanted), MOST), ROW)
@@ -212,7 +202,8 @@ class Truth:
                     pair.scored(key, item["scores"])
                 steps = pair.predicted(told, self._inputs[model])
             else:
-                rivals.predicted(pair.state.rivals, item["version"], *told[:2], key, told.value)
+                rivals.predicted(pair.state.rivals, item["version"], when_ns, now, key, told.value,
+                                 item["scores"])  # fmt: skip
                 steps = []
             events += self._say(model, pair, steps, now, conditions)
         return events
@@ -233,9 +224,7 @@ class Truth:
                     on_delay_ns=0,
                 ))  # fmt: skip
             if step.opens:
-                told = evidence_of(pair)
-                self.opened = [*self.opened, Opened(spec.name, time_ns, told)][-_OPENED_MOST:]
-                data = {"change": "opened", **told}
+                data = {"change": "opened", **evidence_of(pair)}
                 events.append(Event("evidence", time_ns, str(subject), data))
         return events
 
@@ -333,7 +322,6 @@ class Truth:
             for pair in pairs:
                 pair.state.move(shift_ns)
         self._spoilt_ns = [time_ns + shift_ns if time_ns else 0 for time_ns in self._spoilt_ns]
-        self.opened = [one._replace(time_ns=one.time_ns + shift_ns) for one in self.opened]
 
     def restart(self, time_ns: int) -> None:
         """Nobody watched until `time_ns`."""
@@ -367,7 +355,6 @@ class Truth:
                 model.name: [self._inputs[index], self._spoilt_ns[index]]
                 for index, model in enumerate(self.spec.models) if model.labels
             },
-            "opened": [[one.model, one.time_ns, dict(one.evidence)] for one in self.opened],
         }
 
     def from_json(self, document: Mapping[str, Any], kept: Collection[str]) -> None:
@@ -379,11 +366,6 @@ class Truth:
         for index, model in enumerate(self.spec.models):
             found = document.get("inputs", {}).get(model.name, [CLEAN, 0])
             self._inputs[index], self._spoilt_ns[index] = map(int, found)
-        names = {model.name for model in self.spec.models}
-        self.opened = [
-            Opened(name, int(time_ns), told)
-            for name, time_ns, told in document.get("opened", []) if name in names
-        ]
 
 
 def _pair(

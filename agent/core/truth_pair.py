@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,7 +19,7 @@ import numpy as np
 from agent.core import loss as losses
 from agent.core import rivals
 from agent.core.expected_loss import Estimate, LossReference
-from agent.core.label_watch import LabelReference, remarks
+from agent.core.label_watch import LabelReference, remarks, repeats
 from agent.core.loss_chart import LossChart, LossStep
 from agent.core.predictions import MOST, SHIFTED, SPOILT, Predictions
 from agent.core.spec import LabelSpec
@@ -85,6 +86,8 @@ class Pair:
     ) -> None:
         self.label, self.reference, self._texts = label, reference, texts
         self.recorder: Recorder | None = None
+        # Labels by which other versions were compared, for whoever takes them after each entry.
+        self.compared: deque[rivals.Compared] = deque(maxlen=MOST)
         self._stream = stream
         self._scan_ns = scan_ns
         step_ns = label.within_ns // MOST
@@ -176,23 +179,34 @@ class Pair:
     def labelled(self, told: Told) -> list[LossStep]:
         """A truth; what its loss says of the model, where it says anything."""
         self.state.heard_ns = max(self.state.heard_ns, told.arrived_ns)
-        self.state.watch(told.value, told.arrived_ns)
+        if not self._is_there(told):
+            self.state.watch(told.value, told.arrived_ns)
         return self._match(told)
+
+    def _is_there(self, told: Told) -> bool:
+        """Whether a truth was delivered before: it says nothing new of the stream."""
+        row = self._row_of(told)
+        if row is None:
+            return False
+        made = self.memory.rows[row]
+        return int(made["truth_ns"]) == _time_of(made, told) and float(made["truth"]) == told.value
+
+    def _row_of(self, told: Told) -> int | None:
+        """The prediction that a truth is of."""
+        if told.key:
+            return self.memory.by_key(told.key)
+        return self.memory.by_time(told.when_ns, self.stands_ns)
 
     def _match(self, told: Told) -> list[LossStep]:
         state = self.state
-        row = (
-            self.memory.by_key(told.key) if told.key
-            else self.memory.by_time(told.when_ns, self.stands_ns)
-        )
+        row = self._row_of(told)
         if row is None:
             state.early.append(list(told))
             if len(state.early) > _EARLY_MOST:
                 state.early.pop(0)
                 state.unmatched += 1
             return []
-        made = self.memory.rows[row]
-        of_ns = told.when_ns if told.key == 0 else int(made["when_ns"])
+        of_ns = _time_of(self.memory.rows[row], told)
         if told.arrived_ns - of_ns > self.label.within_ns:
             state.late += 1
             return []
@@ -209,9 +223,13 @@ class Pair:
             state.repeated += 1
             return []
         memory["truth_ns"][row], memory["truth"][row], memory["loss"][row] = of_ns, told.value, loss
+        if not again and self._stuck():
+            memory["state"][row] = SPOILT
         spoilt = int(memory["state"][row]) == SPOILT
         if again:
             state.correct(before, loss, spoilt=spoilt)
+            if self.chart is not None and not spoilt:
+                self.chart.correct(before, loss)
             if self._of_classes and not spoilt:
                 names = (self._name(was), self._name(told.value), self._name(value))
                 state.sums.correct_class(*names)
@@ -222,15 +240,21 @@ class Pair:
             state.spoilt += 1
             return []
         state.add(loss)
-        rivals.labelled(
+        self.compared += rivals.labelled(
             state.rivals, of_ns, told.key, self.stands_ns, loss,
-            lambda said: self._loss(said, told.value),
+            lambda said, its_scores: self._loss(said, told.value, its_scores),
         )
         if self._of_classes:
             state.sums.add_class(self._name(told.value), self._name(value))
         if (novelty := int(memory["novelty"][row])) >= 0:
             state.selection.labelled[novelty] += 1
         return self._judge(row, of_ns, loss, told)
+
+    def _stuck(self) -> bool:
+        """Whether the latest truths are no measurements; a class may well be the same for long."""
+        if self._stream is None or self._of_classes:
+            return False
+        return repeats(self._stream, self.state.same)
 
     def _judge(self, row: int, of_ns: int, loss: float, told: Told) -> list[LossStep]:
         made = self.memory.rows[row]
@@ -292,3 +316,8 @@ class Pair:
         sums, left_out = self.state.sums, self.state.left_out
         self.state.sums, self.state.left_out = self._sums(), self._sums()
         return {"losses": sums.to_json(), "losses_left_out": left_out.to_json()}
+
+
+def _time_of(made: Any, told: Told) -> int:
+    """What time a truth is of, by the prediction that it belongs to."""
+    return told.when_ns if told.key == 0 else int(made["when_ns"])

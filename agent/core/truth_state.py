@@ -9,7 +9,7 @@ from typing import Any, Final
 from agent.core import rivals
 from agent.core.label_selection import LabelSelection
 from agent.core.label_watch import KEPT
-from agent.core.loss import LossSums
+from agent.core.loss import LossSums, is_usable
 from agent.core.loss_chart import LossState
 
 _RECENT: Final = 20
@@ -91,8 +91,10 @@ class PairState:
     # --- what comes -----------------------------------------------------------------------------
 
     def add(self, loss: float) -> None:
-        """A loss more."""
+        """A loss more; one that is no number is counted in the sums alone."""
         self.sums.add(loss)
+        if not is_usable(loss):
+            return
         self.labels += 1
         self.total += loss
         self.recent = [*self.recent, loss][-_RECENT:]
@@ -102,7 +104,9 @@ class PairState:
         self.corrected += 1
         (self.left_out if spoilt else self.sums).correct(before, now)
         if not spoilt:
-            self.total += now - before
+            for loss, times in ((before, -1), (now, 1)):
+                self.labels += times * int(is_usable(loss))
+                self.total += times * loss if is_usable(loss) else 0.0
 
     def watch(self, truth: float, arrived_ns: int) -> None:
         """A truth came, whatever it is of."""

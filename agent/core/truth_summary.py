@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.core.extrapolation import Seen
+from agent.core.seen import Seen
 from agent.core.spec import EngineSpec
 from agent.core.truth import Truth
 
@@ -14,15 +14,15 @@ def summaries_of(
 ) -> list[dict[str, Any]]:
     """A summary of each label that had a truth; a new window begins.
 
-    It has the keys of any summary, under the label's tag; `count` are its truths, and no value of
-    them is summed.
+    It has the keys of any summary, under the label's own name, as its output has windows too;
+    `count` are its truths, and no value of them is summed.
     """
     made = []
     for model, label, sums in truth.windows():
         found = spec.models[model]
         made.append(
             {
-                "model": found.name, "tag": label.tag or label.output,
+                "model": found.name, "tag": label.name,
                 "baseline": found.baseline.digest,
                 "centre": 0.0, "scale": 1.0, "start_ns": start_ns, "end_ns": end_ns,
                 "count": sums["losses"]["count"] + sums["losses_left_out"]["count"], "good": 0,

@@ -62,13 +62,13 @@ def kinds_of(remarks: list[str]) -> list[str]:
 
 
 def not_assessed(pair: Pair) -> dict[str, Any]:
-    """That no truth came for too long, JSON-ready."""
+    """That no truth came for too long, JSON-ready; without a text while it is not so."""
     state = pair.state
     since_ns = state.of_ns or state.heard_ns
     text = f"{pair.label.output} is not assessed since {clock(since_ns)}: {pair.label.tag} stopped"
+    if not state.of_ns:
+        text = f"{pair.label.output} was never assessed: no label of {pair.label.tag} came for it"
     return {
         "output": pair.label.output, "tag": pair.label.tag, "since_ns": since_ns,
-        "limit_ns": pair.limit_ns, "text": text if state.of_ns else (
-            f"{pair.label.output} was never assessed: no label of {pair.label.tag} came for it"
-        ),
+        "limit_ns": pair.limit_ns, "text": text if state.stopped else "",
     }  # fmt: skip

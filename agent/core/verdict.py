@@ -6,7 +6,7 @@ many models pays for the one whose verdict is asked for.
 
 | when | verdict |
 |---|---|
-| a required input lost, bad, silent, out of service; too few good scans | unassessable |
+| a required input lost, bad, silent, held, out of service; too few good scans | unassessable |
 | integration, sensor or model cause on a required input; joint limit exceeded | untrusted |
 | its baseline was replaced in the file, and not taken up | untrusted |
 | extrapolating, shift pending or of the process, provisional, optional lost | caution |
@@ -24,22 +24,23 @@ from typing import Any
 from agent.core import identity
 from agent.core.condition import Condition
 from agent.core.identity import FindingKey, Place, Subject
-from agent.core.names import TRUE_WHILE
+from agent.core.names import EXCURSION, TRUE_WHILE
 from agent.core.spec import EngineSpec, ModelSpec
 from agent.types import Event
 
 ORDER = ("trusted", "caution", "untrusted", "unassessable")
 _CONFIRMED = frozenset({"integration", "sensor", "model"})
 OUT_OF_SERVICE = "out of service"
+MAINTENANCE = "planned maintenance"
 EXTRAPOLATING = "extrapolating"
 """What a reason is called that states a fact, and no fault: see `agent.core.extrapolation`."""
 
-LOST_KINDS = TRUE_WHILE.keys() | {OUT_OF_SERVICE}
+LOST_KINDS = TRUE_WHILE.keys() | {OUT_OF_SERVICE, MAINTENANCE}
 _JOINT_KINDS = frozenset({"sudden change"})
 """What a tag's condition is called while all that is known is that a joint limit is exceeded."""
 PROVISIONAL_KINDS = frozenset(
     {
-        "out of trained range", "level shift", "drift", "bias", "noise", "spikes",
+        "out of trained range", EXCURSION, "level shift", "drift", "bias", "noise", "spikes",
         "relations changed", "new operating region", "sudden change", "anomaly",
         "unseen state", "illegal transition", "class mix",
     }

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from agent.types import Float64, UInt16
+
+Reread = tuple[tuple[str, ...], Callable[[Float64], tuple[Float64, UInt16]]]
+"""The tags that a value is made of by now, and how: float64[n, tags] -> values, quality bits."""
 
 
 def parse_address(protocol: str, text: str) -> Any:
@@ -30,3 +35,43 @@ def unfit_codes(protocol: str, text: str, codes: Sequence[int | str]) -> list[in
         for code in codes
     ]
     return [code for code in numbers if module.raw_code(code, address) is None]
+
+
+def register_of(protocol: str, text: str) -> tuple[str, int, int, str, float] | None:
+    """(area, offset, width, numpy's name of the type, scale) of an address; None where its protocol
+    has no registers.
+
+    Raises:
+        SourceError: the address is not understood.
+    """
+    module = importlib.import_module(f"agent.decode.{protocol}")
+    return module.register_of(text) if hasattr(module, "register_of") else None
+
+
+def reread(
+    protocol: str, addresses: Mapping[str, str], *, shift: int = 0,
+    changed: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Reread | None]:
+    """What tags of a source with registers read where its map is another than configured.
+
+    Args:
+        protocol: of the source.
+        addresses: of all its tags.
+        shift: registers that every value moved up.
+        changed: by tag the `data_type` or `order` that it is served in by now.
+
+    Returns:
+        By tag; None: nobody knows what stands there. Tags that read what they did are left out.
+
+    Raises:
+        SourceError: an address, type or order is not understood.
+    """
+    module = importlib.import_module(f"agent.decode.{protocol}_reread")
+    read = {name: parse_address(protocol, text) for name, text in addresses.items()}
+    other = changed or {}
+    served = {
+        name: module.shifted(address, shift, **other.get(name, {}))
+        for name, address in read.items()
+    }
+    found: dict[str, Reread | None] = module.reread(served, read)
+    return found

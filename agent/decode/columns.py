@@ -47,6 +47,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.tag)
 
+    def part(self, begin: int, end: int) -> Samples:
+        """The rows from `begin` to before `end`, as views."""
+        rows = slice(begin, end)
+        return Samples(self.tag[rows], self.source_ns[rows], self.value[rows], self.quality[rows])
+
 
 class Dictionary:
     """Texts as codes, so that a column of numbers can hold them.

@@ -117,6 +117,16 @@ class Request:
         return f"{self.area} {self.start}..{self.start + self.count - 1} ({self.count} {unit})"
 
 
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The question who the device is: its basic objects, from number `first` on."""
+
+    first: int = 0
+
+    def __str__(self) -> str:
+        return "the device identification"
+
+
 def parse_address(text: str) -> Address:
     """``"holding 100 float32 CDAB scale 0.1"`` -> `Address`.
 
@@ -189,6 +199,16 @@ def plan(
         first = addresses[group[0]]
         requests.append(Request(first.area, first.offset, end - first.offset, tuple(group)))
     return requests
+
+
+def register_of(text: str) -> tuple[str, int, int, str, float]:
+    """(area, offset, width, numpy's name of the type, scale) of an address.
+
+    Raises:
+        SourceError: the address is not understood.
+    """
+    address = parse_address(text)
+    return address.area, address.offset, address.width, _TYPES[address.type], address.scale
 
 
 def split(request: Request, addresses: Sequence[Address]) -> list[Request]:
@@ -352,6 +372,21 @@ def _mark(group: _Group, raw: np.ndarray[Any, Any], quality: UInt16) -> list[int
         columns = group.columns[beyond]
         return [int(column) for column in columns[quality[columns] == 0]]
     return []
+
+
+def bytes_of(address: Address) -> tuple[np.dtype[Any], list[int]]:
+    """(type of the number, where each of its bytes stands from the address on), the most
+    significant first; a bit of a bit area is one byte.
+
+    Raises:
+        SourceError: there is no such type.
+    """
+    if address.type not in _TYPES:
+        raise SourceError("reading Modbus type", repr(address.type), "there is none such", _HINT)
+    if address.area in _BIT_AREAS:
+        return np.dtype("u1"), [0]
+    dtype = np.dtype(_TYPES[address.type])
+    return dtype, _byte_places(0, address)[: dtype.itemsize]
 
 
 def _byte_places(at: int, address: Address) -> list[int]:

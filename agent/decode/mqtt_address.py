@@ -1,4 +1,6 @@
-"""MQTT addresses: a topic, a JSON pointer (RFC 6901) to the value, and one to its time."""
+"""MQTT addresses: a topic, a JSON pointer (RFC 6901) to the value, and one to its time; of
+Sparkplug B a topic of data, and the name of a metric as pointer.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from agent.decode.sparkplug import DATA, NAMESPACE, topic_of
 from agent.errors import SourceError
 
 _MAX_TOPIC_BYTES = 65_535  # MQTT 5.0, 1.5.4
@@ -21,11 +24,15 @@ Pointer = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A topic, where in its payload the value is, and where its time is (None: nowhere)."""
+    """A topic, where in its payload the value is, and where its time is (None: nowhere).
+
+    `metric`: of Sparkplug B its name, which is the whole pointer then; else empty.
+    """
 
     topic: str
     pointer: Pointer
     time: Pointer | None = None
+    metric: str = ""
 
 
 def parse_address(text: str) -> Address:
@@ -64,7 +71,22 @@ def _parse(text: str) -> Address:
             if rest:
                 raise ValueError(f"nothing can follow the time's pointer, but {rest!r} does")
         time = _tokens(pointer)
-    return Address(topic, _tokens(value), time)
+    tokens = _tokens(value)
+    if topic.startswith(f"{NAMESPACE}/"):
+        return _of_metric(topic, tokens, time)
+    return Address(topic, tokens, time)
+
+
+def _of_metric(topic: str, pointer: Pointer, time: Pointer | None) -> Address:
+    """Of Sparkplug B; a name with slashes may stand with them, as ``/Inputs/A``."""
+    found, name = topic_of(topic), "/".join(pointer)
+    if found is None or found.kind not in DATA:
+        raise ValueError("of Sparkplug B name the topic of data: spBv1.0/GROUP/DDATA/NODE/DEVICE")
+    if not name:
+        raise ValueError("the metric is missing: its name follows the topic, after a '/'")
+    if time is not None:
+        raise ValueError("a metric has its own time: leave out 'time'")
+    return Address(topic, (name,), None, name)
 
 
 def _topic(text: str) -> tuple[str, str]:

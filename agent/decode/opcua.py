@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _SEVERITY = 0xC0000000
 _UNCERTAIN_SEVERITY = 0x40000000
 _CODE = 0xFFFF0000
 _OVERFLOW = 0x0480  # InfoType DataValue and its overflow bit: the server's queue lost values
+_CHANGED = 0xC000  # StructureChanged and SemanticsChanged: what the value means may be another
 _KINDS: dict[Quality, tuple[int, ...]] = {
     Quality.COMMUNICATION_LOST: (
         0x80050000,  # BadCommunicationError
@@ -141,6 +142,21 @@ def time_ns(stamp: datetime | None) -> int:
     return ns if 0 < ns <= MAX_TIME_NS else 0
 
 
+class News(NamedTuple):
+    """What a sample says besides its value: what it is may be another than before.
+
+    Attributes:
+        row: of the samples, the first one that is so.
+        handle: the client handle.
+        variant: the value's variant, of another type than the one before; None where the type is
+            the same, but the status code says that structure or semantics changed.
+    """
+
+    row: int
+    handle: int
+    variant: Any
+
+
 class Decoder:
     """Turns the items of notifications into columns; a client handle is a position in `tag`.
 
@@ -148,17 +164,32 @@ class Decoder:
         tag: int32[n], the tag ids by client handle.
         is_text: for each, whether it holds texts.
         dictionary: gives the texts' codes.
+
+    Attributes:
+        aside: items of the latest notification that have other client handles.
+        news: what samples of it say besides their values.
+        handles: of each sample.
+        overflowed: items whose queue in the server lost values before them.
     """
 
     def __init__(self, tag: Int32, is_text: Sequence[bool], dictionary: Dictionary) -> None:
         self._tag = tag
         self._is_text = tuple(is_text)
         self._dictionary = dictionary
-        self.unknown = 0  # items with a client handle that nobody gave out
-        self.overflowed = 0  # items whose queue in the server lost values before them
+        self._types: list[Any] = [None] * len(tag)  # of the variant that came last
+        self.aside: list[Any] = []
+        self.news: list[News] = []
+        self.handles: list[int] = []
+        self.overflowed = 0
+
+    def forget(self) -> None:
+        """What comes next may be of any type: the next type of each handle is news."""
+        self._types = [None] * len(self._tag)
 
     def decode(self, items: Iterable[Any]) -> Samples:
-        """Columns of all items, in their order; unknown handles are left out and counted."""
+        """Columns of all items, in their order; items with other handles stand in `aside`."""
+        aside, types = [], self._types
+        news: list[News] = []
         handles: list[int] = []
         values: list[float] = []
         stamps: list[int] = []
@@ -169,17 +200,30 @@ class Decoder:
         for item in items:
             handle, data = item.ClientHandle, item.Value
             if not 0 <= handle < count:
-                self.unknown += 1
+                aside.append(item)
                 continue
             status = 0 if data.StatusCode is None else data.StatusCode.value
-            quality = status_quality(status) if status else 0
-            if status & _OVERFLOW == _OVERFLOW:
-                self.overflowed += 1
-            value = None if data.Value is None else data.Value.Value
+            quality = 0
+            if status:
+                quality = status_quality(status)
+                if status & _OVERFLOW == _OVERFLOW:
+                    self.overflowed += 1
+                if status & _CHANGED:
+                    news.append(News(len(handles), handle, None))
+            variant = data.Value
+            value = None if variant is None else variant.Value
             if quality & _BAD:
                 value = np.nan
             # A text tag's numbers need their codes too, so only plain floats skip `scalar`.
-            elif value.__class__ is not float or self._is_text[handle]:
+            elif (
+                value.__class__ is not float
+                or variant.VariantType is not types[handle]
+                or self._is_text[handle]
+            ):
+                kind = _kind(variant, value)
+                if kind != types[handle] and value is not None:
+                    types[handle] = kind
+                    news.append(News(len(handles), handle, variant))
                 value, bits = self._scalar(value, handle)
                 quality |= bits
             stamp = data.SourceTimestamp
@@ -191,6 +235,7 @@ class Decoder:
             qualities.append(quality)
         column, quality_column = np.array(values, np.float64), np.array(qualities, np.uint16)
         settle(column, quality_column)
+        self.aside, self.news, self.handles = aside, news, handles
         tag = self._tag[np.array(handles, np.intp)]
         return Samples(tag, np.array(stamps, np.int64), column, quality_column)
 
@@ -199,3 +244,9 @@ class Decoder:
             # LocalizedText is a text with a locale; every other structure is no scalar.
             value = getattr(value, "Text", value)
         return scalar(value, is_text=self._is_text[handle], dictionary=self._dictionary)
+
+
+def _kind(variant: Any, value: Any) -> Any:
+    """What tells one type of values from another: the type, and of an array that it is one."""
+    kind = getattr(variant, "VariantType", None)
+    return (kind, "[]") if isinstance(value, list) else kind

@@ -78,7 +78,7 @@ class Fault:
 
 
 UNIT_CHANGE = frozenset({"unit change"})
-_MOVED = frozenset({"bias", "level shift", "out of trained range", "sudden change"})
+_MOVED = frozenset({"bias", "level shift", "out of trained range", "excursion", "sudden change"})
 
 RIGHT: dict[str, frozenset[str]] = {
     "stuck": frozenset({"stuck"}),

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
+from scipy.signal import lfilter
 from scipy.stats import norm, t
 
 from agent.core.expected_loss import (
@@ -137,18 +138,35 @@ def _reference(scans: _Scans, clip: float, arl: float) -> LossReference:
     deviation = float(np.std(losses))
     alone = limit_of(losses, moves, deviation, risk_error, arl)
     powered = limit_of(left, left_moves, deviation, risk_error, arl) if slope else alone
-    per_label = len(held) / n
+    per_label, risk = len(held) / n, max(risk, 0.0)
+    block = max(_block(moves), _block(left_moves))
     return LossReference(
-        labels=n, scans_per_label=per_label, clip=clip, risk=max(risk, 0.0), risk_error=risk_error,
-        deviation=deviation, correlation=correlation, slope=slope, memory=memory,
-        block=max(_block(moves), _block(left_moves)), alone=alone, powered=powered, arl=arl,
+        labels=n, scans_per_label=per_label, clip=clip, risk=risk, risk_error=risk_error,
+        deviation=deviation, peak=_peak(losses, risk, block), correlation=correlation, slope=slope,
+        memory=memory, block=block, alone=alone, powered=powered, arl=arl,
         expected=_table(scans, np.ones(len(held), np.bool_)),
-        errors=_errors(scans, held, max(risk, 0.0), risk_error),
+        errors=_errors(scans, held, risk, risk_error),
     )  # fmt: skip
 
 
 def _block(moves: Dynamics) -> int:
     return int(np.ceil(BLOCKS * moves.tau)) if moves.long_run > 1.0 else 1
+
+
+def _peak(losses: Float64, risk: float, block: int) -> float:
+    """The highest mean loss that those before a label ever let expect: of the exponential means of
+    the past, by the one that expects the next loss best (Holt 1957; its span at most `block`).
+    """
+    if block == 1:  # the past lets nothing expect
+        return risk
+    best, peak = np.inf, risk
+    for span in np.unique(np.geomspace(1, block, 16).astype(int)):
+        share = 2.0 / (span + 1.0)
+        means, _ = lfilter([share], [1.0, share - 1.0], losses, zi=[(1.0 - share) * losses.mean()])
+        error = float(np.mean((losses[1:] - means[:-1]) ** 2))
+        if error < best:
+            best, peak = error, float(means.max())
+    return max(peak, risk)
 
 
 def _slope(losses: Float64, expected: Float64, independent: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ The same as `kernels.admission` makes of it in service.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
 from typing import Any
@@ -42,7 +43,7 @@ class Judged:
 
 def judged(
     values: Float64, kind: str, *, interval_ns: int, unit: str = "",
-    rolls_over_at: float | None = None, period: float | None = None,
+    rolls_over_at: float | None = None, period: float | None = None, breaks: Sequence[int] = (),
 ) -> Judged:  # fmt: skip
     """Make of a raw column float64[n] what its kind is judged by.
 
@@ -53,9 +54,10 @@ def judged(
         unit: of the tag; the full circle of an angle where no `period` is given.
         rolls_over_at: of a counter; None: found in the record where it shows there.
         period: full circle of an angle in its unit.
+        breaks: rows at which stretches begin that do not follow what stands before them.
     """
     if kind in COUNTERS:
-        return _counter(values, interval_ns, rolls_over_at)
+        return _counter(values, interval_ns, rolls_over_at, breaks)
     if kind == ANGLE:
         turn = period or _FULL_CIRCLES.get(unit.lower(), 360.0)
         cut = emptiest(values, turn)
@@ -80,17 +82,21 @@ def emptiest(values: Float64, turn: float) -> float:
     return float((int(np.argmin(near)) + 0.5) * turn / _BINS)
 
 
-def _counter(values: Float64, interval_ns: int, rolls_over_at: float | None) -> Judged:
+def _counter(
+    values: Float64, interval_ns: int, rolls_over_at: float | None, breaks: Sequence[int]
+) -> Judged:
     place = np.flatnonzero(np.isfinite(values))
+    across = np.diff(np.searchsorted(np.array(breaks, np.int64), place, side="right")) > 0
     raw = values[place]
     spans = np.diff(place) * float(interval_ns)
     gone = np.diff(raw)
     rates = gone * admission.HOUR_NS / np.maximum(spans, 1.0)
+    rates[across] = np.nan
     ahead = rates[rates > 0]
     fastest = (
         float(min(ahead.max(), _WILD * np.quantile(ahead, 0.999))) if len(ahead) else 0.0
     )
-    drops = np.flatnonzero(gone < 0)
+    drops = np.flatnonzero((gone < 0) & ~across)
     turn = rolls_over_at or _rolls_over(raw, drops, spans, fastest)
     reach = admission.SLACK * fastest * spans / admission.HOUR_NS
     for at in drops.tolist():

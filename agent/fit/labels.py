@@ -25,7 +25,7 @@ from agent.fit.expected_loss import fit_expected_loss
 from agent.records.replay import after_texts, table_entries
 from agent.records.table import Table
 from agent.runtime.assemble import build_spec
-from agent.types import Float64, Int64
+from agent.types import Float64
 
 _ROWS_AT_ONCE: Final = 512
 _YEAR_NS: Final = 365 * 86_400_000_000_000
@@ -136,7 +136,7 @@ def fit_labels(
     for pair, seen in _run(configuration, name, baseline, table):
         novelty, said, loss = seen.columns()
         count = int(np.isfinite(loss).sum())
-        every_ns = _span_ns(table.time_ns, table.interval_ns) / max(count, 1)
+        every_ns = table.covered_ns / max(count, 1)
         arl = 1.0 / (per_ns.loss_per_ns * every_ns)
         subject = f"{pair.label.output} by {pair.label.tag}"
         reference = fit_expected_loss(novelty, said, loss, arl=arl, name=subject)
@@ -159,10 +159,6 @@ def streams(configuration: Configuration, name: str, table: Table) -> dict[str, 
             times = table.time_ns[at].tolist()
             found[label.tag] = reference_of(times, truths[at].tolist())
     return found
-
-
-def _span_ns(times: Int64, interval_ns: int) -> float:
-    return float(times[-1] - times[0] + interval_ns)
 
 
 def _run(

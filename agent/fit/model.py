@@ -6,9 +6,10 @@ chart's thresholds are calibrated to its share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.spec import INPUT, OUTPUT
 from agent.fit import held_back, trial
 from agent.fit.activity import fit_activity
+from agent.fit.all_rows import with_all_rows
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
 from agent.fit.fitted import Fitted, with_outputs
 from agent.fit.joint import JointFit, fit_joint
@@ -32,15 +34,16 @@ from agent.fit.univariate import DRIFT_SHIFT, InputFit
 from agent.fit.unseen import unseen_share
 from agent.fit.watched import Watched, watched
 from agent.records.beside import beside, on_rows
-from agent.records.table import Table
+from agent.records.table import Selection, Table
 from agent.status.view import duration
-from agent.types import Float64, Int64
+from agent.types import Float64
 from agent.workers import each
 
 _LOUD = "its charts are not silent on time held back"
 UNSEEN = "the record has no values of it"
 
 Progress = Callable[[str, int, int], None]
+Each = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class FitReport:
 def fit_model(
     configuration: Configuration, name: str, table: Table, *, progress: Progress | None = None,
     record: str = "", reading: Mapping[str, object] | None = None, workers: int = 1,
-    apart: Table | None = None,
+    apart: Table | None = None, elsewhere: Each | None = None,
 ) -> FitReport:
     """Learn one model's baseline from its training record.
 
@@ -102,6 +105,7 @@ def fit_model(
         apart: outputs and labels, as far as the record has them (`records.beside`); None: they are
             in the table.
         progress: told (what, done, of) as the work goes on.
+        elsewhere: does the work of each input in place of this machine's processes.
 
     Raises:
         BaselineError: an input without a usable sample.
@@ -116,14 +120,7 @@ def fit_model(
         configuration.tags, had, part.values[:, len(wanted) :], table.interval_ns
     )
     values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
-    kinds = {
-        name: judged(
-            values[:, place], configuration.tags[name].kind, interval_ns=table.interval_ns,
-            unit=configuration.tags[name].unit, period=configuration.tags[name].period,
-            rolls_over_at=configuration.tags[name].rolls_over_at,
-        )
-        for place, name in enumerate(model.inputs)
-    }
+    kinds = _judged(configuration.tags, model.inputs, values, table)
     values = np.column_stack([kinds[name].values for name in model.inputs])
     modes: list[tuple[str, float | None, Float64]] = [("", None, values)]
     row_of = [np.arange(len(values))]
@@ -138,9 +135,13 @@ def fit_model(
     rate = configuration.gateway.false_alarms_per_ns
     share = divide(rate, loads(configuration, table.interval_ns))[name]
     steps = _Steps(tell, len(modes) * (len(model.inputs) + 1))
+    run = elsewhere or partial(each, workers=workers)
+    # Of one mode among several, its stretches alone tell the extremes.
+    selection = table.selection if model.mode is None else None
     fitted = [
         _fit_mode(
-            configuration, name, mode, code, rows, table.interval_ns, share, steps, kinds, workers
+            configuration, name, mode, code, rows, table.interval_ns, share, steps, kinds, run,
+            selection,
         )
         for mode, code, rows in modes
     ]
@@ -151,26 +152,21 @@ def fit_model(
     paces = paces_of([(table, [model.mode.tag] if model.mode else []), (apart, beside(model))])
     baseline = replace(report.baseline, paces=paces)
     report = replace(report, baseline=baseline)
-    return replace(report, trial=_tried(configuration, report.baseline, part, fitted, row_of))
+    return replace(report, trial=trial.tried(configuration, report.baseline, part, fitted, row_of))
 
 
-def _tried(
-    configuration: Configuration, baseline: Baseline, table: Table, fitted: Sequence[Fitted],
-    row_of: Sequence[Int64],
-) -> trial.Trial | None:  # fmt: skip
-    """The promise tried on the rows that no mode's lead holds; None without any."""
-    held = tuple(one.held for one in fitted if one.held is not None)
-    if len(held) < len(fitted):
-        return None
-    from_row = max(
-        next((int(row) for row in rows[one.from_row :] if row >= 0), len(table.time_ns))
-        for one, rows in zip(fitted, row_of, strict=True)
-    )
-    if len(table.time_ns) - from_row < held_back.FEWEST:
-        return None
-    return trial.run(
-        configuration, baseline.model, replace(baseline, modes=held), table, from_row
-    )
+def _judged(
+    tags: Mapping[str, Tag], names: Sequence[str], values: Float64, table: Table
+) -> dict[str, Judged]:
+    """Each input's column of float64[n, d] as its kind is judged."""
+    return {
+        name: judged(
+            values[:, place], tags[name].kind, interval_ns=table.interval_ns, unit=tags[name].unit,
+            period=tags[name].period, rolls_over_at=tags[name].rolls_over_at,
+            breaks=table.selection.starts if table.selection else (),
+        )
+        for place, name in enumerate(names)
+    }
 
 
 @dataclass(slots=True)
@@ -188,7 +184,8 @@ class _Steps:
 
 def _fit_mode(
     configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
-    interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], workers: int,
+    interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], run: Each,
+    selection: Selection | None,
 ) -> Fitted:  # fmt: skip
     model = configuration.models[name]
     fits: list[InputFit] = []
@@ -198,13 +195,15 @@ def _fit_mode(
          f"{tag} in mode {mode}" if mode else tag)
         for position, tag in enumerate(model.inputs)
     ]  # fmt: skip
-    found = each(held_back.learn, (interval_ns,), tasks, workers, "fitting")
+    found = run(held_back.learn, (interval_ns,), tasks, doing="fitting")
     for (column, _, _), tag, (item, parts) in zip(tasks, model.inputs, found, strict=True):
         steps.step(f"{tag} {mode}".strip())
         as_kind = partial(
             of_kind, kind=configuration.tags[tag].kind, judged=kinds[tag], column=column, name=tag
         )
-        fits.append(as_kind(item))
+        fits.append(with_all_rows(
+            as_kind(item), column, selection, tag=tag, kind=configuration.tags[tag].kind
+        ))
         tried.append([(as_kind(lead), factors) for lead, factors in parts])
     steps.step("relations between inputs")
     relate = partial(fit_joint, names=model.inputs, interval_ns=interval_ns, arl=share.joint)
@@ -297,8 +296,7 @@ def _report(
         provisional_text=_provisional_text(short, table.interval_ns),
         mask_ns=mask * table.interval_ns,
         facts={
-            "rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
-            "to_ns": int(table.time_ns[-1]), **facts,
+            **_extent(table), **facts,
             "false_alarms": configuration.gateway.false_alarms,
             PART: per_30_days(share.rate_per_ns),
         },
@@ -315,7 +313,8 @@ def _report(
     joint = share.joint_charts * MONTH_NS / (share.joint * model.scan)
     notes = [*table.notes, *(note for one in fitted for note in one.joint.notes)]
     length_ns = len(table.time_ns) * table.interval_ns
-    if unseen := trial.covers(length_ns):
+    whole = table.selection
+    if unseen := trial.covers(whole.last_ns - whole.first_ns if whole else length_ns):
         notes.append(unseen)
     if unseen_share(length_ns) > DRIFT_SHIFT:
         notes.append(
@@ -326,6 +325,17 @@ def _report(
         notes.append(f"changes of mode are masked for {mask * table.interval_ns / 1e9:.3g} s")
     loops = tuple(one for mode in fitted for one in mode.loops)
     return FitReport(baseline, rows, joint, per_month, tuple(notes), loops)
+
+
+def _extent(table: Table) -> dict[str, object]:
+    """The rows and the span of a record, and what of it was used where that is a part."""
+    whole = table.selection
+    if whole is None:
+        return {"rows": len(table.time_ns), "from_ns": int(table.time_ns[0]),
+                "to_ns": int(table.time_ns[-1])}  # fmt: skip
+    used = {"rows": whole.used, "stretches_ns": [list(one) for one in whole.stretches_ns],
+            "text": whole.text}  # fmt: skip
+    return {"rows": whole.rows, "from_ns": whole.first_ns, "to_ns": whole.last_ns, "used": used}
 
 
 def _row(tag: str, item: InputBaseline, fit: InputFit, per_month: float) -> FitRow:

@@ -25,7 +25,7 @@ from agent.fit.kinds import Judged, judged
 from agent.fit.mix import NO_CLASSES, fit_mix
 from agent.fit.of_kind import of_kind
 from agent.fit.univariate import InputFit
-from agent.fit.watched import RELATIONS, Watched, is_off, watched
+from agent.fit.watched import OUTPUT_WORDS, RELATIONS, Watched, is_off, watched
 from agent.types import Float64, Int64
 
 PREDICTED = 0.5
@@ -180,12 +180,11 @@ def _item(column: Column, fit: InputFit, relation: Mapping[str, Any]) -> InputBa
 
 def _watched(output: OutputBaseline, fit: InputFit, why: Mapping[str, str]) -> Watched:
     loud = {name: _LOUD for name, wide in fit.wider.items() if np.isinf(wide)}
-    words = {_GIVEN.name: "level given its inputs", mix.NAME: "class mix"}
     found = watched(replace(output.item, r2=0.0), loud | {RELATIONS: ""})
-    on = [*found.on, *(word for name, word in words.items() if name in output.charts)]
+    on = [*found.on, *(word for name, word in OUTPUT_WORDS.items() if name in output.charts)]
     off = [pair for pair in found.off if pair[0] != RELATIONS]
     off += [
-        (word, why[name]) for name, word in words.items()
+        (word, why[name]) for name, word in OUTPUT_WORDS.items()
         if name not in output.charts and why[name] != NO_CLASSES
     ]
     return Watched(tuple(on), tuple(off))

@@ -137,16 +137,22 @@ def _usable(
     return usable, notes
 
 
+def far_off(raw: Float64) -> tuple[float, float]:
+    """Beyond what a value lies far off the rest of float64[n]: by the middle 99 % once more."""
+    lowest, highest = np.percentile(raw, [0.5, 99.5])
+    width = highest - lowest
+    return float(lowest - width), float(highest + width)
+
+
 def _trained(raw: Float64) -> tuple[float, float]:
     """The range of a column but for a few values that stand far off the rest.
 
     At most one in a thousand is left out, and only what lies more than the width of the middle
     99 % beyond it: one wrong reading must not make a range of everything up to it.
     """
-    lowest, highest = np.percentile(raw, [0.5, 99.5])
-    width = highest - lowest
-    near = raw[(raw >= lowest - width) & (raw <= highest + width)]
-    if len(raw) - len(near) > 0.001 * len(raw) + 1 or not width > 0.0:
+    least, most = far_off(raw)
+    near = raw[(raw >= least) & (raw <= most)]
+    if len(raw) - len(near) > 0.001 * len(raw) + 1 or not most > least:
         near = raw
     return float(near.min()), float(near.max())
 

@@ -8,7 +8,7 @@ for false, though some of it may be a fault that the record holds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.configuration.schema import Configuration
@@ -16,11 +16,13 @@ from agent.core.baseline import Baseline
 from agent.core.delays import MOST_TIME
 from agent.core.engine import Engine
 from agent.core.names import TRUE_WHILE
+from agent.fit import held_back
+from agent.fit.fitted import Fitted
 from agent.records.replay import after_texts, table_entries
 from agent.records.table import Table
 from agent.runtime.assemble import build_spec
 from agent.status.view import duration
-from agent.types import Event
+from agent.types import Event, Int64
 
 _ROWS_AT_ONCE = 512
 
@@ -82,6 +84,49 @@ def run(
         lost=_lost_ns(events, end_ns) / span_ns,
         longest_s=max(lengths, default=0) / 1e9,
         charts=dict(Counter(raised.values())),
+    )
+
+
+def tried(
+    configuration: Configuration, baseline: Baseline, table: Table, fitted: Sequence[Fitted],
+    row_of: Sequence[Int64],
+) -> Trial | None:  # fmt: skip
+    """The promise tried on the rows that no mode's lead holds; None without any.
+
+    Stretches of a longer record are tried each by itself.
+    """
+    held = tuple(one.held for one in fitted if one.held is not None)
+    if len(held) < len(fitted):
+        return None
+    from_row = max(
+        next((int(row) for row in rows[one.from_row :] if row >= 0), len(table.time_ns))
+        for one, rows in zip(fitted, row_of, strict=True)
+    )
+    starts = table.selection.starts if table.selection else (0,)
+    stops = [*(start - 1 for start in starts[1:]), len(table.time_ns)]
+    whole = replace(baseline, modes=held)
+    found = [
+        run(configuration, baseline.model, whole, _rows(table, max(start, from_row), stop), 0)
+        for start, stop in zip(starts, stops, strict=True)
+        if stop - max(start, from_row) >= held_back.FEWEST
+    ]
+    return _together(found) if found else None
+
+
+def _rows(table: Table, start: int, stop: int) -> Table:
+    return replace(table, time_ns=table.time_ns[start:stop], values=table.values[start:stop])
+
+
+def _together(found: Sequence[Trial]) -> Trial:
+    days = sum(one.days for one in found)
+    charts: Counter[str] = Counter()
+    for one in found:
+        charts.update(one.charts)
+    return Trial(
+        days=days, incidents=sum(one.incidents for one in found),
+        promised=sum(one.promised for one in found),
+        lost=sum(one.lost * one.days for one in found) / days if len(found) > 1 else found[0].lost,
+        longest_s=max(one.longest_s for one in found), charts=dict(charts),
     )
 
 

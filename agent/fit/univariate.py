@@ -20,6 +20,7 @@ from agent.core.kernels.level import PARTS
 from agent.fit import bootstrap
 from agent.fit.category import fit_category, read_states
 from agent.fit.record import Dynamics, Record, coarse_step, dynamics, read_record
+from agent.fit.served import fit_served
 from agent.fit.smooth import ewma_limits
 from agent.fit.spike import fit_spike
 from agent.fit.step import fit_step
@@ -125,6 +126,7 @@ def fit_input(
         fitted[kernels.level.NAME] = _level(record, moves, beyond, arl, rng)
         fitted[kernels.drift.NAME] = _drift(record, moves, unseen_share(length_ns), arl, rng)
         fitted[kernels.noise.NAME] = _noise(differences, interval_ns, arl, rng)
+        fitted |= fit_served(record, interval_ns, arl, hold)
         if (steps := fit_step(record, arl, int(GAP * interval_ns), hold)) is not None:
             fitted[kernels.step.NAME] = steps
     fitted = {name: _plain(values) for name, values in fitted.items()}

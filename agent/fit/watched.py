@@ -22,6 +22,9 @@ _WORDS = {
 }  # fmt: skip
 """What people call what a detector sees; where two see the same, they are told once."""
 
+OUTPUT_WORDS = {"given_inputs": "level given its inputs", "mix": "class mix"}
+"""What an output is watched for besides, by the name of its chart."""
+
 _NO_LIMIT = frozenset({"block", "part", "clip"})  # sizes, which may be as large as a limit
 
 

@@ -2,7 +2,7 @@
 
 Proof is what the broker says (MQTT 5: session taken over), or a `state` of this name that another
 store has said after this one spoke. Without either, connections that end again and again soon after
-they began, with nothing under way, are a hint.
+they began, with nothing under way, are a hint, where that goes on for longer than a link flaps.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 PROOF = "Session taken over"
 SOON_S = 30.0  # a connection that ends sooner ended at once
 HINTS = 4  # such ends one after another
+FLAPS_S = 60.0  # so long a link may come and go
 PAUSE_S = 60.0  # before each further connection
 OVER_S = 300.0  # a connection that lasts so long says that the other is gone
 
@@ -30,6 +31,7 @@ class Clash:
         self._said = False
         self._before: tuple[str, int, int] | None = None
         self._short = 0
+        self._since_s = 0.0
         self._proven = self._likely = False
 
     @property
@@ -54,14 +56,16 @@ class Clash:
             self._proven = True
         self._before = (store, boot, seq)
 
-    def ended(self, reason: str, lived_s: float, *, busy: bool) -> None:
-        """A connection that stood has ended; `busy`: with messages under way."""
+    def ended(self, reason: str, lived_s: float, *, busy: bool, now_s: float) -> None:
+        """A connection that stood has ended at `now_s`; `busy`: with messages under way."""
         if PROOF in reason:
             self._proven = True
         if lived_s >= OVER_S:
             self._proven = self._likely = False
         self._short = self._short + 1 if lived_s < SOON_S and not busy else 0
-        self._likely = self._short >= HINTS
+        if self._short == 1:
+            self._since_s = now_s
+        self._likely = self._short >= HINTS and now_s - self._since_s >= FLAPS_S
 
     def lasts(self, lived_s: float) -> None:
         """The connection stands still."""

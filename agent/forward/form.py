@@ -11,7 +11,7 @@ every form, because the store adds windows together and joins gaps while central
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.store.batch import Acknowledgement, OutboxMessage
@@ -44,6 +44,8 @@ class Presence:
         unacknowledged: boot, stream, first and last of what the broker took but no central has
             acknowledged; told in the birth.
         acknowledged: boot, stream and through of what a central has.
+        told: what a birth tells besides, as in `schemas/state.json`: the contract that is watched,
+            and how the promise of false alarms is kept.
     """
 
     boot: int
@@ -53,6 +55,7 @@ class Presence:
     time_quality: str = "unknown"
     unacknowledged: Sequence[Mapping[str, Any]] = ()
     acknowledged: Sequence[Mapping[str, Any]] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

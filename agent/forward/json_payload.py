@@ -301,6 +301,7 @@ def _state(sender: Identity, presence: Presence, *, online: bool, reason: str) -
     if online:
         more["unacknowledged"] = [dict(one) for one in presence.unacknowledged]
         more["acknowledged"] = [dict(one) for one in presence.acknowledged]
+        more |= presence.told
     payload = state_payload(
         sender, boot=presence.boot, seq=2 * presence.connection - (1 if online else 0),
         time_ns=presence.time_ns, time_quality=presence.time_quality,

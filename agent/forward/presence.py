@@ -1,7 +1,7 @@
 """Says at central's broker that this gateway is there, and notices another one of its name.
 
 The state is said at the beginning of each connection, and again, under its number, where the clock
-was set meanwhile: how far times can be believed is part of it.
+was set meanwhile or what it tells of contract and promise changed: all are part of it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Announcer:
         version: of the program.
         now_ns: engine time.
         time_quality: how far engine time can be believed.
+        told: as of `Presence`.
         books: `unacknowledged` and `acknowledged` of `Presence`, as the store has them.
         publish: sends a message.
 
@@ -51,19 +52,20 @@ class Announcer:
         version: str,
         now_ns: Callable[[], int],
         time_quality: Callable[[], str],
+        told: Callable[[], Mapping[str, Any]],
         books: Callable[[], Mapping[str, Any]],
         publish: Callable[[WireMessage], asyncio.Future[bool]],
     ) -> None:
         self._form = form
         self._identity = identity
         self._boot, self._version = boot, version
-        self._now_ns, self._time_quality = now_ns, time_quality
+        self._now_ns, self._time_quality, self._told = now_ns, time_quality, told
         self._books = books
         self._publish = publish
         self.client_id = f"fieldwarden-{identity.site}-{identity.gateway}"
         self.connections = self.connected_ns = 0
         self.answered = False
-        self._quality = ""  # as it was said last
+        self._said: tuple[str, Mapping[str, Any] | None] = ("", None)
         name = f"{identity.site}/{identity.gateway}"
         self._clash = Clash(name, self.client_id, identity.store)
         self._clash_told = ""
@@ -95,9 +97,9 @@ class Announcer:
 
         self._say_state().add_done_callback(done)
 
-    def follow_clock(self) -> None:
-        """Say the state again where the clock was set since."""
-        if self.answered and self._time_quality() != self._quality:
+    def follow(self) -> None:
+        """Say the state again where the clock was set since, or what it tells is different."""
+        if self.answered and (self._time_quality(), self._told()) != self._said:
             self._say_state().add_done_callback(_seen)
 
     async def goodbye(self) -> None:
@@ -106,14 +108,14 @@ class Announcer:
         await asyncio.wait({farewell}, timeout=GOODBYE_S)
 
     def _say_state(self) -> asyncio.Future[bool]:
-        presence = self._presence(**self._books())
-        self._quality = presence.time_quality
+        presence = self._presence(told=self._told(), **self._books())
+        self._said = presence.time_quality, presence.told
         return self._publish(self._form.birth(self._identity, presence))
 
-    def _presence(self, **books: Any) -> Presence:
+    def _presence(self, **more: Any) -> Presence:
         return Presence(
             self._boot, self._version, self.connections, self._now_ns(), self._time_quality(),
-            **books,
+            **more,
         )  # fmt: skip
 
     # --- another one of this name -----------------------------------------------------------------
@@ -141,7 +143,9 @@ class Announcer:
         """There is no connection; `stood`: there was one, `busy`: with messages under way."""
         self.answered = False
         if stood:
-            self._clash.ended(reason, (monotonic_ns() - self.connected_ns) / _NS, busy=busy)
+            now_ns = monotonic_ns()
+            lived_s = (now_ns - self.connected_ns) / _NS
+            self._clash.ended(reason, lived_s, busy=busy, now_s=now_ns / _NS)
         self._tell_clash()
 
     def _tell_clash(self) -> None:

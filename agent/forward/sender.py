@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class Sender:
         version: of the program, told in the state message.
         now_ns: engine time.
         time_quality: how far engine time can be believed.
+        told: what a birth tells besides, as of `Presence`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Sender:
         version: str,
         now_ns: Callable[[], int],
         time_quality: Callable[[], str] = lambda: "unknown",
+        told: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._reader = reader
         self._form = form
@@ -102,7 +104,7 @@ class Sender:
         self._reason = "not yet connected"
         self._announcer = Announcer(
             form, identity, boot=boot, version=version, now_ns=now_ns, time_quality=time_quality,
-            books=self._books, publish=self._publish,
+            told=told, books=self._books, publish=self._publish,
         )  # fmt: skip
         self._link = MqttLink(
             host=uplink.host, port=uplink.port, client_id=self._announcer.client_id, tls=uplink.tls,
@@ -137,7 +139,7 @@ class Sender:
             self._asked = False
             self._lanes.again()
         if self._link.connected:
-            self._announcer.follow_clock()
+            self._announcer.follow()
         self._wake.set()
 
     def take_delivered(self) -> tuple[list[int], dict[int, str]]:

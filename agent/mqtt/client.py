@@ -18,6 +18,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.mqtt.messages import HUNG_UP, Settings
 
@@ -25,6 +26,8 @@ CONNECT_TIMEOUT_S = 5.0  # TCP and TLS together, per address
 FIVE = MQTTProtocolVersion.MQTTv5
 THREE = MQTTProtocolVersion.MQTTv311
 LARGEST_RECEIVED = 4 * 1024 * 1024  # bytes of one packet; an MQTT 5 broker drops larger ones
+_SHARED = "$share/"
+_NEVER = 2  # retain handling: do not send what was kept
 _PUBACK = 0x40
 _PINGRESP = b"\xd0\x00"
 
@@ -108,9 +111,23 @@ def _connect_properties(settings: Settings) -> Properties:
     properties.SessionExpiryInterval = settings.session_expiry_s
     # Without it mosquitto keeps 20 in flight, which with acknowledgement at a commit a second
     # is 20 messages a second.
-    properties.ReceiveMaximum = 65_535
+    properties.ReceiveMaximum = settings.receive_maximum
     properties.MaximumPacketSize = LARGEST_RECEIVED
     return properties  # type: ignore[no-any-return]
+
+
+def subscriptions(filters: Sequence[tuple[str, int]], version: MQTTProtocolVersion) -> Any:
+    """Topic filters as paho takes them.
+
+    What a broker has kept is not for shared subscriptions (MQTT 5.0, 4.8.2), but mosquitto 2.0
+    sends all of it to each member at each SUBSCRIBE, unless it is told not to.
+    """
+    if version != FIVE:
+        return [*filters]
+    return [
+        (one, SubscribeOptions(qos=qos, retainHandling=_NEVER if one.startswith(_SHARED) else 0))
+        for one, qos in filters
+    ]
 
 
 @functools.lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import cause_of
 from agent.mqtt.background import failed, in_thread
-from agent.mqtt.client import FIVE, LARGEST_RECEIVED, Client, connect, new_client
+from agent.mqtt.client import FIVE, LARGEST_RECEIVED, Client, connect, new_client, subscriptions
 from agent.mqtt.messages import LinkError, LostError, Message, RefusedError, Settings
 from agent.mqtt.packets import (
     FAILURE,
@@ -379,7 +379,7 @@ class Connection:
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
         """Send SUBSCRIBE; refusals reach `on_subscribe_refused`."""
         try:
-            _, mid = self._client.subscribe(list(filters))
+            _, mid = self._client.subscribe(subscriptions(filters, self.version))
         except ValueError as error:
             self.on_subscribe_refused(f"subscription to {filters} is invalid: {error}")
             return

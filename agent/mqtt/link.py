@@ -60,6 +60,8 @@ class MqttLink:
         max_inflight: most publishes without PUBACK; further ones queue inside.
         gather_s: seconds for which what arrives may gather before it is read: costs that much
             delay, and saves waking up for each of many messages.
+        receive_maximum: the broker sends no more messages before the next `ack` (MQTT 5): what
+            is held here is bounded by it, and waits at the broker beyond it.
         on_message: called on the loop with each message.
         on_state: called on the loop with (connected, reason) whenever either changes.
         longest_retry_s: no pause between two tries to connect is longer.
@@ -82,6 +84,7 @@ class MqttLink:
         manual_ack: bool = False,
         max_inflight: int = 200,
         gather_s: float = 0.0,
+        receive_maximum: int = 65_535,
         on_message: Callable[[Message], None] | None = None,
         on_state: Callable[[bool, str], None] | None = None,
         longest_retry_s: float = LONGEST_RETRY_S,
@@ -101,6 +104,7 @@ class MqttLink:
             manual_ack,
             max_inflight,
             gather_s,
+            receive_maximum,
         )
         self._longest_retry_s = longest_retry_s
         self._on_message = on_message

@@ -78,3 +78,4 @@ class Settings:
     manual_ack: bool
     max_inflight: int
     gather_s: float
+    receive_maximum: int

@@ -24,7 +24,7 @@ def beside(model: Model) -> tuple[str, ...]:
 
 
 def read_beside(
-    configuration: Configuration, model: Model, data: Path, how: Reading | None = None
+    configuration: Configuration, model: Model, data: Path | str, how: Reading | None = None
 ) -> Table | None:
     """Outputs and labels as they were told, as far as the record has them; None without any.
 

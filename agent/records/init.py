@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,13 @@ import numpy as np
 from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURCE, TEAM, TOPIC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
+from agent.files import write_text
 from agent.records.kinds import is_constant_by_nature, recognise
 from agent.records.loops import FoundLoop, find_loops
 from agent.records.roles import Said, questions
 from agent.records.table import Table
 from agent.records.units import unit_in
+from agent.sources.found import FoundTag
 from agent.types import Float64
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -53,9 +55,27 @@ class Draft:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the tags are served, where that is known.
+
+    Attributes:
+        tables: of the sources, as they stand in the file.
+        source: name of the source.
+        tags: column -> the tag that it is, as far as that is known.
+        words: column -> what a person should know of that.
+    """
+
+    tables: str
+    source: str
+    tags: Mapping[str, FoundTag]
+    words: Mapping[str, str]
+
+
 def draft(
     table: Table, model: str, *, data: str = "TRAIN.csv", exclude: Sequence[str] = (),
     inputs: Sequence[str] = (), outputs: Sequence[str] = (), labels: Sequence[str] = (),
+    origin: Origin | None = None,
 ) -> Draft:  # fmt: skip
     """Write a configuration for one model whose inputs are the table's columns.
 
@@ -71,13 +91,12 @@ def draft(
         outputs: columns that the model itself gives.
         labels: columns that bring the truth for an output; ``LABEL=OUTPUT`` where there are
             several outputs.
+        origin: where the tags are served; without it a placeholder stands there.
 
     Raises:
         FieldwardenError: a name can not be used, or no column is left.
     """
-    if not model or _UNSAFE.search(model):
-        cause = "letters, digits, '_', '.' and '-' only, because it becomes part of MQTT topics"
-        raise FieldwardenError("naming model", repr(model), cause, "choose another --model")
+    check_model_name(model)
     said = Said.of(table.names, exclude, inputs, outputs, labels)
     notes = list(table.notes)
     names = [name for name in table.names if name not in exclude and _usable(table, name, notes)]
@@ -98,13 +117,24 @@ def draft(
         hint = f"say which are: --input {next(iter(asked), 'COLUMN')}"
         raise FieldwardenError("reading data", data, cause, hint)
     keys = dict(zip(names, _keys(names), strict=True))
-    parts = [_head(model, data)]
+    parts = [head(f"the model {model}, written from {data}", origin.tables if origin else None)]
     for name in names:
-        text = _tag(table, name, keys[name])
+        text = _tag(table, name, keys[name], origin)
         parts.append(_as_question(text, asked[name].text(name)) if name in asked else text)
     parts += _loops(find_loops(table, [name for name in names if name not in asked]))
     parts.append(_model(model, kept, duration_text(table.interval_ns), said, table))
     return Draft("\n".join(parts), tuple(kept), tuple(notes))
+
+
+def check_model_name(model: str) -> None:
+    """Refuse a name that no model can have.
+
+    Raises:
+        FieldwardenError: it has signs that topics and files may not have.
+    """
+    if not model or _UNSAFE.search(model):
+        cause = "letters, digits, '_', '.' and '-' only, because it becomes part of MQTT topics"
+        raise FieldwardenError("naming model", repr(model), cause, "choose another --model")
 
 
 def _is_constant(values: Float64) -> bool:
@@ -137,16 +167,26 @@ def write(draft_: Draft, path: Path, *, overwrite: bool = False) -> None:
     Raises:
         FieldwardenError: the file is there already, or can not be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if overwrite else "x", encoding="utf-8") as file:
-            file.write(draft_.text)
-    except FileExistsError as error:
-        hint = "give another --out, or --force to replace it"
-        raise FieldwardenError("writing", str(path), "it is there already", hint) from error
-    except OSError as error:
-        cause = error.strerror or str(error)
-        raise FieldwardenError("writing", str(path), cause, "give another --out") from error
+    write_all({path: draft_.text}, overwrite=overwrite)
+
+
+def write_all(texts: Mapping[Path, str], *, overwrite: bool) -> None:
+    """Write files, each whole, and make their folders; none where one is there already.
+
+    Raises:
+        FieldwardenError: a file is there already, or can not be written.
+    """
+    for path in texts:
+        if path.exists() and not overwrite:
+            hint = "give another --out, or --force to replace it"
+            raise FieldwardenError("writing", str(path), "it is there already", hint)
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise FieldwardenError("writing", str(path), cause, "give another --out") from error
+        write_text(path, text)
 
 
 def duration_text(span_ns: int) -> str:
@@ -162,27 +202,39 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _head(model: str, data: str) -> str:
-    return f"""\
-# Fieldwarden configuration for the model {model}, written from {data}.
-# Valid as it is for `check`, `fit` and `replay`. Before `run`, edit what is marked EDIT.
-# Every key with its unit and default: configs/reference.toml.
-schema = 1
-
-[gateway]
-site = "{SITE}"                      # EDIT: part of the MQTT topics upstream
-name = "{GATEWAY}"                  # EDIT: one name for each agent of the site
-false_alarms = "1 per 30 days"      # the promise, for everything this gateway watches
-
+_PLACEHOLDER = f"""\
 # EDIT: where the tags are served. Here: one JSON object a message on the topic {TOPIC},
 # like {{"tag": 1.5, ...}}. For OPC UA and Modbus see configs/opcua.toml and configs/modbus.toml.
 [sources.{SOURCE}]
 protocol = "mqtt"
 host = "{HOST}"
 port = 1883
+"""
 
-# The tags are named as the columns are. `physical = [low, high]` is what a sensor can say at all
-# (from its data sheet); what the model was trained on is found by `fit`.
+
+def head(what: str, sources: str | None = None, tag_list: str = "") -> str:
+    """What stands above the tags.
+
+    Args:
+        what: the file is for, and was written from.
+        sources: tables of the sources; None: a placeholder.
+        tag_list: file that the tags stand in; empty: they follow.
+    """
+    lists = f"tag_lists = [{_text(tag_list)}]     # the tags, to be edited in a spreadsheet\n"
+    return f"""\
+# Fieldwarden configuration for {what}.
+# Before `run`, edit what is marked EDIT; a value that begins with EDIT is refused until then.
+# Every key with its unit and default: configs/reference.toml.
+schema = 1
+{lists if tag_list else ""}
+[gateway]
+site = "{SITE}"                      # EDIT: part of the MQTT topics upstream
+name = "{GATEWAY}"                  # EDIT: one name for each agent of the site
+false_alarms = "1 per 30 days"      # the promise, for everything this gateway watches
+
+{_PLACEHOLDER if sources is None else sources}
+# Tags of a model are named as its columns are. `physical = [low, high]` is what a sensor can say at
+# all (from its data sheet); what the model was trained on is found by `fit`.
 """
 
 
@@ -199,7 +251,7 @@ def _keys(names: Sequence[str]) -> list[str]:
     return keys
 
 
-def _tag(table: Table, name: str, key: str) -> str:
+def _tag(table: Table, name: str, key: str, origin: Origin | None) -> str:
     values = table.column(name)
     in_name = "from the heading" if unit_in(name) else "guessed from the name"
     told = "from the data" if name in table.units else in_name
@@ -209,17 +261,22 @@ def _tag(table: Table, name: str, key: str) -> str:
     seen = f"always {low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
     if missing := 1.0 - len(finite) / len(values):
         seen += f", {missing:.1%} missing"
-    lines = [
-        f"[tags.{_text(name)}]  # in the data: {seen}",
-        f'source = "{SOURCE}"',
-        f"address = {_text(f'{TOPIC} /{key}')}",
-    ]
+    if origin is None:
+        place = [f'source = "{SOURCE}"', f"address = {_text(f'{TOPIC} /{key}')}"]
+    else:
+        tag = origin.tags[name]
+        place = tag_lines(tag, origin.source)
+        seen += f"; {origin.words[name]}" if origin.words.get(name) else ""
+        unit, told = (tag.unit, "as the source says") if tag.unit else (unit, told)
+    lines = [f"[tags.{_text(name)}]  # in the data: {seen}", *place]
     if unit:
         lines.append(f"unit = {_text(unit)}  # {told}")
     if found := recognise(name, values, unit, table.interval_ns):
         lead = "" if found.sure else "# "
         lines.append(f"{lead}kind = {_text(found.kind)}  # EDIT: {found.why}")
-    if numbers := table.no_values.get(name):
+    if (numbers := table.no_values.get(name)) and not any(
+        line.startswith("physical = ") for line in lines
+    ):
         told = ", ".join(f"{number:.10g}" for number in numbers)
         lines.append(f"physical = {_without(numbers, low, high)}  # EDIT: leaves out {told}")
     steps = table.steps_ns(name)
@@ -230,6 +287,17 @@ def _tag(table: Table, name: str, key: str) -> str:
         lines.append(f'interval = "{duration_text(usual)}"  # as it comes in the data')
         lines.append(f'max_silence = "{duration_text(silence)}"')
     return "\n".join(lines) + "\n"
+
+
+def tag_lines(tag: FoundTag, source: str) -> list[str]:
+    """What is known of where a tag is served, without its unit; its header is not among them."""
+    named = f"{source}-{tag.source}" if tag.source else source
+    lines = [f"source = {_text(named)}", f"address = {_text(tag.address)}"]
+    for key, value in (("data_type", tag.data_type), ("description", tag.description)):
+        lines += [f"{key} = {_text(value)}"] if value else []
+    if tag.physical is not None:
+        lines.append(f"physical = [{tag.physical[0]:.12g}, {tag.physical[1]:.12g}]")
+    return lines
 
 
 def _loops(loops: Sequence[FoundLoop]) -> list[str]:
@@ -253,10 +321,7 @@ def _without(numbers: Sequence[float], low: float, high: float) -> str:
 
 
 def _model(model: str, names: list[str], scan: str, said: Said, table: Table) -> str:
-    inputs = "".join(f"    {_text(name)},\n" for name in names)
-    more = ""
-    if said.outputs:
-        more += f"outputs = [{', '.join(map(_text, said.outputs))}]\n"
+    more = outputs_line(said.outputs)
     if said.labels:
         rows = "".join(
             f"    {{ tag = {_text(label)}, of = {_text(output)}, within = "
@@ -264,12 +329,30 @@ def _model(model: str, names: list[str], scan: str, said: Said, table: Table) ->
             for label, output in said.labels.items()
         )
         more += f"labels = [  # EDIT: `within` is how late a value may come\n{rows}]\n"
+    return model_table(model, names, f'"{scan}"  # the interval of the data', more)
+
+
+def outputs_line(outputs: Sequence[str]) -> str:
+    """The key `outputs` of a model, with its line's end; empty without any."""
+    return f"outputs = [{', '.join(map(_text, outputs))}]\n" if outputs else ""
+
+
+def model_table(model: str, names: Sequence[str], scan: str, more: str = "") -> str:
+    """The table of a model.
+
+    Args:
+        model: its name.
+        names: its inputs.
+        scan: in quotes, with a comment.
+        more: lines of further keys.
+    """
+    inputs = "".join(f"    {_text(name)},\n" for name in names)
     return f"""\
 [models.{_text(model)}]
 version = "1"                       # EDIT: the version of the model that was trained on this data
 owner = {{ team = "{TEAM}", contact = "{CONTACT}" }}  # EDIT: who must act
 baseline = {_text(f"baselines/{model}.json")}  # written by: fieldwarden fit
-scan = "{scan}"  # the interval of the data
+scan = {scan}
 {more}inputs = [  # EDIT: what the model reads
 {inputs}]
 """

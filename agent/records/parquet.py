@@ -22,6 +22,18 @@ _SAMPLE_ROWS = 400
 _FAULTS = (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError, OverflowError)
 
 
+def _in_python(column: pa.Array) -> list[object]:
+    """Its cells; of times those that Python has, which ends at microseconds."""
+    kind, coarse = column.type, None
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        coarse = pa.timestamp("us", kind.tz)
+    elif pa.types.is_time64(kind) and kind.unit == "ns":
+        coarse = pa.time64("us")
+    elif pa.types.is_duration(kind) and kind.unit == "ns":
+        coarse = pa.duration("us")
+    return list((column.cast(coarse, safe=False) if coarse is not None else column).to_pylist())
+
+
 class ParquetFrame:
     """One Parquet file."""
 
@@ -61,7 +73,7 @@ class ParquetFrame:
         """The first rows, as texts."""
         try:
             batch = next(self._opened.iter_batches(batch_size=_SAMPLE_ROWS), None)
-            columns = [column.to_pylist() for column in batch] if batch is not None else []
+            columns = [_in_python(column) for column in batch] if batch is not None else []
         except (*_FAULTS, MemoryError) as error:
             raise self._damaged(error) from error
         rows = zip(*columns, strict=True)

@@ -26,6 +26,7 @@ from agent.errors import FieldwardenError
 from agent.records.cells import data_error
 from agent.records.clocks import find_time
 from agent.records.delimited import layout_of
+from agent.records.lake.named import is_lake
 from agent.records.long import long_shape
 from agent.records.order import Order, in_order
 from agent.records.reports import held, is_by_exception, usual_interval_ns
@@ -38,6 +39,51 @@ if TYPE_CHECKING:
 
 _LIMIT_BYTES = 4 * 1024**3
 _MOST_LINES = 30  # of columns that are described one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The least and the largest different values of a column, each with how often it is there, and
+    how many values there are: over all rows of a record.
+    """
+
+    low: tuple[tuple[float, int], ...]
+    high: tuple[tuple[float, int], ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a table holds of a record that is longer, and what all rows of that tell.
+
+    Attributes:
+        rows, first_ns, last_ns: of the record.
+        used: rows of it that the table holds.
+        starts: rows of the table at which stretches begin; before each but the first is a row of
+            nothing.
+        stretches_ns: first and last time of each stretch.
+        extremes: by column.
+        gaps: by column, the most rows without a value in a row.
+        text: what was used and why, for a person.
+    """
+
+    rows: int
+    first_ns: int
+    last_ns: int
+    used: int
+    starts: tuple[int, ...]
+    stretches_ns: tuple[tuple[int, int], ...]
+    extremes: Mapping[str, Extremes]
+    gaps: Mapping[str, int]
+    text: str
+
+    def spans(self, time_ns: Int64) -> list[tuple[int, int]]:
+        """First and last time of each stretch of the table with these times."""
+        stops = [*(start - 1 for start in self.starts[1:]), len(time_ns)]
+        return [
+            (int(time_ns[start]), int(time_ns[stop - 1]))
+            for start, stop in zip(self.starts, stops, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +102,7 @@ class Table:
         silences_ns: name of a column -> longest time between two reports, of reports by exception.
         no_values: name of a column -> the numbers in it that were taken as "no value".
         columns: a line on each column, for a person.
+        selection: where the record is longer than the table; None where it is all of it.
     """
 
     time_ns: Int64
@@ -69,6 +116,7 @@ class Table:
     silences_ns: Mapping[str, int] = field(default_factory=dict)
     no_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    selection: Selection | None = None
 
     def column(self, name: str) -> Float64:
         """float64[n] of one tag; KeyError where there is none."""
@@ -78,8 +126,22 @@ class Table:
             raise KeyError(name) from None
 
     def steps_ns(self, name: str) -> Int64:
-        """int64[k], ns from each value of one tag to its next."""
-        return np.diff(self.time_ns[np.isfinite(self.column(name))])
+        """int64[k], ns from each value of one tag to its next in the same stretch."""
+        at = np.flatnonzero(np.isfinite(self.column(name)))
+        steps = np.diff(self.time_ns[at])
+        if self.selection is None:
+            return steps
+        stretch = np.searchsorted(self.selection.starts, at, side="right")
+        within: Int64 = steps[np.diff(stretch) == 0]
+        return within
+
+    @property
+    def covered_ns(self) -> int:
+        """The time that its rows cover: of stretches, what each of them does."""
+        spans = [(int(self.time_ns[0]), int(self.time_ns[-1]))]
+        if self.selection is not None:
+            spans = self.selection.spans(self.time_ns)
+        return sum(last - first + self.interval_ns for first, last in spans)
 
     def select(self, names: Sequence[str]) -> Table:
         """The same rows with only the columns `names`, in that order.
@@ -129,20 +191,50 @@ def _described(names: Sequence[str], values: Float64, units: Mapping[str, str]) 
     return (*lines, *([f"and {plain} columns more"] if plain else []))
 
 
-def _opened(file: Path, how: Reading) -> tuple[Source, tuple[str, ...], Mapping[str, str]]:
-    """(the file, what was understood of it, units that it says)."""
-    is_parquet = file.suffix.lower() in {".parquet", ".pq"}
+def _wish(
+    file: Path, columns: Sequence[str] | None, texts: Collection[str], found: dict[int, str], *,
+    lenient: bool, skip: bool,
+) -> Wish:  # fmt: skip
+    """What is wanted; texts get their codes in `found`."""
     try:
         # Late: polars is an extra and costs 0.2 s, which the agent in service spares.
-        from agent.records.columns import Source  # noqa: PLC0415
+        from agent.records.columns import Wish  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise _not_installed(file, error) from error
+    dictionary = Dictionary(on_new=lambda code, word: found.setdefault(code, word) == word)
+    return Wish(columns, texts, lenient, skip, dictionary)
+
+
+def _not_installed(file: Path, error: ModuleNotFoundError) -> FieldwardenError:
+    extra = "parquet" if error.name == "pyarrow" else "fit"
+    cause, hint = f"this needs {error.name}", f"pip install 'fieldwarden[{extra}]'"
+    return data_error(file, cause, hint)
+
+
+def _opened(
+    data: str, wish: Wish, how: Reading
+) -> tuple[Source, tuple[str, ...], Mapping[str, str]]:
+    """(the file, what was understood of it, units that it says)."""
+    file = Path(data)
+    is_parquet = file.suffix.lower() in {".parquet", ".pq"}
+    try:
+        from agent.records.columns import Source  # noqa: PLC0415 - see _wish
         from agent.records.frames import DelimitedFrame  # noqa: PLC0415
 
-        if is_parquet:
+        if is_lake(data):
+            from agent.records.lake.opening import lake_source  # noqa: PLC0415
+        elif is_parquet:
             from agent.records.parquet import ParquetFrame  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        extra = "parquet" if error.name == "pyarrow" else "fit"
-        cause, hint = f"this needs {error.name}", f"pip install 'fieldwarden[{extra}]'"
-        raise data_error(file, cause, hint) from error
+        raise _not_installed(file, error) from error
+    if is_lake(data):
+        return *lake_source(data, wish, how), {}
+    if file.stat().st_size > _LIMIT_BYTES:
+        cause = f"larger than {_LIMIT_BYTES >> 30} GiB"
+        hint = "Parquet in a folder is read by parts: give the folder" if is_parquet else (
+            "thin it out, cut it, or write it as Parquet in a folder"
+        )
+        raise data_error(file, cause, hint)
     if is_parquet:
         frame = ParquetFrame(file)
         body = frame.sample()
@@ -185,18 +277,11 @@ def read_table(
     """
     file, how = Path(path), how or Reading()
     interval_ns = _interval_ns(how)
+    found: dict[int, str] = {}
     try:
-        size = file.stat().st_size
-        if size > _LIMIT_BYTES:
-            cause = f"larger than {_LIMIT_BYTES >> 30} GiB"
-            raise data_error(file, cause, "thin it out, or cut it")
         order = Order(how)
-        source, understood, units = _opened(file, how)
-        found: dict[int, str] = {}
-        dictionary = Dictionary(on_new=lambda code, word: found.setdefault(code, word) == word)
-        from agent.records.columns import Wish  # noqa: PLC0415 - see _opened
-
-        wish = Wish(columns, texts, lenient, text == "skip", dictionary)
+        wish = _wish(file, columns, texts, found, lenient=lenient, skip=text == "skip")
+        source, understood, units = _opened(str(path), wish, how)
         with source.frame:
             raw, shape = _read(source, wish, order, interval_ns)
             notes = source.frame.notes

@@ -12,16 +12,17 @@ from itertools import groupby
 from typing import Any, Final
 
 from agent.configuration.schema import Configuration, Model
-from agent.core.baseline import Baseline, InputBaseline
+from agent.core.baseline import Baseline, InputBaseline, OutputBaseline
 from agent.core.summary import mean_and_sd, merge
-from agent.fit.watched import watched
-from agent.report import history
+from agent.fit.watched import OUTPUT_WORDS, RELATIONS, watched
+from agent.report import decided, history
+from agent.report.errors import errors
 from agent.runtime.audit import at_least
 from agent.store import Reader
+from agent.store.account import BEGIN
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 AGENT: Final = "agent"
-_DAY_NS: Final = 86_400 * 1e9
 _MOST: Final = 1_000_000  # windows of summaries that are read
 
 
@@ -34,7 +35,7 @@ def facts_of(
     Args:
         configuration: as it is now.
         name: of the model.
-        baseline: that the configuration names for it.
+        baseline: by which it was judged in the end, of the version that served then.
         reader: of the store.
         since_ns: engine time from which on.
         until_ns: engine time up to which.
@@ -47,14 +48,15 @@ def facts_of(
     )
     found = history.incidents(history.told(reader, "condition", until_ns), name, since_ns)
     windows = _windows(reader, name, since_ns, until_ns)
-    proof = reader.account_proof()
+    losses = errors(model, baseline, windows, since_ns, until_ns)
+    signed = decided.reviews(history.told(reader, "review", until_ns), name)
     return {
-        "schema": SCHEMA, "model": name, "version": model.version,
+        "schema": SCHEMA, "model": name, "version": baseline.model_version,
         "owner": model.owner.model_dump(), "site": configuration.gateway.site,
         "gateway": configuration.gateway.name, "since_ns": since_ns, "until_ns": until_ns,
         "asked_since_ns": asked_ns, "baseline": baseline.digest,
         "provisional": baseline.provisional_text,
-        "account_head": list(proof.head), "account_faults": list(proof.faults),
+        **_account(reader, until_ns),
         "shares": history.shares(verdicts),
         "verdicts": [
             {"start_ns": one.start_ns, "end_ns": one.end_ns, "verdict": one.verdict, "why": one.why}
@@ -67,14 +69,33 @@ def facts_of(
                    baseline.digest)
             for mode in baseline.modes for item in mode.inputs
         ],
+        "outputs": [
+            _output(mode.name, one, model, [w for w in windows if w["tag"] == one.item.tag],
+                    baseline.digest)
+            for mode in baseline.modes for one in mode.outputs
+        ],
+        "errors": losses,
+        "retraining": decided.retraining(
+            history.told(reader, "retraining", until_ns), name, since_ns
+        ),
+        "reviews": signed, "unsigned_months": decided.unsigned(signed, first, until_ns),
         "decisions": list(_decisions(reader, name, model, since_ns, until_ns)),
         "changes": _changes(reader, name, since_ns, until_ns),
         "gaps": [
             {"start_ns": began, "end_ns": ended} for began, ended in away
             if ended > since_ns and began < until_ns
         ],
-        "not_checked": _not_checked(model, baseline, verdicts),
+        "not_checked": _not_checked(model, baseline, verdicts, losses),
     }
+
+
+def _account(reader: Reader, until_ns: int) -> dict[str, Any]:
+    """The newest record of that time: what came later leaves a report of the time as it was."""
+    head = [0, BEGIN]
+    for record in reader.account():
+        if record["time_ns"] <= until_ns:
+            head = [record["number"], record["hash"]]
+    return {"account_head": head, "account_faults": list(reader.account_proof().faults)}
 
 
 def _windows(reader: Reader, model: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
@@ -98,8 +119,20 @@ def _promise(
         "budget": configuration.gateway.false_alarms, "promised": promised,
         "incidents": len(begun), "judged": sum(map(bool, words)), "false": false,
         "chance": at_least(false, promised), "kept": at_least(false, max(promised, 1.0)) >= 0.05,
-        "days": (until_ns - since_ns - off) / _DAY_NS,
+        "watched_ns": max(0, until_ns - since_ns - off),
     }
+
+
+def _output(
+    mode: str, output: OutputBaseline, model: Model, windows: Sequence[Mapping[str, Any]],
+    digest: str,
+) -> dict[str, Any]:
+    """An output in a mode, as an input is told, and its own charts; it is outside of nothing."""
+    told = _input(mode, output.item, model, windows, digest)
+    own = [word for name, word in OUTPUT_WORDS.items() if name in output.charts]
+    told["watched_for"] += own
+    told["not_watched_for"] = [one for one in told["not_watched_for"] if one[0] != RELATIONS]
+    return {key: value for key, value in told.items() if key not in {"required", "extrapolating"}}
 
 
 def _input(
@@ -175,7 +208,8 @@ def _changes(reader: Reader, name: str, since_ns: int, until_ns: int) -> list[di
 
 
 def _not_checked(
-    model: Model, baseline: Baseline, verdicts: Iterable[history.Span]
+    model: Model, baseline: Baseline, verdicts: Iterable[history.Span],
+    losses: Sequence[Mapping[str, Any]],
 ) -> list[str]:
     """What nobody looked at, in sentences; never empty: no report knows everything."""
     told = []
@@ -191,10 +225,20 @@ def _not_checked(
         told.append(f"Whether outputs without labels are right: {', '.join(unjudged)}")
     if not model.outputs and not judged:
         told.append("The outputs: none are configured")
-    if judged:
-        told.append("Errors against labels: they stand in the verdict's `errors`, not here")
-    else:
+    if not judged:
         told.append("The model's errors: no labels are configured, so its accuracy is not known")
+    learnt = {item.item.tag for mode in baseline.modes for item in mode.outputs}
+    if untrained := [tag for tag in model.outputs if tag not in learnt]:
+        told.append("Whether these outputs are as in training, whose record does not have them: "
+                    f"{', '.join(untrained)}")
+    told += [
+        f"Whether the losses of {one['label']} are as in training: it knows none"
+        for one in losses if one["expected"] is None
+    ]
+    told += [
+        f"{one['label']}: no truth came in this time"
+        for one in losses if not one["labels"]
+    ]
     off = history.shares(verdicts)[history.NOT_WATCHED]
     if off:
         told.append(f"{100 * off:.1f} % of the time: the agent did not run")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from agent.errors import FieldwardenError
-from agent.report import pictures
+from agent.report import pictures, signed
 from agent.report.clauses import RuleBook
 from agent.status.view import duration, number, utc
 
@@ -36,10 +37,16 @@ def page(facts: Mapping[str, Any], book: RuleBook | None = None) -> str:
         "utc": utc, "number": number, "percent": _percent, "span": lambda ns: duration(ns / 1e9),
     }  # fmt: skip
     return environment.from_string(template).render(
-        facts=facts, book=book, band=pictures.verdicts(
+        facts=facts, book=book, meta=signed.META,
+        about=json.dumps({key: facts[key] for key in signed.KEYS}), band=pictures.verdicts(
             facts["verdicts"], facts["since_ns"], facts["until_ns"]
         ),
-        plots=[pictures.trained_against_now(item) for item in facts["inputs"]],
+        plots={
+            kind: [pictures.trained_against_now(item) for item in facts[kind]]
+            for kind in ("inputs", "outputs")
+        },
+        losses=[pictures.losses(one, facts["since_ns"], facts["until_ns"])
+                for one in facts["errors"]],
         modes=len({item["mode"] for item in facts["inputs"]}) > 1,
         colours=pictures.COLOURS,
     )

@@ -54,6 +54,36 @@ def verdicts(spans: Sequence[Mapping[str, Any]], since_ns: int, until_ns: int) -
     return _svg(figure, plt)
 
 
+def losses(told: Mapping[str, Any], since_ns: int, until_ns: int) -> str:
+    """Mean loss over time beside what training lets expect, and how many labels it is of."""
+    if not told["over_time"]:
+        return ""
+    import numpy as np  # noqa: PLC0415
+
+    plt = _pyplot()
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(9, 2.8), layout="constrained", sharex=True, height_ratios=[3, 1]
+    )
+    start = np.array([one["start_ns"] for one in told["over_time"]], "datetime64[ns]")
+    end = np.array([one["end_ns"] for one in told["over_time"]], "datetime64[ns]")
+    middle = start + (end - start) // 2
+    means = [one["mean"] for one in told["over_time"]]
+    above.plot(middle, means, "o-", color=_NOW, markersize=3, linewidth=1, label="mean loss")
+    if told["expected"] is not None:
+        above.axhline(told["expected"], color=_TRAINED, linewidth=2, label="in training")
+        above.axhline(told["expected"] * (1 + told["tolerance"]), color=_TRAINED, linewidth=1,
+                      linestyle="--", label="tolerated")  # fmt: skip
+    known = [*means, told["expected"] or 0.0]
+    above.set_ylim(0.0, 1.2 * max(known) or 1.0)
+    above.set_ylabel(f"{told['loss']} loss")
+    above.legend(frameon=False, fontsize=8, ncols=3)
+    below.bar(start, [one["labels"] for one in told["over_time"]], width=end - start,
+              align="edge", color=_TRAINED)  # fmt: skip
+    below.set_ylabel("labels")
+    below.set_xlim(np.datetime64(since_ns, "ns"), np.datetime64(until_ns, "ns"))
+    return _svg(figure, plt)
+
+
 def trained_against_now(item: Mapping[str, Any]) -> str:
     """The densities of an input, in training and now; empty where nothing was seen.
 

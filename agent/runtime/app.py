@@ -26,29 +26,33 @@ from typing import Any
 
 from agent.configuration.credentials import server_context
 from agent.configuration.schema import Configuration, Tag
-from agent.core.engine import Engine
+from agent.contract import beside as contract
 from agent.core.lifecycle import Conditions
+from agent.core.steward import Steward
 from agent.core.summary import merge
 from agent.errors import explained
 from agent.intake import Intake, SealedBatch
 from agent.mqtt.background import in_thread
 from agent.runtime import reload, spoken, timekeeping
 from agent.runtime.assemble import baselines_of, build_spec
+from agent.runtime.assessments import Assessments
+from agent.runtime.candidates import Candidates, with_candidates
 from agent.runtime.catch_up import catch_up, tell_of_last_stop, warm_up
 from agent.runtime.document import Surroundings, View
 from agent.runtime.feeds import Feeds
 from agent.runtime.for_models import ForModels
+from agent.runtime.governance import Governance
 from agent.runtime.load import LoadMeter
 from agent.runtime.orders import Orders, concerns_people
 from agent.runtime.outgoing import TOLD, Outgoing
+from agent.runtime.outside import Outside
 from agent.runtime.refold import placed
 from agent.runtime.service import Progress, ServiceManager
 from agent.runtime.storing import Storing
 from agent.runtime.supervisor import Supervisor
-from agent.runtime.uplink import CentralLink
 from agent.status.api import StatusServer
 from agent.status.people import People
-from agent.store import Batch, OutboxMessage, Reader, Store
+from agent.store import Batch, Reader, Store
 from agent.types import Entry, Event
 
 logger = logging.getLogger(__name__)
@@ -81,7 +85,7 @@ async def run(configuration: Configuration) -> None:
 class Agent:
     """One gateway's agent; `open`, then `serve`, then `close`."""
 
-    engine: Engine
+    engine: Steward
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
@@ -90,11 +94,9 @@ class Agent:
         self.load = LoadMeter()
         self.supervisor = Supervisor(lambda: self.engine.time_ns)
         self.reload: dict[str, Any] = {}
-        self._stop = asyncio.Event()
-        self._told_to_reload = asyncio.Event()
-        self._snapshot_ns = self._document_ns = 0
+        self._stop, self._told_to_reload = asyncio.Event(), asyncio.Event()
+        self._snapshot_ns = self._document_ns = self._attempts = 0
         self.folding = 0  # number of the entry that the engine has in hand
-        self._attempts = 0
         self._shown: Mapping[str, Any] = {}
         self._engine_failed = False
 
@@ -122,29 +124,36 @@ class Agent:
             self.store, self.supervisor, path.with_suffix(".lost"), self._after_commit
         )
         ids = self.store.tag_ids(list(configuration.tags))
+        self.candidates = Candidates(path.parent)
         spec = build_spec(configuration, ids, baselines)
+        spec = with_candidates(spec, configuration, self.candidates.known)
         warm_up(spec)
         told = self.reader.document(TOLD) or ()
         self.outgoing = Outgoing(configuration, told, lambda: self.store.account_head)
         left_out = await catch_up(self, spec)
         self.clock = timekeeping.clock_after(self.engine)
         self._started_ns = self.clock.now_ns()
-        self.uplink = CentralLink(
-            configuration, self.reader, self.store.boot, self.clock.now_ns,
-            lambda: str(self.engine.time_quality),
-        )
         self.intake = Intake(self.clock, max_age_ns=SEAL_NS)
         boot = timekeeping.boot_facts(self.engine, self.clock, self.store.boot)
         self.intake.command("boot", boot)
         tell_of_last_stop(self, left_out)
-        self.feeds = Feeds(configuration, ids, self.intake, self.engine.texts, self.supervisor)
+        self.governance = Governance(self, self.intake, ids, contract.found(configuration))
+        self.outside = Outside(
+            configuration, self.reader, self.store.boot, self.clock.now_ns,
+            lambda: str(self.engine.time_quality), lambda: self.view.for_central(self.governance),
+        )
+        self.feeds = Feeds(
+            configuration, ids, self.intake, self.engine.texts, self.supervisor, self.governance
+        )
+        self.governance.gating.rebound = self.feeds.reread
         self.feeds.recall(self.reader, self.engine.sequence)
-        self.view = View(self, self.reader)
+        self.view: View = View(self, self.reader)
         # A month of events is read before anybody waits for the loop; later only what is new.
         self.view.audit.report(configuration.gateway, self.engine.time_ns)
         self.orders = Orders(self, self.intake, self.reader)
         self.people = People(configuration.people)
         self.for_models = ForModels(self, self.store.boot)
+        self.assessments = Assessments(self)
 
     async def close(self) -> None:
         """Commit what is still pending, with a snapshot, and close the store."""
@@ -160,8 +169,7 @@ class Agent:
             except Exception:
                 logger.exception("the last entries could not be judged; they are stored")
                 last = Batch(entries=list(batch.entries))
-        last.delivered, last.rejected = self.uplink.take_results()
-        last.acknowledged = self.uplink.take_acknowledged()
+        self.outside.fill(last)
         self.storing.backlog.add(last, batch.callbacks)
         try:
             await self.storing.end()
@@ -206,9 +214,10 @@ class Agent:
         return Surroundings(
             boot=self.store.boot, started_ns=self._started_ns + self.intake.shifted_ns,
             sources=self.feeds.reports(),
-            outbox=self.supervisor.call("uplink report", self.uplink.report, {}),
+            outbox=self.supervisor.call("uplink report", self.outside.report, {}),
             budget=budget, process=self.supervisor.call("load report", self.load.report, {}),
             trouble=self.trouble, reload=self.reload, parts=self.supervisor.report(),
+            contract=self.governance.contract_shown(), assessing=self.assessments.shown(),
         )
 
     # --- serving --------------------------------------------------------------------------------
@@ -243,9 +252,9 @@ class Agent:
 
     async def _parts(self, url: str) -> None:
         parts = {
-            "feeds": self.feeds.run, "uplink": self.uplink.run, "load meter": self.load.run,
+            "feeds": self.feeds.run, "load meter": self.load.run, **self.outside.parts,
             "reloads": self._reloads, "certificates": self.view.watch_certificates,
-            "heartbeat": lambda: timekeeping.heartbeat(self.intake),
+            "heartbeat": lambda: timekeeping.heartbeat(self.intake), **self.assessments.parts,
             "watchdog": lambda: self.service.keep_watchdog(self.progress), **self.for_models.parts,
         }
         tasks = [asyncio.create_task(self._pump(), name="pump")]
@@ -282,13 +291,13 @@ class Agent:
             self.storing.backlog.add(Batch(entries=list(sealed.entries)), sealed.callbacks)
             raise explained(error, "judging", f"entry {self.folding}") from error
         self.progress.moved("engine")
+        self.supervisor.call("changes upstream", self.governance.folded, None)
         batch.entries = list(sealed.entries)
         told = [event for _, _, event in batch.events]
         self.supervisor.call("audit", partial(self.view.count, told, batch.summaries), None)
         spoken.say(told)
         self._add_state(batch)
-        batch.delivered, batch.rejected = self.uplink.take_results()
-        batch.acknowledged = self.uplink.take_acknowledged()
+        self.outside.fill(batch)
         attempts = self.storing.attempts
         self.storing.backlog.add(batch, sealed.callbacks)
         self.storing.step()
@@ -303,7 +312,7 @@ class Agent:
             self.supervisor.renewed("store", told_so)
             self.intake.command("lost", told)
             self._snapshot_ns = 0  # a new store has none that goes with its entries
-        self.uplink.notify()
+        self.outside.notify()
 
     def fold(self, entries: Sequence[Entry], *, again: bool = False) -> Batch:
         """Fold entries; the batch holds what they brought about, but not yet the entries."""
@@ -320,17 +329,9 @@ class Agent:
             events, fresh = placed(events, told)
             if fresh:
                 logger.warning("judged otherwise than before the start: %d events more", fresh)
-        changed = {event.subject[6:] for _, _, event in events if event.kind == "verdict"}
-        call, none = self.supervisor.call, list[OutboxMessage]()
-        quality, told_before = str(self.engine.time_quality), self.outgoing.told
-        make = partial(self.outgoing.messages, events, summaries, quality)
-        messages = call("messages for central", make, none) + call(
-            "verdicts for central", partial(self.outgoing.verdicts, self.engine, changed), none
-        )
-        batch = Batch(events=events, summaries=summaries, messages=messages)
+        batch = Batch(events=events, summaries=summaries)
         batch.pins = self.engine.retraining.pins()
-        if self.outgoing.told != told_before:
-            batch.documents[TOLD] = sorted(self.outgoing.told)
+        self.outgoing.fill(batch, self.engine, self.supervisor.call)
         return batch
 
     def _add_state(self, batch: Batch) -> None:
@@ -357,7 +358,7 @@ class Agent:
             self._told_to_reload.clear()
             self.service.reloading()
             try:
-                read = partial(reload.prepare, self.configuration, self.store)
+                read = partial(reload.prepare, self.configuration, self.store, self.candidates)
                 self._apply(await in_thread(read, "reload"))
                 text = self._guarding()
             except Exception as error:
@@ -379,10 +380,12 @@ class Agent:
 
         All that may fail comes before the first change.
         """
-        configuration, waiting, ids, engine, people = new
+        configuration, waiting, ids, engine, people, agreed = new
         fresh = engine.resume(self.engine.snapshot())
         self.feeds.want(configuration, ids)
         self.engine, self.configuration, self.people = engine, configuration, people
+        if self.governance.reloaded(ids, agreed):
+            self.feeds.anew(*configuration.sources)
         self.view.look_at_certificates()
         self.outgoing.configuration = configuration
         # What was journaled so far was judged by the old one: no start is to judge it by the new.

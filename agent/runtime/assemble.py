@@ -16,7 +16,8 @@ from agent.core.joint_charts import NEEDED
 from agent.core.kernels import DETECTORS, OUTPUT_CHARTS
 from agent.core.kinds import code_of
 from agent.core.retraining_criteria import Criteria
-from agent.core.spec import EngineSpec, LabelSpec, ModelSpec, TagSpec
+from agent.core.spec import EngineSpec, LabelSpec, ModelSpec, Register, TagSpec
+from agent.decode import register_of
 from agent.errors import BaselineError
 from agent.runtime.paces import expected
 
@@ -158,6 +159,7 @@ def build_spec(
     for name, tag in configuration.tags.items():
         loop, part = loops.get(name, ("", _ALONE.get(tag.kind, "")))
         source = configuration.sources[tag.source]
+        served = register_of(source.protocol, tag.address)
         by_exception = source.by_exception and recorded is None
         configured = tag.interval or source.interval_ns if recorded is None else None
         pace = paces.of(name, configured, (recorded or {}).get(name))
@@ -174,8 +176,10 @@ def build_spec(
                 role=configuration.role(name), loop=loop, loop_part=part,
                 physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,
-                report_ns=source.report_ns, address=source.where(tag.address),
+                report_ns=source.report_ns, paced=configured is not None,
+                address=source.where(tag.address),
                 refusal=source.refusal(tag.address),
+                register=Register(*served) if served else None,
             )
         )
     return EngineSpec(tuple(tags), tuple(configuration.sources), models,

@@ -45,6 +45,8 @@ class Audit:
         self._false: dict[str, bool] = {}  # incident -> the last word on it
         self._has_read = False
         self._read_ns = self._watched_ns = 0
+        self._told: dict[str, Any] = {}
+        self._told_ns = 0
 
     def count(self, events: Iterable[Event]) -> None:
         """Count these too; they are committed together with the next document, or were already."""
@@ -68,6 +70,24 @@ class Audit:
         self._raised = {name: at for name, at in self._raised.items() if at >= since_ns}
         self._false = {name: word for name, word in self._false.items() if name in self._raised}
         return self._count(gateway, min(WINDOW_NS, self._watched_ns))
+
+    def for_central(self, gateway: Gateway, now_ns: int) -> dict[str, Any]:
+        """What a birth tells of it (`forward/schemas/state.json`); the same for a minute, so that
+        a storm of alarms is no storm of births, and days are whole ones.
+        """
+        if not self._told or not 0 <= now_ns - self._told_ns < _LOOK_NS:
+            known = self.report(gateway, now_ns)
+            self._told_ns = now_ns
+            self._told = {
+                "false_alarms": known["false_alarms"],
+                "expected_per_30_days": known["expected_per_30_days"],
+                "watched_days": int(known["watched_days"]),
+                "raised": known["raised_30_days"],
+                "acknowledged": known["acknowledged_30_days"],
+                "false": known["acknowledged_false"],
+                "exceeded": known["exceeded"],
+            }
+        return self._told
 
     def _move(self, shift_ns: int) -> None:
         """The clock was set: an alarm was raised as long ago as before."""

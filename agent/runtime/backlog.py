@@ -100,6 +100,7 @@ class Backlog:
             batch.entries = _joined(batch.entries, len(batch.entries) // 2)
         lists: tuple[tuple[str, list[Any]], ...] = (
             ("messages", batch.messages), ("events", batch.events), ("summaries", batch.summaries),
+            ("messages for hooks", batch.hooks),
         )  # fmt: skip
         for what, rows in lists:
             if len(rows) > MOST_ROWS:
@@ -120,6 +121,9 @@ def _append(to: Batch, batch: Batch) -> None:
     to.delivered += batch.delivered
     to.rejected |= batch.rejected
     to.acknowledged += batch.acknowledged
+    to.pins = to.pins if batch.pins is None else batch.pins
+    to.hooks += batch.hooks
+    to.hooks_done |= batch.hooks_done
 
 
 def _joined(entries: list[Entry], count: int) -> list[Entry]:

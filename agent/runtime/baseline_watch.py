@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from agent.configuration.schema import Configuration
 from agent.core.baseline_file import read_baseline
-from agent.core.engine import Engine
+from agent.core.steward import Steward
 from agent.errors import BaselineError
 from agent.intake import Intake
 from agent.mqtt.background import in_thread
@@ -35,7 +35,7 @@ class Watched(Protocol):
         """As it is applied now."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Steward:
         """As of the last fold."""
 
     intake: Intake
@@ -70,13 +70,13 @@ class BaselineWatch:
     def _tell(self) -> None:
         """Journal what is otherwise than the engine has it."""
         engine = self._agent.engine
-        for model in engine.spec.models:
+        for model in engine.configured.models:  # what a trial put in their place is no file
             configured = self._agent.configuration.models.get(model.name)
             found = self._seen.get((model.name, configured.baseline)) if configured else None
             if found is None:
                 continue
             replaced = found[1] != model.baseline.digest
-            if replaced == (model.name in engine.judge.replaced):
+            if replaced == (model.name in engine.judge.worth.replaced):
                 self._told.pop(model.name, None)
             elif self._told.get(model.name) != replaced:
                 data: Mapping[str, Any] = {

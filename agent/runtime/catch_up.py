@@ -10,8 +10,10 @@ import numpy as np
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
+from agent.core.steward import Steward
 from agent.errors import StoreError
 from agent.intake import Intake
+from agent.runtime.candidates import Candidates
 from agent.runtime.refold import left, resumed
 from agent.runtime.spoken import renewal_in_words
 from agent.runtime.storing import Storing
@@ -27,12 +29,13 @@ class Starting(Protocol):
     """An agent before it serves."""
 
     configuration: Configuration
-    engine: Engine
+    engine: Steward
     store: Store
     reader: Reader
     supervisor: Supervisor
     storing: Storing
     intake: Intake
+    candidates: Candidates
     folding: int
 
     def fold(self, entries: Sequence[Entry], *, again: bool = False) -> Batch:
@@ -69,13 +72,16 @@ async def catch_up(agent: Starting, spec: EngineSpec) -> list[dict[str, Any]]:
     found = agent.reader.snapshot()
     out: set[int] = set()
     for attempt in range(_MOST_LEFT_OUT + 2):
-        agent.engine = Engine(spec)
+        agent.engine = Steward(spec)
         if found is not None and attempt != 1:
             # What the journal's tail says nothing about was added while the agent was away.
             store = agent.store
             agent.engine = resumed(spec, found[1], store.last_time_ns, store.last_sequence)
+        anew = agent.engine.sequence == 0
         try:
             await _fold_tail(agent, out)
+            if anew and (noted := agent.candidates.noted_service()) is not None:
+                agent.engine.serve(noted)  # the journal may have lost how that came about
         except StoreError:
             raise
         except Exception as error:

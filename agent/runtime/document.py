@@ -22,13 +22,14 @@ from agent.checking.security import own_certificates
 from agent.configuration.schema import Configuration
 from agent.core import identity
 from agent.core.condition import Condition, severity
-from agent.core.engine import Engine
 from agent.core.identity import Place
 from agent.core.kernels.base import Symptom
 from agent.core.spec import OUTPUT
+from agent.core.steward import Steward
 from agent.mqtt.background import in_thread
 from agent.runtime.audit import Audit
 from agent.runtime.extrapolated import Extrapolated
+from agent.runtime.governance import Governance
 from agent.runtime.standings import Standings
 from agent.runtime.worth import boottime_at, told_of
 from agent.status.view import incidents
@@ -56,6 +57,8 @@ class Surroundings:
     trouble: Mapping[str, str] = field(default_factory=dict)
     reload: Mapping[str, Any] = field(default_factory=dict)
     parts: Sequence[Mapping[str, Any]] = ()
+    contract: Mapping[str, Any] | None = None
+    assessing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Shown(Protocol):
@@ -68,7 +71,7 @@ class Shown(Protocol):
         """As it is applied now."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Steward:
         """As of the last fold."""
 
     @property
@@ -108,6 +111,12 @@ class View:
         )
         self.audit.count(events)
         self.standings.count(events)
+
+    def for_central(self, governance: Governance) -> dict[str, Any]:
+        """What a birth tells besides that the gateway is there."""
+        agent, contract = self._agent, governance.for_central()
+        promise = self.audit.for_central(agent.configuration.gateway, agent.engine.time_ns)
+        return {"promise": promise, **({} if contract is None else {"contract": contract})}
 
     def document(self, *, history: bool = True) -> dict[str, Any]:
         """The status document as of the last fold; with each tag's latest values for the page."""
@@ -184,7 +193,7 @@ class View:
 
 
 def status_document(
-    configuration: Configuration, engine: Engine, around: Surroundings, *, history: bool
+    configuration: Configuration, engine: Steward, around: Surroundings, *, history: bool
 ) -> dict[str, Any]:
     """The whole document, JSON-ready, no NaN; `history` adds each tag's latest values."""
     return {
@@ -195,7 +204,12 @@ def status_document(
         "started_ns": around.started_ns,
         "models": _models(configuration, engine, around.trouble), "sources": list(around.sources),
         "tags": _tags(engine, history=history), "conditions": _conditions(engine),
-        "retraining": engine.retraining.shown(engine.time_ns),
+        "changes": [
+            one | {"assessing": around.assessing.get(one["id"])}
+            for one in engine.judge.changes.shown()
+        ],
+        "contract": around.contract,
+        "retraining": engine.retraining.shown(engine.time_ns), "trials": engine.trials_shown(),
         "outbox": dict(around.outbox), "budget": dict(around.budget),
         "process": dict(around.process), "trouble": dict(around.trouble),
         "reload": dict(around.reload), "parts": [dict(part) for part in around.parts],
@@ -203,7 +217,7 @@ def status_document(
 
 
 def _models(
-    configuration: Configuration, engine: Engine, trouble: Mapping[str, str]
+    configuration: Configuration, engine: Steward, trouble: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     made = []
     worst = _worst(engine)
@@ -212,13 +226,13 @@ def _models(
         made.append(told_of(configuration, engine, index, trouble) | {
             "scans": scans.count, "provisional_text": model.baseline.provisional_text,
             "inputs": _charted(engine, engine.spec.rows_of(index), worst),
-            "outputs": _charted(engine, engine.spec.outputs_of(index), worst),
+            "outputs": _outputs(engine, index, worst),
             "joint": scans.joint.scores_by_statistic(),
         })
     return made
 
 
-def _worst(engine: Engine) -> list[tuple[str, float]]:
+def _worst(engine: Steward) -> list[tuple[str, float]]:
     """The detector with the highest score, and that score, of every chart row."""
     columns = engine.charts.score_columns()
     names, table = list(columns), np.array(list(columns.values()))
@@ -228,7 +242,7 @@ def _worst(engine: Engine) -> list[tuple[str, float]]:
 
 
 def _charted(
-    engine: Engine, rows: range, worst: Sequence[tuple[str, float]]
+    engine: Steward, rows: range, worst: Sequence[tuple[str, float]]
 ) -> list[dict[str, Any]]:
     """Inputs, or outputs that the baseline knows, by their chart rows."""
     made = []
@@ -245,7 +259,24 @@ def _charted(
     return made
 
 
-def _state(engine: Engine, tag: str) -> str:
+def _outputs(
+    engine: Steward, index: int, worst: Sequence[tuple[str, float]]
+) -> list[dict[str, Any]]:
+    """All outputs of a model; of those that no baseline knows the arrival alone is watched, and of
+    those without a tag, which come by the API, the errors.
+    """
+    charted = _charted(engine, engine.spec.outputs_of(index), worst)
+    named = [*engine.spec.models[index].outputs]
+    named += [pair.label.output for pair in engine.truth.pairs[index]]
+    known = {one["tag"] for one in charted}
+    return charted + [
+        {"tag": name, "required": True, "worst": None, "trained": None,
+         "state": _state(engine, name) if name in engine.spec.tag_of else "good"}
+        for name in dict.fromkeys(named) if name not in known
+    ]
+
+
+def _state(engine: Steward, tag: str) -> str:
     """The kind of the condition that is open on a tag, or that its source is lost; else good."""
     active = engine.judge.conditions.active
     own = active.get(identity.tag(tag))
@@ -255,13 +286,13 @@ def _state(engine: Engine, tag: str) -> str:
     return source.kind if source is not None and source.raised and source.findings else "good"
 
 
-def _kinds(engine: Engine, place: Place) -> dict[str, str]:
+def _kinds(engine: Steward, place: Place) -> dict[str, str]:
     """Name -> kind of the condition that is open on it."""
     active = engine.judge.conditions.active.values()
     return {c.subject.name: c.kind for c in active if c.raised and c.subject.place is place}
 
 
-def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
+def _tags(engine: Steward, *, history: bool) -> list[dict[str, Any]]:
     stale = {
         condition.subject for condition in engine.judge.conditions.active.values()
         if any(key.symptom is Symptom.SILENT for key in condition.findings)
@@ -284,7 +315,7 @@ def _tags(engine: Engine, *, history: bool) -> list[dict[str, Any]]:
     return made
 
 
-def _history(engine: Engine) -> list[list[float | None]]:
+def _history(engine: Steward) -> list[list[float | None]]:
     """The latest values of every tag, oldest first, without a call for each of them."""
     table, known = engine.charts.traces.newest(_HISTORY)
     plain = (known & np.isfinite(table)).all(axis=1)
@@ -294,12 +325,12 @@ def _history(engine: Engine) -> list[list[float | None]]:
     return lists
 
 
-def _conditions(engine: Engine) -> list[dict[str, Any]]:
+def _conditions(engine: Steward) -> list[dict[str, Any]]:
     raised = [c for c in engine.judge.conditions.active.values() if c.raised]
     return [_condition(engine, c) for c in sorted(raised, key=lambda c: -c.raised_ns)]
 
 
-def _condition(engine: Engine, condition: Condition) -> dict[str, Any]:
+def _condition(engine: Steward, condition: Condition) -> dict[str, Any]:
     place, name = condition.subject.place, condition.subject.name
     source = name if place is Place.SOURCE else ""
     if place is Place.TAG:

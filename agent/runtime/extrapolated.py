@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from agent.core.extrapolation import Seen
+from agent.core.seen import Seen
 
 _HOURS: Final = 24
 _HOUR_NS: Final = 3_600_000_000_000

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from agent.backoff import Backoff
-from agent.configuration.schema import Configuration, Source
+from agent.configuration.schema import Configuration, Source, Tag
 from agent.decode.columns import Dictionary, lost
 from agent.intake import Intake
 from agent.runtime.supervisor import LONGEST_WAIT_S, Supervisor
 from agent.sources import SOURCES, SourceLink, TagBinding
-from agent.sources.base import Noting, Recalling, tag_ids
+from agent.sources.base import Noting, Recalling, Served, Telling, tag_ids
 from agent.store import Reader
 from agent.types import Block, SourceState
 
@@ -26,6 +26,20 @@ def _blocks(reader: Reader, first: int) -> list[Block]:
     """The blocks with samples among the entries from `first` on."""
     entries = reader.journal(first)
     return [entry for entry in entries if isinstance(entry, Block) and len(entry)]
+
+
+class Agreement(Protocol):
+    """The contract, as far as sources have to do with it."""
+
+    @property
+    def governs(self) -> bool:
+        """Whether there is one."""
+
+    def served(self, told: Served) -> None:
+        """A source tells what it serves."""
+
+    def bound(self, name: str, tag: Tag) -> Tag:
+        """How a tag is to be read."""
 
 
 @dataclass(slots=True)
@@ -47,13 +61,15 @@ class Feeds:
         intake: gets what they bring.
         texts: code -> text, as journaled so far.
         supervisor: counts and tells what fails.
+        agreement: the contract: is told what sources serve, and says how tags are to be read.
     """
 
     def __init__(
         self, configuration: Configuration, ids: Mapping[str, int], intake: Intake,
-        texts: Mapping[int, str], supervisor: Supervisor,
+        texts: Mapping[int, str], supervisor: Supervisor, agreement: Agreement | None = None,
     ) -> None:
         self._intake = intake
+        self._agreement = agreement
         self._supervisor = supervisor
         self._troubles: dict[str, _Trouble] = {}
         self._dictionary = Dictionary(
@@ -65,6 +81,7 @@ class Feeds:
         self._wanted: dict[str, tuple[Source, dict[str, TagBinding]]] = {}
         self._notes: dict[str, dict[str, Any]] = {}  # of each source, as the document `NOTES`
         self._gateway = configuration.gateway.name
+        self._configured = configuration, ids
         self.want(configuration, ids)
 
     def want(self, configuration: Configuration, ids: Mapping[str, int]) -> None:
@@ -77,13 +94,31 @@ class Feeds:
             name: (
                 source,
                 {
-                    tag: TagBinding(ids[tag], tag, item)
+                    tag: TagBinding(ids[tag], tag, self._bound(tag, item))
                     for tag, item in configuration.tags.items() if item.source == name
                 },
             )
             for name, source in configuration.sources.items()
         }
         changed = [name for name in wanted if wanted[name] != self._wanted.get(name)]
+        self._replace(wanted, changed)
+        self._configured = configuration, ids
+
+    def anew(self, *names: str) -> None:
+        """Connect these sources anew: they are to be asked otherwise, or read otherwise."""
+        self._replace(self._wanted, names)
+
+    def reread(self, source: str) -> None:
+        """The tags of a source are read as the contract says by now, on a connection made anew."""
+        before = self._links.get(source)
+        want = partial(self.want, *self._configured)
+        self._supervisor.call(f"source {source}, read otherwise", want, None)
+        if before is not None and self._links.get(source) is before:
+            self.anew(source)
+
+    def _replace(
+        self, wanted: dict[str, tuple[Source, dict[str, TagBinding]]], changed: Iterable[str]
+    ) -> None:
         links = {name: self._make(name, *wanted[name]) for name in changed}
         for name in set(self._wanted) - set(wanted) | set(changed):
             self._links.pop(name, None)
@@ -96,11 +131,25 @@ class Feeds:
 
     def _make(self, name: str, source: Source, tags: dict[str, TagBinding]) -> SourceLink:
         link = SOURCES[source.protocol].create(
-            name, source, tags, self._intake, dictionary=self._dictionary, gateway=self._gateway
-        )
+            name, source, tags, self._intake, dictionary=self._dictionary,
+            gateway=self._gateway, served=self._telling(),
+        )  # fmt: skip
         if isinstance(link, Noting):
             link.remember(self._noted(name))
         return link
+
+    def _bound(self, name: str, tag: Tag) -> Tag:
+        return tag if self._agreement is None else self._agreement.bound(name, tag)
+
+    def _telling(self) -> Telling | None:
+        """Whom a source tells what it serves: the contract; None where there is none."""
+        agreement = self._agreement
+        if agreement is None or not agreement.governs:
+            return None
+        compare = agreement.served
+        return lambda told: self._supervisor.call(
+            f"contract of source {told.source}", partial(compare, told), None
+        )
 
     def _noted(self, name: str) -> dict[str, Any]:
         """What a source noted so far, in this run or an earlier one."""

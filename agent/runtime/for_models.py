@@ -8,10 +8,11 @@ from typing import Any, Protocol
 from agent.client import FOLDER
 from agent.runtime.baseline_watch import BaselineWatch, Watched
 from agent.runtime.model_answers import Guarding, ModelAnswers
+from agent.runtime.trial_watch import TrialWatch, Tried
 from agent.runtime.verdict_files import VerdictFiles
 
 
-class Serving(Guarding, Watched, Protocol):
+class Serving(Guarding, Watched, Tried, Protocol):
     """The agent that guards them."""
 
 
@@ -29,6 +30,7 @@ class ForModels:
         self.files = VerdictFiles(folder, self._verdicts)
         self.parts: Mapping[str, Callable[[], Awaitable[None]]] = {
             "verdict files": self.files.run, "baselines": BaselineWatch(agent).run,
+            "trials": TrialWatch(agent).run,
         }
 
     def _verdicts(self) -> dict[str, Mapping[str, Any]]:

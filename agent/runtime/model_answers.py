@@ -7,7 +7,7 @@ asks before each prediction, and pays for its own answer only. Nothing here chan
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,11 +18,13 @@ from agent.client import FRESH_NS, SCHEMA
 from agent.configuration.rules import nearest
 from agent.configuration.schema import Configuration
 from agent.core import kinds
-from agent.core.engine import Engine
 from agent.core.extrapolation import limits
+from agent.core.steward import Steward
 from agent.core.vectors import Training
 from agent.core.verdict import OUT_OF_SERVICE
 from agent.errors import FieldwardenError
+from agent.runtime.lineage import Lineage
+from agent.runtime.model_history import ModelHistory
 from agent.runtime.vector_words import answer_of
 from agent.runtime.worth import boottime_at, causes_of, told_of
 from agent.types import NOT_USABLE, Float64, Quality, quality_names
@@ -40,7 +42,7 @@ class Guarding(Protocol):
         """As it is applied now."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Steward:
         """As of the last fold."""
 
     @property
@@ -61,6 +63,8 @@ class ModelAnswers:
         self._process = _own_process()
         self._verdicts: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         self._trainings: dict[tuple[str, str, int], Training] = {}
+        self._history = ModelHistory()
+        self._lineage = Lineage()
 
     def names(self) -> list[str]:
         """The guarded models."""
@@ -100,6 +104,18 @@ class ModelAnswers:
         models = self._agent.engine.spec.models
         return next((i for i, model in enumerate(models) if model.name == name), None)
 
+    async def history(self, name: str) -> dict[str, Any] | None:
+        """Its verdicts and losses over time; None: there is no such model.
+
+        Raises:
+            StoreError: the store can not be read.
+        """
+        index = self._index(name)
+        if index is None:
+            return None
+        path = self._agent.configuration.store_path
+        return await self._history.of(path, self._agent.engine, index)
+
     # --- inputs ---------------------------------------------------------------------------------
 
     def inputs(self, name: str) -> list[dict[str, Any]] | None:
@@ -132,7 +148,7 @@ class ModelAnswers:
             )  # fmt: skip
         return made
 
-    def _latest(self, engine: Engine, tag: int, now: int, *, usable: bool) -> dict[str, Any]:
+    def _latest(self, engine: Steward, tag: int, now: int, *, usable: bool) -> dict[str, Any]:
         """What came last of a tag, its quality and its age."""
         value, arrival, source, bits = engine.latest()[tag].tolist()
         if not arrival:
@@ -146,7 +162,7 @@ class ModelAnswers:
             "source_ns": source or None,
         }
 
-    def _now_ns(self, engine: Engine) -> int:
+    def _now_ns(self, engine: Steward) -> int:
         """Engine time now: that of the last fold and the real time since."""
         passed = clock.boottime_ns() - boottime_at(engine, engine.time_ns)
         same = engine.timeline.boot_id == clock.boot_id()
@@ -192,6 +208,11 @@ class ModelAnswers:
             "mode": spec.baseline.modes[place].name,
             "results": answer_of(training, values, training.compare(values), tags, spec.required),
         }
+
+    async def lineage(self, tags: Collection[str]) -> Mapping[str, Any]:
+        """Lineage as a picture, with what a change of these tags reaches."""
+        versions = {model.name: model.version for model in self._agent.engine.spec.models}
+        return await self._lineage.of(self._agent.configuration, versions, tags)
 
     def _mode(self, index: int, mode: str | None) -> int:
         engine = self._agent.engine

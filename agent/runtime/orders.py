@@ -12,11 +12,13 @@ from typing import Any, Final, Protocol
 
 from agent.configuration.rules import nearest
 from agent.configuration.schema import Configuration, Tag
-from agent.core.engine import Engine
 from agent.core.lifecycle import Conditions
+from agent.core.steward import Steward
 from agent.errors import FieldwardenError, StoreError
 from agent.intake import Intake
-from agent.runtime import requests
+from agent.runtime import change_orders, requests, reviews, trial_orders
+from agent.runtime.candidates import Candidates
+from agent.runtime.governance import Governance
 from agent.runtime.told import told_data
 from agent.status.commands import COMMANDS
 from agent.status.told import TOLD
@@ -33,6 +35,10 @@ _FACTS: Final = (
     "id", "incident", "kind", "cause", "severity", "text", "hint", "models", "raised_ns",
     "detectors", "score",
 )  # fmt: skip
+
+
+_ASKED: Final = frozenset({"retraining", "change"})
+"""Events that ask people for a decision, or tell of one."""
 
 
 class Known(Protocol):
@@ -55,8 +61,16 @@ class Known(Protocol):
         """As it is applied."""
 
     @property
-    def engine(self) -> Engine:
-        """As of the last fold: it has the requests for retraining."""
+    def engine(self) -> Steward:
+        """As of the last fold: it has requests for retraining, and trials."""
+
+    @property
+    def candidates(self) -> Candidates:
+        """Copies of baselines of candidates."""
+
+    @property
+    def governance(self) -> Governance:
+        """Takes commands on changes upstream."""
 
     @property
     def subjects(self) -> frozenset[str]:
@@ -82,10 +96,17 @@ class Orders:
             FieldwardenError: there is no such condition or tag, or the command changed nothing.
             StoreError: it was not committed in time; it may be yet.
         """
-        data = self._meant(kind, data)
+        if kind not in TOLD and COMMANDS[kind].of_candidates:
+            data = await trial_orders.meant(kind, data, self._known)
+        elif kind not in TOLD and COMMANDS[kind].of_changes:
+            data = change_orders.meant(kind, data, self._known)
+        else:
+            data = self._meant(kind, data)
         before = self._known.sequence
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        taken = self._intake.command(
+        of_changes = kind not in TOLD and COMMANDS[kind].of_changes
+        take = self._known.governance.decide if of_changes else self._intake.command
+        taken = take(
             kind, data, on_commit=lambda: None if done.done() else done.set_result(None)
         )
         if not taken:
@@ -103,7 +124,7 @@ class Orders:
             if _is_of(event, kind, data):
                 return {"accepted": kind, "event": event}
         raise FieldwardenError(
-            f"carrying out {kind} on", str(data[COMMANDS[kind].about]),
+            f"carrying out {kind} on", str(data.get(COMMANDS[kind].about, "it")),
             _UNCHANGED[COMMANDS[kind].about == "tag"],
             _LOOK,
         )
@@ -117,6 +138,8 @@ class Orders:
         if COMMANDS[kind].about == "request":
             name = requests.meant(kind, data["request"], known.engine.retraining)
             return {**data, "request": name}
+        if COMMANDS[kind].about == "model":
+            return reviews.meant(kind, data, known.configuration, known.engine.time_ns)
         return self._aimed(kind, dict(data))
 
     def _aimed(self, kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -163,14 +186,18 @@ def concerns_people(batch: Batch) -> bool:
     came of it.
     """
     acted = any(isinstance(one, Command) and one.kind in COMMANDS for one in batch.entries)
-    return acted or any(event.kind == "retraining" for _, _, event in batch.events)
+    return acted or any(event.kind in _ASKED for _, _, event in batch.events)
 
 
 def _is_of(event: Mapping[str, Any], kind: str, data: Mapping[str, Any]) -> bool:
     """Whether an event is what this command brought about."""
     told, change = event["data"], COMMANDS[kind].change
+    if COMMANDS[kind].of_changes:
+        return change_orders.is_of(event, change, data)
     if (told.get("change"), told.get("by")) != (change, data["by"]):
         return False
+    if "model" in data:
+        return bool(event["subject"] == f"model/{data['model']}")
     if "request" in data:
         return bool(told.get("id") == data["request"])
     subject = data.get("subject") or f"tag/{data['tag']}"

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
 from agent.core.verdict import reasons_of
 from agent.forward import FORMS, PayloadForm
+from agent.runtime.errors_told import errors_of, in_short
+from agent.runtime.outside import hook_messages
 from agent.runtime.worth import boottime_at, causes_of
-from agent.store import OutboxMessage
+from agent.store import Batch, HookMessage, OutboxMessage
 from agent.types import Event
 
 LOCAL = frozenset({"finding"})
 """Events that stay here: a finding is a detail of a condition, and there are many."""
 
+RETELL = frozenset({"verdict", "retraining", "evidence"})
+"""Events of a model with which its verdict is told anew."""
+
 TOLD = "verdicts told"
+REQUESTS_TOLD = 20
 VALID_NS = 300_000_000_000
 REFRESH_NS = 120_000_000_000
+
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Calls a function; gives `otherwise` where it fails."""
+
+    def __call__(self, name: str, function: Callable[[], T], otherwise: T) -> T:
+        """See `Supervisor.call`."""
 
 
 class Outgoing:
@@ -40,6 +57,26 @@ class Outgoing:
         self.configuration, self._account = configuration, account
         self.told = frozenset(told)
         self._told_ns: dict[str, int] = {}
+
+    def fill(self, batch: Batch, engine: Engine, call: Call) -> None:
+        """Give a batch what central and the hooks are to be told of its events and summaries.
+
+        Args:
+            batch: with its events and summaries.
+            engine: as of the last of its entries.
+            call: `Supervisor.call`: what fails here keeps nothing from being stored.
+        """
+        events, told_before = batch.events, self.told
+        changed = {event.subject.partition("/")[2] for *_, event in events if event.kind in RETELL}
+        make = partial(self.messages, events, batch.summaries, str(engine.time_quality))
+        verdicts = partial(self.verdicts, engine, changed)
+        none = list[OutboxMessage]()
+        batch.messages = call("messages for central", make, none)
+        batch.messages = batch.messages + call("verdicts for central", verdicts, none)
+        told_hooks = partial(hook_messages, self.configuration, events)
+        batch.hooks = call("messages for hooks", told_hooks, list[HookMessage]())
+        if self.told != told_before:
+            batch.documents[TOLD] = sorted(self.told)
 
     def messages(
         self,
@@ -99,17 +136,20 @@ class Outgoing:
         verdict = engine.judge.verdicts[name]
         reasons = reasons_of(verdict)
         model = self.configuration.models[name]
-        baseline = next(spec for spec in engine.spec.models if spec.name == name).baseline
+        index = next(i for i, spec in enumerate(engine.spec.models) if spec.name == name)
+        baseline = engine.spec.models[index].baseline
         now = engine.time_ns
         return form.verdict_message(
             name, verdict.verdict, reasons, time_ns=now,
             since_ns=engine.judge.since.get(name, now), valid_until_ns=now + VALID_NS,
-            version=model.version, provisional=baseline.provisional,
+            version=engine.spec.models[index].version, provisional=baseline.provisional,
             baseline=baseline.digest[:12], baseline_hash=baseline.digest,
             causes=causes_of(reasons), sequence=engine.sequence,
             boot_id=engine.timeline.boot_id, boottime_ns=boottime_at(engine, now),
             valid_until_boottime_ns=boottime_at(engine, now + VALID_NS), **self._anchor(),
             owner={"team": model.owner.team, "contact": model.owner.contact},
+            errors=in_short(errors_of(engine, index)),
+            retraining=engine.retraining.in_hand(name)[:REQUESTS_TOLD],
         )
 
     def _anchor(self) -> dict[str, Any]:

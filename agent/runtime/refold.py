@@ -17,8 +17,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agent.core.engine import Engine
 from agent.core.spec import EngineSpec
+from agent.core.steward import Steward
 from agent.errors import StoreError, explained
 from agent.types import Event
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _Key = tuple[int, str, int, str]  # entry, kind, time in ns, subject
 
 
-def resumed(spec: EngineSpec, snapshot: bytes, watch_from_ns: int, last: int) -> Engine:
+def resumed(spec: EngineSpec, snapshot: bytes, watch_from_ns: int, last: int) -> Steward:
     """An engine with a snapshot's state; a new one where it can not be resumed.
 
     Args:
@@ -36,7 +36,7 @@ def resumed(spec: EngineSpec, snapshot: bytes, watch_from_ns: int, last: int) ->
         watch_from_ns: see `Engine.resume`.
         last: sequence of the journal's last entry; no snapshot of this store can be ahead of it.
     """
-    engine = Engine(spec)
+    engine = Steward(spec)
     try:
         events = engine.resume(snapshot, watch_from_ns)
         if engine.sequence > last:
@@ -44,7 +44,7 @@ def resumed(spec: EngineSpec, snapshot: bytes, watch_from_ns: int, last: int) ->
             raise StoreError("resuming from the snapshot", "engine state", cause)
     except Exception as error:  # noqa: BLE001 - whatever it is, the plant is to be guarded
         left(error)
-        return Engine(spec)  # the other may have taken half of the state
+        return Steward(spec)  # the other may have taken half of the state
     for event in events:
         logger.warning("warming up again: %s", event.data["part"])
     return engine

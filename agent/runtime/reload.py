@@ -14,9 +14,11 @@ from typing import Any, Final, Literal, NamedTuple
 from agent.configuration.load import load
 from agent.configuration.schema import Configuration, Status
 from agent.configuration.values import is_loopback
-from agent.core.engine import Engine
+from agent.contract.beside import Found, found
+from agent.core.steward import Steward
 from agent.errors import ConfigurationError, FieldwardenError
 from agent.runtime.assemble import baselines_of, build_spec
+from agent.runtime.candidates import Candidates, with_candidates
 from agent.runtime.catch_up import warm_up
 from agent.status.people import People
 from agent.store import Store
@@ -44,6 +46,8 @@ FATES: Final[Mapping[str, Literal["applies", "needs a restart"]]] = {
     "status.socket": RESTART,
     "status.socket_group": RESTART,
     "status.runtime_directory": RESTART,
+    "hooks": RESTART,  # each has a task and rows of its own, from start to end
+    "contract": APPLIES,
     "people": APPLIES,  # but for tokens that could be read on their way, see `taken`
 }
 """Key, or whole section where all its keys fare alike -> what a reload does with a change of it."""
@@ -55,11 +59,12 @@ class Prepared(NamedTuple):
     configuration: Configuration
     waiting: tuple[str, ...]
     ids: dict[str, int]
-    engine: Engine
+    engine: Steward
     people: People
+    agreed: Found
 
 
-def prepare(running: Configuration, store: Store) -> Prepared:
+def prepare(running: Configuration, store: Store, candidates: Candidates) -> Prepared:
     """Read the file again, and all that it names; nothing of the running agent is touched.
 
     It takes as long as large files and slow disks do: to be called in a thread of its own.
@@ -72,8 +77,10 @@ def prepare(running: Configuration, store: Store) -> Prepared:
     configuration, waiting = taken(running, load(running.file))
     ids = store.tag_ids(list(configuration.tags))
     spec = build_spec(configuration, ids, baselines_of(configuration))
+    spec = with_candidates(spec, configuration, candidates.known)
     warm_up(spec)
-    return Prepared(configuration, waiting, ids, Engine(spec), People(configuration.people))
+    return Prepared(configuration, waiting, ids, Steward(spec), People(configuration.people),
+                    found(configuration))  # fmt: skip
 
 
 def taken(running: Configuration, read: Configuration) -> tuple[Configuration, tuple[str, ...]]:

@@ -147,6 +147,22 @@ def _evidence(event: Event) -> tuple[int, str]:
     return logging.INFO, f"model {model}: {told}"
 
 
+def _review(event: Event) -> tuple[int, str]:
+    report = _text(event.data, "evidence")[:12]
+    return logging.INFO, f"model {_name(event)} reviewed, report {report}{_note(event)}"
+
+
+def _change(event: Event) -> tuple[int, str]:
+    data, change = event.data, _text(event.data, "change")
+    name = f" {_text(data, 'id')}" if data.get("id") else ""
+    by = f" by {_text(data, 'by')}" if data.get("by") else ""
+    held = {"held": ", held", "would hold": ", would be held"}.get(_text(data, "hold"), "")
+    held = held if change in {"detected", "updated"} else ""
+    text = f"change{name} of source {_name(event)} {change}{by}{held}: {_text(data, 'text')}"
+    level = logging.WARNING if change in {"detected", "updated", "reverted"} else logging.INFO
+    return level, text + _note(event)
+
+
 def _nothing(_: Event) -> tuple[int, str]:
     return logging.DEBUG, ""
 
@@ -172,5 +188,5 @@ _LINES: Final = {
     "verdict": _verdict, "condition": _condition, "source": _source, "mode": _mode,
     "configuration": _configuration, "finding": _nothing,
     "clock": _clock, "gap": _gap, "engine": _engine, "retraining": _retraining,
-    "evidence": _evidence,
+    "evidence": _evidence, "review": _review, "change": _change,
 }  # fmt: skip

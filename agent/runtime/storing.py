@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 STOP_S = 10.0  # for the last commit; systemd kills 30 s after SIGTERM
 _RETRY_S = 0.5
 _NOTE_LIMIT = 64 * 1024
-_OPTIONAL = ("documents", "messages", "summaries", "events")
+_OPTIONAL = ("hooks", "documents", "messages", "summaries", "events")
 
 
 class Storing:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from agent import clock
 from agent.backoff import Backoff
-from agent.errors import explained
+from agent.errors import FieldwardenError, explained
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,10 @@ class Supervisor:
             return
         again = f" ({part.unlogged} times more before that)" if part.unlogged else ""
         part.logged, part.unlogged = (part.reason, _now_s()), 0
-        logger.error("%s failed and is started again: %s%s", name, part.reason, again,
-                     exc_info=error)  # fmt: skip
+        foreseen = isinstance(error, FieldwardenError)  # it says all, where and what to do, too
+        said = str(error).replace("\n  ", "; ") if foreseen else part.reason
+        logger.error("%s failed and is started again: %s%s", name, said, again,
+                     exc_info=None if foreseen else error)  # fmt: skip
 
     def renewed(self, name: str, reason: str) -> None:
         """Note that a part began anew and runs again; whoever renewed it has logged it."""

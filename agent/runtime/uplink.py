@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent import __version__
@@ -22,6 +22,7 @@ class CentralLink:
         boot: number of this run.
         now_ns: engine time.
         time_quality: how far engine time can be believed.
+        told: what a birth tells besides, as `agent.forward.form.Presence` has it.
 
     Raises:
         FieldwardenError: a password or certificate can not be had.
@@ -34,6 +35,7 @@ class CentralLink:
         boot: int,
         now_ns: Callable[[], int],
         time_quality: Callable[[], str] = lambda: "unknown",
+        told: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._reader = reader
         self._sender: Sender | None = None
@@ -50,6 +52,7 @@ class CentralLink:
                 upstream.username or None, password(upstream), upstream.delivery,
             ),
             boot=boot, version=__version__, now_ns=now_ns, time_quality=time_quality,
+            told=told,
         )
 
     async def run(self) -> None:

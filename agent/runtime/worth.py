@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agent.configuration.schema import Configuration
 from agent.core.engine import Engine
+from agent.core.steward import Steward
 from agent.core.verdict import reasons_of
 from agent.runtime.errors_told import errors_of
 
@@ -32,7 +33,7 @@ def boottime_at(engine: Engine, time_ns: int) -> int:
 
 
 def told_of(
-    configuration: Configuration, engine: Engine, index: int, trouble: Mapping[str, str]
+    configuration: Configuration, engine: Steward, index: int, trouble: Mapping[str, str]
 ) -> dict[str, Any]:
     """Name, version, owner, verdict, reasons and validity of the model at `index`, JSON-ready.
 
@@ -56,13 +57,26 @@ def told_of(
         verdict = found.verdict
     until = valid_until_ns(model.scan_ns, engine.charts.scans[index].last_ns or engine.time_ns)
     return {
-        "name": model.name, "version": model.version,
+        "name": model.name, "version": model.version, "in_service": _whence(engine, model.name),
         "owner": {"team": owner.team, "contact": owner.contact},
         "verdict": verdict, "since_ns": since,
         "valid_until_ns": until, "valid_until_boottime_ns": boottime_at(engine, until),
         "reasons": reasons, "provisional": model.baseline.provisional,
         "baseline": model.baseline.digest[:12], "baseline_hash": model.baseline.digest,
         "errors": errors_of(engine, index),
+    }
+
+
+def _whence(engine: Steward, name: str) -> dict[str, Any]:
+    """Why this version of a model serves: the configuration says so, or a person accepted it."""
+    served = engine.service.now(name)
+    if served is None:
+        return {"from": "configuration"}
+    before = engine.service.of[name]
+    earlier = before.served[-2].version if len(before.served) > 1 else before.version
+    return {
+        "from": "trial", "trial": served.trial, "since_ns": served.since_ns, "by": served.by,
+        "note": served.note, "replaces": earlier, "configured": before.version,
     }
 
 

@@ -8,16 +8,26 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.configuration.schema import Source
 from agent.decode.columns import Dictionary
 from agent.intake import Intake
-from agent.sources.base import Remark, SourceLink, SourceReport, TagBinding
+from agent.sources.base import (
+    Remark,
+    Served,
+    SourceLink,
+    SourceReport,
+    TagBinding,
+    Telling,
+)
+from agent.sources.found import Found, Tell, Wish
 from agent.sources.probed import Probe, TagProbe
 
 __all__ = [
     "SOURCES",
     "Probe",
+    "Served",
     "SourceKind",
     "SourceLink",
     "SourceReport",
@@ -32,7 +42,8 @@ class SourceKind:
 
     What the protocol's table of the configuration says is in `agent.configuration.schema`, how its
     addresses are read in `agent.decode.<protocol>`; `agent.sources.<protocol>` has `create`, beside
-    it `<protocol>_probe` has `probe`, and `<protocol>_paper` has `on_paper`, see below.
+    it `<protocol>_probe` has `probe`, `<protocol>_browse` has `keys` and `browse`, and
+    `<protocol>_paper` has `on_paper`, see below.
 
     Attributes:
         protocol: as in the configuration.
@@ -56,6 +67,7 @@ class SourceKind:
         *,
         dictionary: Dictionary,
         gateway: str = "",
+        served: Telling | None = None,
     ) -> SourceLink:
         """A source that is not running yet.
 
@@ -66,12 +78,16 @@ class SourceKind:
             intake: gets samples, state changes and nothing else.
             dictionary: shared by all sources of the agent.
             gateway: names this agent where the other side needs to tell gateways apart.
+            served: is told what the source serves, before the first samples that are served so;
+                None: nobody asks, and nothing is asked of the other side for it.
 
         Raises:
             ConfigurationError: addresses that are not understood, all at once.
         """
         create: Callable[..., SourceLink] = importlib.import_module(self.module).create
-        return create(name, config, tags, intake, dictionary=dictionary, gateway=gateway)
+        return create(
+            name, config, tags, intake, dictionary=dictionary, gateway=gateway, served=served
+        )
 
     async def probe(
         self, name: str, config: Source, tags: Mapping[str, TagBinding], timeout_s: float
@@ -83,6 +99,27 @@ class SourceKind:
         """
         probe = importlib.import_module(f"{self.module}_probe").probe
         found: Probe = await probe(name, config, tags, timeout_s)
+        return found
+
+    def keys(self, place: str) -> dict[str, Any]:
+        """Keys of the source's table from a place as it is typed, for `init`."""
+        told: dict[str, Any] = importlib.import_module(f"{self.module}_browse").keys(place)
+        return told
+
+    async def browse(self, name: str, config: Source, wish: Wish, tell: Tell) -> Found:
+        """What the source offers, for `init`; writes nothing there.
+
+        Args:
+            name: of the source.
+            config: its table of the configuration.
+            wish: what is looked for.
+            tell: called with the progress, in words.
+
+        Raises:
+            FieldwardenError: it was not reached, or can be meant two ways.
+        """
+        browse = importlib.import_module(f"{self.module}_browse").browse
+        found: Found = await browse(name, config, wish, tell)
         return found
 
     def on_paper(

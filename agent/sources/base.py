@@ -65,6 +65,35 @@ class SourceReport:
     times: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a source tells now of itself and of its tags, besides values: for the contract.
+
+    Attributes:
+        source: its name.
+        how: when it was found: at a new connection, at a check now and then, because the other
+            side announced it, or with a sample or a message.
+        identity: who serves, whole, see `agent.contract.grades.SOURCE_SERVED`; None: not told this
+            time, so as it was told last.
+        tags: tag -> its terms, see `agent.contract.grades.SERVED`; tags that are not named are as
+            they were told last.
+        since_ns: engine time at which it was last known to be as it was before; 0: not known.
+        partial: only the terms named are told, the others of each tag are as they were; None
+            takes a term away.
+    """
+
+    source: str
+    how: Literal["connected", "interval", "announced", "in band"]
+    identity: Mapping[str, Any] | None
+    tags: Mapping[str, Mapping[str, Any]]
+    since_ns: int = 0
+    partial: bool = False
+
+
+Telling = Callable[[Served], None]
+"""Is told, synchronously, before the first sample of what changed is handed to the intake."""
+
+
 class Remark(NamedTuple):
     """What can be said of a source on paper, for people; a `fault` keeps it from ever working."""
 

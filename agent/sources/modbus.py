@@ -4,6 +4,7 @@ Invariants:
 - what is due together is read together, in few requests;
 - a refused read is narrowed down at once, so that an address the device does not have costs its
   own tag and no other, and is asked again once a minute;
+- who the device is, and what it refuses, is told before the values that it gave;
 - a request that has no answer is put off alone: its tags are lost, the others keep their rate. The
   source is lost where nothing is answered any more.
 """
@@ -23,9 +24,19 @@ from agent.decode.columns import Dictionary, lost
 from agent.decode.modbus import Request
 from agent.errors import SourceError
 from agent.intake import Intake
-from agent.sources.base import Health, SourceReport, TagBinding, tag_ids
+from agent.sources.base import Health, SourceReport, TagBinding, Telling, tag_ids
 from agent.sources.modbus_connection import Connection, NoAnswerError
-from agent.sources.modbus_plan import LONGEST_PAUSE_S, Answer, Block, Poll, narrowed, plan_polls
+from agent.sources.modbus_identity import Asking, identity_of
+from agent.sources.modbus_plan import (
+    LONGEST_PAUSE_S,
+    Answer,
+    Block,
+    Poll,
+    narrowed,
+    plan_polls,
+    served_of,
+)
+from agent.sources.telling import Teller
 from agent.types import SourceState
 
 _MOST_SILENT: Final = 3  # requests without an answer in one poll until the device counts as silent
@@ -37,8 +48,9 @@ class ModbusLink:
     """See `agent.sources.SourceKind.create`."""
 
     def __init__(
-        self, name: str, config: ModbusSource, tags: Mapping[str, TagBinding], intake: Intake
-    ) -> None:
+        self, name: str, config: ModbusSource, tags: Mapping[str, TagBinding], intake: Intake,
+        served: Telling | None = None,
+    ) -> None:  # fmt: skip
         self._name = name
         self._config = config
         self._timeout_s = config.timeout / 1e9
@@ -46,6 +58,9 @@ class ModbusLink:
         self._polls = plan_polls(name, config, tags)
         self._health = Health(name, config.protocol, intake, tag_ids(tags))
         self._connection = self._shared = Connection.to(config.host, config.port)
+        self._teller = Teller(name, served, intake)
+        self._asking = Asking(config.contract_check / 1e9)
+        self._told: dict[tuple[Poll, Request], int] = {}  # refusal of each read, as it was told
         self._rounded: dict[str, int] = {}  # tag -> samples beyond what float64 holds exactly
         self._bytes = 0
 
@@ -80,6 +95,7 @@ class ModbusLink:
                 await waits.wait()
 
     def _failed(self, error: SourceError) -> None:
+        self._asking.lost()
         self._health.failed(f"{error.operation} {error.subject}: {error.cause}")
 
     async def _serve(self, backoffs: Sequence[Backoff], *, alone: bool) -> None:
@@ -132,6 +148,7 @@ class ModbusLink:
                 if not answers and len(silent) >= _MOST_SILENT:
                     break
         await self._settle(poll, answers, silent)
+        await self._tell(poll, answers)
         self._hand_over(poll, answers)
 
     def _limit_s(self, poll: Poll, block: Block, answers: Mapping[Request, Answer]) -> float:
@@ -189,12 +206,40 @@ class ModbusLink:
                     cause = again
             is_new = not block.failures
             block.failed(cause.cause)
+            if cause.is_other_form:
+                self._told.pop((poll, block.request), None)
+                form = {"answer": cause.cause}
+                names = (poll.names[column] for column in block.request.columns)
+                self._teller.part(dict.fromkeys(names, form))
             if not answers and not any(
                 each.is_well or each.refusal for other in self._polls for each in other.blocks
             ):
                 raise cause
             if is_new:
                 self._health.take(lost(poll.tag[poll.columns_of([block])]))
+
+    async def _tell(self, poll: Poll, answers: Mapping[Request, Answer]) -> None:
+        """Say who the device is and what it refuses, before the values that it gave are taken."""
+        if not self._teller.is_heard or not answers:
+            return
+        loop, identity = asyncio.get_running_loop(), None
+        if self._asking.is_due(loop.time(), self._connection.made):
+            identity = await identity_of(self._connection, self._config.unit, self._timeout_s)
+            self._asking.answered(identity, loop.time(), self._connection.made)
+        blocks = [
+            block for block in poll.blocks
+            if (block.request in answers or block.refusal)
+            and self._told.get((poll, block.request)) != block.refusal
+        ]
+        self._told |= {(poll, block.request): block.refusal for block in blocks}
+        terms = {
+            poll.names[column]: served_of(block.refusal)
+            for block in blocks for column in block.request.columns
+        }
+        if identity is not None or terms:
+            self._teller.whole("interval" if not terms else "connected", identity, terms)
+            if identity is not None:
+                self._teller.agreed()
 
     def _hand_over(self, poll: Poll, answers: Mapping[Request, Answer]) -> None:
         """Decode what came, restate what is refused, and say how the source is."""
@@ -246,6 +291,7 @@ def create(
     *,
     dictionary: Dictionary,  # noqa: ARG001 - registers hold no texts
     gateway: str,  # noqa: ARG001 - Modbus knows no names
+    served: Telling | None = None,
 ) -> ModbusLink:
     """See `agent.sources.SourceKind.create`."""
-    return ModbusLink(name, config, tags, intake)
+    return ModbusLink(name, config, tags, intake, served)

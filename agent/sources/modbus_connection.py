@@ -18,15 +18,21 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
-from agent.decode.modbus import Request
+from agent.decode.modbus import Identification, Request
 from agent.errors import SourceError, cause_of
-from agent.sources.modbus_framing import Framing, NotUnderstoodError
+from agent.sources.modbus_framing import Framing, NotUnderstoodError, OtherFormError
 
 _STRANGE_IDS = 3  # fresh connections in a row with one, until the device is held to repeat none
 
 
 class NoAnswerError(SourceError):
-    """Connected, but this request had no answer that can be used; others may."""
+    """Connected, but this request had no answer that can be used; others may.
+
+    Attributes:
+        is_other_form: it had one, but of another function or length.
+    """
+
+    is_other_form = False
 
 
 class _Wire(asyncio.Protocol):
@@ -45,7 +51,9 @@ class _Wire(asyncio.Protocol):
         """Whether a question may be sent: it is open, and nothing is left of earlier answers."""
         return self._transport is not None and not self._is_spoilt and self._framing.is_clean
 
-    async def ask(self, request: Request, unit: int, limit_s: float) -> bytes | int:
+    async def ask(
+        self, request: Request | Identification, unit: int, limit_s: float
+    ) -> bytes | int:
         """The answer: data or exception code.
 
         Raises:
@@ -109,6 +117,7 @@ class Connection:
         self._echoes = False
         self._strange_ids = 0
         self._users = 0
+        self.made = 0  # TCP connections so far
 
     def __enter__(self) -> Self:
         self._users += 1
@@ -142,7 +151,9 @@ class Connection:
         """
         return [await self.ask(request, unit, timeout_s) for request in requests]
 
-    async def ask(self, request: Request, unit: int, timeout_s: float) -> bytes | int:
+    async def ask(
+        self, request: Request | Identification, unit: int, timeout_s: float
+    ) -> bytes | int:
         """The answer's data, or the exception code.
 
         Raises:
@@ -158,12 +169,16 @@ class Connection:
             except TimeoutError as error:
                 raise self._no_answer(request, unit, f"no answer within {timeout_s:g} s") from error
             except (NotUnderstoodError, OSError) as error:
-                raise self._no_answer(request, unit, cause_of(error)) from error
+                failure = self._no_answer(request, unit, cause_of(error))
+                failure.is_other_form = isinstance(error, OtherFormError)
+                raise failure from error
             finally:
                 if not answered:
                     self.close()
 
-    async def _asked(self, request: Request, unit: int, timeout_s: float) -> bytes | int:
+    async def _asked(
+        self, request: Request | Identification, unit: int, timeout_s: float
+    ) -> bytes | int:
         wire = await self._connected(timeout_s)
         was_fresh = wire.is_fresh
         try:
@@ -201,6 +216,7 @@ class Connection:
                     _, self._wire = await loop.create_connection(
                         lambda: _Wire(framing), self._host, self._port
                     )
+                self.made += 1
             except TimeoutError as error:
                 cause = f"no connection within {timeout_s:g} s"
                 raise SourceError("connecting to", self._place, cause) from error
@@ -218,5 +234,7 @@ class Connection:
         if wire is not None:
             wire.close()
 
-    def _no_answer(self, request: Request, unit: int, cause: str) -> NoAnswerError:
+    def _no_answer(
+        self, request: Request | Identification, unit: int, cause: str
+    ) -> NoAnswerError:
         return NoAnswerError(f"reading {request} from", f"{self._place} unit {unit}", cause)

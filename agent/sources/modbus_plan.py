@@ -166,6 +166,11 @@ def plan_polls(name: str, config: ModbusSource, tags: Mapping[str, TagBinding]) 
     return polls
 
 
+def served_of(refusal: int) -> dict[str, str]:
+    """The terms of a tag, see `agent.contract.grades.SERVED`; 0: the device does not refuse it."""
+    return {"refused": decode.exception_text(refusal)} if refusal else {}
+
+
 async def narrowed(
     read: Callable[[Sequence[Request]], Awaitable[list[Answer]]],
     requests: Sequence[Request],

@@ -12,7 +12,8 @@ from agent.decode.modbus import Address, Decoder, Request
 from agent.errors import SourceError
 from agent.sources.base import Remark, TagBinding
 from agent.sources.modbus_connection import Connection
-from agent.sources.modbus_plan import narrowed, plan_polls
+from agent.sources.modbus_identity import identity_of
+from agent.sources.modbus_plan import narrowed, plan_polls, served_of
 from agent.sources.probed import Probe, TagProbe
 from agent.types import Quality
 
@@ -39,6 +40,7 @@ async def probe(
                         else _probe(names[column], address, request, answer)
                     )
                 answered += answer != _Reader.SILENT
+        identity = await identity_of(connection, config.unit, timeout_s) if answered else None
     if found and not answered:
         hint = "is it the right host, port and unit, and does the device take one more connection?"
         place = f"source {name!r} at {config.host}:{config.port}, unit {config.unit}"
@@ -47,7 +49,7 @@ async def probe(
     if reader.silent:
         text = f"{config.host}:{config.port}: {reader.silent} reads had no answer: {reader.cause}"
         remarks = [Remark("warning", text, "see the tags below; other addresses are answered")]
-    return Probe(remarks, [found[tag] for tag in tags])
+    return Probe(remarks, [found[tag] for tag in tags], identity or {})
 
 
 class _Reader:
@@ -85,7 +87,8 @@ def _probe(name: str, address: Address, request: Request, answer: bytes | int) -
     if isinstance(answer, int):
         quality = decode.exception_quality(answer)
         said = f"the device refuses {address.place}: {decode.exception_text(answer)}"
-        return TagProbe(name, quality=quality, said=said)
+        served = served_of(answer)
+        return TagProbe(name, quality=quality, said=said, served=served)
     if len(answer) != request.size:
         said = f"{len(answer)} bytes came where {request.size} were asked for"
         return TagProbe(name, quality=int(Quality.BAD), said=said)

@@ -5,6 +5,7 @@ Invariants:
   nothing that a broker still has; what comes twice, and what had waited, is marked (`mqtt_replay`);
 - messages that arrive together leave together: columns are handed over once for each read of the
   socket, not once for each message, and reads are 20 ms apart while messages keep coming;
+- what messages are like (types, keys) is told before the values that are so;
 - nothing is ever published.
 
 The agent keeps a session at the broker (for an hour), so the client id must be the gateway's own:
@@ -26,13 +27,21 @@ from agent.backoff import Backoff
 from agent.configuration.credentials import password, tls_context
 from agent.configuration.schema import MqttSource
 from agent.decode import mqtt as decode
-from agent.decode.columns import Dictionary, settle
+from agent.decode.columns import Dictionary, Samples, settle
 from agent.decode.mqtt import Columns, Decoder
 from agent.errors import FieldwardenError
 from agent.intake import Intake
 from agent.mqtt import HUNG_UP, Message, MqttLink
-from agent.sources.base import Health, SourceReport, TagBinding, parse_all, tag_ids
+from agent.sources.base import (
+    Health,
+    SourceReport,
+    TagBinding,
+    Telling,
+    parse_all,
+    tag_ids,
+)
 from agent.sources.mqtt_replay import SETTLE_S, SILENCE_S, Replay
+from agent.sources.telling import Teller, in_turns
 from agent.types import Block
 
 _SESSION_EXPIRY_S = 3600  # the broker keeps what it could not deliver for so long
@@ -59,6 +68,7 @@ class MqttSourceLink:
         intake: Intake,
         dictionary: Dictionary,
         client_id: str,
+        served: Telling | None = None,
     ) -> None:
         self._config = config
         self._name = name
@@ -70,7 +80,11 @@ class MqttSourceLink:
             [binding.index for binding in tags.values()],
             [binding.is_text for binding in tags.values()],
             dictionary,
+            watches=served is not None,
         )
+        self._teller = Teller(name, served, intake)
+        self._names = {binding.index: binding.name for binding in tags.values()}
+        self._kept: dict[str, bool] = {}  # topic -> whether the broker keeps its latest message
         self._replay = Replay(len(tags))
         self._tags = tag_ids(tags).tolist()
         self._told = 0  # details that the log has
@@ -191,12 +205,15 @@ class MqttSourceLink:
 
     def _decode(self, message: Message, bits: int, now_ns: int) -> None:
         columns, unknown = self._columns, self._decoder.unknown
-        begin = len(columns.tag)
+        begin, heard = len(columns.tag), len(self._decoder.news)
+        if self._teller.is_heard and (message.retain or message.topic not in self._kept):
+            self._keeps(message, begin)
         try:
             self._decoder.decode(message.topic, message.payload, bits, columns, now_ns)
         except Exception as error:  # one message must not end the source
             for column in (columns.tag, columns.source_ns, columns.value, columns.quality):
                 del column[begin:]
+            del self._decoder.news[heard:]
             if message.topic not in self._undecoded:
                 self._undecoded[message.topic] = f"a fault of the agent: {error!r}"
                 logger.exception("source %s: decoding a message on %s", self._name, message.topic)
@@ -211,12 +228,27 @@ class MqttSourceLink:
             if self._link is not None:
                 self._link.unsubscribe([message.topic])
 
+    def _keeps(self, message: Message, row: int) -> None:
+        """Whether the broker keeps a topic's latest message: its first one on a new session says
+        that it does not, one that it had kept that it does.
+        """
+        if message.retain == self._kept.get(message.topic) or (
+            message.resumed and not message.retain
+        ):
+            return
+        self._kept[message.topic] = bool(message.retain)
+        told = {"retained": bool(message.retain)}
+        tags = self._decoder.tags_of(message.topic)
+        self._decoder.news.extend((row, tag, told) for tag in tags)
+
     def _hand_over(self) -> None:
-        """Everything since the last time, as columns."""
+        """Everything since the last time, as columns; what it is, before it."""
         self._is_due = False
         columns, self._columns = self._columns, Columns.empty()
         messages, self._unacknowledged = self._unacknowledged, []
-        if not columns.tag and not messages:
+        news = list(self._decoder.news)
+        self._decoder.news.clear()
+        if not columns.tag and not messages and not news:
             return
         self._replay.settle(columns, asyncio.get_running_loop().time())
         self._health.arrived(len(columns.tag))
@@ -225,11 +257,22 @@ class MqttSourceLink:
             self._told += 1
         value, quality = np.array(columns.value, np.float64), np.array(columns.quality, np.uint16)
         settle(value, quality)
+        samples = Samples(
+            np.array(columns.tag, np.int32), np.array(columns.source_ns, np.int64), value, quality
+        )
+        begin = 0
+        found = [(row, {tag: terms}) for row, tag, terms in news]
+        for row, told in in_turns(found, columns.tag) if found else ():
+            if row > begin:
+                self._health.take(samples.part(begin, row))
+                begin = row
+            self._teller.part({self._names[tag]: terms for tag, terms in told.items()})
+        rest = samples.part(begin, len(samples)) if begin else samples
         self._intake.append(
-            np.array(columns.tag, np.int32),
-            np.array(columns.source_ns, np.int64),
-            value,
-            quality,
+            rest.tag,
+            rest.source_ns,
+            rest.value,
+            rest.quality,
             source=self._name,
             on_commit=partial(self._acknowledge, messages) if messages else None,
         )
@@ -281,7 +324,8 @@ def create(
     *,
     dictionary: Dictionary,
     gateway: str,
+    served: Telling | None = None,
 ) -> MqttSourceLink:
     """See `agent.sources.SourceKind.create`."""
     client_id = client_id_of(name, config, gateway)
-    return MqttSourceLink(name, config, tags, intake, dictionary, client_id)
+    return MqttSourceLink(name, config, tags, intake, dictionary, client_id, served)

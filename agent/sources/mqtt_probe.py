@@ -8,6 +8,7 @@ import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent import clock
@@ -16,6 +17,17 @@ from agent.decode import mqtt as decode
 from agent.decode.columns import Dictionary
 from agent.decode.mqtt import Address, Columns, Decoder
 from agent.decode.mqtt_address import Pointer, pointer_text
+from agent.decode.mqtt_document import UNDECODABLE, document_of, resolve
+from agent.decode.mqtt_shape import (
+    NO_JSON,
+    TEXT,
+    born,
+    json_type,
+    keys_of,
+    pointers,
+)
+from agent.decode.sparkplug import Metric
+from agent.decode.sparkplug_nodes import Heard, Nodes
 from agent.decode.times import read_time
 from agent.errors import SourceError
 from agent.mqtt import Message
@@ -26,7 +38,6 @@ from agent.types import Quality
 
 _QOS = 1
 _KEYS_SHOWN = 30
-_DEEPEST = 8
 
 
 class _Listening:
@@ -35,6 +46,9 @@ class _Listening:
     def __init__(self, addresses: Mapping[str, Address]) -> None:
         self._addresses = addresses
         self.count = dict.fromkeys((address.topic for address in addresses.values()), 0)
+        self._nodes = Nodes(one.topic for one in addresses.values() if one.metric)
+        self.subscriptions = list(dict.fromkeys((*self.count, *self._nodes.topics)))
+        self.births: dict[tuple[str, str], Metric] = {}  # (topic of data, metric) -> its birth
         self._latest: dict[str, Message] = {}
         self._with: dict[str, Message] = {}
         self.all = asyncio.Event()
@@ -42,6 +56,16 @@ class _Listening:
         self.refusal = ""
 
     def message(self, message: Message) -> None:
+        with contextlib.suppress(ValueError):  # no Sparkplug, so it is taken as it is
+            if (heard := self._nodes.take(message.topic, message.payload)) is not None:
+                for topic in heard.of[:1]:
+                    self._take(_as_json(message, topic, heard))
+                    if heard.is_birth:
+                        self.births |= {(topic, one.name): one for one in heard.metrics}
+                return
+        self._take(message)
+
+    def _take(self, message: Message) -> None:
         if message.topic in self.count:
             self.count[message.topic] += 1
             self._latest[message.topic] = message
@@ -77,7 +101,7 @@ async def probe(
     # Of its own name and without a session: the agent itself may be connected at the same time.
     client_id = f"{client_id_of(name, config, 'check')}-check"
     link = link_to(config, client_id, heard.message, heard.state, keeps_session=False)
-    link.subscribe([(topic, _QOS) for topic in heard.count])
+    link.subscribe([(topic, _QOS) for topic in heard.subscriptions])
     task = asyncio.create_task(link.run())
     reason = f"no answer within {timeout_s:g} s"
     try:
@@ -101,13 +125,41 @@ async def probe(
         hint = "give this user the right to read them at the broker"
         remarks.append(Remark("fault", heard.refusal, hint))
     now_ns = clock.wall_ns()
-    return Probe(
-        remarks,
-        [
-            _tag(tags[tag], address, heard.of(tag), timeout_s, now_ns)
-            for tag, address in addresses.items()
-        ],
-    )
+    found = []
+    for tag, address in addresses.items():
+        message = heard.of(tag)
+        one = _tag(tags[tag], address, message, timeout_s, now_ns)
+        if message is not None:
+            birth = heard.births.get((address.topic, address.metric))
+            if address.metric:
+                told = {} if birth is None else born(birth)  # data does not repeat it
+                served = {term: value for term, value in told.items() if value is not None}
+            else:
+                served = _served(address, message, is_text=tags[tag].is_text)
+            one = replace(one, served=served)
+        found.append(one)
+    return Probe(remarks, found)
+
+
+def _as_json(message: Message, topic: str, heard: Heard) -> Message:
+    """A Sparkplug message as JSON, a key a metric, so that all that follows reads it."""
+    values = {metric.name: metric.value for metric in heard.metrics}
+    return message._replace(topic=topic, payload=json.dumps(values).encode())
+
+
+def _served(address: Address, message: Message, *, is_text: bool) -> dict[str, Any]:
+    """What a message tells besides its value, as the running source tells it."""
+    document = document_of(message.payload)
+    told: dict[str, Any] = {"retained": bool(message.retain)}
+    if document is UNDECODABLE:
+        plain = is_text and not address.pointer
+        return told | {"json_type": TEXT if plain else NO_JSON}
+    told["keys"] = keys_of(document)
+    value = resolve(document, address.pointer)
+    told["json_type"] = json_type(value)
+    if address.time is not None:
+        told["time_type"] = json_type(resolve(document, address.time))
+    return {term: one for term, one in told.items() if one is not None}
 
 
 def _tag(
@@ -119,7 +171,8 @@ def _tag(
     raw = shortened(message.payload[:2048].decode("utf-8", "replace"))
     said = "retained by the broker" if message.retain else ""
     columns = Columns.empty()
-    decoder = Decoder([address], [0], [binding.is_text], Dictionary())
+    plain = replace(address, metric="")  # see `_as_json`
+    decoder = Decoder([plain], [0], [binding.is_text], Dictionary())
     decoder.decode(message.topic, message.payload, 0, columns, now_ns)
     keys = dict(_keys(message.payload))
     if not columns.tag:
@@ -166,23 +219,9 @@ def _time_fault(address: Address, keys: Mapping[Pointer, Any], now_ns: int) -> s
 
 
 def _keys(payload: bytes) -> Iterator[tuple[Pointer, Any]]:
-    """Every pointer that a payload has, and what it points at."""
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError):
-        return
-    yield (), document
-    yield from _below((), document)
-
-
-def _below(at: Pointer, value: Any) -> Iterator[tuple[Pointer, Any]]:
-    if len(at) >= _DEEPEST:
-        return
-    items = value.items() if isinstance(value, dict) else enumerate(value) if _within(value) else ()
-    for key, inner in items:
-        pointer = (*at, str(key))
-        yield pointer, inner
-        yield from _below(pointer, inner)
+    """Every pointer that a payload has, and what it points at; nothing where it is no JSON."""
+    document = document_of(payload)
+    return iter(()) if document is UNDECODABLE else pointers(document)
 
 
 def _within(value: Any) -> bool:

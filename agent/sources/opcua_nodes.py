@@ -1,12 +1,13 @@
-"""OPC UA nodes: which node an address means, at each connect the same one, and reads in parts.
+"""OPC UA nodes: which node an address means, at each connect the same one.
 
 Invariants:
 - a namespace index is taken at its word once, when a tag of this address is first read; from then
   on it stands for the URI that it had, wherever the server numbers that now, also after a restart
   of the agent. Another address of the tag is taken at its word anew;
 - a node that is of another class, data type or rank than at the first connect of this run is not
-  read on: it is another. (That is not kept over a restart: a data type that was changed on purpose
-  leaves the address as it is, and nothing in the configuration could accept it.)
+  read on: it is another. A data type that holds all values of the one before is no other. (That is
+  not kept over a restart: a data type that was changed on purpose leaves the address as it is, and
+  nothing in the configuration could accept it.)
 """
 
 from __future__ import annotations
@@ -17,28 +18,16 @@ from typing import Any, NamedTuple
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.object_ids import ObjectIdNames
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from asyncua.ua.uaerrors import UaError
 
+from agent.decode.number_types import holds
 from agent.decode.opcua import Address
 from agent.errors import SourceError
 from agent.sources.base import some_of
+from agent.sources.opcua_identity import Facts, facts_of
 from agent.types import Quality
 
-ITEMS_PER_CALL = 500  # fewer where the server says so
-TOO_MUCH = frozenset(
-    {
-        0x80100000,  # BadTooManyOperations
-        0x80080000,  # BadEncodingLimitsExceeded
-        0x80B80000,  # BadRequestTooLarge
-        0x80B90000,  # BadResponseTooLarge
-        0x80800000,  # BadTcpMessageTooLarge
-    }
-)
 _OWN_NAMESPACES = 2  # 0 is OPC UA's own and 1 the server's, by the standard: they never move
-_LIMIT_NODES = (11705, 11714)  # MaxNodesPerRead, MaxMonitoredItemsPerCall
-_SHAPE = (AttributeIds.NodeClass, AttributeIds.DataType, AttributeIds.ValueRank)
 _REFUSED = int(Quality.BAD | Quality.ADDRESS_REFUSED)
 _WRONG_TYPE = int(Quality.BAD | Quality.WRONG_TYPE)
 
@@ -48,13 +37,6 @@ class Item(NamedTuple):
 
     ClientHandle: int
     Value: Any
-
-
-class Limits(NamedTuple):
-    """How many nodes one call may name."""
-
-    read: int
-    monitor: int
 
 
 class Refusal(NamedTuple):
@@ -72,6 +54,12 @@ class _Shape:
     data_type: str
     rank: int
 
+    def reads_as(self, was: _Shape) -> bool:
+        """Whether what is read is as it was; a type that holds all values of the other is."""
+        if (self.node_class, self.rank) != (was.node_class, was.rank):
+            return False
+        return self.data_type == was.data_type or holds(self.data_type, was.data_type)
+
     def __str__(self) -> str:
         kind = ua.NodeClass(self.node_class).name if self.node_class in _CLASSES else "node"
         return f"{kind} of data type {self.data_type} and rank {self.rank}"
@@ -80,50 +68,10 @@ class _Shape:
 _CLASSES = frozenset(int(each) for each in ua.NodeClass)
 
 
-def values_of(nodes: Sequence[ua.NodeId]) -> list[ua.ReadValueId]:
-    """What to ask for the values of these nodes."""
-    return [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in nodes]
-
-
-async def read_in_parts(
-    client: Client, wanted: Sequence[ua.ReadValueId], most: int = ITEMS_PER_CALL
-) -> list[ua.DataValue]:
-    """Read all, in as large parts as the server takes.
-
-    Raises:
-        UaError: the server refuses to read.
-    """
-    found: list[ua.DataValue] = []
-    while len(found) < len(wanted):
-        part = wanted[len(found) : len(found) + most]
-        asked = ua.ReadParameters(
-            TimestampsToReturn=ua.TimestampsToReturn.Both, NodesToRead=list(part)
-        )
-        try:
-            found += await client.uaclient.read(asked)
-        except UaStatusCodeError as error:
-            if error.code not in TOO_MUCH or len(part) == 1:
-                raise
-            most = len(part) // 2
-    return found
-
-
-async def limits_of(client: Client) -> Limits:
-    """The server's operation limits; our own where it names none."""
-    told = await read_in_parts(client, values_of([ua.NodeId(ua.Int32(i)) for i in _LIMIT_NODES]))
-    read, monitor = (_value(data) for data in told)
-    return Limits(_at_most(read), _at_most(monitor))
-
-
-def _at_most(number: Any) -> int:
-    is_limit = isinstance(number, int) and number > 0  # 0: the server has none
-    return min(number, ITEMS_PER_CALL) if is_limit else ITEMS_PER_CALL
-
-
-async def node_ids(client: Client, addresses: Sequence[Address]) -> list[ua.NodeId | None]:
+def node_ids(
+    addresses: Sequence[Address], namespaces: Sequence[str]
+) -> list[ua.NodeId | None]:
     """The nodes of all addresses as they are written; None where the server lacks the namespace."""
-    by_uri = any(address.uri for address in addresses)
-    namespaces = await client.get_namespace_array() if by_uri else []
     found: list[ua.NodeId | None] = []
     for address in addresses:
         try:
@@ -142,6 +90,10 @@ class Nodes:
     Attributes:
         bound: tag -> [its address, the URI of the namespace that it was first read in], JSON-ready;
             replaced, never changed.
+        namespaces: of the server, as of the latest `resolve`.
+        known: column -> the node that its address means, also where it is not to be read; of the
+            columns of the latest `resolve`.
+        facts: column -> what that node is.
     """
 
     def __init__(self, addresses: Mapping[str, Address]) -> None:
@@ -150,6 +102,9 @@ class Nodes:
         self._was: dict[int, _Shape] = {}
         self._moved: dict[int, tuple[str, int, str]] = {}  # column -> see `_bound`
         self.bound: Mapping[str, list[str]] = {}
+        self.namespaces: Sequence[str] = ()
+        self.known: Mapping[int, ua.NodeId] = {}
+        self.facts: Mapping[int, Facts] = {}
 
     def remember(self, bound: Any) -> None:
         """Take up `bound` of an earlier run, as far as the tags still have these addresses."""
@@ -175,7 +130,7 @@ class Nodes:
         ]
 
     async def resolve(
-        self, client: Client, columns: Sequence[int], most: int
+        self, client: Client, columns: Sequence[int], most: int, *, whole: bool = False
     ) -> tuple[dict[int, ua.NodeId], dict[int, Refusal]]:
         """The nodes of these columns, and those that are not to be read, each with its reason.
 
@@ -183,6 +138,7 @@ class Nodes:
             client: connected.
             columns: positions of addresses.
             most: nodes in one read.
+            whole: read all that `facts` can hold, not only what tells that a node is another.
 
         Raises:
             UaError: the server does not tell its namespaces.
@@ -207,10 +163,15 @@ class Nodes:
                 refused[column] = Refusal(text, _REFUSED)
             except (UaError, ValueError) as error:
                 refused[column] = Refusal(f"no node: {error}", _REFUSED)
-        shapes = await self._shapes(client, nodes, namespaces, most)
-        for column, shape in shapes.items():
+        self.namespaces, self.known = namespaces, dict(nodes)
+        told = await facts_of(client, list(nodes.values()), namespaces, most, whole=whole)
+        self.facts = dict(zip(nodes, told, strict=True))
+        for column, facts in self.facts.items():
+            shape = _shape(facts)
+            if shape is None:
+                continue
             was = self._was.setdefault(column, shape)
-            if was != shape:
+            if not shape.reads_as(was):
                 del nodes[column]
                 text = f"another node by now: it was a {was}, and is a {shape}"
                 refused[column] = Refusal(text, _WRONG_TYPE)
@@ -241,47 +202,15 @@ class Nodes:
             self._moved[column] = uri, namespaces.index(uri), present
         return Address(address.namespace, uri, address.identifier)
 
-    async def _shapes(
-        self,
-        client: Client,
-        nodes: Mapping[int, ua.NodeId],
-        namespaces: Sequence[str],
-        most: int,
-    ) -> dict[int, _Shape]:
-        """What the nodes are, as far as the server tells."""
-        wanted = [
-            ua.ReadValueId(NodeId=node, AttributeId=attribute)
-            for node in nodes.values()
-            for attribute in _SHAPE
-        ]
-        told = [_value(data) for data in await read_in_parts(client, wanted, most)]
-        found: dict[int, _Shape] = {}
-        for place, column in enumerate(nodes):
-            node_class, data_type, rank = told[3 * place : 3 * place + 3]
-            if isinstance(node_class, int) and isinstance(data_type, ua.NodeId):
-                text = _by_uri(data_type, namespaces)
-                found[column] = _Shape(int(node_class), text, rank if isinstance(rank, int) else -2)
-        return found
+
+def _shape(facts: Facts) -> _Shape | None:
+    """What a node is, as far as the server tells."""
+    if facts.node_class is None or not facts.data_type:
+        return None
+    return _Shape(facts.node_class, facts.data_type, -2 if facts.rank is None else facts.rank)
 
 
 def _is_binding(told: Any, address: Address) -> bool:
     """Whether this was noted of this address; other versions, or damage, may have left anything."""
     is_pair = isinstance(told, list) and [type(text) for text in told] == [str, str]
     return is_pair and told[0] == address.text()
-
-
-def _value(data: ua.DataValue) -> Any:
-    """What was read, None where it is not good."""
-    status = data.StatusCode
-    if data.Value is None or (status is not None and not status.is_good()):
-        return None
-    return data.Value.Value
-
-
-def _by_uri(node: ua.NodeId, namespaces: Sequence[str]) -> str:
-    """A data type for people, the same wherever its namespace is numbered."""
-    index, identifier = int(node.NamespaceIndex), node.Identifier
-    if not index:
-        return ObjectIdNames.get(identifier, "") if isinstance(identifier, int) else str(identifier)
-    uri = namespaces[index] if index < len(namespaces) else f"ns={index}"
-    return f"{uri};{identifier!s}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.configuration.schema import OpcUaSource
@@ -12,7 +13,9 @@ from agent.decode.columns import Dictionary
 from agent.decode.opcua import Address, Decoder
 from agent.errors import SourceError
 from agent.sources.base import Remark, TagBinding, parse_all, tag_ids
-from agent.sources.opcua_nodes import node_ids, read_in_parts, values_of
+from agent.sources.opcua_identity import identity_of, served_of
+from agent.sources.opcua_nodes import node_ids
+from agent.sources.opcua_reading import limits_of, read_in_parts, values_of
 from agent.sources.opcua_session import explained, session
 from agent.sources.probed import Probe, TagProbe, shortened
 from agent.types import Quality
@@ -25,10 +28,13 @@ async def probe(
     addresses = parse_all(name, tags, decode.parse_address)
     try:
         async with session(name, config, timeout_s) as client:
-            nodes = await node_ids(client, addresses)
+            limits, namespaces = await limits_of(client), await client.get_namespace_array()
+            nodes = node_ids(addresses, namespaces)
             known = [node for node in nodes if node is not None]
-            values = iter(await read_in_parts(client, values_of(known)))
+            values = iter(await read_in_parts(client, values_of(known), limits.read))
             read = [None if node is None else next(values) for node in nodes]
+            identity = await identity_of(client)
+            served = await served_of(client, nodes, namespaces, limits)
     except Exception as error:  # a strange server can make asyncua raise all
         subject = f"source {name!r} at {config.endpoint}"
         cause, hint = await explained(config, error, timeout_s)
@@ -37,9 +43,12 @@ async def probe(
     return Probe(
         [Remark("ok", told)],
         [
-            _tag(binding, address, value)
-            for binding, address, value in zip(tags.values(), addresses, read, strict=True)
+            replace(_tag(binding, address, value), served=told)
+            for binding, address, value, told in zip(
+                tags.values(), addresses, read, served, strict=True
+            )
         ],
+        identity,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from agent.sources.base import Remark
 
@@ -27,6 +28,8 @@ class TagProbe:
         keys: JSON pointers that the message has, where the configured one finds nothing in it.
         nearest: the one of them that is most like the configured one.
         others: (reading, value) of the same bytes in other types and word orders.
+        served: what the source tells of it besides its value, JSON-ready: see
+            `agent.contract.grades.SERVED`.
     """
 
     name: str
@@ -40,14 +43,20 @@ class TagProbe:
     keys: tuple[str, ...] = ()
     nearest: str = ""
     others: tuple[tuple[str, float], ...] = ()
+    served: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One try of a source: what holds for all of it, and its tags."""
+    """One try of a source: what holds for all of it, and its tags.
+
+    `identity` is what the other side tells of itself, JSON-ready: see
+    `agent.contract.grades.SOURCE_SERVED`.
+    """
 
     remarks: Sequence[Remark]
     tags: Sequence[TagProbe]
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 def shortened(text: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 SLICE: Final = 50  # tags encoded in one turn of the loop: about 1 ms with their history
+LARGE: Final = 5  # models or requests in one turn: each has up to some kB
 
 
 def _plain(value: Any) -> Any:
@@ -61,17 +62,19 @@ class TagsEncoder:
         kept = self._kept.get(history)
         if kept is not None and kept[0] is document:
             return kept[1]
-        text = await _array(list(document.get("tags") or ()), history=history)
+        tags = list(document.get("tags") or ())
+        text = await array(tags, SLICE, without="" if history else "history")
         self._kept[history] = (document, text)
         return text
 
 
-async def _array(tags: Sequence[Mapping[str, Any]], *, history: bool) -> str:
+async def array(rows: Sequence[Mapping[str, Any]], each: int, *, without: str = "") -> str:
+    """A JSON array, so many rows in one turn of the loop; `without` one key of each row."""
     parts = []
-    for start in range(0, len(tags), SLICE):
-        rows: Sequence[Mapping[str, Any]] = tags[start : start + SLICE]
-        if not history:
-            rows = [{key: row[key] for key in row if key != "history"} for row in rows]
-        parts.append(dumps(rows)[1:-1])
+    for start in range(0, len(rows), each):
+        some = rows[start : start + each]
+        if without:
+            some = [{key: row[key] for key in row if key != without} for row in some]
+        parts.append(dumps(some)[1:-1])
         await asyncio.sleep(0)
     return f"[{','.join(parts)}]"

@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -189,3 +189,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         # One broken answer must not take the page away, and no traceback goes to a client.
         _LOG.exception("answering %s", request.match_info.route)
         return problem(500, "the agent could not answer; its log says why")
+
+
+def stamp_of(document: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    """Which state of the agent an answer comes from."""
+    keys = ("site", "gateway", "boot", "sequence", "time_ns")
+    return {"served_ns": now_ns, **{key: document.get(key) for key in keys}}

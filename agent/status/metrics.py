@@ -5,8 +5,8 @@ conventions: base units, `_total` for counters, `_timestamp_seconds` for moments
 
 Invariant: label sets are bounded. Models and sources are bounded by the configuration, states,
 causes and severities by their vocabulary (a foreign word counts as ``unknown``), drop reasons by
-`MAX_REASONS`, inputs of models by `MAX_INPUTS`. No other metric has a tag as label: 20,000 tags are
-the API's business.
+`MAX_REASONS`, inputs of models by `MAX_INPUTS`, outputs by `error_metrics.MAX_OUTPUTS`. No other
+metric has a tag as label: 20,000 tags are the API's business.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from agent.status import view
+from agent.status import error_metrics, hook_metrics, view
+from agent.status.families import family as _family
+from agent.status.families import total as _total
 from agent.status.view import Document
 
 MAX_SERIES: Final = 256  # models or sources; the configuration allows no more
@@ -50,10 +52,13 @@ class _DocumentCollector(Collector):
         yield from _agent(document, now_ns)
         yield from _models(document, now_ns)
         yield from _extrapolation(document)
+        yield from error_metrics.collected(document)
         yield _retraining(document)
         yield from _sources(document)
         yield from _plant(document)
         yield from _outbox(document)
+        yield from _changes(document)
+        yield from hook_metrics.collected(document)
         yield from _process(document)
         http = CounterMetricFamily(
             "fieldwarden_http_requests", "Requests answered.", labels=["route", "code"]
@@ -94,14 +99,6 @@ def _gauge(name: str, help_text: str, value: float | None) -> Iterator[Metric]:
 
 def _seconds(time_ns: Any) -> float | None:
     return None if time_ns is None else time_ns / _NS
-
-
-def _family(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"fieldwarden_{name}", help_text, labels=labels)
-
-
-def _total(name: str, help_text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(f"fieldwarden_{name}", help_text, labels=labels)
 
 
 def _states(
@@ -203,6 +200,21 @@ def _retraining(document: Document) -> Metric:
     for model in view.items(document, "models")[:MAX_SERIES]:
         family.add_metric([str(model.get("name"))], waiting[str(model.get("name"))])
     return family
+
+
+def _changes(document: Document) -> Iterator[Metric]:
+    """Changes upstream that somebody must decide on, and tags that are held for them."""
+    family = _family("changes_open", "Changes upstream that are not over, by state.", "state")
+    found = Counter(str(one.get("state")) for one in view.items(document, "changes"))
+    for state in view.CHANGE_STATES:
+        family.add_metric([state], found[state])
+    yield family
+    held = {
+        tag for one in view.items(document, "changes")
+        if one.get("hold") == "held" and one.get("state") in view.HOLDING
+        for tag in one.get("held_tags") or ()
+    }
+    yield from _gauge("tags_held", "Tags whose samples break their contract.", float(len(held)))
 
 
 def _sources(document: Document) -> Iterator[Metric]:

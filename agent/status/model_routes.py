@@ -1,4 +1,4 @@
-"""What a model's own process asks: its verdict, its checked inputs, and any vector beside training.
+"""What is asked of one model: its verdict, checked inputs, any vector beside training, its past.
 
 Reading only: nothing that is asked here changes what the agent judges by, or what it has judged.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -30,8 +30,14 @@ class Models(Protocol):
     def verdict(self, name: str) -> Mapping[str, Any] | None:
         """What a model is worth, with `valid_until_ns` and `time_ns`; None: no such model."""
 
+    async def history(self, name: str) -> dict[str, Any] | None:
+        """Its verdicts and losses over time, as far as they are kept; None: no such model."""
+
     def inputs(self, name: str) -> list[dict[str, Any]] | None:
         """Its checked inputs in its own order; None: no such model."""
+
+    async def lineage(self, tags: Collection[str]) -> Mapping[str, Any]:
+        """Sources, tags, models and outputs as a picture, and what a change of tags reaches."""
 
     def check(
         self, name: str, vectors: Sequence[Mapping[str, float | None]], mode: str | None
@@ -59,6 +65,7 @@ class ModelRoutes:
         return [
             web.get("/api/v1/models/{name:.+}/verdict", self._verdict),
             web.get("/api/v1/models/{name:.+}/inputs", self._inputs),
+            web.get("/api/v1/models/{name:.+}/history", self._past),
             web.post("/api/v1/models/{name:.+}/check", self._check),
         ]
 
@@ -74,6 +81,12 @@ class ModelRoutes:
         if found is None or inputs is None:
             return self._unknown()
         return json_response({**self._told(found, request), "inputs": inputs})
+
+    async def _past(self, request: web.Request) -> web.Response:
+        found = await self._models.history(request.match_info["name"])
+        return self._unknown() if found is None else json_response(
+            {"served_ns": self._now_ns(), **found}
+        )
 
     async def _check(self, request: web.Request) -> web.Response:
         try:

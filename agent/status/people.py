@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.configuration.credentials import token_digest
-from agent.configuration.schema import Person
+from agent.configuration.people import Person
 from agent.errors import FieldwardenError
 
 _LOG = logging.getLogger(__name__)

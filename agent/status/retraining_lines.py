@@ -8,7 +8,8 @@ from typing import Any, Final
 from agent.status import view
 from agent.status.view import Document
 
-IN_HAND: Final = frozenset({"open", "declared"})
+IN_HAND: Final = frozenset({"open", "declared", "in trial"})
+RUNNING: Final = frozenset({"in trial", "passed"})
 _MOST: Final = 5
 
 
@@ -22,13 +23,30 @@ def line_of(request: Mapping[str, Any]) -> str:
     return f"{request.get('id')}: {request.get('state')}: {request.get('text')}"
 
 
+def by_model(document: Document) -> dict[str, list[str]]:
+    """Model -> a line for each of its requests that waits for somebody."""
+    found: dict[str, list[str]] = {}
+    for one in waiting(document):
+        line = f"asks for retraining: {one.get('id')}, {one.get('state')}; see below"
+        found.setdefault(str(one.get("model")), []).append(line)
+    return found
+
+
 def lines(document: Document) -> list[str]:
     """For `status`: what waits, and what to do; nothing where nothing does."""
     found = waiting(document)
     told = [f"{line_of(one)}\n  to do: {one.get('hint')}" for one in found[:_MOST]]
     if len(found) > _MOST:
         told.append(f"and {len(found) - _MOST} more: fieldwarden retraining list")
-    return told
+    return told + [
+        f"{trial_line(one)}\n  to do: {one.get('hint')}"
+        for one in view.items(document, "trials") if one.get("state") in RUNNING
+    ]
+
+
+def trial_line(trial: Mapping[str, Any]) -> str:
+    """One line of a trial: which, of what state, what it lacks."""
+    return f"trial {trial.get('id')}: {trial.get('state')}: {trial.get('text')}"
 
 
 def report(request: Mapping[str, Any]) -> list[str]:
@@ -66,3 +84,62 @@ def _left_out(one: Mapping[str, Any]) -> str:
         f"left out: {view.utc(one.get('from_ns'))} to {until}: {one.get('kind')} on "
         f"{one.get('subject')} ({one.get('cause')})"
     )
+
+
+# --- trials -------------------------------------------------------------------------------------
+
+_VERDICTS: Final = ("trusted", "caution", "untrusted", "unassessable")
+
+
+def trial_report(trial: Mapping[str, Any]) -> list[str]:
+    """All of one trial, line by line: how long yet, criteria beside figures, both models."""
+    champion, figures = trial.get("champion") or {}, trial.get("figures") or {}
+    told = [
+        trial_line(trial), f"candidate: {_which(trial)}",
+        f"in service as it began: {_which(champion)}",
+        f"since: {view.utc(trial.get('since_ns'))}",
+    ]
+    if trial.get("state") in RUNNING:
+        left = float(trial.get("left_ns") or 0) / 1e9
+        told.append(f"time left: {view.duration(left) if left else 'none'}, while it is watched")
+    told += [
+        f"criterion: {one.get('text')}: {one.get('state')}: {one.get('found')}"
+        for one in trial.get("judged") or ()
+    ]
+    told += [_of_both(name, figures) for name in _VERDICTS]
+    told += [
+        f"{text}: candidate {_figure(figures, 'candidate', key)}, in service "
+        f"{_figure(figures, 'champion', key)}"
+        for key, text in (("scans", "scans"), ("outside", "scans outside of training"),
+                          ("incidents", "incidents"), ("own_incidents", "incidents of its own"))
+    ]  # fmt: skip
+    told += [
+        f"losses of {one.get('output')}: candidate {view.number(one.get('candidate'))}, in service "
+        f"{view.number(one.get('champion'))}, of {one.get('labels')} labels; the candidate's is "
+        f"the smaller one of {one.get('better')}"
+        for one in figures.get("losses") or ()
+    ]
+    told += [
+        f"{one.get('state')} {view.utc(one.get('time_ns'))}"
+        + (f" by {one['by']}: {one.get('note')}" if one.get("by") else "")
+        for one in trial.get("decisions") or ()
+    ]
+    return [*told, f"to do: {trial['hint']}"] if trial.get("hint") else told
+
+
+def _which(one: Mapping[str, Any]) -> str:
+    return f"version {one.get('version')}, baseline {str(one.get('baseline'))[:12]}"
+
+
+def _figure(figures: Mapping[str, Any], which: str, key: str) -> int:
+    return int((figures.get(which) or {}).get(key) or 0)
+
+
+def _of_both(verdict: str, figures: Mapping[str, Any]) -> str:
+    parts = []
+    for which, called in (("candidate", "candidate"), ("champion", "in service")):
+        own = figures.get(which) or {}
+        watched = own.get("watched_ns") or 0
+        share = (own.get("spent_ns") or {}).get(verdict, 0) / watched if watched else 0.0
+        parts.append(f"{called} {100.0 * share:.1f} %")
+    return f"time {verdict}: {', '.join(parts)}"

@@ -16,8 +16,11 @@ from aiohttp import web
 
 from agent.status import encode, view
 from agent.status.attempts import Attempts
+from agent.status.bearer import by_bearer
+from agent.status.change_routes import ChangeRoutes
 from agent.status.commands import COMMANDS, command_data
-from agent.status.gate import json_response, problem
+from agent.status.gate import json_response, problem, stamp_of
+from agent.status.lineage_routes import LineageRoutes
 from agent.status.metrics import Metrics
 from agent.status.model_routes import ModelRoutes, Models
 from agent.status.people import People, overflow_uid, peer_uid, user_name
@@ -71,6 +74,7 @@ class Routes:
         self._document, self._events, self._now_ns = document, events, now_ns
         self._command, self._people, self._confidential = command, people, confidential
         self._metrics = metrics
+        self._models_known = models
         self._model_routes = ModelRoutes(models, now_ns)
         self._tags = encode.TagsEncoder()
         self._attempts = Attempts()
@@ -93,6 +97,8 @@ class Routes:
             web.get("/api/v1/status", self._status),
             web.get("/api/v1/models", self._models),
             *self._model_routes.table(),
+            *LineageRoutes(self._models_known, self._document).table(),
+            *ChangeRoutes(self._current, self._now_ns).table(),
             *ToldRoutes(self._asker, self._command).table(),
             web.get("/api/v1/sources", self._sources),
             web.get("/api/v1/tags", self._tags_page),
@@ -149,10 +155,13 @@ class Routes:
     async def _status(self, request: web.Request) -> web.Response:
         document, now_ns = self._current(), self._now_ns()
         tags = await self._tags.encode(document, history=_history(request))
-        head = {key: document[key] for key in document if key not in ("tags", "models")}
+        models = await encode.array(self._effective(document, now_ns), encode.LARGE)
+        asking = await encode.array(view.items(document, "retraining"), encode.LARGE)
+        large = ("tags", "models", "retraining")
+        head = {key: document[key] for key in document if key not in large}
         head["served_ns"] = now_ns
-        head["models"] = self._effective(document, now_ns)
-        return _json_text(f'{encode.dumps(head)[:-1]},"tags":{tags}}}')
+        parts = f'"models":{models},"retraining":{asking},"tags":{tags}'
+        return _json_text(f"{encode.dumps(head)[:-1]},{parts}}}")
 
     def _effective(self, document: Document, now_ns: int) -> list[dict[str, Any]]:
         return [view.effective_model(model, now_ns) for model in view.items(document, "models")]
@@ -160,7 +169,7 @@ class Routes:
     async def _models(self, _: web.Request) -> web.Response:
         document, now_ns = self._current(), self._now_ns()
         return json_response(
-            {**_stamp(document, now_ns), "models": self._effective(document, now_ns)}
+            {**stamp_of(document, now_ns), "models": self._effective(document, now_ns)}
         )
 
     async def _sources(self, _: web.Request) -> web.Response:
@@ -173,12 +182,12 @@ class Routes:
         return self._part("conditions", view.items(self._current(), "conditions"))
 
     def _part(self, key: str, rows: Sequence[Mapping[str, Any]]) -> web.Response:
-        return json_response({**_stamp(self._current(), self._now_ns()), key: rows})
+        return json_response({**stamp_of(self._current(), self._now_ns()), key: rows})
 
     async def _tags_page(self, request: web.Request) -> web.Response:
         document, now_ns = self._current(), self._now_ns()
         tags = await self._tags.encode(document, history=_history(request))
-        stamp = encode.dumps(_stamp(document, now_ns))
+        stamp = encode.dumps(stamp_of(document, now_ns))
         return _json_text(f'{stamp[:-1]},"tags":{tags}}}')
 
     async def _events_page(self, request: web.Request) -> web.Response:
@@ -244,20 +253,7 @@ def _identified(request: web.Request, uid: int | None, people: People) -> str | 
                 "reload it (systemctl reload fieldwarden); or use sudo"
             )
         return problem(403, f"you are {user} (user {uid}), who may not act here", hint)
-    scheme, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
-    person = people.by_token(token.strip()) if scheme.lower() == "bearer" else None
-    if person is not None:
-        return person
-    hint = "" if people.has_tokens else "nobody has a token yet: see [people] of the configuration"
-    response = problem(401, "commands need a token of a named person", hint)
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _stamp(document: Document, now_ns: int) -> dict[str, Any]:
-    """Which state of the agent an answer comes from."""
-    keys = ("site", "gateway", "boot", "sequence", "time_ns")
-    return {"served_ns": now_ns, **{key: document.get(key) for key in keys}}
+    return by_bearer(request, people, "commands need a token of a named person")
 
 
 def _history(request: web.Request) -> bool:

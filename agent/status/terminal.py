@@ -18,7 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agent.status import retraining_lines, view
+from agent.status import change_lines, error_lines, hook_metrics, retraining_lines, view
 from agent.status.view import Document
 
 VERDICT_SIGNS: Final = {
@@ -72,13 +72,18 @@ def render(
         view.effective_model(model, known_ns, gone=gone)
         for model in view.items(document, "models")
     ]
-    parts += [_model(model, now_ns) for model in view.worst_first(models)]
+    asking = change_lines.asking(document)
+    parts += [
+        _model(model, now_ns, asking.get(str(model.get("name")), ()))
+        for model in view.worst_first(models)
+    ]
     if not models:
         parts.append(Text("no models are configured"))
     parts += [
         _incidents(document, now_ns, width),
         *_cleared(document, now_ns),
-        *(_text(f"\nRetraining {line}") for line in retraining_lines.lines(document)),
+        *_paragraphs("Change", change_lines.lines(document, now_ns)),
+        *_paragraphs("Retraining", retraining_lines.lines(document)),
         _sources(view.items(document, "sources"), now_ns, width, dead=dead),
         _tags(view.items(document, "tags"), now_ns, width),
         *_agent(document, now_ns, dead=dead),
@@ -141,7 +146,10 @@ def _degraded(document: Document, poor: list[str]) -> Panel:
     return Panel(text, title="DEGRADED", border_style="bold yellow", box=box.HEAVY)
 
 
-def _model(model: Mapping[str, Any], now_ns: int) -> RenderableType:
+def _model(
+    model: Mapping[str, Any], now_ns: int, asking: Iterable[str] = ()
+) -> RenderableType:
+    """One model; `asking` says what of it waits for somebody: changes, retraining requests."""
     sign, word, style = VERDICT_SIGNS[model["verdict"]]
     head = Text.assemble(
         ("\n", ""), (f" {sign} {word} ", style), " ", (plain(model["name"]), "bold")
@@ -157,6 +165,8 @@ def _model(model: Mapping[str, Any], now_ns: int) -> RenderableType:
         lines.append(_text(model.get("provisional_text") or "thresholds are provisional", "yellow"))
     if outside := view.extrapolated(model):
         lines.append(_text(outside, "dim"))
+    lines += [_text(text, "yellow" if poor else "dim") for text, poor in error_lines.lines(model)]
+    lines += [_text(text, "yellow") for text in asking]
     owner = model.get("owner") or {}
     facts = (
         f"owner: {owner.get('team', '-')}, {owner.get('contact', '-')} · version "
@@ -271,6 +281,14 @@ def _cleared(document: Document, now_ns: int) -> Iterable[RenderableType]:
         yield Text(more, style="dim")
 
 
+def _paragraphs(of: str, lines: Iterable[str]) -> Iterable[Text]:
+    """A paragraph for each that somebody has to act on."""
+    for told in lines:
+        first, *more = told.splitlines()
+        yield Text.assemble((f"\n{of} ", "bold"), plain(first))
+        yield from (Text(plain(line)) for line in more)
+
+
 def _sources(
     sources: list[Mapping[str, Any]], now_ns: int, width: int, *, dead: bool
 ) -> RenderableType:
@@ -305,14 +323,12 @@ def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableT
     title = f"Tags with trouble ({len(poor):,} of {len(tags):,})"
     table = _table(title, "tag", "value", "age", "quality", *(("source",) if wide else ()))
     for tag in poor[:_MAX_TAGS]:
-        said = (*(tag.get("quality_names") or ()), *filter(None, [tag.get("condition")]))
-        quality = ", ".join(name for name in said if name != "good").replace("_", " ")
         waits = tag.get("arrival_ns") is None
         cells = [
             _text(tag.get("name")),
             _text(f"{view.number(tag.get('value'))} {tag.get('unit') or ''}"),
             Text(_ago(tag.get("arrival_ns"), now_ns).removesuffix(" ago")),
-            _text("nothing yet" if waits else quality, "yellow"),
+            _text("nothing yet" if waits else view.quality_told(tag), "yellow"),
         ]
         table.add_row(*cells, *((_text(tag.get("source")),) if wide else ()))
     if len(poor) > _MAX_TAGS:
@@ -324,6 +340,8 @@ def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableT
 def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
     uplink = _uplink(document.get("outbox") or {}, now_ns, dead=dead)
     yield Text.assemble(("\nUplink: ", "bold"), plain(uplink))
+    for told, poor in hook_metrics.lines(document):
+        yield Text.assemble(("Hook: ", "bold"), (plain(told), "yellow" if poor else ""))
     budget = document.get("budget") or {}
     yield Text.assemble(
         ("False alarms: ", "bold"),

@@ -29,6 +29,12 @@ CAUSES: Final = ("sensor", "integration", "process", "model", "unknown")
 CONDITION_STATES: Final = ("active", "acknowledged", "shelved", "cleared")
 _STANDINGS: Final = ("shelved", "acknowledged", "suppressed", "out_of_service")
 SOURCE_STATES: Final = ("failed", "stale", "connecting", "live")
+CHANGE_STATES: Final = ("detected", "proposed", "assessed", "approved", "rejected", "announced")
+"""Of changes upstream that are not over."""
+
+HOLDING: Final = ("detected", "assessed", "rejected")
+"""Those of them in which tags may be held."""
+
 QUALITY_CLASSES: Final = ("bad", "uncertain", "good", "none")
 
 FRESH_NS: Final = 10_000_000_000
@@ -230,6 +236,13 @@ def quality_class(tag: Mapping[str, Any]) -> str:
     if bits & int(NOT_USABLE):
         return "bad"
     return "uncertain" if bits & Quality.UNCERTAIN else "good"
+
+
+def quality_told(tag: Mapping[str, Any]) -> str:
+    """What is wrong with a tag's samples, and its condition, in words, each once."""
+    said = [*(tag.get("quality_names") or ()), tag.get("condition") or "good"]
+    names = dict.fromkeys(str(name).replace("_", " ") for name in said)
+    return ", ".join(name for name in names if name != "good")
 
 
 def stalled(document: Document, now_ns: int, *, fresh_ns: int = FRESH_NS) -> str:

@@ -4,6 +4,10 @@ A record holds the hash of the one before it, so that one that is altered, remov
 breaks the chain where it was. Whoever can rewrite the whole chain is found out by a hash of it that
 lies elsewhere: the newest one goes to central with each verdict (`account`).
 
+What a record was decided on has its hash there (`evidence`): of a verdict or a request, the entry
+of the journal that brought it about; of an act of a person, what the person saw of it, which is the
+event that told of it last; of a review, the report that was signed.
+
 Invariants:
 - a record is written in the transaction of the event that it tells of, or neither is.
 - numbers go on without a hole; the oldest records go when there are too many, and the last one that
@@ -30,8 +34,11 @@ ROW_BYTES: Final = 2_000  # of one, rather more than less
 BEGIN: Final = "0" * 64  # what the first record has for the hash before it
 BASE: Final = "account base"  # in `identity`: number and hash of the last record that went
 COUNTER: Final = "account"  # number of the newest record
+SEARCHED: Final = 20_000  # newest events of a kind, for the one that was acted on
 AGENT: Final = "agent"  # who changes verdicts, and asks for retraining
-ACCOUNTED: Final = frozenset({"verdict", "retraining"})  # kinds of events, whoever brought them
+ACCOUNTED: Final = frozenset({"verdict", "retraining", "change"})
+"""Kinds of events, whoever brought them."""
+
 COLUMNS: Final = (
     "number", "time_ns", "kind", "subject", "who", "why", "entry", "position", "evidence", "data",
     "previous", "hash",
@@ -49,7 +56,7 @@ NOTHING: Final = Head()
 
 
 def is_accounted(event: Event) -> bool:
-    """Whether an event is a verdict, a retraining request, or something that a person did."""
+    """Whether an event is a verdict, a request, a change upstream, or an act of a person."""
     return event.kind in ACCOUNTED or bool(event.data.get("by"))
 
 
@@ -96,12 +103,12 @@ class Account:
         self.head = self._written
 
     def _append(self, sequence: int, position: int, event: Event) -> None:
-        data = event.data
+        evidence, data = self._decided_on(sequence, position, event)
         record: dict[str, Any] = {
             "number": self._written.number + 1, "time_ns": event.time_ns, "kind": event.kind,
             "subject": _plain(event.subject), "who": _plain(data.get("by") or AGENT),
             "why": _plain(why_of(event)), "entry": sequence, "position": position,
-            "evidence": self._evidence(sequence), "data": _json(data),
+            "evidence": evidence, "data": _json(data),
             "previous": self._written.hash,
         }
         record["hash"] = hash_of(record)
@@ -112,7 +119,32 @@ class Account:
         )
         self._written = Head(record["number"], record["hash"])
 
-    def _evidence(self, sequence: int) -> str:
+    def _decided_on(
+        self, sequence: int, position: int, event: Event
+    ) -> tuple[str, Mapping[str, Any]]:
+        """The hash of what it was decided on, and its data with the place of that (`acted_on`)."""
+        if given := event.data.get("evidence"):
+            return str(given), event.data
+        found = self._acted_on(sequence, position, event)
+        if found is None:
+            return self._entry(sequence), event.data
+        place = {"entry": found[0], "position": found[1]}
+        return event_hash(*found[2:]), {**event.data, "acted_on": place}
+
+    def _acted_on(self, sequence: int, position: int, event: Event) -> tuple[Any, ...] | None:
+        """The event that told last of what a person acted on; None where there was none."""
+        if not event.data.get("by") or "id" not in event.data:
+            return None
+        row = self._connection.execute(
+            "SELECT * FROM (SELECT sequence, position, kind, subject, time_ns, data FROM event "
+            "WHERE kind = ? AND (sequence, position) < (?, ?) "
+            "ORDER BY sequence DESC, position DESC LIMIT ?) "
+            "WHERE subject = ? AND json_valid(data) AND json_extract(data, '$.id') = ? LIMIT 1",
+            (event.kind, sequence, position, SEARCHED, event.subject, event.data["id"]),
+        ).fetchone()
+        return tuple(row) if row else None
+
+    def _entry(self, sequence: int) -> str:
         """SHA-256 of the journal's entry that brought it about; empty where it is not kept."""
         row = self._connection.execute(
             "SELECT kind, data FROM journal WHERE sequence = ?", (sequence,)
@@ -136,6 +168,12 @@ class Account:
 def evidence_of(kind: str, data: bytes) -> str:
     """The hash of an entry of the journal, as it is stored."""
     return hashlib.sha256(kind.encode() + b"\0" + data).hexdigest()
+
+
+def event_hash(kind: str, subject: str, time_ns: int, data: str) -> str:
+    """The hash of an event as the store and an export have it: its parts as JSON, as a record's."""
+    told = {"kind": kind, "subject": subject, "time_ns": time_ns, "data": json.loads(data)}
+    return hashlib.sha256(_json(told).encode("ascii")).hexdigest()
 
 
 def base_of(connection: sqlite3.Connection) -> Head:

@@ -17,7 +17,9 @@ from agent.store.outbox import MOST_RANGES, TOLD, Outbox, Row, gap_key
 
 ROWS_AT_ONCE = 5_000  # of one commit
 STREAMS_KEPT = 1_000  # whose work is not done yet
-AGAIN_S = 10  # a sent row is not sent again earlier: it may be on its way
+# A sent row is not sent again earlier: it may be on its way. Each further time it takes twice as
+# long: where central is behind, its broker holds the row already, and needs no more of them.
+AGAIN_S = 10
 TAIL_AGAIN_S = 30  # the same, of those after the last one that central has
 ASKED_MOST = 5  # times; then the broker takes it, but central never gets it
 NOT_KEPT = "no_longer_kept"
@@ -78,7 +80,7 @@ class Acknowledged:
         tail = (one.through + 1, self._outbox.numbers.last(one.boot, one.stream))
         asked = [(*pair, AGAIN_S) for pair in one.missing]
         for first, last, age_s in [*asked, (*tail, TAIL_AGAIN_S)]:
-            sent = f"AND sent > 0 AND sent <= {now - age_s}"
+            sent = f"AND sent > 0 AND sent <= {now} - ({age_s} << tries)"
             rows = self._rows(one, first, last, sent, most - done)
             hopeless = [row for row in rows if row.tries >= ASKED_MOST]
             self._outbox.rejected(dict.fromkeys((row.id for row in hopeless), NEVER_ARRIVES))

@@ -63,6 +63,27 @@ class OutboxMessage:
     time_quality: str = "unknown"
 
 
+HookKey = tuple[str, int, int]
+"""A hook, and the identity of an event for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookMessage:
+    """An event for one hook (see `agent.hooks`).
+
+    Attributes:
+        hook: its name.
+        event: identity (entry sequence, position); it is enqueued only if that event is new.
+        time_ns: engine time of the event.
+        payload: JSON object, UTF-8: kind, subject and data of the event.
+    """
+
+    hook: str
+    event: tuple[int, int]
+    time_ns: int
+    payload: bytes
+
+
 @dataclass(slots=True)
 class Batch:
     """One transaction of the store: all of it is committed, or none.
@@ -81,6 +102,8 @@ class Batch:
         rejected: outbox id -> why central will never take it; put aside, counted and told.
         acknowledged: what central says it has.
         pins: model -> from when on its block means must stay; as before where it is None.
+        hooks: events for hooks, in order.
+        hooks_done: those that were delivered (""), or given up and why.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -93,3 +116,5 @@ class Batch:
     rejected: dict[int, str] = field(default_factory=dict)
     acknowledged: list[Acknowledgement] = field(default_factory=list)
     pins: Mapping[str, int] | None = None
+    hooks: list[HookMessage] = field(default_factory=list)
+    hooks_done: dict[HookKey, str] = field(default_factory=dict)

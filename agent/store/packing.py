@@ -25,12 +25,17 @@ def pack(summaries: Sequence[Mapping[str, Any]]) -> bytes:
     columns: dict[str, list[Any]] = {}
     for key, first in summaries[0].items():
         values = [one[key] for one in summaries]
-        if key != "tag" and all(type(v) is type(first) and v == first for v in values):
+        if key != "tag" and all(_same(v, first) for v in values):
             common[key] = first
         else:
             columns[key] = values
     packed = {"common": common, "columns": columns}
     return json.dumps(packed, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are written alike: 1 and 1.0, or 0.0 and -0.0, are equal, yet they are not."""
+    return one == other and repr(one) == repr(other)
 
 
 def unpack(packed: Mapping[str, Any]) -> list[dict[str, Any]]:

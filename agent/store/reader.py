@@ -19,6 +19,8 @@ from agent.errors import StoreError
 from agent.store.account import BASE, COLUMNS, COUNTER, Proof, base_from, proof_of
 from agent.store.block_means import unpacked
 from agent.store.codec import decode
+from agent.store.history_queries import HistoryQueries
+from agent.store.hook_messages import HookQueries
 from agent.store.journal import LOST
 from agent.store.outbox_queries import OutboxQueries, OutboxRow
 from agent.store.renewal import identity_of
@@ -38,7 +40,7 @@ _EVENTS = (
 """Of an event that a fault of the disk damaged nothing is known; it must not hide all others."""
 
 
-class Reader(OutboxQueries):
+class Reader(OutboxQueries, HistoryQueries, HookQueries):
     """A read-only connection; use it from one thread at a time.
 
     Args:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.store.connection import connect
+from agent.store.damaged import opened
 from agent.store.head import Mark
-from agent.store.salvage import opened, set_aside, take_over
+from agent.store.salvage import set_aside, take_over
 from agent.store.schema import migrate
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """A damaged store set aside, and what can be read of it taken over into a new one.
 
 What a store must never give twice is kept whatever was lost: numbers of entries go on behind the
-highest one known, ids of tags are never given to another name. The old part of the journal stays in
-the file that was set aside: a start does not need it.
+highest one known, ids of tags are never given to another name, and what came of entries up to there
+was told, whatever of it can still be read (`findings`). Of the journal's old part the newest
+`MOST_ENTRIES` are taken over; a start needs no more.
 """
 
 from __future__ import annotations
@@ -11,29 +12,26 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import clock
 from agent.errors import StoreError
 from agent.store.codec import decode, encode
+from agent.store.damaged import Source, columns_of
+from agent.store.findings import TOLD_THROUGH
 from agent.store.head import Mark
 from agent.store.journal import LOST
-from agent.store.soundness import read_only
 from agent.types import Command
 
 BUDGET_S = 45.0  # a start may take 120 s
 KEPT = 2  # files set aside
 MOST_ENTRIES = 5_000  # of the journal's end that are taken over
 _MARKER = ".damaged-"
-_ROWS_AT_ONCE = 500
 _OWN = frozenset({"journal", "snapshot", "counter", "_sqlite_migrations"})  # not copied as they are
 _JSON = {"event": "data", "summary": "data", "outbox": "payload"}
 _PAGE = 4096
-_MOST_PAGE = 65536
 
 
 # --- setting aside ------------------------------------------------------------------------------
@@ -74,127 +72,6 @@ def remove_aside(path: Path, kept: int) -> bool:
     return bool(gone)
 
 
-# --- reading what can be read -------------------------------------------------------------------
-
-
-def opened(aside: Path, fresh: Path) -> sqlite3.Connection | None:
-    """A connection to a damaged file; None where nothing can be read of it.
-
-    A damaged first page is replaced in the file: its header by a sound one, and where that is not
-    enough all of it by the first page of a new store, whose tables begin at the same pages unless
-    an older version made the damaged one. Rows are looked at before they are believed.
-
-    Args:
-        aside: the damaged file.
-        fresh: a new store.
-    """
-    if not aside.is_file():
-        return None
-    with aside.open("rb") as file:
-        original = file.read(_MOST_PAGE)
-    for mend in (None, _mend_header, _mend_page):
-        with contextlib.suppress(sqlite3.Error, OSError, struct.error):
-            if mend is not None:
-                mend(aside, fresh)
-            connection = read_only(aside)
-            try:
-                names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
-            except (sqlite3.Error, UnicodeError):
-                connection.close()
-                continue
-            if {"journal", "tag", "counter"} <= names:
-                return connection
-            connection.close()
-    with contextlib.suppress(OSError), aside.open("r+b") as file:
-        file.write(original)  # it may be somebody's
-    return None
-
-
-def _mend_header(aside: Path, fresh: Path) -> None:
-    with fresh.open("rb") as file:
-        header = bytearray(file.read(100))
-    size = int.from_bytes(header[16:18], "big") or 4096
-    struct.pack_into(">IIII", header, 24, 1, max(1, aside.stat().st_size // size), 0, 0)
-    struct.pack_into(">I", header, 92, 1)
-    with aside.open("r+b") as file:
-        file.write(header)
-
-
-def _mend_page(aside: Path, fresh: Path) -> None:
-    with fresh.open("rb") as file:
-        header = file.read(100)
-        file.seek(0)
-        page = file.read(int.from_bytes(header[16:18], "big"))
-    with aside.open("r+b") as file:
-        file.write(page)
-    _mend_header(aside, fresh)
-
-
-class _Source:
-    """Readable rows of a damaged database, within a time.
-
-    Attributes:
-        whole: nothing was stepped over so far.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, deadline_ns: int) -> None:
-        self._connection = connection
-        self._deadline_ns = deadline_ns
-        self.whole = True
-
-    def tables(self) -> set[str]:
-        query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
-        return {str(name) for (name,) in self._connection.execute(query)}
-
-    def columns(self, table: str) -> list[str]:
-        """Those whose names can be read: none of a table whose definition is damaged."""
-        try:
-            return _columns(self._connection, table)
-        except (sqlite3.Error, UnicodeError):
-            return []
-
-    def rows(self, table: str, columns: str, after: int = -(1 << 62)) -> Iterator[tuple[Any, ...]]:
-        """Rows in the order of their rowid; those on damaged pages are stepped over."""
-        step = 0
-        while clock.monotonic_ns() < self._deadline_ns:
-            found, error = self._some(table, columns, f"rowid > {after + step} ORDER BY rowid")
-            if step and found:  # behind a damaged place: back to it from this side
-                back, _ = self._some(
-                    table, columns,
-                    f"rowid < {found[0][0]} AND rowid > {after} ORDER BY rowid DESC",
-                )
-                yield from (row[1:] for row in reversed(back))
-            yield from (row[1:] for row in found)
-            if found:
-                after, step = found[-1][0], 0
-            if error:
-                self.whole = False
-                step = max(1, 2 * step)
-            elif len(found) < _ROWS_AT_ONCE:
-                return
-            if step > 1 << 40:
-                return
-        self.whole = False
-
-    def _some(
-        self, table: str, columns: str, where: str
-    ) -> tuple[list[tuple[Any, ...]], bool]:
-        """(the rows before the first that can not be read, whether there is such a one)."""
-        found: list[tuple[Any, ...]] = []
-        query = f'SELECT rowid, {columns} FROM "{table}" WHERE {where} LIMIT {_ROWS_AT_ONCE}'  # noqa: S608
-        try:
-            cursor = self._connection.execute(query)
-            for row in cursor:
-                found.append(row)  # noqa: PERF402 - what was read before the error counts
-        except (sqlite3.Error, UnicodeError):
-            return found, True
-        return found, False
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [str(row[1]) for row in connection.execute(f"PRAGMA table_info('{table}')")]
-
-
 # --- taking over ---------------------------------------------------------------------------------
 
 
@@ -229,10 +106,10 @@ def _taken_over(
     aside: str, *, running: bool, budget_s: float,
 ) -> dict[str, Any]:  # fmt: skip
     counters: dict[str, int] = {}
-    tail_end = 0
+    tail = _Tail(1, 1, 0)
     whole = False
     if damaged is not None:
-        source = _Source(damaged, clock.monotonic_ns() + round(budget_s * 1e9))
+        source = Source(damaged, clock.monotonic_ns() + round(budget_s * 1e9))
         counters = {
             name: value for name, value in source.rows("counter", "name, value")
             if isinstance(name, str) and isinstance(value, int)
@@ -240,23 +117,49 @@ def _taken_over(
         for table in sorted(_tables(target) & source.tables() - _OWN):
             _copy(target, source, table)
         newest = max(counters.get("last_sequence", 0), mark.sequence if mark else 0)
-        tail_end = _copy_journal(target, source, newest)
+        tail = _copy_journal(target, source, newest)
         whole = source.whole
-    last = _highest(target, counters, mark)
+    last = told_through = _highest(target, counters, mark)
     time_ns = _latest(target, counters, mark)
     _keep_identity(target, mark)
-    missing = max(0, last - tail_end) if not running else 0
+    left = tail.begin - tail.first
+    missing = 0 if running else left + max(0, last - tail.end)
+    count, unit = _what_is_lost(target, counters, mark, missing)
     told: dict[str, Any] = {
         "part": "store", "reason": cause, "set_aside": aside,
-        "count": missing, "unit": "entries", "complete": whole and not missing,
+        "count": count, "unit": unit, "complete": whole and not missing,
         "hint": f"what could be read was taken over; the rest is in {aside}" if aside else "",
     }
     if not running:
-        row = {**told, "first": tail_end + 1 if missing else last + 1}
+        row = {**told, "first": (tail.first if left else tail.end + 1) if missing else last + 1}
         last, time_ns = last + 1, time_ns + 1
         _insert_lost(target, last, time_ns, row)
-    _write_counters(target, counters, last, time_ns, mark)
+    _write_counters(target, counters | {TOLD_THROUGH: told_through}, last, time_ns, mark)
     return told
+
+
+def _what_is_lost(
+    target: sqlite3.Connection, counters: dict[str, int], mark: Mark | None, entries: int
+) -> tuple[int, str]:
+    """(how many, of what) is to be told: entries, else names without which samples are found no
+    more, else messages that waited for central.
+    """
+    (names,) = target.execute("SELECT count(*) FROM tag").fetchone()
+    nameless = max(0, mark.tags - names) if mark else 0
+    if entries or not nameless:
+        messages = _messages_lost(target, counters)
+        return (messages, "messages") if messages > 0 and not entries else (entries, "entries")
+    return nameless, "names of tags"
+
+
+def _messages_lost(target: sqlite3.Connection, counters: dict[str, int]) -> int:
+    """Messages that were received, and are neither delivered, nor dropped, nor there."""
+    (pending,) = target.execute(
+        "SELECT ifnull(sum(messages), 0) FROM outbox WHERE sent = 0 OR ?",
+        (counters.get("confirming", 0),),
+    ).fetchone()
+    dropped = sum(value for name, value in counters.items() if name.startswith("dropped:"))
+    return int(counters.get("received", 0) - counters.get("delivered", 0) - pending - dropped)
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
@@ -264,8 +167,8 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {str(name) for (name,) in connection.execute(query)}
 
 
-def _copy(target: sqlite3.Connection, source: _Source, table: str) -> None:
-    columns = [one for one in _columns(target, table) if one in source.columns(table)]
+def _copy(target: sqlite3.Connection, source: Source, table: str) -> None:
+    columns = [one for one in columns_of(target, table) if one in source.columns(table)]
     if not columns:
         source.whole = False
         return
@@ -290,8 +193,49 @@ def _is_json(text: Any) -> bool:
         return False
 
 
-def _copy_journal(target: sqlite3.Connection, source: _Source, newest: int) -> int:
-    """The newest good snapshot and the entries behind it; returns up to where they go on."""
+class _Tail(NamedTuple):
+    """What could be had of the journal: entries `begin` to `end`; of those from `first` on there
+    are none before `begin`.
+    """
+
+    first: int
+    begin: int
+    end: int
+
+
+def _copy_journal(target: sqlite3.Connection, source: Source, newest: int) -> _Tail:
+    """The newest good snapshot, the entries behind it, and those right before it."""
+    base = _copy_snapshot(target, source)
+    end = max(0, min(base, newest - MOST_ENTRIES))
+    first, begin, taken = end + 1, end + 1, 0
+    for sequence, sealed_ns, kind, data in source.rows(
+        "journal", "sequence, sealed_ns, kind, data", after=end
+    ):
+        if sequence != end + 1:
+            if base and sequence > base + 1:
+                break  # from the state nothing goes on behind the hole
+            # And what was taken before it does not go on to the state, or there is none. Of a hole
+            # at the begin nobody knows how many are in it: one at least.
+            target.execute("DELETE FROM journal")
+            first = first if taken else sequence - (not source.whole)
+            begin, taken = sequence, 0
+        try:
+            decode(sequence, sealed_ns, str(kind), data)
+        except (StoreError, TypeError, IndexError):
+            source.whole = False
+            if sequence > base:
+                break
+            continue  # a hole
+        target.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (sequence, sealed_ns, kind, data))
+        end, taken = sequence, taken + 1
+    if end < base:
+        target.execute("DELETE FROM journal")
+        return _Tail(first if taken else base, base + 1, base)
+    return _Tail(first, begin, end)
+
+
+def _copy_snapshot(target: sqlite3.Connection, source: Source) -> int:
+    """The newest good one; returns of which entry it is, 0 where there is none."""
     base = 0
     for sequence, checksum, state in source.rows("snapshot", "sequence, checksum, state"):
         good = isinstance(sequence, int) and isinstance(state, bytes)
@@ -299,24 +243,7 @@ def _copy_journal(target: sqlite3.Connection, source: _Source, newest: int) -> i
             target.execute("DELETE FROM snapshot")
             target.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (sequence, checksum, state))
             base = sequence
-    first = max(base, newest - MOST_ENTRIES)
-    end = base
-    for sequence, sealed_ns, kind, data in source.rows(
-        "journal", "sequence, sealed_ns, kind, data", after=first
-    ):
-        if end and sequence != end + 1:
-            if base == 0:  # nothing goes on from before the hole
-                target.execute("DELETE FROM journal")
-            else:
-                break
-        try:
-            decode(sequence, sealed_ns, str(kind), data)
-        except (StoreError, TypeError, IndexError):
-            source.whole = False
-            break
-        target.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (sequence, sealed_ns, kind, data))
-        end = sequence
-    return end
+    return base
 
 
 def _highest(target: sqlite3.Connection, counters: dict[str, int], mark: Mark | None) -> int:
@@ -375,8 +302,7 @@ def _write_counters(
         "SELECT stream, max(seq) FROM outbox WHERE boot = ? GROUP BY stream", (counters["boot"],)
     ):
         counters[f"seq:{stream}"] = max(counters.get(f"seq:{stream}", 0), highest)
-    dropped = sum(value for name, value in counters.items() if name.startswith("dropped:"))
-    lost = counters.get("received", 0) - counters.get("delivered", 0) - pending - dropped
+    lost = _messages_lost(target, counters)
     if lost > 0:
         name = "dropped:store damaged"
         counters[name] = counters.get(name, 0) + lost

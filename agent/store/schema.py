@@ -18,6 +18,7 @@ MIGRATIONS = Migrations("fieldwarden")
 NAMES = (
     "0001_journal", "0002_findings", "0003_outbox", "0004_delivery", "0006_documents",
     "0010_summary_entry", "0011_account", "0012_block_means",
+    "0013_hooks",
 )  # fmt: skip
 
 
@@ -172,6 +173,24 @@ def _block_means(db: Database) -> None:
     db.execute(
         "CREATE UNIQUE INDEX block_mean_window ON block_mean (model, start_ns, baseline, entry)"
     )
+
+
+@MIGRATIONS(name="0013_hooks")
+def _hooks(db: Database) -> None:
+    # AUTOINCREMENT: what is said of a row that was dropped meanwhile must not hit another one.
+    db.execute(
+        """
+        CREATE TABLE hook_message (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            hook TEXT NOT NULL,
+            sequence INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            time_ns INTEGER NOT NULL,
+            payload BLOB NOT NULL
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX hook_message_of ON hook_message (hook, id)")
 
 
 def migrate(connection: sqlite3.Connection, subject: str) -> None:

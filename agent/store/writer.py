@@ -30,6 +30,7 @@ from agent.store.connection import connect, disk_full, share_of
 from agent.store.counters import Counters
 from agent.store.findings import Findings, as_json, is_news
 from agent.store.head import Head, Mark
+from agent.store.hook_messages import HookMessages
 from agent.store.journal import Journal
 from agent.store.limit import Limiter, Merge
 from agent.store.numbers import Numbers
@@ -94,7 +95,8 @@ class _Writer:
         self._journal = Journal(self.connection, self.counters, self._journal_limit)
         self._outbox = Outbox(self.connection, self.counters, self.boot, self._delivery)
         self._acknowledged = Acknowledged(self._outbox, self.counters)
-        self._findings = Findings(self.connection, self._path.parent)
+        self._findings = Findings(self.connection, self._path.parent, self.counters)
+        self._hooks = HookMessages(self.connection, self.counters)
         self.account = Account(self.connection, self.counters, self._path.parent, known)
         self._limiter = Limiter(self._outbox, self.counters, self._outbox_limit, self._merge)
         self._files = self._identities()
@@ -204,9 +206,7 @@ class _Writer:
             self._commit(batch)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
-                "committing to",
-                str(self._path),
-                str(error),
+                "committing to", str(self._path), str(error),
                 "free space on the disk, or lower gateway.journal_limit_mb; nothing is acknowledged"
                 " to the sources meanwhile",
             ) from error
@@ -249,6 +249,7 @@ class _Writer:
             )
             if batch.snapshot is not None:
                 self._journal.snapshot(*batch.snapshot)
+            self._hooks.take(batch, events)
             self._limiter.keep()
             self._journal.trim()
             if self._commits % COMMITS_PER_TRIM == 0:

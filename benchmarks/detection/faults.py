@@ -102,7 +102,7 @@ def honest(path: Path) -> None:
                 (event.data["kind"], event.data["cause"])
             )
     r2 = {item.tag: item.r2 for item in guard.spec.models[0].baseline.modes[0].inputs}
-    moved = {"out of trained range", "level shift", "drift", "step"}
+    moved = {"out of trained range", "excursion", "level shift", "drift", "step"}
     named = [tag for tag in _LEFT if any(kind in moved for kind, _ in final.get(tag, ()))]
     wrong = [tag for tag in _STAYED if tag in final]
     blamed = [

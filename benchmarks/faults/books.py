@@ -62,6 +62,7 @@ class Log:
         self.messages: list[Message] = []
         self.events: Counter[str] = Counter()  # event -> in how many messages, after the key
         self.dropped = 0  # told as gaps
+        self.dropped_events = 0  # those of them that were events
 
     def read(self) -> list[Message]:
         """All messages so far."""
@@ -85,6 +86,7 @@ class Log:
         if event:
             self.events[event] += 1
         self.dropped += count
+        self.dropped_events += count if stream == "gap" and said["data"].get("of") == "event" else 0
         self.messages.append(Message(stream, said.get("type", ""), event, time_ns, count))
 
 
@@ -143,6 +145,11 @@ class Stored:
             }
 
 
+def _place(event: str) -> tuple[int, ...]:
+    """Entry and position of an event as `Message.event` has it."""
+    return tuple(int(part) for part in event.split()[1].split("."))
+
+
 class Numbers(Protocol):
     """A publisher: see `plant.Publisher`."""
 
@@ -167,7 +174,7 @@ class Books:
 
     def __init__(self, publisher: Numbers, store: Path, log: Log) -> None:
         self._publisher, self._stored, self._log = publisher, Stored(store), log
-        self._number = self._heard = self._twice = self._dropped = 0
+        self._number = self._heard = self._twice = self._dropped = self._dropped_events = 0
 
     def audit(self, *, journal_s: float = JOURNAL_S, central_s: float = CENTRAL_S) -> Audit:
         """What became of everything since the audit before; the publisher rests meanwhile.
@@ -198,9 +205,14 @@ class Books:
         return wanted <= numbers or (max(wanted) in numbers and self._told_of_loss())
 
     def _all_arrived(self) -> bool:
+        """All are at central; what a store lost never will be, and the last came after it."""
         self._stored.read()
         self._log.read()
-        return self._stored.fresh <= self._log.events.keys()
+        fresh, arrived = self._stored.fresh, self._log.events.keys()
+        if fresh <= arrived:
+            return True
+        told = self._told_of_loss() or self._log.dropped_events > self._dropped_events
+        return told and max(fresh, key=_place) in arrived
 
     def _account_numbers(self, made: Audit, wanted: set[int]) -> None:
         journaled = self._stored.numbers
@@ -222,11 +234,13 @@ class Books:
         arrived, fresh = self._log.events, self._stored.fresh
         made.accepted += len(fresh)
         made.delivered += len(fresh & arrived.keys())
-        self._note_gone(made, len(fresh - arrived.keys()))
+        told = self._log.dropped_events - self._dropped_events  # as a gap of their stream
+        self._note_gone(made, max(0, len(fresh - arrived.keys()) - told))
         twice = arrived.total() - len(arrived)
         made.duplicates_after_key = twice - self._twice
         made.reported_dropped += self._log.dropped - self._dropped
         self._twice, self._dropped = twice, self._log.dropped
+        self._dropped_events = self._log.dropped_events
 
     def _told_of_loss(self) -> bool:
         """Whether the gateway said, since the audit before, that its store lost something."""

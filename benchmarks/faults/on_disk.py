@@ -12,6 +12,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from chain import Chain
@@ -210,8 +211,8 @@ def _truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size * 2 // 3)
 
 
-def _noise(path: Path) -> None:
-    rng = random.Random(5)
+def _noise(path: Path, seed: int) -> None:
+    rng = random.Random(seed)
     with path.open("r+b") as file:
         for _ in range(4):
             file.seek(rng.randrange(max(1, path.stat().st_size // 4096)) * 4096)
@@ -249,10 +250,10 @@ def _other_file(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
-    "zeroed header": _zero_head, "truncated": _truncate, "noise": _noise, "0 bytes": _empty,
+    "zeroed header": _zero_head, "truncated": _truncate, "0 bytes": _empty,
     "WAL alone": _only_wal, "flipped WAL": _flip_wal, "folder instead": _folder_instead,
     "other file": _other_file,
-}  # fmt: skip
+} | {f"noise {seed}": partial(_noise, seed=seed) for seed in (1, 3, 5)}  # fmt: skip
 
 
 def damaged(chain: Chain, damage: Callable[[Path], None]) -> list[float]:

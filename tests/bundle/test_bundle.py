@@ -18,47 +18,18 @@ from agent.bundle import pack
 from agent.bundle.evidence import gathered
 from agent.bundle.pictures import picture
 from agent.configuration.load import load
-from agent.core.baseline_file import write_baseline
-from agent.core.engine import Engine
 from agent.errors import FieldwardenError
-from agent.runtime.assemble import baselines_of, build_spec
-from agent.store import Batch, Reader, Store
+from agent.store import Reader
 from agent.types import Quality
+from tests import small_site
 from tests.core import small
 from tests.core.small import SECOND, START
 
-CONFIG = """\
-schema = 1
-[gateway]
-site = "north"
-name = "gw-07"
-state_directory = "state"
-summary = "1min"
-[sources.line]
-protocol = "mqtt"
-host = "127.0.0.1"
-[tags.a]
-source = "line"
-address = "t /a"
-unit = "degC"
-physical = [-1000.0, 1000.0]
-[tags.b]
-source = "line"
-address = "t /b"
-unit = "degC"
-[tags.c]
-source = "line"
-address = "t /c"
-unit = "degC"
-[models.m]
-version = "1"
-owner = { team = "process data", contact = "data@plant.example" }
-baseline = "m.json"
-scan = "1s"
-inputs = ["a", "b", "c"]
-[models.m.retraining]
-shifted_for = "3min"
-"""
+CONFIG = small_site.text(
+    gateway='name = "gw-07"\nstate_directory = "state"\nsummary = "1min"',
+    of_tags="physical = [-1000.0, 1000.0]",
+    model='[models.m.retraining]\nshifted_for = "3min"',
+)
 
 
 def learned():
@@ -70,53 +41,42 @@ def learned():
 
 
 def rows():
-    """Two inputs move after 100 s; the third is stuck for a while, later one is bad at times."""
+    """Two inputs move after 100 s; the third is stuck for a while, later one is bad at times.
+
+    One sample of the time in which it is stuck arrives much later.
+    """
     values, quality = small.normal(800), np.zeros((800, 3), np.uint16)
     values[100:] += [0.0, 4.0, 4.0]
     values[240:300, 0] = values[240, 0]
     quality[620, 1] = Quality.BAD
     values[640, 0] = 5000.0
-    return small.block(values, quality=quality)
+    block = small.block(values, quality=quality)
+    source = block.source_ns.copy()
+    source[3 * 500 + 2] = START + 280 * SECOND
+    return dataclasses.replace(block, source_ns=source)
 
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory):
     """A configuration, and its store after a shift that asked for retraining."""
-    folder = tmp_path_factory.mktemp("plant")
-    (folder / "c.toml").write_text(CONFIG, encoding="utf-8")
-    write_baseline(folder / "m.json", learned())
-    configuration = load(folder / "c.toml")
-    store = Store.open(
-        configuration.store_path, journal_limit_bytes=10**8, outbox_limit_bytes=10**6
-    )
-    ids = store.tag_ids(list(configuration.tags))
-    engine = Engine(build_spec(configuration, ids, baselines_of(configuration)))
-    yield configuration, store, engine
-    asyncio.run(store.close())
-
-
-def commit(store, engine, entries):
-    batch = Batch(entries=entries)
-    for entry in entries:
-        outcome = engine.step(entry)
-        batch.events += [(entry.sequence, i, event) for i, event in enumerate(outcome.events)]
-        batch.summaries += [{**one, "entry": entry.sequence} for one in outcome.summaries]
-    batch.pins = engine.retraining.pins()
-    asyncio.run(store.commit(batch))
+    made = small_site.Site(tmp_path_factory.mktemp("plant"), CONFIG, learned())
+    yield made
+    asyncio.run(made.store.close())
 
 
 @pytest.fixture(scope="module")
 def declared(plant):
     """The same, once somebody declared it; what was refused before."""
-    configuration, store, engine = plant
-    commit(store, engine, small.cut(rows(), [START + at * SECOND for at in range(50, 800, 50)]))
+    configuration, engine = plant.configuration, plant.engine
+    ends = [START + at * SECOND for at in range(50, 800, 50)]
+    asyncio.run(plant.commit(*small.cut(rows(), ends)))
     (name,) = engine.retraining.requests
-    reader = Reader(store.path)
+    reader = Reader(plant.store.path)
     with pytest.raises(FieldwardenError, match="learns the fault") as refused:
         gathered(reader, configuration, "m")
     said = small.command(801, "declare", sequence=engine.sequence + 1, request=name, by="ann",
                          note="new catalyst")
-    commit(store, engine, [said])
+    asyncio.run(plant.commit(said))
     yield configuration, reader, name, str(refused.value)
     reader.close()
 

@@ -101,7 +101,7 @@ class Online:
     def __init__(self, gateway, port, **link):
         self.gateway = gateway
         self.boot = 7
-        self.answers = 0
+        self.answers = self.sent = 0
         self.link = MqttLink(
             host="127.0.0.1", port=port, client_id=gateway.identity.gateway,
             on_message=self._answered, on_state=self._on_state, **link,
@@ -121,6 +121,7 @@ class Online:
             self.send(row)
 
     def send(self, row):
+        self.sent += 1
         with contextlib.suppress(LinkError):
             self.link.publish(self.gateway.topic, self.gateway.held[row])
 

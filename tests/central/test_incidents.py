@@ -14,7 +14,7 @@ from agent.central.incidents import Condition
 from agent.central.lives import Place
 from agent.central.memory import Memory
 from agent.central.subscriber import Central
-from agent.central.view import table_of
+from agent.central.table import table_of
 from tests.central.test_subscriber import NOW, T0, S, event, sent, take
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from agent.central.memory import Memory
 from agent.central.run import Subscriber
-from agent.central.view import table_of
+from agent.central.table import table_of
 from agent.errors import StoreError
 from agent.forward.json_payload import time_text
 from agent.mqtt import MqttLink

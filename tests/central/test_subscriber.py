@@ -16,7 +16,9 @@ from rich.console import Console
 from agent.central.receipt import Receipt
 from agent.central.report import line_of
 from agent.central.subscriber import Central
-from agent.central.view import show_central, table_of
+from agent.central.table import table_of
+from agent.central.view import _line, show_central
+from agent.central.worst import EVERYTHING
 from agent.core.summary import merge
 from agent.forward import Identity
 from agent.forward.json_payload import (
@@ -121,6 +123,21 @@ def test_a_gap_record_explains_a_hole():
     (view,) = central.gateways.values()
     assert central.missing(view) == {"event": [(6, 7)]}
     assert central.document(T0)["gateways"][0]["dropped"] == {"event: outbox_full": 4}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_number_is_lost_once_whatever_the_gateway_says_of_it_later(turned):
+    """Asked for again, it says that it keeps it no longer; why it does not was told, or comes."""
+    central = Central()
+    take(central, sent(event(9), 9))
+    told = [([[2, 4]], "outbox_full"), ([[3, 6]], "no_longer_kept"), ([[4, 4]], "outbox_full")]
+    for seq, (some, why) in enumerate(reversed(told) if turned else told, 1):
+        document = json.loads(wire(gap(some), who(), NOW).payload)
+        document["seq"] = seq
+        document["data"] |= {"reason": why, "count": some[0][1] - some[0][0] + 1}
+        assert take(central, json.dumps(document).encode()) is not None
+    dropped = central.document(T0)["gateways"][0]["dropped"]
+    assert dropped == {"event: outbox_full": 3, "event: no_longer_kept": 2}
 
 
 def test_a_gap_record_that_joins_ranges_acknowledges_nothing_more():
@@ -306,6 +323,19 @@ def test_a_replaced_store_takes_over_and_is_no_clash():
     (gateway,) = central.document(T0)["gateways"]
     assert (gateway["online"], gateway["store"], gateway["clash"]) == (True, "00000002", [])
     assert models(central) == {"m": "caution"}
+
+
+def test_nothing_that_a_gateway_says_steers_the_terminal_of_central():
+    """Names and reasons come from afar: what would clear a line or turn a name round is shown."""
+    odd = "\x1b[2J\x9b1A\u202e"
+    central, sender = Central(), who(f"g{odd}")
+    take(central, state(sender=sender, reason=odd), T0)
+    accepted = take(central, sent(verdict("untrusted", f"m{odd}"), 1, sender=sender), T0)
+    out = io.StringIO()
+    Console(file=out, width=300).print(table_of(central.document(T0)))
+    said = [*out.getvalue().splitlines(), _line(accepted, EVERYTHING, as_json=False)]
+    assert all(line.isprintable() for line in said)
+    assert r"m\x1b[2J\x9b1A\x202e" in out.getvalue()
 
 
 def test_two_gateways_of_one_name_are_shown_with_both_ids_and_counted_apart():

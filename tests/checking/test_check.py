@@ -28,6 +28,7 @@ from agent.configuration.load import load
 from agent.configuration.schema import (
     Configuration,
     Gateway,
+    Label,
     ModbusSource,
     Model,
     Owner,
@@ -39,6 +40,7 @@ from agent.core.baseline_file import read_baseline, write_baseline
 from agent.errors import FieldwardenError
 from simulators.ports import free_port
 from tests.mosquitto import Mosquitto
+from tests.runtime.outputs import configured
 
 ROOT = Path(__file__).parents[2]
 
@@ -170,7 +172,7 @@ async def test_broker_upstream_and_mqtt_sources_are_tried(write, tmp_path):
     assert any("answers" in text for text in said(items, "ok", "upstream"))
     assert not said(items, "fault")
     gone = await report(write(text), offline=False)
-    assert len(said(gone, "warning")) == 2
+    assert len(said(gone, "warning")) == 3  # one of them that there is no contract
 
 
 async def test_a_source_without_tags_is_pointed_out(write):
@@ -363,6 +365,18 @@ def test_a_thousand_tags_stay_within_the_promise():
     assert half.verdicts == shipped.verdicts
 
 
+def test_errors_against_labels_are_part_of_what_a_verdict_costs():
+    """Also of an output without a tag, whose predictions come by the API; it has no summary."""
+    one = configured().model_copy(update={"upstream": Upstream(host="h")})
+    model = one.models["m"]
+    by_api = Label(of="quality", within=60 * 10**9)
+    more = {"outputs": [*model.outputs, "quality"], "labels": [*model.labels, by_api]}
+    two = one.model_copy(update={"models": {"m": model.model_copy(update=more)}})
+    before, after = bytes_per_day(one), bytes_per_day(two)
+    assert after.summaries == before.summaries
+    assert 720 * 150 < after.verdicts - before.verdicts < 720 * 500
+
+
 async def test_the_uplink_is_part_of_the_report(write):
     """With upstream its MB a day, without it that there is none."""
     assert any("none" in text for text in said(await report(write(MODBUS.format(port=1))), "ok"))
@@ -395,21 +409,21 @@ def test_exit_code_and_json_follow_from_the_worst_line(write):
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
 def test_a_skipped_test_fails_the_session_in_ci_only(tmp_path, ci, code):
     """What is missing there must be installed, not passed over."""
-    hook = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
-    (tmp_path / "conftest.py").write_text(hook, encoding="utf-8")
     (tmp_path / "test_x.py").write_text(
         'import pytest\n@pytest.mark.skip(reason="x")\ndef test_a(): ...\ndef test_b(): ...\n',
         encoding="utf-8",
     )
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.left_out",
+         str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
-        env=os.environ | {"CI": ci},
+        env=os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)},
     )
     assert result.returncode == code, result.stdout
+    assert "left out: 1 test: x" in result.stdout
     assert ("counts as failed" in result.stdout) is (code == 1)
 
 

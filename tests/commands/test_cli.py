@@ -151,7 +151,7 @@ def test_model_names_are_completed_from_the_configuration(plant):
     """What was typed before decides; a broken file completes nothing and says nothing."""
     assert complete("fit", str(plant / "config.toml"), "--model", "y") == ["yield"]
     assert complete("fit", str(plant / "none.toml"), "--model", "y") == []
-    assert set(complete("re")) == {"replay", "report", "retraining"}
+    assert set(complete("re")) == {"replay", "report", "retraining", "review"}
 
 
 # --- check -----------------------------------------------------------------------------------
@@ -415,7 +415,7 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
     assert told["running"] is True and told["reload"]["text"].startswith("the last reload failed")
     assert told["file"]["text"].startswith("the file can not be loaded: ")
     assert told["file"]["text"].endswith("(and 2 more)")
-    unknown = run("acknowledge", config, "reactor")
+    unknown = run("acknowledge", config, "reactor", "--reason", "seen")
     assert unknown.exit_code == 1 and "no Unix user" not in unknown.output, unknown.output
     assert "carrying out" in unknown.output or "person" in unknown.output
     config.write_text(f'{good}\n[upstream]\nhost = "127.0.0.1"\n', encoding="utf-8")

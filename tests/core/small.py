@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 TAGS = ("a", "b", "c")
 _GAP = 3 * SECOND // 2
+_NUMBER = re.compile(r'("in_force_from": )[1-9]\d*')  # of an entry: cuts give it another
 
 DETECTORS = {
     "range": {"middle": 0.0, "half": 6.0, "hold": 5},
@@ -182,7 +184,9 @@ def tell(engine: Engine, entries: Iterable[Entry]) -> Told:
     for entry in entries:
         outcome = engine.step(entry)
         events += [
-            json.dumps([e.kind, e.time_ns, e.subject, e.data], sort_keys=True, allow_nan=False)
+            _NUMBER.sub(r"\g<1>1", json.dumps(
+                [e.kind, e.time_ns, e.subject, e.data], sort_keys=True, allow_nan=False
+            ))
             for e in outcome.events
         ]
         summaries += [json.dumps(s, sort_keys=True, allow_nan=False) for s in outcome.summaries]
@@ -190,12 +194,18 @@ def tell(engine: Engine, entries: Iterable[Entry]) -> Told:
 
 
 def state_of(engine: Engine) -> bytes:
-    """The snapshot of an engine but for the number of its last entry."""
+    """The snapshot of an engine but for the numbers of entries."""
     sequence, engine.sequence = engine.sequence, 0
+    changes = engine.judge.changes.known
+    numbers = {name: one.in_force_from for name, one in changes.items()}
+    for one in changes.values():
+        one.in_force_from = min(one.in_force_from, 1)
     try:
         return engine.snapshot()
     finally:
         engine.sequence = sequence
+        for name, number in numbers.items():
+            changes[name].in_force_from = number
 
 
 def events_of(engine: Engine, entries: Iterable[Entry]) -> list[Event]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent.core.condition import Condition, severity
 from agent.core.diagnosis import Diagnosis
 from agent.core.identity import Subject
+from agent.core.names import EXCURSION
 from tests.core.desk import MODEL, SUBJECT, Desk, keys, named
 from tests.core.small import SECOND, START
 
@@ -118,6 +119,67 @@ def test_a_silent_tag_whose_values_come_again_bad_is_called_bad():
     desk.called = named("bad quality", 7, "sensor")
     desk.at(31, "bad", up=True)
     assert desk.changes() == [(12, "raised"), (31, "updated")]
+
+
+@pytest.mark.parametrize("further", [(), ("spike@m",)])
+def test_a_value_back_in_its_range_is_not_said_to_be_out_of_it(further):
+    """Neither while another chart holds the condition open, nor while the off-delay runs."""
+    desk = Desk(named("out of trained range", 4))
+    for detector in ("range@m", *further):
+        desk.at(10, detector, up=True)
+    desk.until(30)
+    desk.called = named(EXCURSION, 3)
+    desk.at(30, "range@m", up=False)
+    assert desk.changes() == [(16, "raised"), (30, "updated")]
+    assert desk.told[-1].data["kind"] == EXCURSION
+    desk.called = named("out of trained range", 4)
+    desk.at(40, "range@m", up=True)
+    assert desk.told[-1].data["kind"] == EXCURSION  # not at once again, see below
+    desk.until(631)
+    assert desk.told[-1].data["kind"] == "out of trained range"
+
+
+@pytest.mark.parametrize(
+    ("kind", "detector"),
+    [("interpolated", "lines@m"), ("averaged", "averaged@m"), ("coarser resolution", "digits@m"),
+     ("old values repeated", "again@m"), ("old values repeated", "stuck@m")],
+)
+def test_how_values_are_served_is_said_only_while_they_are(kind, detector):
+    """What holds the condition open afterwards is named as what it is, though that is vaguer."""
+    desk = Desk(named(kind, 7, "integration"))
+    desk.at(10, detector, up=True)
+    desk.at(10, "noise@m", up=True)
+    desk.until(60)
+    desk.called = named("noise", 3, "sensor")
+    desk.at(60, detector, up=False)
+    assert desk.told[-1].data["kind"] == "noise"
+
+
+@pytest.mark.parametrize("kind", ["interpolated", "unit change"])
+def test_what_ends_with_its_only_finding_keeps_its_name(kind):
+    """While the off-delay runs nothing says otherwise."""
+    desk = Desk(named(kind, 7, "integration"))
+    desk.at(10, "lines@m", up=True)
+    desk.until(60)
+    desk.called = named("anomaly", 1)
+    desk.at(60, "lines@m", up=False)
+    desk.until(70)
+    assert desk.told[-1].data["kind"] == kind
+
+
+def test_what_flickers_at_the_edge_of_its_range_is_told_seldom():
+    """Out and in every 20 s for an hour: two updates in ten minutes at most."""
+    desk = Desk(named("out of trained range", 4))
+    desk.at(10, "spike@m", up=True)
+    desk.until(20)
+    for start in range(20, 3620, 20):
+        desk.called = named("out of trained range", 4)
+        desk.at(start, "range@m", up=True)
+        desk.until(start + 10)
+        desk.called = named(EXCURSION, 3)
+        desk.at(start + 10, "range@m", up=False)
+        desk.until(start + 20)
+    assert 1 <= len(desk.changes()) <= 2 * 7
 
 
 def test_a_person_reads_no_news_where_only_the_number_changed():

@@ -17,15 +17,13 @@ from agent.core import figures
 from agent.core.baseline import Baseline
 from agent.core.conversions import Change, Trace
 from agent.core.conversions import explain_jump as explained
-from agent.core.diagnosis import (
-    Diagnosis,
-    Evidence,
-    diagnose,
-)
+from agent.core.diagnosis import Diagnosis, diagnose
 from agent.core.engine import Engine
 from agent.core.group_diagnosis import group_text, joint_diagnosis
 from agent.core.kernels.bad import KINDS
+from agent.core.names import EXCURSION
 from agent.core.spec import EngineSpec
+from agent.core.tag_evidence import Evidence
 from agent.types import Block, Event, Float64, Quality
 from tests.core.small import SECOND, START, baseline, block, command, events_of, normal, spec, tick
 
@@ -489,6 +487,17 @@ def test_out_of_trained_range_says_value_and_range():
     assert "(sensor or process)" in named.text
 
 
+@pytest.mark.parametrize("found", [{"range"}, {"range", "rate"}, {"range", "spike", "level"}])
+def test_a_value_back_in_its_range_made_an_excursion(found):
+    """Its name says that it was out, not that it is."""
+    raw = np.concatenate([np.full(40, 20.0), np.full(12, 33.0), np.full(12, 20.0)])
+    recent = (raw - 20.0) / 2.0
+    named = diagnose(Evidence("t", "degC", "s", frozenset(found), raw=raw, recent=recent,
+                              centre=20.0, scale=2.0, trained=(10.0, 25.0)))  # fmt: skip
+    assert (named.kind, named.cause) == (EXCURSION, "unknown")
+    assert "left the trained range of 10 to 25 degC for a moment" in named.text
+
+
 @pytest.mark.parametrize("companions", [0, 2])
 def test_a_value_without_a_unit_leaves_no_gap_in_the_sentence(companions):
     """No blank before a comma, and none twice."""
@@ -730,6 +739,26 @@ def test_tags_that_trade_places_are_swapped_and_one_that_jumps_there_is_not(seed
     assert "swapped tags" not in alone.values()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_tags_of_different_models_that_trade_places_are_swapped(seed):
+    """Where they come from one source; another's are not looked at."""
+    one = spec().models[0]
+    models = []
+    for name, tag, centre in (("m", "b", 0.0), ("n", "c", 300.0)):
+        trained = baseline((tag,), centre=centre)
+        models.append(replace(one, name=name, inputs=(tag,), required=frozenset({tag}),
+                              baseline=trained))  # fmt: skip
+    values = normal(300, seed)
+    values[:, 2] += 300.0
+    values[200:, [1, 2]] = values[200:, [2, 1]]
+    for source, kinds in (("two", {"swapped tags"}), ("one", {"out of trained range"})):
+        tags = (*spec().tags[:2], replace(spec().tags[2], source=source))
+        engine = Engine(replace(spec(), models=tuple(models), tags=tags))
+        told = [e for e in engine.step(block(values)).events if e.kind == "condition"]
+        last = {event.subject: event.data["kind"] for event in told}
+        assert last.keys() == {"tag/b", "tag/c"} and set(last.values()) == kinds
+
+
 def last_names(values: Float64, trained: Baseline) -> dict[str, str]:
     """The last name of each condition, by its subject."""
     events = Engine(spec(trained=trained)).step(block(values)).events
@@ -755,3 +784,33 @@ def test_a_tag_of_two_models_is_diagnosed_with_the_baseline_that_saw_it(order):
     assert {event.subject for event in told} == {"tag/a"}
     assert told[-1].data["models"] == ["narrow"]
     assert "trained on -4 to 4" in told[-1].data["text"], told[-1].data["text"]
+
+
+def _stepped(before: float, after: float, gain: float, offset: float) -> Evidence:
+    """A step on samples rounded to `before`, then to `after` and converted; trained on tenths."""
+    rng = np.random.default_rng(3)
+    level = 60.0 + rng.normal(0.0, 0.8, 60)
+    raw = np.concatenate([np.round(level[:40] / before) * before,
+                          np.round(level[40:] / after) * after * gain + offset])
+    return Evidence(
+        "t", "degC", "line", frozenset({"level"}), recent=raw - 60.0, raw=raw,
+        centre=60.0, scale=1.0, noise=1.2, trained=(57.0, 63.0), step=0.1, changes=CHANGES,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gain", "offset", "is_rescaled"),
+    [
+        (0.1, 0.1, 1.3, 0.0, True), (0.1, 0.1, 0.77, 3.0, True),
+        (0.1, 0.1, 1.0, 17.123, False),  # a bias, of an instrument or added to a record
+        (0.1, 0.05, 1.0, 17.123, False), (0.1, 1e-6, 1.0, 17.0, False),
+        (0.1, 1e-6, 1.3, 0.0, False),
+        (1e-6, 1e-6, 1.3, 0.0, False), (1e-6, 0.1, 1.3, 0.0, False),
+    ],
+)  # fmt: skip
+def test_a_step_is_a_change_of_scale_only_where_the_steps_of_values_changed_with_it(
+    before, after, gain, offset, is_rescaled
+):
+    """A bias leaves them; a record that was rounded as it was written has others at all times."""
+    diagnosis = diagnose(_stepped(before, after, gain, offset))
+    assert (diagnosis.kind == "scale change") is is_rescaled

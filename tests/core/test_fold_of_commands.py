@@ -50,6 +50,34 @@ SPECS = {
 }  # fmt: skip
 
 
+def difference(tag, now):
+    """A tag's unit is another one."""
+    return {"subject": f"tag/{tag}", "source": "two", "term": "served unit", "was": "degC",
+            "now": now, "grade": "breaking", "models": ["m"], "text": f"{tag}: is {now}"}
+
+
+def told_of_contract(draw):
+    """(kind, data) of what is different upstream, or decided on it."""
+    differences = [difference(tag, now) for tag, now in draw(
+        st.sets(st.tuples(st.sampled_from(["b", "c"]), st.sampled_from(["degF", "K"])), max_size=2)
+    )]  # fmt: skip
+    differences.sort(key=str)
+    begin = START + draw(st.integers(0, 400)) * SECOND
+    proposal = {"source": "two", "tags": ["b"], "differences": differences[:1], "text": "soon"}
+    return draw(st.sampled_from([
+        ("contract", {"source": "two", "how": "interval", "contract": "c", "hold": "hold",
+                      "compatibility": "backward", "differences": differences}),
+        ("contract", {"source": "two", "how": "interval", "contract": "c", "hold": "report",
+                      "compatibility": "full", "differences": differences}),
+        ("approve", {"change": "two-1", "map": {"b": {"factor": 2.0}}}),
+        ("approve", {"change": "two-2", "sides": ["owner"], "needs": ["owner", "integration"]}),
+        ("reject_change", {"change": "two-1"}), ("revert", {"change": "two-1"}),
+        ("assessed", {"change": "two-1", "assessment": {"text": "nothing"}}),
+        ("propose", {"change": proposal, "expires_after_ns": 60 * SECOND}),
+        ("announce", {"tags": ["a", "c"], "from_ns": begin, "until_ns": begin + 60 * SECOND}),
+    ]))  # fmt: skip
+
+
 @st.composite
 def commands(draw):
     """(ns after the start, kind, data), in order of time."""
@@ -57,9 +85,13 @@ def commands(draw):
     for at in sorted(draw(st.lists(st.integers(0, 420 * 4), max_size=14, unique=True))):
         kind = draw(st.sampled_from(
             ["acknowledge", "shelve", "shelve", "unshelve", "out_of_service", "in_service",
-             "source_state"]
+             "source_state", "contract", "contract"]
         ))  # fmt: skip
         data = {"by": "ann", "note": ""}
+        if kind == "contract":
+            kind, told = told_of_contract(draw)
+            said.append((START + at * SECOND // 4 + 1, kind, data | {"note": "why"} | told))
+            continue
         if kind == "source_state":
             data = {"source": draw(st.sampled_from(["one", "two"])), "reason": "",
                     "state": draw(st.sampled_from(["live", "failed", "stale"]))}  # fmt: skip
@@ -124,6 +156,14 @@ ALL = [
     (START + 150 * SECOND + 1, "shelve", {"subject": "tag/b", "by": "x", "for_ns": SECOND}),
     (START + 151 * SECOND + 1, "out_of_service", {"tag": "c", "by": "x"}),
     (START + 300 * SECOND + 1, "in_service", {"tag": "c", "by": "x"}),
+    (START + 310 * SECOND + 1, "contract", {
+        "source": "two", "contract": "c", "hold": "hold", "differences": [difference("b", "K")],
+    }),
+    (START + 320 * SECOND + 1, "approve", {"change": "two-1", "by": "x", "note": "new one"}),
+    (START + 321 * SECOND + 1, "revert", {"change": "two-1", "by": "x", "note": "not yet"}),
+    (START + 330 * SECOND + 1, "announce", {
+        "tags": ["a"], "from_ns": 1, "until_ns": START + 340 * SECOND, "by": "x", "note": "valve",
+    }),
 ]
 
 
@@ -174,5 +214,6 @@ def test_the_recording_with_commands_tells_of_them():
     for which in ("joint", "modes"):
         whole = with_modes(EVENTFUL, [0, 95, 210]) if which == "modes" else EVENTFUL
         told = "".join(tell(Engine(SPECS[which]), entries(whole, ALL, [])).events)
-        for change in ("shelved", "unshelved", "acknowledged", "out_of_service", "in_service"):
+        for change in ("shelved", "unshelved", "acknowledged", "out_of_service", "in_service",
+                       "detected", "approved", "reverted", "announced", "begun", "ended"):
             assert f'"change": "{change}"' in told

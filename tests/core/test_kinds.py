@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from agent.configuration.schema import Kind
 from agent.core.counters import counted
-from agent.core.diagnosis import Evidence, diagnose
+from agent.core.diagnosis import diagnose
 from agent.core.engine import Engine
 from agent.core.extrapolation import Fact, input_text
 from agent.core.kernels import admission
 from agent.core.kinds import KINDS
+from agent.core.tag_evidence import Evidence
 from tests.core import small
 from tests.core.test_admission import Door
 

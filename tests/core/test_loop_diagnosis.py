@@ -116,6 +116,28 @@ def test_what_the_controller_does_not_answer_is_another_value_than_it_reads(plan
     settles_on(plant, Faults(), ("integration", "A.PV"), fahrenheit)
 
 
+def test_reading_that_is_off_on_one_side_does_not_swing():
+    """In a loop that always held its set point closely, noise is on both sides; the step is not."""
+    train = training()
+    pv, sp = NAMES.index("B.PV"), NAMES.index("B.SP")
+    centre, scale = standard(train)
+    fitted = fit_loops(train, NAMES, PARTS, centre, scale)
+    fitted["sway"][pv], noise = 0.09, 0.2 * scale[pv]  # 0.05 of a block's mean
+    model, said = LoopModel(fitted, COLUMNS), []
+    for seed in range(6):
+        held = np.random.default_rng(seed).standard_normal(ONSET + 16) * noise
+        for swing in (False, True):
+            values = record(ONSET + 16, 11)
+            values[:, pv] = values[:, sp] + held
+            values[ONSET:, pv] -= 1.35 * scale[pv]
+            if swing:
+                values[ONSET - 64 : ONSET, pv] += 1.35 * scale[pv]
+                values[ONSET - 128 : ONSET - 64, pv] -= 1.35 * scale[pv]
+            found = model.fault(seen(values, train))
+            said.append((swing, found is not None and found.kind == "oscillation"))
+    assert set(said) == {(False, False), (True, True)}, said
+
+
 def test_spike_is_no_bias(plant):
     """A sample far off, gone at the next: nothing stayed away."""
     pv = NAMES.index("A.PV")

@@ -103,6 +103,20 @@ def test_what_is_found_of_an_output_stands_at_its_measurement(spec):
     assert all(re.search(figures, text) for text in of_effect)
 
 
+def swings(since):
+    """A load that makes its loop hunt, from 500 s after the onset on."""
+    return 12.0 * np.sin(2.0 * np.pi * (since - 500.0) / 160.0) if since > 500.0 else 0.0
+
+
+def test_what_a_leap_showed_is_not_refuted_by_what_comes_later(spec):
+    """A reading leaps once; long after, its loop swings: the transmitter is the one to mend."""
+    biased = Faults(bias={"A": lambda _: -3.0}, load={"A": swings})
+    for faults, cause in ((biased, "sensor"), (Faults(load={"A": swings}), "process")):
+        told, _ = conditions(spec, record(ONSET + 1600, 35, faults, ONSET))
+        of_loop = [event.data for event in told if event.subject == "tag/A.PV"]
+        assert of_loop[-1]["cause"] == cause, [(one["kind"], one["cause"]) for one in of_loop]
+
+
 def test_condition_clears_when_all_that_was_found_is_gone(spec, biased):
     """The way back is another leap of the reading; then nothing stays open."""
     told, engine = conditions(spec, biased)

@@ -124,6 +124,16 @@ def test_what_is_no_loss_is_counted_and_not_summed():
     assert math.isnan(sums_of([]).mean)
 
 
+@given(LOSSES.map(lambda losses: [*losses, math.nan, 1.0, -1.0]), st.randoms())
+def test_corrections_leave_what_was_right_at_once(losses, random):
+    """Also where the first or the second truth of a label gives no loss."""
+    right = random.sample(losses, len(losses))
+    sums = sums_of(losses)
+    for was, now in zip(losses, right, strict=True):
+        sums.correct(was, now)
+    assert sums == sums_of(right) == LossSums.from_json(json.loads(json.dumps(sums.to_json())))
+
+
 def test_a_class_that_was_not_declared_is_another():
     """The confusion can not grow with what a stream says."""
     sums = sums_of([], [("good", "scrap"), ("x", "good"), ("y", "good")])
@@ -141,7 +151,7 @@ def test_other_losses_do_not_merge(other):
 
 
 @pytest.mark.parametrize(("key", "value"), [
-    ("count", -1), ("count", True), ("sum", 3.0), ("sum", [math.nan]), ("sum", [math.inf]),
+    ("count", 1 << 63), ("count", True), ("sum", 3.0), ("sum", [math.nan]), ("sum", [math.inf]),
     ("sum", [1.0] * 100), ("clip", "x"), ("confusion", [["good", "scrap"]]), ("classes", None),
 ])  # fmt: skip
 def test_sums_of_another_form_are_refused(key, value):

@@ -22,6 +22,7 @@ EXPECTED = ExpectedLoss(
 )  # fmt: skip
 REFERENCE = LossReference(
     labels=2000, scans_per_label=10.0, clip=6.0, risk=1.0, risk_error=0.02, deviation=1.0,
+    peak=1.0,
     correlation=0.8, slope=0.8, memory=1.0, block=1, alone=Limit(1.0, 0.0, 4.29),
     powered=Limit(0.36, 0.0, 4.9), arl=1000.0, expected=EXPECTED,
     errors=Errors((10.0, 100.0), (-0.5, -0.2), (0.8, 0.3), 0.04),
@@ -47,6 +48,23 @@ def test_x_takes_from_a_label_what_its_inputs_explain():
     for expected in (0.5, 0.7, 0.9, nan):
         chart.scan(expected)
     assert chart.label(0, 2.0, 1.2).x == pytest.approx(2.0 - 0.8 * 1.2 + 0.8 * 0.7)
+
+
+def test_a_correction_takes_back_what_a_wrong_truth_moved():
+    """Labels that were far off at first, and right soon after, neither warn nor open a request."""
+    wrong, corrected = (chart_of(slope=0.0, powered=REFERENCE.alone) for _ in range(2))
+    told: dict[str, int] = {"wrong": 0, "corrected": 0}
+    for number in range(200):
+        step = corrected.label(number * HOUR, 2.5, nan)
+        corrected.correct(2.5, 0.9)
+        told["corrected"] += int(step.opens or step.raised)
+        step = wrong.label(number * HOUR, 2.5, nan)
+        told["wrong"] += int(step.opens or step.raised)
+    assert told["corrected"] == 0
+    assert told["wrong"] > 1
+    before = corrected.state.to_json()
+    corrected.correct(nan, 1.0)
+    assert corrected.state.to_json() == before
 
 
 @pytest.mark.parametrize(("expected", "scans"), [(nan, 50), (1.2, 0), (1.2, 1)])

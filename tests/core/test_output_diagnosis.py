@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.diagnosis import Evidence
 from agent.core.kernels import DETECTORS, OUTPUT_CHARTS, TAG_DETECTORS
 from agent.core.output_diagnosis import OutputEvidence, name_of
+from agent.core.tag_evidence import Evidence
 
 NAMES = [one.name for one in (*DETECTORS, *OUTPUT_CHARTS, *TAG_DETECTORS)]
 WORDS = ("sensor", "transmitter", "instrument", "wiring", "calibrat")

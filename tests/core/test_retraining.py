@@ -11,8 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.core.engine import Engine
+from agent.core.retraining import ENDED_SHOWN
 from agent.core.retraining_criteria import Criteria
 from agent.core.retraining_evidence import Held, Share
+from agent.core.retraining_request import Request
 from agent.core.retraining_watch import KEPT, Span, Watch
 from agent.types import Event, Quality
 from tests.core.small import (
@@ -143,6 +145,26 @@ def test_bad_samples_of_an_input_that_moved_leave_out_their_own_time_only():
     assert left["to_ns"] <= START + 240 * SECOND
 
 
+@pytest.mark.parametrize(
+    ("kind", "cause", "from_s"),
+    [("source lost", "integration", 100), ("missing", "integration", 100), ("stuck", "sensor", 10),
+     ("unit change", "integration", 10), ("bias", "sensor", 10)],
+)  # fmt: skip
+@pytest.mark.parametrize("before", ["unknown", "process"])
+def test_what_is_lost_says_nothing_of_the_time_before(before, kind, cause, from_s):
+    """A link that is down for a moment; but a fault that is known at last was one all the time."""
+    if (before, kind) == ("process", "stuck"):
+        from_s = 100  # what was the process's until then is no standing sensor's
+    watch = Watch()
+    for second, told in ((10, ("level shift", before)), (100, (kind, cause))):
+        watch.take([Event("condition", second, "tag/a", {
+            "id": "one", "change": "updated", "active": True, "kind": told[0], "cause": told[1],
+            "models": ["m"], "raised_ns": 10,
+        })])  # fmt: skip
+    (span,) = watch.left_out["m"]
+    assert span.from_ns == from_s
+
+
 def test_a_shift_that_ends_gives_none():
     """As long after it as it lasted nothing of it is left."""
     values = shifted()
@@ -171,14 +193,77 @@ def test_scans_outside_of_training_count_while_the_process_moved_an_input():
     assert "outside of training" in event.data["criteria"][0]
 
 
-def test_losses_open_a_request_at_the_next_clean_window():
+def test_scans_that_an_input_of_unknown_cause_puts_outside_do_not_count():
+    """The process moved one input a little; another, which nothing predicts, reads far outside."""
+    criteria = replace(SHORT, inputs_shifted=3.0, extrapolating=0.2)
+    made = guarded(criteria)
+    one = made.models[0].baseline
+    items = tuple(replace(item, r2=0.9 if item.tag != "a" else 0.1) for item in one.modes[0].inputs)
+    baseline_of = replace(one, modes=(replace(one.modes[0], inputs=items),))
+    made = replace(made, models=(replace(made.models[0], baseline=baseline_of),))
+    values = normal(900)
+    values[BEGIN:] += [8.0, 2.5, 2.5]
+    engine = Engine(made)
+    assert not requests(events_of(engine, [block(values)]))
+    assert "tag/a" in engine.retraining.watch.doubted.values()
+    assert engine.retraining.watch.counting
+
+
+@pytest.mark.parametrize(("cause", "wanted"), [
+    ("unknown", 0), ("process", 1), ("sensor", 0), ("", 1),
+])  # fmt: skip
+def test_losses_wait_while_nobody_knows_why_an_input_moved(cause, wanted):
+    """They count once it is the process, or has cleared; never where it was the sensor."""
+    engine = Engine(guarded(replace(SHORT, inputs_shifted=3.0)))
+    events_of(engine, [block(normal(120))])
+    data = {"id": "tag/a@1", "change": "raised", "cause": "unknown", "kind": "drift",
+            "models": ["m"], "raised_ns": engine.time_ns, "active": True}
+    engine.retraining.take([Event("condition", engine.time_ns, "tag/a", data)])
+    engine.retraining.note_losses("m", engine.time_ns, {"text": "errors are 1.4 times as large"})
+    assert not requests(events_of(engine, [block(normal(180, 2), start=120, sequence=2)]))
+    for told in ([{"cause": cause}] if cause else []) + [{"active": False}] * (cause != "unknown"):
+        data |= told
+        engine.retraining.take([Event("condition", engine.time_ns, "tag/a", dict(data))])
+    rest = block(normal(240, 3), start=300, sequence=3)
+    assert len(requests(events_of(engine, [rest]))) == wanted
+
+
+@pytest.mark.parametrize(("kind", "since_s", "wanted"), [
+    ("bias", 0, 0), ("bias", 200, 1), ("spikes", 0, 1), ("bad quality", 0, 1),
+])  # fmt: skip
+def test_errors_that_had_begun_when_a_fault_was_found_are_explained_by_it(kind, since_s, wanted):
+    """Also once it is over, for as long as they go on; not by what may be false, or is no value."""
+    engine = Engine(guarded(SHORT))
+    events_of(engine, [block(normal(120))])
+    data = {"id": "tag/a@1", "change": "raised", "cause": "sensor", "kind": kind,
+            "models": ["m"], "raised_ns": engine.time_ns, "active": True}
+    engine.retraining.take([Event("condition", engine.time_ns, "tag/a", dict(data))])
+    engine.retraining.take([Event("condition", engine.time_ns, "tag/a", data | {"active": False})])
+    told = {"change": "opened", "text": "twice", "since_ns": START + since_s * SECOND}
+    engine.retraining.take([Event("evidence", engine.time_ns, "model/m", told)])
+    rest = block(normal(360, 3), start=120, sequence=2)
+    assert len(requests(events_of(engine, [rest]))) == wanted
+
+
+@pytest.mark.parametrize("cause", ["model", "process"])
+def test_a_chart_of_losses_that_only_warns_opens_none(cause):
+    """The bets on losses do; that it warns is no output that is off, and no input that moved."""
+    engine = Engine(guarded())
+    data = {"id": "model/m@1", "change": "raised", "cause": cause, "kind": "errors grew",
+            "models": ["m"], "raised_ns": START, "active": True}
+    engine.retraining.take([Event("condition", START, "model/m", data)])
+    assert not requests(events_of(engine, [block(normal(600, 2))]))
+
+
+def test_losses_open_a_request_once_no_input_moved_for_a_while():
     """What the bets on the losses say is told; where losses are not wanted, nothing."""
     for wanted in (True, False):
         engine = Engine(guarded(replace(SHORT, losses=wanted)))
         events_of(engine, [block(normal(300))])
         at_ns = engine.time_ns
         engine.retraining.note_losses("m", at_ns, {"text": "errors are 1.4 times as large"})
-        more = requests(events_of(engine, [block(normal(120, 2), start=300, sequence=2)]))
+        assert not requests(events_of(engine, [block(normal(120, 2), start=300, sequence=2)]))
+        more = requests(events_of(engine, [block(normal(120, 3), start=420, sequence=3)]))
         assert [event.data["since_ns"] for event in more] == [at_ns] * wanted
         assert all("1.4 times" in event.data["text"] for event in more)
 
@@ -290,6 +375,20 @@ def test_a_snapshot_of_an_earlier_version_is_resumed():
     assert fresh.retraining.watch.to_json()["counting"] == now["counting"]
 
 
+def test_what_is_in_doubt_is_so_after_a_snapshot_that_does_not_say():
+    """Of an earlier version, which kept what counts, and not what nobody knows."""
+    watch = Watch()
+    told = {"id": "tag/a@1", "cause": "unknown", "kind": "level shift", "active": True,
+            "change": "raised", "models": ["m"], "raised_ns": 5}  # fmt: skip
+    event = Event("condition", 5, "tag/a", told)
+    watch.take([event])
+    kept = watch.to_json()
+    del kept["doubted"]
+    fresh = Watch()
+    fresh.from_json(kept, ["m"], {"tag/a@1": event}, 9)
+    assert fresh.to_json() == watch.to_json() and fresh.doubts(["a"])
+
+
 SAID = [(500, "declare"), (560, "close"), (750, "withdraw"), (750, "declare")]
 WHOLE = shifted(760, 100)
 WHOLE[240:270, 0] = WHOLE[240, 0]
@@ -399,3 +498,31 @@ def test_joined_spans_leave_out_no_less(spans):
 def test_a_number_or_a_share_of_the_inputs(wanted, needed):
     """Of four; at least one, at most all."""
     assert Criteria(inputs_shifted=wanted).needed(4) == needed
+
+
+def test_what_is_shown_is_bounded_and_what_waits_for_somebody_is_always_in_it():
+    """Every status document has it: so years of decisions do not make it large, or slow to make."""
+    engine = Engine(guarded())
+    for number in range(3 * ENDED_SHOWN):
+        one = Request(f"m@{number}", "m", "1", "o", "d", START, START, ["c"], [])
+        if number % 100 != 5:
+            one.decide("closed", START, "Mara", "fouled")
+        engine.retraining.requests[one.id] = one
+    shown = engine.retraining.shown(START)
+    assert [one["id"] for one in shown if one["state"] == "open"] == ["m@105", "m@5"]
+    assert engine.retraining.in_hand("m") == ["m@5", "m@105"]
+    ended = [one["id"] for one in shown if one["state"] == "closed"]
+    assert ended[:2] == ["m@149", "m@148"]
+    assert len(ended) == ENDED_SHOWN
+
+
+def test_what_was_shown_stays_as_it_was():
+    """A document that was handed out tells of its own moment, whatever is decided later."""
+    one = Request("m@1", "m", "1", "o", "d", START, START, ["c"], [])
+    one.decide("declared", START, "Mara", "new catalyst")
+    before = one.shown([])
+    one.decide("closed", START + SECOND, "Ada", "it was fouled")
+    one.move(5 * SECOND)
+    assert before["state"] == "declared"
+    (decision,) = before["decisions"]
+    assert (decision["by"], decision["time_ns"]) == ("Mara", START)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.engine import Engine
-from agent.core.extrapolation import Seen
 from agent.core.kernels import tally
+from agent.core.seen import UNITS_PER_SD, Seen
 from agent.core.summary import mean_and_sd, merge, summary_of
 from agent.errors import FieldwardenError
 from tests.core import small
@@ -136,3 +136,8 @@ def test_a_year_of_silence_makes_no_empty_windows():
     made = [*first.summaries, *engine.step(late).summaries]
     assert [(s["tag"], s["count"]) for s in made] == [("a", 10), ("b", 10), ("c", 10), ("a", 1)]
     assert made[-1]["start_ns"] <= START + year * SECOND < made[-1]["end_ns"]
+
+
+def test_the_units_of_sums_are_those_of_the_kernel_that_counts_them():
+    """They stand apart so that whoever reads summaries need not load kernels."""
+    assert UNITS_PER_SD == tally.UNITS_PER_SD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from agent.core.engine import Engine
 from agent.core.expected_loss import Errors, ExpectedLoss, Limit, LossReference
+from agent.core.label_watch import LabelReference
 from agent.core.loss import LossSums
+from agent.core.retraining_criteria import Criteria
 from agent.core.spec import EngineSpec, LabelSpec, ModelSpec, TagSpec
 from agent.core.summary import merge
 from agent.types import Block, Event
@@ -36,6 +39,7 @@ EVERY = 5
 
 REFERENCE = LossReference(
     labels=2000, scans_per_label=float(EVERY), clip=6.0, risk=1.0, risk_error=0.02, deviation=1.0,
+    peak=1.0,
     correlation=0.5, slope=0.5, memory=1.0, block=1, alone=Limit(1.0, 0.0, 4.29),
     powered=Limit(0.7, 0.0, 4.5), arl=1000.0,
     expected=ExpectedLoss(
@@ -56,6 +60,7 @@ def spec_of(
     model = ModelSpec(
         "m", version, SECOND, TAGS, frozenset(TAGS),
         replace(baseline(digest=digest), losses=losses), outputs=("y",), labels=labels,
+        retraining=Criteria(outputs_shifted_ns=120 * SECOND),
     )
     tags = tuple(
         TagSpec(row + 1, tag, "one", interval_ns=SECOND, max_silence_ns=5 * SECOND)
@@ -132,21 +137,21 @@ def test_a_model_that_errs_as_trained_raises_nothing():
 
 
 def test_losses_that_stay_high_open_a_request_once_with_evidence():
-    """Bets open it; what opened stands in `Engine.truth.opened` and in an event."""
+    """Bets open it; what opened it stands in an event."""
     engine = Engine(spec_of())
     events = events_of(engine, [plant(3000, off={range(100, 3000): 4.0})])
     told = [e for e in events if e.kind == "evidence" and e.data["change"] == "opened"]
     assert told
-    first = engine.truth.opened[0]
-    assert (first.model, first.time_ns) == ("m", told[0].time_ns)
-    assert first.evidence["expected"] == 1.0
-    assert first.evidence["mean_loss"] > 3.0
-    assert first.evidence["labels"] > 5
-    assert not first.evidence["inputs_moved"]
+    first = told[0]
+    assert first.subject == "model/m"
+    assert first.data["expected"] == 1.0
+    assert first.data["mean_loss"] > 3.0
+    assert first.data["labels"] > 5
+    assert not first.data["inputs_moved"]
     (request,) = [e for e in events if e.kind == "retraining"]
     raised = next(e for e in events if e.kind == "condition")
     assert raised.time_ns == request.data["since_ns"] <= first.time_ns <= request.time_ns
-    assert first.evidence["text"] in request.data["text"]
+    assert first.data["text"] in request.data["text"]
 
 
 def test_labels_of_predictions_on_a_stuck_sensor_are_left_out():
@@ -158,10 +163,63 @@ def test_labels_of_predictions_on_a_stuck_sensor_are_left_out():
     assert {(c[1], c[2]) for c in conditions(events)} == {("tag/a", "stuck")}
     sums = LossSums("absolute", 6.0)
     for one in outcome[0].summaries:
-        if one["tag"] == "lab":
+        if one["tag"] == "absolute of y by lab":
             sums = sums.merge(LossSums.from_json(one["losses_left_out"]))
     assert sums.count > 40
     assert sums.mean > 4.0
+
+
+def test_truths_that_repeat_one_value_are_no_measurements():
+    """A laboratory that is stuck says nothing of the model: its losses are left out."""
+    stuck = block_of([
+        row if row[2] != 5 or row[0] < START + 300 * SECOND else (*row[:3], 2.5)
+        for row in rows_of(plant(1500))
+    ], 1500)  # fmt: skip
+    for watched, wanted in ((True, 0), (False, 1)):
+        stream = {"lab": LabelReference(-6.0, 6.0, 1, 9, EVERY * SECOND)} if watched else {}
+        made = spec_of()
+        model = replace(made.models[0], baseline=replace(made.models[0].baseline, labels=stream))
+        engine = Engine(replace(made, models=(model,)))
+        events = events_of(engine, [stuck])
+        assert len([e for e in events if e.kind == "retraining"]) == wanted
+    assert state_json(engine)["spoilt"] == 0
+
+
+def test_classes_that_stay_the_same_count():
+    """A process that gives good products for long; only numbers that do not move are stuck."""
+    stream = {"lab": LabelReference(1.0, 2.0, 2, 0, SECOND)}
+    rows = [(t, t, 4, 1.0) for t in range(1, 41)]
+    rows += [(t + 0.5, t + 0.2, 5, 1.0) for t in range(1, 41)]
+    for loss, left_out in (("brier", 0), ("absolute", 36)):
+        label = replace(LABEL, loss=loss, classes=("good", "bad") if loss == "brier" else ())
+        made = spec_of(label)
+        model = replace(made.models[0], baseline=replace(made.models[0].baseline, labels=stream))
+        engine = Engine(replace(made, models=(model,)))
+        for code, text in ((1, "good"), (2, "bad")):
+            engine.step(command(0, "text", sequence=code, code=code, text=text))
+        engine.step(block_of(timed([*calm(45), *rows]), 45, 3))
+        state = engine.truth.pairs[0][0].state
+        assert (state.labels, state.spoilt) == (40 - left_out, left_out)
+
+
+def test_a_truth_that_is_delivered_again_and_again_repeats_nothing():
+    """Whoever sends the latest result each minute until there is another: none is left out."""
+    told = []
+    for number in range(2):
+        told += [(15 + 10 * number, "predictions", item(id=f"{number}", value=7.0))]
+        told += [
+            (16 + 10 * number + n, "labels", item(id=f"{number}", value=7.5)) for n in range(8)
+        ]
+    stream = {"lab": LabelReference(-9.0, 9.0, 1, 1, SECOND)}
+    engine = by_commands(*told, labels=stream)
+    state = engine.truth.pairs[0][0].state
+    assert (state.labels, state.spoilt, state.repeated, state.same) == (2, 0, 14, 2)
+    assert state.odd == []
+
+
+def rows_of(block: Block) -> list[tuple[int, int, int, float]]:
+    columns = (block.arrival_ns, block.source_ns, block.tag, block.value)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def test_labels_that_stop_are_told_once_and_so_is_that_they_are_back():
@@ -242,7 +300,7 @@ def test_summaries_add_up_to_all_losses():
     engine = Engine(spec_of())
     outcome = engine.step(plant(900))
     end = engine.step(block_of([(START + 960 * SECOND, START + 960 * SECOND, 1, 0.0)], 961, 2))
-    windows = [one for one in (*outcome.summaries, *end.summaries) if one["tag"] == "lab"]
+    windows = [one for one in (*outcome.summaries, *end.summaries) if "losses" in one]
     whole = windows[0]
     for one in windows[1:]:
         whole = merge(whole, json.loads(json.dumps(one)))
@@ -377,9 +435,16 @@ def item(**more: object) -> dict[str, object]:
             "version": "", **more}  # fmt: skip
 
 
-def by_commands(*told: tuple[float, str, dict[str, object]], label: LabelSpec = LABEL) -> Engine:
+def by_commands(
+    *told: tuple[float, str, dict[str, object]], label: LabelSpec = LABEL,
+    labels: Mapping[str, LabelReference] | None = None,
+) -> Engine:
     """An engine after commands of (second, kind, item), its inputs as trained."""
-    engine = Engine(spec_of(label))
+    spec = spec_of(label)
+    model = replace(
+        spec.models[0], baseline=replace(spec.models[0].baseline, labels=dict(labels or {}))
+    )
+    engine = Engine(replace(spec, models=(model,)))
     end = int(told[-1][0]) + 2
     sequence = 1
     blocks = cut(block_of(timed(calm(end)), end), [START + round(s * SECOND) for s, _, _ in told])
@@ -426,6 +491,23 @@ def test_scores_of_classes_count_by_what_the_true_class_had():
     )  # fmt: skip
     state = engine.truth.pairs[0][0].state
     assert (state.labels, state.total) == (1, 2 * 0.25**2)
+
+
+def test_scores_that_give_no_loss_are_counted_and_poison_nothing():
+    """Neither the mean of all, nor that of a version beside, whatever the truth is said to be."""
+    label = replace(LABEL, loss="brier", classes=("good", "bad"))
+    broken = {"7": 1e200, "8": 1.0}
+    told = [
+        (15.5, "predictions", item(id="one", value=7.0, scores=broken)),
+        (15.7, "predictions", item(id="one", value=7.0, scores={"7": 1.0}, version="2")),
+        (16.5, "predictions", item(id="two", value=7.0, scores={"7": 1.0})),
+    ]
+    labels = [("one", 7.0), ("one", 8.0), ("two", 7.0)]
+    told += [(30 + n, "labels", item(id=i, value=v)) for n, (i, v) in enumerate(labels)]
+    state = by_commands(*told, label=label).truth.pairs[0][0].state
+    assert (state.labels, state.total, state.corrected) == (1, 0.0, 1)
+    assert (state.sums.count, state.sums.unusable) == (1, 1)
+    assert (state.rivals["2"]["labels"], state.rivals["2"]["own"]) == (0, 0.0)
 
 
 def test_a_flood_of_versions_is_bounded():

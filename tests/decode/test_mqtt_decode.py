@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.decode.columns import Dictionary, text_code
-from agent.decode.mqtt import (
-    MAX_PAYLOAD_BYTES,
-    Address,
-    Columns,
-    Decoder,
-    parse_address,
-)
+from agent.decode.mqtt import Address, Columns, Decoder, parse_address
+from agent.decode.mqtt_document import MAX_PAYLOAD_BYTES
 from agent.decode.times import TimeFault, read_time
 from agent.errors import SourceError
 from agent.types import Quality

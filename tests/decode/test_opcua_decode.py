@@ -19,7 +19,7 @@ NOON_NS = 1_767_355_200_250_000_000
 
 
 def item(handle, value, status=0, stamp=NOON):
-    variant = SimpleNamespace(Value=value)
+    variant = SimpleNamespace(Value=value, VariantType=type(value).__name__)
     data = SimpleNamespace(
         Value=variant, StatusCode=SimpleNamespace(value=status), SourceTimestamp=stamp
     )
@@ -55,7 +55,7 @@ def test_unknown_handles_are_left_out_and_counted():
     """A server that answers for items nobody asked for harms nothing."""
     subject = decoder()
     samples = subject.decode([item(3, 1.0), item(-1, 1.0), item(1, 2.0)])
-    assert samples.tag.tolist() == [101] and subject.unknown == 2
+    assert samples.tag.tolist() == [101] and len(subject.aside) == 2
 
 
 @pytest.mark.parametrize(

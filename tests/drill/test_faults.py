@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.configuration import units
-from agent.core import conversions, diagnosis, kernels, state_tags
+from agent.core import conversions, diagnosis, kernels, names, state_tags
 from agent.drill.faults import FAULTS, Fault, Recording, can_not, inject, recording
 from agent.fit.kinds import judged
 from agent.types import Quality
@@ -68,7 +68,7 @@ def test_the_list_has_each_kind_that_inject_knows():
 
 def test_every_kind_says_which_names_are_right_for_it():
     """And the names are ones that diagnosis gives: a misspelt one would never be right."""
-    modules = (diagnosis, conversions, state_tags, kernels)
+    modules = (diagnosis, conversions, names, state_tags, kernels)
     sources = "".join(Path(module.__file__).read_text() for module in modules)
     for fault in FAULTS:
         assert fault.right("")

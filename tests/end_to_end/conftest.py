@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.end_to_end.site import Site, train
+from tests.once import made_once
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """Folder of the soft sensor and of the baseline fitted on the simulator's own history."""
-    folder = tmp_path_factory.mktemp("trained")
-    train(folder)
-    return folder
+    return made_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture

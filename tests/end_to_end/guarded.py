@@ -21,44 +21,13 @@ import numpy as np
 
 from agent.core.baseline import Baseline
 from agent.core.baseline_file import write_baseline
+from tests import small_site
 from tests.core import small
 from tests.end_to_end.test_acting import OPENER, ROOT, Gateway
 
-_CONFIG = """\
-schema = 1
-[gateway]
-site = "north"
-name = "gw-07"
-false_alarms = "1 per 1000 days"
-[sources.line]
-protocol = "modbus"
-host = "127.0.0.1"
-port = {device}
-every = "100ms"
-timeout = "500ms"
-[tags.a]
-source = "line"
-address = "holding 0 float32 ABCD"
-unit = "degC"
-physical = [-1000.0, 1000.0]
-[tags.b]
-source = "line"
-address = "holding 2 float32 ABCD"
-unit = "degC"
-[tags.c]
-source = "line"
-address = "holding 4 float32 ABCD"
-unit = "degC"
-[models.m]
-version = "1"
-owner = {{ team = "process data", contact = "data@plant.example" }}
-baseline = "m.json"
-scan = "100ms"
-inputs = ["a", "b", "c"]
-[status]
-listen = "127.0.0.1:{page}"
-runtime_directory = "run"
-"""
+_GATEWAY = 'name = "gw-07"\nfalse_alarms = "1 per 1000 days"'
+_SOURCE = 'protocol = "modbus"\nhost = "127.0.0.1"\nport = {}\nevery = "100ms"\ntimeout = "500ms"'
+_STATUS = '[status]\nlisten = "127.0.0.1:{}"\nruntime_directory = "run"\n'
 
 
 class Device(socketserver.ThreadingTCPServer):
@@ -87,7 +56,9 @@ class _Link(socketserver.BaseRequestHandler):
 
 
 class GuardedGateway(Gateway):
-    """Model m with inputs a, b and c, scanned ten times a second."""
+    """Model m with inputs a, b and c, scanned ten times a second; `model` stands behind these."""
+
+    model = ""
 
     def __init__(self, folder: Path, more: dict[str, str] | None = None) -> None:
         self.more = more or {}
@@ -98,8 +69,13 @@ class GuardedGateway(Gateway):
 
     def configure(self, people: str, host: str = "127.0.0.1") -> None:
         del host
-        text = _CONFIG.format(device=self.device, page=self.page)
-        self.config.write_text(text + people, encoding="utf-8")
+        text = small_site.text(
+            gateway=_GATEWAY, source=_SOURCE.format(self.device), scan="100ms",
+            address=lambda _, place: f"holding {2 * place} float32 ABCD",
+            of_tags="physical = [-1000.0, 1000.0]",
+            model=self.model, tail=_STATUS.format(self.page) + people,
+        )
+        self.config.write_text(text, encoding="utf-8")
 
     @property
     def url(self) -> str:

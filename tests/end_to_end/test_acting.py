@@ -50,6 +50,7 @@ PEOPLE = f"""
 token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
 """
 LOST = "source/utilities"
+WHY = ("--reason", "pump house is off")
 
 
 class Gateway:
@@ -81,7 +82,7 @@ class Gateway:
         self.process = None
         return code
 
-    def wait(self, what, ready, timeout_s=40.0):
+    def wait(self, what, ready, timeout_s=90.0):
         deadline = time.monotonic() + timeout_s
         while not (answer := ready()):
             log = (self.folder / "log").read_text(encoding="utf-8")
@@ -168,7 +169,7 @@ def test_what_people_say_is_told_in_their_name_and_survives_a_kill(gateway):
     gateway.start()
     gateway.wait_for_loss()
     assert gateway.socket.stat().st_mode & 0o777 == 0o660
-    said = gateway.run("acknowledge", "utilities", "--false", "--note", "pump house is off")
+    said = gateway.run("acknowledge", "utilities", "--false", "--reason", "pump house is off")
     assert said.startswith(f"acknowledged as false {LOST}") and said.endswith(f"by {ME}\n")
     event = gateway.told("acknowledged")[-1]
     assert event["subject"] == LOST
@@ -180,7 +181,7 @@ def test_what_people_say_is_told_in_their_name_and_survives_a_kill(gateway):
 
     assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
     assert gateway.socket.exists()
-    assert "no agent runs" in gateway.run("acknowledge", "utilities", code=1)
+    assert "no agent runs" in gateway.run("acknowledge", "utilities", *WHY, code=1)
     gateway.start()
     budget = gateway.status(live=True)["budget"]
     assert budget["acknowledged_false"] == 1 and budget["exceeded"] is True
@@ -205,27 +206,27 @@ def test_every_command_does_what_it_says(gateway):
     gateway.run("shelve", LOST, "--for", "8h", "--note", "until the day shift")
     assert gateway.told("shelved")[-1]["data"]["note"] == "until the day shift"
     assert [c["state"] for c in gateway.status()["conditions"]] == ["shelved"]
-    gateway.run("unshelve", "utilities")
+    gateway.run("unshelve", "utilities", *WHY)
     assert [c["state"] for c in gateway.status()["conditions"]] == ["active"]
     assert gateway.told("unshelved")[-1]["data"]["by"] == ME
-    assert "was so already" in gateway.run("unshelve", "utilities", code=1)
+    assert "was so already" in gateway.run("unshelve", "utilities", *WHY, code=1)
     (incident,) = gateway.status()["incidents"]
     assert (incident["open"], incident["conditions"]) == (1, [incident["id"]])
-    gateway.run("shelve", "utilities", "--incident", "--for", "8h")
+    gateway.run("shelve", "utilities", "--incident", "--for", "8h", *WHY)
     assert [c["state"] for c in gateway.status()["conditions"]] == ["shelved"]
-    assert "none of its" in gateway.run("shelve", LOST, "--incident", "--for", "8h", code=1)
-    gateway.run("unshelve", incident["id"], "--incident")
+    assert "none of its" in gateway.run("shelve", LOST, "--incident", "--for", "8h", *WHY, code=1)
+    gateway.run("unshelve", incident["id"], "--incident", *WHY)
     assert [c["state"] for c in gateway.status()["conditions"]] == ["active"]
-    assert "part of no incident" in gateway.run("acknowledge", "flow", "--incident", code=1)
+    assert "part of no incident" in gateway.run("acknowledge", "flow", "--incident", *WHY, code=1)
     gateway.run("out-of-service", "flow", "--note", "calibration")
-    gateway.run("in-service", "tag/flow")
+    gateway.run("in-service", "tag/flow", *WHY)
     told = gateway.told("out_of_service", "in_service")
     assert [(e["subject"], e["data"]["by"]) for e in told] == [("tag/flow", ME)] * 2
     assert told[0]["data"]["note"] == "calibration"
-    assert f"did you mean '{LOST}'?" in gateway.run("acknowledge", "source/utilites", code=1)
-    assert "did you mean 'flow'?" in gateway.run("in-service", "flwo", code=1)
-    gateway.run("shelve", "utilities", "--for", "0s", code=2)
-    gateway.run("shelve", "utilities", "--for", "31d", code=1)
+    assert f"did you mean '{LOST}'?" in gateway.run("acknowledge", "source/utilites", *WHY, code=1)
+    assert "did you mean 'flow'?" in gateway.run("in-service", "flwo", *WHY, code=1)
+    gateway.run("shelve", "utilities", "--for", "0s", *WHY, code=2)
+    gateway.run("shelve", "utilities", "--for", "31d", *WHY, code=1)
 
 
 @pytest.mark.timeout(120)
@@ -233,7 +234,7 @@ def test_over_http_a_token_is_needed_and_nothing_hostile_is_done(gateway):
     """Only the right token acts; what bodies and headers claim changes nothing."""
     gateway.start()
     gateway.wait_for_loss()
-    lost = {"subject": LOST, "false": True}
+    lost = {"subject": LOST, "false": True, "note": "pump house is off"}
     claims = {"X-Forwarded-User": "root", "X-Remote-User": "root", "Cookie": f"token={TOKEN}"}
     for token in (None, "", "wrong", TOKEN[:-1], TOKEN.upper(),
                   hashlib.sha256(TOKEN.encode()).hexdigest()):  # fmt: skip
@@ -241,7 +242,8 @@ def test_over_http_a_token_is_needed_and_nothing_hostile_is_done(gateway):
     foreign = gateway.post("acknowledge", lost, headers={"Host": "evil.example"}.items())
     assert foreign[0] == 421
     bodies = ([], 3, {}, {"subject": {}}, {"subject": "tag/../../x"}, b"\xff", b"{" * 9_000,
-              {**lost, "false": "true"}, {**lost, "note": "x" * 9_000})  # fmt: skip
+              {**lost, "false": "true"}, {**lost, "note": "x" * 9_000}, {**lost, "note": " "},
+              {"subject": LOST})  # fmt: skip
     assert all(gateway.post("acknowledge", body)[0] in {400, 422} for body in bodies)
     assert gateway.post("boot", {"boot": 99})[0] == 404
     assert gateway.post("source_state", {"source": "utilities", "state": "live"})[0] == 404
@@ -260,11 +262,12 @@ def test_people_are_read_again_at_reload(gateway):
     """Whose token is taken out of the file may not act any more; the socket stays."""
     gateway.start()
     gateway.wait_for_loss()
-    assert gateway.post("acknowledge", {"subject": LOST})[0] == 200
+    told = {"subject": LOST, "note": "seen"}
+    assert gateway.post("acknowledge", told)[0] == 200
     gateway.configure("")
     gateway.process.send_signal(signal.SIGHUP)
-    gateway.wait("refusal", lambda: gateway.post("acknowledge", {"subject": LOST})[0] == 401)
-    gateway.run("acknowledge", LOST)
+    gateway.wait("refusal", lambda: gateway.post("acknowledge", told)[0] == 401)
+    gateway.run("acknowledge", LOST, *WHY)
 
 
 @pytest.mark.timeout(120)
@@ -286,8 +289,8 @@ async def test_an_alarm_that_has_cleared_can_still_be_called_false(gateway):
     await asyncio.to_thread(gateway.wait_for_loss)
     async with modbus_device(gateway.device, {100: [7]}):
         await asyncio.to_thread(gateway.wait, "all clear", lambda: gateway.told("cleared"), 90.0)
-        await asyncio.to_thread(gateway.run, "shelve", LOST, "--for", "1h", code=1)
-        said = await asyncio.to_thread(gateway.run, "acknowledge", LOST, "--false")
+        await asyncio.to_thread(gateway.run, "shelve", LOST, "--for", "1h", *WHY, code=1)
+        said = await asyncio.to_thread(gateway.run, "acknowledge", LOST, "--false", *WHY)
     assert "(it has cleared)" in said
     (event,) = gateway.told("acknowledged")
     (raised,) = gateway.told("raised")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+from tests.programs import needed, program
+
+LIBRARY = program("libfaketime")
 HOUR_S = 3600
 YEARS_S = 14 * 365 * 86_400
 NS = 1_000_000_000
@@ -21,7 +23,7 @@ class WallClock:
         self._file = folder / "wall-clock"
         self.ahead_s = 0
         self.environment = {
-            "LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "LD_PRELOAD": LIBRARY, "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
         }  # fmt: skip
 
@@ -38,7 +40,7 @@ class WallClock:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+@needed("libfaketime")
 def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
     """2040, then true, an hour on, two back; kill -9 while trusted in 2040 and in 1970: what is
     told is right by the clock of then, a working agent is not said to stand still, and a dead one's

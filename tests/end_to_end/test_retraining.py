@@ -107,6 +107,8 @@ def test_a_lasting_shift_is_asked_about_once_and_its_data_offered_once_declared(
     assert request["id"] in plant.retraining("list")
     plant.start()
     assert [one["id"] for one in plant.requests()] == [request["id"]]
+    past = [one["verdict"] for one in plant.ask("m/history")["verdicts"]]
+    assert past[:2] == ["unassessable", "trusted"] and "not watched" in past[2:]
     assert f"Retraining {request['id']}" in " ".join(plant.run("status").split())
     assert "evidence stands" in plant.retraining("withdraw", "m", "--reason", "x", code=1)
     said = plant.retraining("declare", "m", "--reason", "new catalyst")

@@ -14,7 +14,8 @@ from agent.client import verdict
 from tests.core import small
 from tests.end_to_end.guarded import GuardedGateway
 from tests.end_to_end.test_acting import ROOT
-from tests.end_to_end.test_clock import HOUR_S, LIBRARY, WallClock
+from tests.end_to_end.test_clock import HOUR_S, WallClock
+from tests.programs import needed
 
 LOOKS = 20
 
@@ -145,7 +146,7 @@ def test_a_flood_of_questions_leaves_the_answer_right(gateway):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+@needed("libfaketime")
 def test_no_setting_of_the_wall_clock_makes_a_dead_agent_trusted(tmp_path):
     """Set on, back, before the kill and after it, for the agent and for who asks."""
     clock = WallClock(tmp_path)
@@ -153,7 +154,7 @@ def test_no_setting_of_the_wall_clock_makes_a_dead_agent_trusted(tmp_path):
     gateway = GuardedGateway(tmp_path, clock.environment)
     ask = (
         "import sys; from agent.client import verdict\n"
-        "print([verdict('m', way, timeout_s=0.3).trusted for way in sys.argv[1:]])"
+        "print([verdict('m', way, timeout_s=3.0).trusted for way in sys.argv[1:]])"
     )
 
     def asked():

@@ -47,6 +47,17 @@ def fitted(one: Plant, arl: float = 1000.0) -> LossReference:
     return fit_expected_loss(novelty, level, labelled(loss), arl=arl)
 
 
+def test_the_peak_is_the_highest_mean_that_the_past_let_expect():
+    """Of losses that a bad month raised about four times as high; of independent ones the mean."""
+    novelty, level, loss = plant(0.0, 2000, 1)
+    assert fitted((novelty, level, loss)).peak == fitted((novelty, level, loss)).risk
+    season = np.ones(len(loss))
+    season[len(loss) // 2 : len(loss) * 6 // 10] = 4.0
+    found = fitted((novelty, level, loss * season))
+    assert found.block > 1
+    assert 3.8 < found.peak / loss.mean() < 5.2
+
+
 def warnings(reference: LossReference, one: Plant) -> list[int]:
     """Labels at which the chart warns; each begins its CUSUM anew."""
     chart, found = LossChart(reference, 0.1), []

@@ -36,7 +36,9 @@ async def until(condition, seconds=12.0):
 class Gateway:
     """Store and sender with a commit every 50 ms, as the application does once a second."""
 
-    def __init__(self, folder, port, time_quality=lambda: "unknown", **link):
+    def __init__(
+        self, folder, port, time_quality=lambda: "unknown", told=dict, **link
+    ):
         self.path = folder / "store.sqlite"
         self.store = Store.open(
             self.path,
@@ -54,7 +56,9 @@ class Gateway:
             version="1",
             now_ns=time.time_ns,
             time_quality=time_quality,
+            told=told,
         )
+        self.of_itself = told
         self.told = 0
         self._waiting: list = []
         self._one_at_a_time = asyncio.Lock()  # as the application commits
@@ -201,6 +205,26 @@ async def test_the_state_is_said_again_when_the_clock_is_set(tmp_path, broker):
         (2, "synchronised", False),
     ]
     assert later[0][1]["time_quality"] == "synchronised"
+
+
+async def test_the_state_is_said_again_when_a_change_opens_or_ends(tmp_path, broker):
+    """Central need not wait for the next connection, nor for an event; nothing is said twice."""
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        told = {"hash": "", "open_changes": 0}
+        gateway = Gateway(tmp_path, broker.port, told=lambda: {"contract": told})
+        async with gateway.running():
+            await until(lambda: len(got) == 1)
+            for count in (1, 0):
+                told = {"hash": "", "open_changes": count}
+                await until(lambda: got[-1][1]["data"].items() >= gateway.of_itself().items(), 2)
+                told = dict(told)
+                await gateway.commit()
+                await gateway.commit()
+        await until(lambda: len(got) == 4)
+    said = [(d["seq"], d["data"].get("contract", {}).get("open_changes")) for _, d in got]
+    assert said == [(1, 0), (1, 1), (1, 0), (2, None)]
 
 
 async def test_an_absent_broker_at_start_and_an_outage_lose_nothing(tmp_path):

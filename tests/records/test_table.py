@@ -217,6 +217,16 @@ def test_parquet_times_of_every_unit_and_place_are_found(tmp_path, unit):
     assert read_table(path).time_ns.tolist() == [START, START + S]
 
 
+@pytest.mark.parametrize("of_day", [False, True])
+def test_parquet_times_of_nanoseconds_are_read_to_the_last_one(tmp_path, of_day):
+    """What a gateway stored is no whole number of microseconds: it is read as it is."""
+    path, exact = tmp_path / "x.parquet", [START + 343, START + S + 120_746_001]
+    beside = pa.array([1, 2], pa.time64("ns") if of_day else pa.duration("ns"))
+    data = {"t": pa.array(exact, pa.timestamp("ns", "UTC")), "a": [1.0, 2.0], "beside": beside}
+    parquet.write_table(pa.table(data), path)
+    assert read_table(path, ["a"]).time_ns.tolist() == exact
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

@@ -11,42 +11,15 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 from agent.cli import cli
-from agent.core.baseline_file import read_baseline, write_baseline
-from agent.core.engine import Engine
-from agent.core.summary import merge
 from agent.report.history import NOT_WATCHED, Span, shares, verdicts
-from agent.store import Batch, Reader, Store
+from agent.store import Reader
 from agent.types import Command
-from tests.core.small import SECOND, START, TAGS, baseline, block, normal, spec
+from tests import small_site
+from tests.core.small import SECOND, START, TAGS, baseline, block, normal
 
-CONFIG = """
-schema = 1
-[gateway]
-site = "north"
-name = "gw<1>"
-state_directory = "state"
-[sources.one]
-protocol = "modbus"
-host = "127.0.0.1"
-[tags.a]
-source = "one"
-address = "holding 0 uint16"
-unit = "degC"
-[tags.b]
-source = "one"
-address = "holding 1 uint16"
-unit = "degC"
-[tags.c]
-source = "one"
-address = "holding 2 uint16"
-unit = "degC"
-[models.m]
-version = "1"
-owner = { team = "process <control>", contact = "pc@plant.example" }
-baseline = "m.json"
-scan = "1s"
-inputs = ["a", "b", "c"]
-"""
+CONFIG = small_site.text(
+    gateway='name = "gw<1>"\nstate_directory = "state"\nsummary = "1min"', team="process <control>",
+)
 MINUTES = 10
 ROWS = 60 * MINUTES
 ACKNOWLEDGED = 360  # the row before which somebody did so
@@ -55,40 +28,25 @@ ACKNOWLEDGED = 360  # the row before which somebody did so
 @pytest.fixture
 async def site(tmp_path):
     """A folder with configuration, baseline and a store: b is stuck from the fourth minute on."""
-    (tmp_path / "config.toml").write_text(CONFIG)
-    (tmp_path / "state").mkdir()
-    write_baseline(tmp_path / "m.json", baseline())
-    store = Store.open(tmp_path / "state" / "fieldwarden.db", journal_limit_bytes=10**8,
-                       outbox_limit_bytes=10**8, merge=merge)  # fmt: skip
-    store.tag_ids(list(TAGS))
-    engine = Engine(spec(trained=read_baseline(tmp_path / "m.json")))
+    made = small_site.Site(tmp_path, CONFIG, baseline())
     values = normal(ROWS)
     values[240:420, 1] = 0.5
     for sequence, first in enumerate(range(0, ACKNOWLEDGED, 20), 1):
-        await _commit(store, engine, block(values[first : first + 20], start=first,
-                                           sequence=sequence))  # fmt: skip
+        await made.commit(block(values[first : first + 20], start=first, sequence=sequence))
     raised = next(e for e in _events(tmp_path, "condition") if e["subject"] == "tag/b")
     told = {"subject": "tag/b", "by": "Mara", "note": "wire <broken>", "false": False}
     told["id"] = raised["data"]["id"]
     sequence += 1
-    await _commit(store, engine, Command(sequence, _at(ACKNOWLEDGED), "acknowledge", told))
+    await made.commit(Command(sequence, _at(ACKNOWLEDGED), "acknowledge", told))
     for first in range(ACKNOWLEDGED, ROWS, 20):
         sequence += 1
-        await _commit(store, engine, block(values[first : first + 20], start=first,
-                                           sequence=sequence))  # fmt: skip
-    await store.close()
+        await made.commit(block(values[first : first + 20], start=first, sequence=sequence))
+    await made.store.close()
     return tmp_path
 
 
 def _at(row):
     return START + row * SECOND
-
-
-async def _commit(store, engine, entry):
-    outcome = engine.step(entry)
-    events = [(entry.sequence, i, event) for i, event in enumerate(outcome.events)]
-    summaries = [{**one, "entry": entry.sequence} for one in outcome.summaries]
-    await store.commit(Batch(entries=[entry], events=events, summaries=summaries))
 
 
 def _events(folder, kind):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import jsonschema
 import numpy as np
 import pytest
 from scipy import stats
 
 from agent.configuration.schema import Gateway
+from agent.forward.json_payload import schema
 from agent.runtime.audit import WINDOW_NS, Audit, at_least, verdict
 from agent.store import Batch, Reader, Store
 from agent.types import Block, Command, Event
@@ -267,3 +269,24 @@ async def test_the_alarms_of_one_fault_count_once(plant):
     await plant.tell(1, "b@2", "acknowledged", false=True, incident="a@1")
     report = plant.report()
     assert (report["raised_30_days"], report["acknowledged_false"]) == (2, 1)
+
+
+async def test_central_is_told_of_it_in_the_described_form_and_at_most_once_a_minute(plant):
+    """Whole days, and the same words until a minute has passed, whatever was raised meanwhile."""
+    await plant.tell(2, "a", "raised")
+    await plant.tell(1, "a", "acknowledged", false=True, by="Mara")
+    reader = Reader(plant.path)
+    try:
+        audit = Audit(reader)
+        told = audit.for_central(GATEWAY, NOW)
+        described = schema("state")["properties"]["data"]["properties"]["promise"]
+        jsonschema.Draft202012Validator(described).validate(told)
+        assert told == {
+            "false_alarms": "1 per 30 days", "expected_per_30_days": pytest.approx(1.0),
+            "watched_days": 2, "raised": 1, "acknowledged": 1, "false": 1, "exceeded": False,
+        }  # fmt: skip
+        audit.count([await plant.tell(0, "b", "raised")])
+        assert audit.for_central(GATEWAY, NOW + 59 * 10**9) is told
+        assert audit.for_central(GATEWAY, NOW + 60 * 10**9)["raised"] == 2
+    finally:
+        reader.close()

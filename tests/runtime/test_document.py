@@ -8,10 +8,12 @@ import numpy as np
 
 from agent.configuration.schema import Configuration
 from agent.core import identity
-from agent.core.engine import Engine
+from agent.core.spec import LabelSpec
+from agent.core.steward import Steward
 from agent.runtime.document import Surroundings, View, status_document
 from agent.types import Command
 from tests.core.small import SECOND, START, block, normal, spec
+from tests.core.test_truth import LABEL, spec_of
 
 CONFIGURATION = {
     "schema": 1,
@@ -51,7 +53,7 @@ def inputs(engine):
 
 def test_inputs_of_a_lost_source_are_not_good_although_they_raise_no_alarm_of_their_own():
     """One fault is one alarm, but five inputs without a value are not "all good"."""
-    engine = Engine(spec())
+    engine = Steward(spec())
     engine.step(block(normal(20), sealed=START + 20 * SECOND))
     assert inputs(engine) == {"a": "good", "b": "good", "c": "good"}
     lost = {"source": "two", "state": "failed", "reason": "refused"}
@@ -68,7 +70,7 @@ def test_inputs_of_a_lost_source_are_not_good_although_they_raise_no_alarm_of_th
 
 def test_scans_outside_of_training_are_told_for_models_and_inputs():
     """Now, as counts, and as a share; a scan with two inputs outside is one scan of the model."""
-    engine = Engine(spec())
+    engine = Steward(spec())
     rows = normal(40)
     rows[20:30, :2] = 1e3
     outcome = engine.step(block(rows[:30], sealed=START + 30 * SECOND))
@@ -87,7 +89,7 @@ def test_scans_outside_of_training_are_told_for_models_and_inputs():
 
 def test_conditions_of_one_fault_are_one_incident_of_the_document():
     """Two inputs of a model stop together: one incident, and one more since the start."""
-    engine = Engine(spec())
+    engine = Steward(spec())
     rows = normal(60)
     rows[20:, :2] = 1e6
     outcome = engine.step(block(rows))
@@ -97,3 +99,16 @@ def test_conditions_of_one_fault_are_one_incident_of_the_document():
     told = document["incidents"][0]
     assert set(told["conditions"]) == {c["id"] for c in document["conditions"]}
     assert told["models"] == ["m"]
+
+
+def test_every_output_is_told_also_where_training_did_not_have_it_or_it_has_no_tag():
+    """Nobody is to think that an output is watched like an input because it is not mentioned."""
+    by_api = LabelSpec("quality", "", 60 * SECOND)
+    around = Surroundings(1, START, [], {}, {}, {})
+    engine = Steward(spec_of(LABEL, by_api))
+    configuration = Configuration.model_validate(CONFIGURATION)
+    (model,) = status_document(configuration, engine, around, history=False)["models"]
+    told = {"required": True, "state": "good", "worst": None, "trained": None}
+    assert model["outputs"] == [{"tag": "y", **told}, {"tag": "quality", **told}]
+    assert [one["output"] for one in model["errors"]] == ["y", "quality"]
+    assert model["errors"][1]["evidence"] is None  # no record says how it errs

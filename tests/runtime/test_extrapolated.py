@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.extrapolation import Seen
+from agent.core.seen import Seen
 from agent.runtime.extrapolated import Extrapolated
 
 HOUR = 3_600_000_000_000

@@ -92,7 +92,7 @@ async def test_no_exception_of_another_part_stops_the_fold(file, monkeypatch, pa
     async with opened(file) as agent:
         target, method = {
             "outgoing": (agent.outgoing, "messages"), "audit": (agent.view.audit, "count"),
-            "load": (agent.load, "report"), "uplink": (agent.uplink, "report"),
+            "load": (agent.load, "report"), "uplink": (agent.outside, "report"),
             "document": (agent.view, "document"),
         }[part]  # fmt: skip
         monkeypatch.setattr(target, method, bad)

@@ -15,7 +15,7 @@ import pytest
 from agent import clock
 from agent.client import verdict, verdict_file
 from agent.configuration.schema import Configuration
-from agent.core.engine import Engine
+from agent.core.steward import Steward
 from agent.errors import FieldwardenError
 from agent.runtime.baseline_watch import looked_at
 from agent.runtime.model_answers import ModelAnswers
@@ -28,7 +28,7 @@ from tests.runtime.test_document import CONFIGURATION
 
 def guarding(trained=None):
     """(an agent after 20 s of noise, its answers)."""
-    engine = Engine(small.spec(trained=trained or small.baseline(joint=True)))
+    engine = Steward(small.spec(trained=trained or small.baseline(joint=True)))
     facts = {"boot": 1, "quality": "synchronised", "boot_id": clock.boot_id()}
     offset = START + 20 * SECOND - clock.boottime_ns()
     engine.step(Command(1, START - SECOND, "boot", facts | {"offset_ns": offset}))
@@ -79,15 +79,15 @@ def test_a_baseline_that_was_replaced_takes_the_trust_until_it_is_taken_back():
     assert [event.data["verdict"] for event in events] == ["untrusted"]
     told = answers.verdict("m")
     assert (told["causes"], told["reasons"][0]["kind"]) == (["model"], "baseline replaced")
-    again = Engine(agent.engine.spec)
+    again = Steward(agent.engine.spec)
     again.resume(agent.engine.snapshot())
     for engine in (agent.engine, again):
         restored = Command(4, time_ns, "baseline", {"model": "m", "replaced": False})
         assert [e.data["verdict"] for e in engine.step(restored).events] == ["trusted"]
-    other = Engine(small.spec(trained=small.baseline(digest="e" * 64)))
+    other = Steward(small.spec(trained=small.baseline(digest="e" * 64)))
     agent.engine.step(Command(5, time_ns, "baseline", replaced))
     other.resume(agent.engine.snapshot())
-    assert other.judge.replaced == set()  # the new one is in force
+    assert other.judge.worth.replaced == set()  # the new one is in force
 
 
 def test_the_inputs_are_what_the_model_may_use():

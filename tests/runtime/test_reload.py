@@ -86,6 +86,8 @@ CHANGED = {
     "status.listen": "127.0.0.1:1", "status.certificate": "/c", "status.private_key": "/k",
     "status.socket": "/s", "status.socket_group": "g",
     "status.runtime_directory": "/elsewhere",
+    "hooks": {"desk": {"kind": "webhook", "url": "http://127.0.0.1:1/"}},
+    "contract": {"approvals": ["owner"]},
     "people": {"Ann": {"unix_user": "ann"}},
 }  # fmt: skip
 
@@ -240,7 +242,7 @@ async def test_an_upstream_that_needs_a_restart_fills_no_outbox_and_the_rest_app
         bring(agent)
         await folded(agent)
         assert agent.reader.outbox()["pending"] == 0
-        assert agent.reader.events(10, "reload") == [] and not agent.uplink.report()["configured"]
+        assert agent.reader.events(10, "reload") == [] and not agent.outside.report()["configured"]
 
         file.write_text(CONFIG + TAG, encoding="utf-8")
         assert await read_again(agent) == "guarding 1 models"
@@ -255,7 +257,7 @@ async def test_a_running_upstream_is_served_until_the_restart(file):
         await read_again(agent)
         assert agent.view.document()["reload"]["waiting"] == ["upstream"]
         assert agent.outgoing.configuration.upstream is not None
-        assert agent.uplink.report()["configured"]
+        assert agent.outside.report()["configured"]
 
 
 def broken_resume(monkeypatch, file):

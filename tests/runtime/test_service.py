@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.runtime.service import Progress, ServiceManager
+from tests.programs import needed
 
 UNIT = Path(__file__).parents[2] / "systemd" / "fieldwarden.service"
 
@@ -139,7 +139,7 @@ async def test_the_watchdog_starves_when_one_part_hangs(listener, manager, caplo
         await keeper
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@needed("systemd-analyze")
 def test_the_unit_verifies():
     """The service manager itself finds no fault in the unit, neither by exit code nor by a word."""
     result = subprocess.run(

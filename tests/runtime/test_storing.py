@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from agent.runtime import backlog as backlog_module
 from agent.runtime.backlog import Backlog
 from agent.runtime.storing import Storing
 from agent.runtime.supervisor import Supervisor
-from agent.store import Batch, Reader
+from agent.store import Acknowledgement, Batch, HookMessage, Reader
 from agent.types import Block
 from tests.store.helpers import assert_accounts, block, command, event, message, open_store
 
@@ -52,6 +53,36 @@ async def settled(storing):
 def batch(sequence, n=3):
     return Batch(entries=[block(sequence, n=n)], events=[(sequence, 0, event(sequence))],
                  messages=[message(text=str(sequence), event=(sequence, 0))])  # fmt: skip
+
+
+def test_no_part_of_a_batch_is_lost_on_its_way_to_the_store():
+    """Whatever fields a batch has: of two that wait both are there, in one commit or the next."""
+    one, other = ({
+        "entries": [block(n)], "events": [(n, 0, event(n))], "summaries": [{"n": n}],
+        "messages": [message(text=str(n))], "documents": {f"d{n}": n}, "snapshot": (n, b"x"),
+        "delivered": [n], "rejected": {n: "x"}, "acknowledged": [Acknowledgement(n, "event", 1)],
+        "pins": {"m": n}, "hooks": [HookMessage("h", (n, 0), n, b"{}")],
+        "hooks_done": {("h", n, 0): ""},
+    } for n in (1, 2))  # fmt: skip
+    assert one.keys() == {field.name for field in fields(Batch)}
+    kept = Backlog()
+    kept.add(Batch(**one))
+    kept.begin()
+    kept.add(Batch(**other))
+    kept.failed()
+    found = kept.begin()
+    for name, value in one.items():
+        joined = getattr(found, name)
+        if isinstance(value, list):
+            assert joined == value + other[name], name
+        elif name in {"snapshot", "pins"}:
+            assert joined == other[name], name
+        else:
+            assert joined == value | other[name], name
+    later = Backlog()
+    later.add(Batch(**one))
+    later.add(Batch())
+    assert later.begin().pins == {"m": 1}
 
 
 FAULTS = {

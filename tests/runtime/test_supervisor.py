@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agent.errors import FieldwardenError
 from agent.runtime import supervisor as module
 from agent.runtime.supervisor import Supervisor
 
@@ -40,6 +41,16 @@ async def test_a_part_that_raises_is_started_again(supervisor, caplog):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_what_was_foreseen_is_told_with_its_hint_and_no_traceback(supervisor, caplog):
+    """As a port that is taken; what nobody foresaw has one, for those who mend the program."""
+    supervisor.failed("page", FieldwardenError("opening", "the page", "in use", "take another"))
+    supervisor.failed("engine", KeyError("x"))
+    foreseen, other = caplog.records
+    assert "opening the page: in use; hint: take another" in foreseen.getMessage()
+    assert foreseen.exc_info is None and other.exc_info is not None
+    assert [one["reason"] for one in supervisor.report()] == ["KeyError: 'x'", "in use"]
 
 
 async def test_a_part_that_ends_by_itself_is_done(supervisor):

@@ -8,7 +8,7 @@ import pytest
 
 from agent.clock import AWAY_NS, EARLIEST_NS, Clocks, EngineClock
 from agent.configuration.schema import Configuration
-from agent.core.engine import Engine
+from agent.core.steward import Steward
 from agent.intake import Intake
 from agent.runtime import timekeeping
 from agent.runtime.document import Surroundings, status_document
@@ -25,7 +25,7 @@ def clocks(wall_ns=NOW, boottime_ns=1000 * SECOND, kernel="kernel", *, told=Fals
 
 def ended(**facts):
     """An engine whose last run ended at CLOCK_BOOTTIME 900 s of the kernel, by the true clock."""
-    engine = Engine(spec())
+    engine = Steward(spec())
     at = NOW - 100 * SECOND
     boot = {"boot": 1, "boot_id": "kernel", "offset_ns": at - 900 * SECOND} | facts
     engine.step(Command(1, at, "boot", boot))
@@ -65,7 +65,7 @@ def test_a_clock_behind_a_time_that_was_sure_is_implausible_until_it_is_synchron
 
 def test_the_status_says_how_long_it_holds_in_real_time():
     """By CLOCK_BOOTTIME of the kernel that it names, beside the times that people read."""
-    engine = Engine(spec())
+    engine = Steward(spec())
     rows = block(normal(20))
     engine.step(rows)
     facts = {"quality": "unsynchronised", "boot_id": "kernel", "offset_ns": 77}

@@ -51,6 +51,8 @@ def test_demo_overrides_no_threshold(document):
         "inputs",
         "outputs",
         "labels",
+        "retraining",
+        "trial",
     }
 
 

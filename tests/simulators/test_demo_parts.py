@@ -234,12 +234,21 @@ def test_child_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
-def test_children_end_when_the_parent_is_killed_outright(tmp_path):
-    """SIGKILL to the demonstration leaves no child behind."""
+@pytest.mark.parametrize(
+    ("module", "start"),
+    [
+        ("children", "pid = children.Children(folder).start('one', {sleeper!r})"),
+        # Another user, where it is mosquitto and begins as root.
+        ("broker", "one = broker.BrokerProcess({port}); one.start(); pid = one.pid"),
+    ],
+)
+def test_children_end_when_the_parent_is_killed_outright(tmp_path, module, start):
+    """SIGKILL to the demonstration leaves nothing behind, whatever it had started."""
     code = (
-        "import sys, time; from pathlib import Path; from simulators.children import Children;"
-        f"c = Children(Path({str(tmp_path)!r}));"
-        f"print(c.start('one', {sleeper()!r}), flush=True); time.sleep(600)"
+        f"import time; from pathlib import Path; folder = Path({str(tmp_path)!r});"
+        f"from simulators import {module};"
+        f"{start.format(sleeper=sleeper(), port=free_port())}; print(pid, flush=True);"
+        "time.sleep(600)"
     )
     root = Path(__file__).parents[2]
     with subprocess.Popen(

@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import FieldwardenError
-from simulators.faults import KINDS, Injector, TruthLog, load_faults, parse_faults
+from simulators.faults import (
+    KINDS,
+    Injector,
+    TruthLog,
+    drive,
+    load_faults,
+    outputs_injector,
+    parse_faults,
+)
 from simulators.plant import Plant
-from simulators.tags import COLUMN, TAGS
+from simulators.tags import COLUMN, PREDICTED, TAGS
 
 TAG, OTHER = "feed.temperature", "coolant.flow"
 AT, OTHER_AT = COLUMN[TAG], COLUMN[OTHER]
@@ -47,11 +55,11 @@ def test_stuck_holds_the_last_value_before_the_fault(measured):
 
 
 def test_drift_grows_linearly_to_its_size(measured):
-    """The deviation is a straight line from 0 to `size`."""
+    """The deviation is a straight line from 0 to `size`, in the instrument's steps."""
     reading = run(measured, "drift", size=6.0)
     deviation = (reading.value - measured)[INSIDE, AT]
     expected = 6.0 * (SECONDS[INSIDE] - START) / DURATION
-    assert np.abs(deviation - expected).max() < 1e-5
+    assert np.abs(deviation - expected).max() < 0.5001 * TAGS[AT].resolution
     outside_is_untouched(reading, measured, AT)
 
 
@@ -69,6 +77,19 @@ def test_pointwise_faults_map_each_value(measured, kind, more, expected):
     reading = run(measured, kind, **more)
     assert np.abs(reading.value[INSIDE, AT] - expected(measured[INSIDE, AT])).max() < 1e-5
     outside_is_untouched(reading, measured, AT)
+
+
+@pytest.mark.parametrize(("kind", "more"), [
+    ("drift", {"size": 6.0}), ("bias", {"size": 0.333}), ("noise", {"size": 3.0}),
+    ("spikes", {"size": 7.77}), ("out_of_range", {"size": 95.0}),
+])  # fmt: skip
+def test_what_an_instrument_does_comes_in_its_steps(measured, kind, more):
+    """A factor behind it does not."""
+    values = run(measured, kind, **more).value[INSIDE, AT]
+    steps = values / TAGS[AT].resolution
+    assert np.abs(steps - np.rint(steps)).max() < 1e-3
+    behind = run(measured, "scale", size=1.1).value[INSIDE, AT] / TAGS[AT].resolution
+    assert np.abs(behind - np.rint(behind)).max() > 0.05
 
 
 def test_noise_adds_white_noise_of_its_size(measured):
@@ -136,6 +157,31 @@ def test_cutting_the_rows_changes_no_fault(cuts):
     assert np.array_equal(np.vstack(parts), bulk)
 
 
+def test_a_fault_of_the_output_leaves_the_plant_alone(measured):
+    """The soft sensor does it to its own predictions, from the fault's start to its end."""
+    faults = parse_faults(
+        [{"kind": "bias", "tag": PREDICTED, "start": START, "duration": DURATION, "size": 1.5}]
+    )
+    assert faults[0].source == "line"
+    assert np.array_equal(Injector(faults).apply(SECONDS, measured).value, measured)
+    predicted = np.full((ROWS, 1), 80.0)
+    wrong = outputs_injector(faults).apply(SECONDS, predicted).value[:, 0]
+    assert np.array_equal(wrong, np.where(INSIDE, 81.5, 80.0))
+
+
+def test_a_process_fault_moves_the_plant_and_no_instrument(measured):
+    """The disturbance wanders about its size while it is on, and about zero again after it."""
+    faults = parse_faults([
+        {"kind": "process", "disturbance": "steam header", "start": 2, "duration": 60, "size": -8},
+    ])  # fmt: skip
+    assert np.array_equal(Injector(faults).apply(SECONDS, measured).value, measured)
+    plant, usual, steam = Plant(), Plant(), COLUMN["steam.pressure"]
+    for second, off in ((0.0, 0.0), (2.0, -0.8), (61.9, -0.8), (62.0, 0.0)):
+        drive(plant, faults, second)
+        rows, same = plant.advance(300)[0], usual.advance(300)[0]
+        assert np.mean((rows - same)[-100:, steam]) == pytest.approx(off, abs=0.01), second
+
+
 def test_truth_log_has_a_line_for_each_start_and_end(tmp_path):
     """Starts and ends come in order of time, with wall times from the first row on."""
     tables = [
@@ -169,6 +215,10 @@ def test_truth_log_has_a_line_for_each_start_and_end(tmp_path):
         ({"kind": "stuck", "tag": TAG, "strat": 1}, "strat"),
         ({"kind": "stuck", "tag": TAG, "start": -1}, "start"),
         ({"kind": "unit_change", "tag": TAG, "to": "ell"}, "degF"),
+        ({"kind": "process", "disturbance": "moon", "size": 1}, "steam header"),
+        ({"kind": "process", "disturbance": "steam header"}, "needs a size"),
+        ({"kind": "swap", "tag": PREDICTED, "other": TAG}, PREDICTED),
+        ({"kind": "bad_quality", "tag": PREDICTED}, PREDICTED),
     ],
 )
 def test_senseless_faults_are_refused_by_name(table, says):
@@ -186,7 +236,7 @@ def test_script_file_covers_every_kind(tmp_path):
         subject = "" if kind == "uplink_lost" else subject
         lines.append(
             f'[[fault]]\nkind = "{kind}"\n{subject}\nstart = {100 - number}\nduration = 1\n'
-            f'size = 1.0\nother = "{OTHER}"\n'
+            f'size = 1.0\nother = "{OTHER}"\ndisturbance = "fouling"\n'
         )
     path = tmp_path / "faults.toml"
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -92,6 +92,22 @@ def test_faults_reach_the_history_and_its_predictions():
     assert np.isfinite(record.columns["reactor.temperature"]).all()
 
 
+def test_process_and_output_faults_reach_the_history_on_their_rows():
+    """What the plant does starts on its row; what the output does is on its own rows alone."""
+    tables = [
+        {"kind": "process", "disturbance": "steam header", "start": 20, "duration": 20, "size": -8},
+        {"kind": "bias", "tag": "yield.predicted", "start": 5, "duration": 5, "size": 1.0},
+    ]
+    plain = make_history(HistoryOrder(500))
+    record = make_history(HistoryOrder(500, faults=parse_faults(tables)), plain.soft_sensor)
+    steam, was = record.columns["steam.pressure"], plain.columns["steam.pressure"]
+    assert np.flatnonzero(steam != was)[0] in range(200, 203)
+    assert np.mean((steam - was)[300:400]) == pytest.approx(-0.8, abs=0.01)
+    assert record.columns["feed.temperature"][399] < plain.columns["feed.temperature"][399] - 4
+    off = record.columns["yield.predicted"] - plain.columns["yield.predicted"]
+    assert np.flatnonzero(np.abs(off[:200]) > 0).tolist() == list(range(50, 100))
+
+
 def test_command_writes_history_truth_and_soft_sensor(tmp_path):
     """`python -m simulators history` writes all three files."""
     script = tmp_path / "f.toml"

@@ -137,3 +137,18 @@ def test_laboratory_analyses_one_row_in_fifty_near_the_truth():
     cut = Laboratory(3, 50)
     parts = np.concatenate([cut.analyse(yields[:73]), cut.analyse(yields[73:])])
     assert np.array_equal(parts, lab, equal_nan=True)
+
+
+def test_what_drives_the_plant_can_be_moved_and_back():
+    """A larger feed for a while: the pump draws more; what else is random stays as it was."""
+    plain, moved = Plant(PlantSettings(seed=3)), Plant(PlantSettings(seed=3))
+    before, _ = plain.advance(4_000)
+    first, _ = moved.advance(1_000)
+    moved.drive("feed rate set point", 5.0)
+    during, _ = moved.advance(1_000)
+    moved.drive("feed rate set point", 0.0)
+    after, _ = moved.advance(2_000)
+    assert (first == before[:1_000]).all()
+    more = column(during, "feed.flow")[500:] - column(before, "feed.flow")[1_500:2_000]
+    assert 0.7 < np.median(more) / (6.0 * 0.008 * 5.0) < 1.3
+    assert np.allclose(after[-100:], before[-100:], atol=0.02 * before.std())

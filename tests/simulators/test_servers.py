@@ -21,7 +21,7 @@ from agent.errors import FieldwardenError
 from agent.forward.json_payload import time_of
 from simulators.broker import BrokerProcess
 from simulators.faults import parse_faults
-from simulators.model import SoftSensor, serve_soft_sensor
+from simulators.model import Predictor, SoftSensor, serve_soft_sensor
 from simulators.plant import Plant, PlantSettings
 from simulators.ports import port_is_free
 from simulators.service import PlantService, addresses_of
@@ -269,13 +269,52 @@ async def test_held_script_begins_when_it_is_released(addresses, inbox):
         assert time_of(held[-1]["time"]) < begin_ns < released_ns + 500_000_000
 
 
+async def test_late_analyses_keep_the_time_of_their_sample(addresses, inbox):
+    """A result comes so long after its sample, and says when that was taken."""
+    async with Running(addresses, serve=["line"], lab_delay_s=1.0):
+        first, second = (await inbox.wait(LAB_TOPIC, 2, timeout_s=20))[:2]
+    known = [time_of(one["time"]) for one in inbox.of("plant/line1/snapshot")]
+    assert time_of(second["time"]) - time_of(first["time"]) == 2_500_000_000  # 50 rows
+    assert max(known) - time_of(second["time"]) >= 1_000_000_000
+
+
+async def test_snapshots_tell_the_second_of_the_script(addresses, inbox):
+    """None while it is held; the soft sensor does what the script says of its output then."""
+    tables = [{"kind": "bias", "tag": "yield.predicted", "start": 0.2, "duration": 60, "size": 5.0}]
+    sensor = SoftSensor(MODEL_INPUTS, (0.0,) * len(MODEL_INPUTS), 80.0)
+    predictor = Predictor(sensor, parse_faults(tables))
+    async with Running(addresses, tables, hold=True, serve=["line"]) as running:
+        held = (await inbox.wait("plant/line1/snapshot", 3))[-1]
+        assert held["second"] is None and predictor.at(held) == 80.0
+        running.service.release()
+        await until(lambda: (inbox.of("plant/line1/snapshot")[-1]["second"] or 0.0) > 0.4)
+    for one in inbox.of("plant/line1/snapshot"):
+        late = one["second"] is not None and one["second"] >= 0.2
+        assert predictor.at(one) == (85.0 if late else 80.0)
+
+
+def test_stuck_output_holds_its_last_prediction_and_begins_anew_with_the_script():
+    """Each playing of the script holds the prediction before it; without an input there is none."""
+    tables = [{"kind": "stuck", "tag": "yield.predicted", "start": 1, "duration": 1}]
+    slope = (1.0,) + (0.0,) * (len(MODEL_INPUTS) - 1)
+    predictor = Predictor(SoftSensor(MODEL_INPUTS, slope, 0.0), parse_faults(tables))
+
+    def at(second, value):
+        values = dict.fromkeys(MODEL_INPUTS, 0.0) | {MODEL_INPUTS[0]: value}
+        return predictor.at({"second": second, "values": values})
+
+    assert [at(0.5, 1.0), at(1.0, 2.0), at(1.9, 3.0), at(2.0, 4.0)] == [1.0, 1.0, 1.0, 4.0]
+    assert [at(0.0, 5.0), at(1.5, 6.0)] == [5.0, 5.0]
+    assert predictor.at({"second": 1.6, "values": {}}) is None
+
+
 async def test_soft_sensor_predicts_from_the_plants_snapshots(addresses, inbox):
     """The model publishes a prediction a snapshot, equal to its formula."""
     sensor = SoftSensor(MODEL_INPUTS, (0.0, 2.0) + (0.0,) * (len(MODEL_INPUTS) - 2), 1.0)
     stop = threading.Event()
     thread = threading.Thread(
         target=serve_soft_sensor,
-        args=(sensor, "127.0.0.1", addresses.broker_port, stop, print),
+        args=(Predictor(sensor), "127.0.0.1", addresses.broker_port, stop, print),
     )
     thread.start()
     try:

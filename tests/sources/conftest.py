@@ -29,6 +29,11 @@ class Harness:
         self.samples: dict[str, list[tuple[float, int, int]]] = {}
         self.commands: list[dict] = []
         self.link = None
+        self.telling = None
+        self.told = []
+        self.terms = {}
+        self.marks = []
+        self.identity = {}
         self._sequence = 1
 
     def bind(self, addresses, **more):
@@ -43,9 +48,41 @@ class Harness:
     def create(self, config, addresses, **more):
         bindings = self.bind(addresses, **more)
         self.link = SOURCES[config.protocol].create(
-            "s", config, bindings, self.intake, dictionary=self.dictionary, gateway="test"
-        )
+            "s", config, bindings, self.intake, dictionary=self.dictionary, gateway="test",
+            served=self.telling,
+        )  # fmt: skip
         return self.link
+
+    def listen(self):
+        """Take what the source tells of itself, each with how many samples were there before."""
+
+        def _told(told):
+            self.collect()
+            self.told.append(told)
+            if told.identity is not None:
+                self.identity = dict(told.identity)
+            for tag, terms in told.tags.items():
+                was = self.terms.get(tag, {}) if told.partial else {}
+                now = {key: value for key, value in (was | terms).items() if value is not None}
+                self.terms[tag] = now
+                self.marks.append((tag, len(self.samples[tag]), now))
+
+        self.telling = _told
+        return self
+
+    def term(self, tag, key):
+        """A term of a tag as it was told last."""
+        return self.terms.get(tag, {}).get(key)
+
+    def values_while(self, tag, key, value):
+        """The values of a tag that came while this term was told of it."""
+        found, marks = [], [mark for mark in self.marks if mark[0] == tag]
+        for (_, begin, terms), end in zip(
+            marks, [mark[1] for mark in marks[1:]] + [None], strict=True
+        ):
+            if terms.get(key) == value:
+                found += [row[0] for row in self.samples[tag][begin:end]]
+        return found
 
     @contextlib.asynccontextmanager
     async def running(self, config, addresses, **more):

@@ -14,14 +14,17 @@ from asyncua.crypto.cert_gen import (
     generate_private_key,
     generate_self_signed_app_certificate,
 )
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from agent.cli import cli
+from agent.configuration.load import load
 from agent.configuration.schema import OpcUaSource
 from agent.decode.columns import text_code
 from agent.errors import ConfigurationError, SourceError
-from agent.sources import SOURCES, opcua
+from agent.sources import SOURCES, opcua_subscription
 from agent.types import Quality
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
@@ -144,8 +147,8 @@ async def test_bad_nodes_among_good_ones(harness, free_port):
 
 async def test_a_refused_node_is_asked_for_again(harness, free_port, monkeypatch):
     """A node that appears later (a PLC program loaded) is served without a reconnect."""
-    monkeypatch.setattr(opcua, "_REFUSED_RETRY_S", 0.1)
-    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(opcua_subscription, "_REFUSED_RETRY_S", 0.1)
+    monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.2)
     async with (
         plant(free_port, {"a": 1.0}) as server,
         harness.running(config(free_port), addresses("a", "late")) as link,
@@ -218,8 +221,8 @@ async def test_after_a_stall_what_was_kept_is_late_and_what_is_constant_is_told(
     harness, free_port, unused_tcp_port_factory, monkeypatch
 ):
     """A link frozen for 3 s: lost once, then late values are marked and the last ones count."""
-    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.2)
-    monkeypatch.setattr(opcua, "_LOST_AFTER", 60)
+    monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(opcua_subscription, "_LOST_AFTER", 60)
     server_port = unused_tcp_port_factory()
     async with (
         plant(server_port, {"moves": -1.0, "constant": 5.0}) as server,
@@ -310,7 +313,7 @@ async def test_dies_and_comes_back(harness, free_port):
 
 async def test_a_constant_value_stays_live_by_keep_alives(harness, free_port, monkeypatch):
     """Nothing changes for many keep-alive periods: the session is live, and says nothing more."""
-    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.5)
+    monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.5)
     async with (
         plant(free_port, {"a": 1.0}),
         harness.running(config(free_port), addresses("a")) as link,
@@ -352,7 +355,7 @@ async def test_silence_on_an_open_connection_is_noticed(
     harness, free_port, unused_tcp_port_factory, monkeypatch
 ):
     """No keep-alives although TCP stands: stale, then failed, then live when it flows again."""
-    monkeypatch.setattr(opcua, "_KEEP_ALIVE_S", 0.1)
+    monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.1)
     server_port = unused_tcp_port_factory()
     async with (
         plant(server_port, {"a": 1.0}),
@@ -530,3 +533,25 @@ async def test_another_certificate_than_the_pinned_one_is_refused(harness, free_
         assert "uses another certificate than" in reason and "stranger.der" in reason
         assert "get its certificate anew" in reason
     assert harness.states == ["failed"] and harness.qualities("a") == [LOST]
+
+
+async def test_init_browses_a_secured_server_with_the_keys_of_the_configuration(
+    free_port, certificates, tmp_path, monkeypatch
+):
+    """Files are named from where one is; what is written finds them from where it stands."""
+    monkeypatch.chdir(certificates)
+    out = tmp_path / "plant" / "config.toml"
+    words = ["init", "--opcua", f"opc.tcp://127.0.0.1:{free_port}/plant", "--out", str(out)]
+    for key, value in (
+        ("security", "Basic256Sha256"), ("certificate", "agent.der"),
+        ("private_key", "agent-key.pem"), ("server_certificate", "server.der"),
+    ):  # fmt: skip
+        words += ["--set", f"{key}={value}"]
+    async with secured_plant(free_port, certificates):
+        done = await asyncio.to_thread(CliRunner().invoke, cli, words)
+        assert done.exit_code == 0, done.output
+        done = await asyncio.to_thread(CliRunner().invoke, cli, ["check", str(out)])
+        assert done.exit_code == 0, done.output
+    made = load(out)
+    assert (certificates / "agent.der").samefile(made.sources["plant"].certificate)
+    assert [tag.address for tag in made.tags.values()] == [f"nsu={URI};s=a"]

@@ -41,6 +41,33 @@ def request(name, state, now_ns, by=""):
     }  # fmt: skip
 
 
+def errors(output, *, now_ns, raised=False, **more):
+    """What is known of one output's errors, as `agent.runtime.errors_told` tells it."""
+    return {
+        "output": output, "label": f"lab.{output}", "loss": "absolute", "labels": 1_143,
+        "mean_loss": 0.61, "recent_loss": 0.82 if raised else 0.49, "recent_labels": 20,
+        "expected_loss": 0.5, "allowed_loss": 0.66, "evidence": 0.31, "raised": raised,
+        "assessed_ns": now_ns - 4_000 * NS, "heard_ns": now_ns - 900 * NS, "not_assessed": "",
+        "left_out": 12, "late": 1, "unmatched": 2, "corrected": 3, "repeated": 4,
+        "predictions": 86_400, "labelled_share": 0.013, "labelled_newer": 0.52,
+        "versions": [{"version": "2026.4", "labels": 88, "mean_loss": 0.41,
+                      "mean_loss_in_service": 0.55}],
+        "remarks": [f"{HOSTILE} repeats one value: 9 labels are 80.4"] if raised else [],
+        "estimated": {"loss": 0.52, "low": 0.4, "high": 0.6, "scans": 86_000,
+                      "text": "estimated from inputs alone: 0.52 (0.4 to 0.6)"},
+        **more,
+    }  # fmt: skip
+
+
+def outputs(name, state="good"):
+    """One output that training knew, and one that it did not."""
+    return [
+        {"tag": name, "required": True, "state": state, "trained": [60.0, 95.0],
+         "worst": {"detector": "residual", "score": 0.4 + 0.9 * (state != "good")}},
+        {"tag": f"{name}.spare", "required": True, "state": "good", "trained": None, "worst": None},
+    ]  # fmt: skip
+
+
 def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
     trained = {"reactor.temperature": [72.1, 88.4], "cooling.flow": [11.5, 14.9]}
     inputs = [
@@ -71,6 +98,7 @@ def model(name, verdict, *, now_ns, reasons=(), since_s=60, **more):
         "provisional_text": "",
         "baseline": "3f9a1c20",
         "inputs": inputs,
+        "outputs": [], "errors": [],
         "joint": {"t2": 0.41, "spe": 0.22},
         "extrapolation": {
             "now": verdict == "caution",
@@ -103,8 +131,15 @@ def models(now_ns):
         "Look at the Modbus gateway 10.0.3.7 and its network.",
     )
     return [
-        model("yield", "untrusted", now_ns=now_ns, since_s=720, reasons=[stuck, outside]),
-        model("energy", "trusted", now_ns=now_ns, since_s=90_000),
+        model("yield", "untrusted", now_ns=now_ns, since_s=720, reasons=[stuck, outside],
+              outputs=outputs("yield.predicted", "bias"),
+              errors=[errors("yield.predicted", now_ns=now_ns, raised=True)]),
+        model("energy", "trusted", now_ns=now_ns, since_s=90_000, outputs=outputs("kw"),
+              errors=[errors("kw", now_ns=now_ns), errors(
+                  "kw.spare", now_ns=now_ns, labels=0, recent_labels=0, recent_loss=None,
+                  mean_loss=None, expected_loss=None, allowed_loss=None, evidence=None,
+                  estimated=None, heard_ns=None, assessed_ns=None, versions=[],
+                  not_assessed="kw.spare was never assessed: no label of lab came for it")]),
         model(
             "vibration forecast",
             "caution",
@@ -143,7 +178,8 @@ def sources(now_ns):
 
 def tag(i, now_ns, rng):
     names = ("reactor.temperature", "cooling.flow", "line.speed", HOSTILE)
-    name = names[i] if i < len(names) else f"area{i % 17:02d}.unit{i % 5}.signal{i:04d}"
+    given = {5: "yield.predicted", 8: "yield.predicted.spare"} | dict(enumerate(names))
+    name = given[i] if i in given else f"area{i % 17:02d}.unit{i % 5}.signal{i:04d}"
     source = ("reactor", "utilities", "line")[i % 3] if i < 3 else rng.choice(("reactor", "line"))
     bits = {1: 4, 2: 128, 7: 2, 11: 64}.get(i, 0)
     level, phase = rng.uniform(1, 400), rng.uniform(0, 6)
@@ -165,7 +201,7 @@ def tag(i, now_ns, rng):
         "name": name,
         "source": source,
         "unit": UNITS[i % len(UNITS)],
-        "role": "output" if i == 5 else "label" if i == 6 else "none" if i == 7 else "input",
+        "role": "output" if i in {5, 8} else "label" if i == 6 else "none" if i == 7 else "input",
         "value": None if i in {1, 12} else history[-1],
         "arrival_ns": arrival,
         "source_ns": arrival,
@@ -220,6 +256,7 @@ def conditions(now_ns):
 def document(tags=30, *, now_ns=T0, seed=1):
     """A whole status document with `tags` tags at engine time `now_ns`."""
     from agent.status import view
+    from tests.status.fake_changes import changes
 
     rng = random.Random(seed)
     made = {
@@ -261,10 +298,33 @@ def document(tags=30, *, now_ns=T0, seed=1):
             request("yield@1772329000", "open", now_ns),
             request("energy@1771000000", "closed", now_ns, by="Mara Lind"),
         ],
+        "contract": {"hash": "5e1f" * 16, "made": "2026-02-28T10:00:00Z", "path": "c.json"},
+        "changes": changes(now_ns),
         "process": {"loop_lag_p99_ms": 4.2, "rss_mb": 143.0, "cpu_percent": 3.1},
         "incidents_since_start": 9,
     }
     return made | {"incidents": view.incidents(made)}
+
+
+def history(now_ns):
+    """Two days of a made-up model, with reasons that are hostile."""
+    hours = [(48, "trusted", ""), (31, "caution", f"{HOSTILE} is outside"), (30, "trusted", ""),
+             (9, "not watched", "the agent did not run"), (8, "untrusted", "errors grew"),
+             (6, "unassessable", "source lost"), (5, "trusted", ""), (0.2, "untrusted", "stuck")]
+    marks = [now_ns - int(h * 3_600 * NS) for h, _, _ in hours] + [now_ns]
+    spans = [
+        {"start_ns": marks[i], "end_ns": marks[i + 1], "verdict": verdict, "why": why}
+        for i, (_, verdict, why) in enumerate(hours)
+    ]
+    rng = random.Random(3)
+    windows = [
+        {"start_ns": marks[0] + k * 2_880 * NS, "end_ns": marks[0] + (k + 1) * 2_880 * NS,
+         "labels": 12, "mean_loss": 0.5 + rng.gauss(0, 0.05) + 0.3 * (k > 50)}
+        for k in range(60)
+    ]
+    losses = [{"output": "yield.predicted", "loss": "absolute", "expected_loss": 0.5,
+               "windows": windows}]
+    return {"since_ns": marks[0], "until_ns": now_ns, "verdicts": spans, "losses": losses}
 
 
 class FakeModels:
@@ -302,6 +362,17 @@ class FakeModels:
             "in_trained_range": True,
         }
         return [value] if name in self.names() else None
+
+    async def history(self, name):
+        document = self._current()
+        if name not in self.names():
+            return None
+        return {"model": name, **history(document["time_ns"])}
+
+    async def lineage(self, tags):
+        from tests.status.fake_changes import lineage
+
+        return lineage(tags)
 
     def check(self, name, vectors, mode):
         if name not in self.names():

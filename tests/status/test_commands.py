@@ -21,6 +21,7 @@ from tests.status.conftest import KNOWN, TOKEN, people, serving, tls_of
 
 ROOT = Path(__file__).parents[2]
 ANY = {"subject": "tag/a"}
+WHY = {**ANY, "note": "seen"}
 STRANGER = 54321  # a Unix user that no configuration names
 
 
@@ -80,7 +81,7 @@ async def test_two_authorizations_are_nobodys():
 )
 async def test_without_people_or_off_loopback_there_are_no_commands(case):
     """Off loopback a token could be read on its way, unless TLS hides it."""
-    status, answer = await post(json=ANY, headers=KNOWN, **case)
+    status, answer = await post(json=WHY, headers=KNOWN, **case)
     assert status == 403
     assert "on the gateway itself" in answer["hint"]
 
@@ -89,7 +90,7 @@ async def test_with_tls_a_token_counts_off_loopback_too(tmp_path):
     """The same address as in the test above, over TLS."""
     options = {"tls": tls_of(tmp_path)}
     status, answer = await post(
-        json=ANY, headers=KNOWN, listen="0.0.0.0:0", options=options, ssl=False
+        json=WHY, headers=KNOWN, listen="0.0.0.0:0", options=options, ssl=False
     )
     assert (status, answer["event"]["by"]) == (200, "Mara Lind")
 
@@ -110,7 +111,7 @@ def being(uid):
             os.seteuid(own)
 
 
-async def by_socket(path, uid=None, headers=None, body=ANY):
+async def by_socket(path, uid=None, headers=None, body=WHY):
     """(status, answer) of an acknowledgement by a Unix user, as a client of its own thread."""
 
     def talk():
@@ -156,7 +157,7 @@ async def test_a_person_is_known_by_the_unix_user(place):
     """The configured name goes before the user's own."""
     mara = People({"Mara Lind": Person(unix_user="mara")}, uid_of=lambda _: os.geteuid())
     async with with_socket(place, mara):
-        status, answer = await by_socket(place, body={**ANY, "by": "root"})
+        status, answer = await by_socket(place, body={**WHY, "by": "root"})
     assert (status, answer["event"]["by"]) == (200, "Mara Lind")
 
 
@@ -203,21 +204,34 @@ async def test_a_crowd_at_the_page_keeps_nobody_from_the_socket(place):
         ("acknowledge", {"subject": 3}),
         ("acknowledge", {"subject": ["tag/a"]}),
         ("acknowledge", {"subject": "x" * 401}),
-        ("acknowledge", {**ANY, "false": "yes"}),
-        ("acknowledge", {**ANY, "false": 1}),
+        ("acknowledge", {**WHY, "false": "yes"}),
+        ("acknowledge", {**WHY, "false": 1}),
         ("acknowledge", {**ANY, "note": "x" * (LONGEST_NOTE + 1)}),
         ("acknowledge", {**ANY, "note": {}}),
-        ("shelve", ANY),
-        ("shelve", {**ANY, "for_ns": 0}),
-        ("shelve", {**ANY, "for_ns": True}),
-        ("shelve", {**ANY, "for_ns": 1e12}),
-        ("shelve", {**ANY, "for_ns": LONGEST_SHELVING_NS + 1}),
-        ("out_of_service", ANY),
-        ("in_service", {"tag": None}),
+        ("acknowledge", ANY),
+        ("acknowledge", {**ANY, "note": " \x07 "}),
+        ("unshelve", ANY),
+        ("shelve", {**ANY, "for_ns": 1}),
+        ("shelve", WHY),
+        ("shelve", {**WHY, "for_ns": 0}),
+        ("shelve", {**WHY, "for_ns": True}),
+        ("shelve", {**WHY, "for_ns": 1e12}),
+        ("shelve", {**WHY, "for_ns": LONGEST_SHELVING_NS + 1}),
+        ("out_of_service", WHY),
+        ("out_of_service", {"tag": "a"}),
+        ("in_service", {"tag": "a"}),
+        ("in_service", {"tag": None, "note": "n"}),
         ("declare", {"note": "x"}),
         ("declare", {"request": "m@1"}),
         ("close", {"request": "m@1", "note": " \x07 "}),
         ("withdraw", {"request": ["m@1"], "note": "x"}),
+        ("accept", {"model": "m"}),
+        ("rollback", {"request": "m@1", "note": "x"}),
+        ("trial", {"model": "m", "note": "x", "baseline": "/b.json"}),
+        ("trial", {"model": "m", "note": "x", "baseline": "/b.json", "version": " "}),
+        ("trial", {"model": "m", "note": "x", "baseline": "/b\n.json", "version": "2"}),
+        ("trial", {"model": "m", "note": "x", "baseline": ["/b"], "version": "2"}),
+        ("trial", {"model": "m", "baseline": "/b.json", "version": "2"}),
     ],
 )
 def test_a_body_that_says_something_else_is_refused(kind, body):
@@ -236,19 +250,21 @@ def test_a_decision_takes_its_request_and_its_reason():
 def test_every_kind_is_one_row_of_one_table():
     """What is described to clients, and what orders look for, is the table's."""
     from agent.core.retraining_request import FROM
+    from agent.core.truth import KINDS
+    from agent.status.told import TOLD
 
     of_requests = {kind: row.change for kind, row in COMMANDS.items() if row.about == "request"}
     assert of_requests == {kind: state for kind, (state, _) in FROM.items()}
-    assert all(COMMANDS[kind].needs_reason for kind in FROM)
     description = json.loads((ROOT / "agent/status/openapi.json").read_text(encoding="utf-8"))
     command = description["paths"]["/api/v1/commands/{kind}"]["post"]
     assert command["parameters"][0]["schema"]["enum"] == list(COMMANDS)
+    assert TOLD == KINDS and COMMANDS.keys().isdisjoint(TOLD)  # told by models, at paths of theirs
 
 
 @pytest.mark.parametrize("name", ["tag/Druck\u00a0Kessel", "tag/a  b", "tag/\u200bx", "model/\xe4"])
 def test_names_are_taken_as_they_are(name):
     """A tag list out of a spreadsheet has no-break spaces in its names, and they are names."""
-    assert command_data("acknowledge", {"subject": name})["subject"] == name
+    assert command_data("acknowledge", {"subject": name, "note": "n"})["subject"] == name
 
 
 def test_control_characters_do_not_get_into_the_journal():
@@ -265,9 +281,10 @@ def test_control_characters_do_not_get_into_the_journal():
         ("acknowledge", b"{", 400),
         ("acknowledge", b"\xff", 400),
         ("acknowledge", b"[" * 50_000, 400),
-        ("acknowledge", b'{"subject":"tag/unknown"}', 422),
-        ("acknowledge", b'{"subject":"tag/slow"}', 503),
+        ("acknowledge", b'{"subject":"tag/unknown","note":"n"}', 422),
+        ("acknowledge", b'{"subject":"tag/slow","note":"n"}', 503),
         ("acknowledge", b"{}", 422),
+        ("acknowledge", b'{"subject":"tag/a"}', 422),
     ],
 )
 async def test_what_can_not_be_carried_out_is_refused_with_a_reason(path, body, status):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from jsonschema import Draft202012Validator
 
-from agent.core.engine import Engine
+from agent.core.steward import Steward
 from agent.runtime.document import Surroundings, status_document
 from tests.core import small
 from tests.status.conftest import serving
@@ -18,7 +18,7 @@ ROWS = 60
 
 def real_document():
     """Three inputs, of which one stops and one jumps, folded by the engine."""
-    engine = Engine(small.spec())
+    engine = Steward(small.spec())
     values = small.normal(ROWS)
     values[30:, 0] = 30.0
     values[40:, 1] = np.nan

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.status import error_metrics, view
 from agent.status import metrics as module
-from agent.status import view
 from tests.status.fake_status import NS, T0, document
 
 
@@ -171,3 +171,60 @@ async def test_requests_are_counted_by_route_template(served):
     assert value(text, name, route="/api/v1/models/{name}/verdict", code="200") == 1
     assert value(text, name, route="/api/v1/models/{name}/verdict", code="404") == 1
     assert value(text, name, route="unknown", code="404") == 3
+
+
+def test_errors_are_told_beside_what_training_lets_expect():
+    """Losses of labels, the estimate with its interval, and the labels themselves."""
+    text = page(document())
+    of = {"model": "yield", "output": "yield.predicted", "loss": "absolute",
+          "label": "lab.yield.predicted"}  # fmt: skip
+    assert value(text, "fieldwarden_output_labels_total", **of) == 1_143
+    wanted = {
+        "loss_mean": 0.82, "loss_reference": 0.5, "loss_allowed": 0.66, "loss_estimated": 0.52,
+        "loss_estimated_low": 0.4, "loss_estimated_high": 0.6, "errors_grew": 1.0,
+        "evidence_ratio": 0.31, "not_assessed": 0.0,
+        "last_label_timestamp_seconds": T0 / NS - 900,
+        "assessed_timestamp_seconds": T0 / NS - 4_000,
+    }
+    told = {name: value(text, f"fieldwarden_output_{name}", **of) for name in wanted}
+    assert told == wanted
+    other = of | {"model": "energy", "output": "kw", "label": "lab.kw"}
+    assert value(text, "fieldwarden_output_errors_grew", **other) == 0
+
+
+def test_two_labels_of_one_output_are_two_series():
+    """Twice the same name and labels would be no page that Prometheus takes."""
+    whole = document()
+    errors = whole["models"][0]["errors"]
+    errors.append(errors[0] | {"label": "lab.second", "labels": 7})
+    lines = [line for line in page(whole).splitlines() if not line.startswith("#")]
+    assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
+
+
+def test_errors_that_nobody_knows_are_absent():
+    """Without a record and without a label there is no loss, no warning and no time of one."""
+    found = samples(page(document()))
+    spare = {key[0] for key in found if ("output", "kw.spare") in key[1]}
+    named = ("labels_total", "not_assessed")
+    assert spare == {f"fieldwarden_output_{name}" for name in named}
+
+
+def test_outputs_say_whether_they_are_as_trained():
+    """One that the training record did not have says nothing."""
+    text = page(document())
+    name = "fieldwarden_output_as_trained"
+    assert value(text, name, model="yield", output="yield.predicted") == 0
+    assert value(text, name, model="energy", output="kw") == 1
+    assert "yield.predicted.spare" not in text
+
+
+def test_outputs_as_labels_are_bounded():
+    """Models of very many outputs have no thousands of series."""
+    whole = document(5)
+    for key in ("errors", "outputs"):
+        one = whole["models"][0][key][0]
+        name = {"errors": "output", "outputs": "tag"}[key]
+        whole["models"][0][key] = [{**one, name: f"o{i}"} for i in range(2_000)]
+    found = [key[0] for key in samples(page(whole))]
+    for name in ("fieldwarden_output_labels_total", "fieldwarden_output_as_trained"):
+        assert found.count(name) == error_metrics.MAX_OUTPUTS

@@ -8,10 +8,13 @@ import re
 import pytest
 from rich.console import Console
 
+from agent.status.change_lines import held_tags
+from agent.status.error_lines import measured
 from agent.status.retraining_lines import lines, report
 from agent.status.terminal import VERDICT_SIGNS, plain, render
 from agent.status.view import VERDICTS
-from tests.status.fake_status import HOSTILE, document
+from tests.status.fake_changes import change
+from tests.status.fake_status import HOSTILE, T0, document
 
 
 def shown(whole, width=120, age_s=1.0, *, color=False, running=None):
@@ -150,7 +153,7 @@ def test_meaning_does_not_hang_on_colour():
 
 def test_many_poor_tags_are_cut_with_the_number_of_the_rest():
     """A lost source of 1,000 tags does not scroll the verdicts away."""
-    whole = document(1000)
+    whole = document(1000) | {"changes": []}
     for tag in whole["tags"]:
         tag.update(quality=4, quality_names=["communication_lost"])
     text = shown(whole)
@@ -213,7 +216,9 @@ def test_a_clock_that_is_not_to_be_believed_is_told():
 
 def test_a_request_for_retraining_says_why_and_what_to_do():
     """Only those that wait for somebody; all of one of them in words, names made harmless."""
-    text = " ".join(shown(document(), 200).split())
+    whole = shown(document(), 200)
+    assert "x0a" not in whole  # a line break is no control character of a name
+    text = " ".join(whole.split())
     assert "Retraining yield@1772329000: open: at least 2 of 3 inputs shifted" in text
     assert "to do: find out whether the plant changed" in text
     assert "energy@1771000000" not in text
@@ -223,3 +228,69 @@ def test_a_request_for_retraining_says_why_and_what_to_do():
         assert part in told
     many = document() | {"retraining": 9 * document()["retraining"][:1]}
     assert lines(many)[-1] == "and 4 more: fieldwarden retraining list"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_errors_and_requests_stand_at_their_model_in_plain_words(width):
+    """What labels say beside training, what is estimated, what is odd; at every width."""
+    words = " ".join(shown(document(), width=width).split())
+    assert (
+        "errors of yield.predicted: errors grew: mean loss (absolute) 0.82 over the latest 20 of "
+        "1,143 labels; 0.5 in training estimated from inputs alone: 0.52 (0.4 to 0.6)"
+    ) in words
+    assert "asks for retraining: yield@1772329000, open; see below" in words
+    assert "errors of kw: mean loss (absolute) 0.49 over" in words
+    assert "errors of kw.spare" not in words  # nothing but that there are none
+    assert "kw.spare was never assessed: no label of lab came for it" in words
+    assert "energy@1771000000" not in words
+
+
+def test_of_a_model_with_many_outputs_the_troubled_ones_are_told():
+    """The others are counted."""
+    whole = document()
+    good, poor = whole["models"][1]["errors"]
+    one = whole["models"][1]
+    one["errors"] = [{**good, "output": f"o{i}"} for i in range(9)] + [poor]
+    text = " ".join(shown(whole).split())
+    assert text.index("kw.spare was never assessed") < text.index("errors of o0")
+    assert "errors of o4" not in text
+    assert "and errors of 5 more outputs: see the status page" in text
+
+
+def test_one_label_is_told_as_one():
+    """And where training had no labels there is nothing to compare with."""
+    assert measured({"labels": 0}) == "no label was compared with a prediction yet"
+    one = {"labels": 1, "recent_labels": 1, "recent_loss": 0.5, "loss": "squared"}
+    assert measured(one) == "mean loss (squared) 0.5 over 1 label; training had none"
+
+
+def test_each_open_change_has_a_line_with_whose_turn_it_is():
+    """What holds comes first; what has ended or is in force is not open; names do no harm."""
+    whole = document()
+    whole["changes"].append(change("lab-9", "rejected", T0, text="put it \x1b[31mback"))
+    text = " ".join(shown(whole).split())
+    assert (
+        "Change utilities-3: assessed, held, for 16 min: tag cooling.flow: unit was m3/h, is l/min "
+        "(models yield, energy); to be approved by integration "
+        "assessment: 12 % of scans of yield would get another verdict to do: look at it"
+    ) in text
+    assert "to be approved by owner and integration assessed to 42 % to do: look at it" in text
+    assert "Change line-4: detected, would be held" in text
+    assert "Change reactor-5: announced, for 16 min: calibration of TT-101" in text
+    assert "put it \\x1b[31mback" in text
+    assert "utilities-1:" not in text and "utilities-2:" not in text
+    assert text.index("Change lab-9") < text.index("Change line-4")
+    assert "touched by a change upstream: utilities-3, assessed; see below" in text
+    assert held_tags(whole) == 1
+    whole["changes"] = [change(f"s-{n}", "detected", T0) for n in range(8)]
+    assert "and 3 more: fieldwarden change list" in shown(whole)
+
+
+def test_a_tag_says_once_what_its_quality_and_its_condition_both_are():
+    """A held tag is "contract broken" by its samples and by its condition."""
+    whole = document()
+    whole["tags"][0] |= {
+        "quality": 16384, "quality_names": ["contract_broken"], "condition": "contract broken",
+    }  # fmt: skip
+    (line,) = [one for one in shown(whole).splitlines() if "contract broken" in one]
+    assert line.count("contract broken") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import sqlite3
@@ -96,6 +97,7 @@ def test_every_verdict_and_every_act_is_a_record_once(folder):
     assert (found[1]["entry"], found[1]["position"], found[1]["time_ns"]) == (1, 1, 1)
     assert json.loads(found[1]["data"]) == told(1)[1].data
     assert found[0]["evidence"] == evidence_of(*encode(command(1)))
+    assert found[2]["evidence"] == evidence_of(*encode(command(1)))  # nothing was told before it
     assert found[0]["previous"] == BEGIN
     assert "15 records, 1 to 15, are whole" in run(folder, "verify")
     assert f"head: 15 {found[-1]['hash']}" in run(folder, "verify", "--anchor", found[4]["hash"])
@@ -167,6 +169,41 @@ def test_a_chain_that_was_written_anew_is_found_by_what_went_upstream(folder):
     assert "are whole" in run(folder, "verify")
     assert "cut off before it" in run(folder, "verify", "--anchor", anchor, code=1)
     assert "no hash of a record" in run(folder, "verify", "--anchor", "abc", code=1)
+
+
+@pytest.mark.parametrize("first", [1, 5, 10, 15])
+def test_whatever_is_rewritten_from_some_record_on_is_found_by_an_anchor_behind_it(folder, first):
+    """And an anchor before it shows what it can show: all up to there is as it was."""
+    found = records(folder)
+    anchors = [record["hash"] for record in found]
+    changed = [one | ({"why": "x"} if one["number"] >= first else {}) for one in found]
+    made = rehash(changed)
+    assert not proof_of(made, newest=15).faults
+    for number, anchor in enumerate(anchors, 1):
+        assert bool(proof_of(made, newest=15, anchor=anchor).faults) == (number >= first)
+
+
+async def test_an_act_stands_on_what_the_person_saw(tmp_path):
+    """Of several events of one condition the last before the act, and not another condition's."""
+    path = tmp_path / "fieldwarden.db"
+    store = open_store(path)
+    seen = event(2, change="changed", id="a@1", score=2.5, text="\N{DEGREE SIGN}")
+    told = [
+        event(1, change="raised", id="a@1", score=1.0), seen, event(3, change="raised", id="b@1"),
+        event(4, change="acknowledged", id="a@1", by="Mara", note="seen"),
+        event(5, "review", change="reviewed", id="r", by="Mara", note="ok", evidence="f" * 64),
+    ]
+    events = [(number, 0, one) for number, one in enumerate(told, 1)]
+    await store.commit(Batch(entries=[command(n) for n in range(1, 6)], events=events))
+    await store.close()
+    with contextlib.closing(Reader(path)) as reader:
+        act, review = reader.account()
+        (row,) = [one for one in reader.events() if one["sequence"] == 2]
+    body = {name: row[name] for name in ("kind", "subject", "time_ns", "data")}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    assert act["evidence"] == hashlib.sha256(text.encode()).hexdigest()
+    assert json.loads(act["data"])["acted_on"] == {"entry": 2, "position": 0}
+    assert review["evidence"] == "f" * 64
 
 
 @given(st.data())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.store import Acknowledgement, ranges
 from agent.store import acknowledge as acknowledge_module
+from agent.store import outbox as outbox_module
 from agent.store import schema as schema_module
 from tests.store.helpers import MB, Batch, Reader, assert_accounts, message, open_store
 
@@ -267,4 +268,32 @@ async def test_dead_letters_are_bounded(path, monkeypatch):
     assert sum(len(letter["payload"]) for letter in letters) <= 2_000
     assert letters[0]["reason"] == "because 29"
     assert assert_accounts(path)["dead_letters"]["count"] == 30
+    await store.close()
+
+
+async def test_each_further_time_takes_twice_as_long(path, monkeypatch):
+    """A central that is behind has them at its broker: more and more of them would not help it."""
+    monkeypatch.setattr(acknowledge_module, "TAIL_AGAIN_S", 30)
+    now = [100 * 10**9]
+    monkeypatch.setattr(outbox_module, "monotonic_ns", lambda: now[0])
+    store = open_store(path, delivery="central")
+    await store.commit(Batch(messages=[message()]))
+    sent_after = []
+    for _ in range(4):
+        reader = Reader(path)
+        (row,) = reader.pending()
+        reader.close()
+        await store.commit(Batch(delivered=[row.id]))
+        began = now[0]
+        while True:
+            now[0] += 10**9
+            asked = Acknowledgement(store.boot, "event", 0)
+            await store.commit(Batch(acknowledged=[asked]))
+            reader = Reader(path)
+            waits = reader.pending()
+            reader.close()
+            if waits:
+                break
+        sent_after.append((now[0] - began) // 10**9)
+    assert sent_after == [30, 60, 120, 240]
     await store.close()

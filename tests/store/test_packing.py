@@ -30,6 +30,15 @@ def test_round_trip_is_exact(summaries):
     assert repr(in_order) == repr([{key: row[key] for key in summaries[0]} for row in summaries])
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [(0.0, -0.0), (1, 1.0), (1, True), ([0.0], [-0.0]), ([1], [1.0])]
+)
+def test_equal_values_that_are_written_otherwise_are_kept_apart(one, other):
+    """Equal is not the same: a minus zero and a nested whole number come back as they were."""
+    rows = [{"tag": "a", "min": one}, {"tag": "b", "min": other}]
+    assert repr([row["min"] for row in unpack(json.loads(pack(rows)))]) == repr([one, other])
+
+
 def test_nan_and_different_keys_are_refused():
     """What JSON can not hold, and what does not fit together, is an error, not a wrong message."""
     with pytest.raises(ValueError, match="JSON"):

@@ -12,11 +12,14 @@ from types import ModuleType
 from typing import Any
 
 from agent.core.kernels import (
+    again,
     bad,
     category,
+    digits,
     drift,
     late,
     level,
+    lines,
     missing,
     mix,
     noise,
@@ -66,6 +69,9 @@ def _row(
 _CUSUM = "Page 1954, two-sided CUSUM of block means"
 _PEAKS = "limit by peaks over threshold"
 
+_SERVED = 3
+"""Intervals until what only a change of how values are served can be raises a condition."""
+
 DETECTORS: tuple[Detector, ...] = (
     _row(trained_range, "Siffer et al. 2017, peaks over threshold", Traits(Symptom.BEYOND),
          limits=("half",)),
@@ -85,6 +91,30 @@ DETECTORS: tuple[Detector, ...] = (
          blocked=True, looks_back=step.looks_back, limits=("limit",)),
     _row(category, "support of a Markov chain; Good 1953, what a record has not shown",
          Traits(Symptom.STATE)),
+    _row(digits, "tests of last digits, Mosimann et al. 1995", limits=("limit",), traits=Traits(
+        Symptom.DIGITS, on_delay=_SERVED, words=Words(
+            "coarser resolution", "integration",
+            "{tag} comes from {source} in coarser steps than in training",
+            "check decimals, data type and scaling of {tag} at {source}", 6,
+        ))),
+    _row(again, "QARTOD flat line test, for lags", limits=("limit",), traits=Traits(
+        Symptom.AGAIN, on_delay=_SERVED, words=Words(
+            "old values repeated", "integration",
+            "{tag} keeps arriving from {source}, but old values come again and again",
+            "check caches, sampling rates and historians between {source} and its instruments", 7,
+        ))),
+    _row(lines, "Reynolds & Stoumbos 1999, CUSUM of a proportion", limits=("limit",),
+         traits=Traits(Symptom.LINES, on_delay=_SERVED, words=Words(
+            "interpolated", "integration",
+            "{tag} arrives from {source} on straight lines between few values",
+            "check what resamples or compresses {tag} between its instrument and {source}", 6,
+         ))),
+    _row(lines, "Reynolds & Stoumbos 1999, CUSUM of a proportion", name="averaged",
+         limits=("limit",), traits=Traits(Symptom.SMOOTH, on_delay=_SERVED, words=Words(
+            "averaged", "integration",
+            "{tag} arrives from {source} smoother, and with more digits, than in training",
+            "check what averages or filters {tag} between its instrument and {source}", 6,
+         ))),
 )  # fmt: skip
 
 OUTPUT_CHARTS: tuple[Detector, ...] = (

@@ -77,8 +77,13 @@ class Symptom(StrEnum):
     CHANGE = "inputs moved faster together than in training"
     UNEXPLAINED = "is not what its inputs gave in training"
     MIX = "its classes come in other shares"
+    DIGITS = "comes in coarser steps"
+    AGAIN = "old values come again"
+    LINES = "lies on lines between few values"
+    SMOOTH = "is smoother than in training"
     SOURCE = "its source is lost"
     ERRORS = "its predictions err more than in training"
+    CONTRACT = "is not what was agreed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ _RUN = 3
 _RELEARN = 16
 _NO_NEWS = int(
     Quality.COMMUNICATION_LOST | Quality.NOT_A_NUMBER | Quality.BAD | Quality.REPLAYED
-    | Quality.REPEATED
+    | Quality.REPEATED | Quality.CONTRACT_BROKEN | Quality.MASKED
 )
 _UNCERTAIN = int(Quality.UNCERTAIN)
 _LATEST = 1 << 62

@@ -37,7 +37,8 @@ MOMENTS: dict[str, Moment] = {
 _BACK_NS = 1_000_000_000
 _FORGET = 64
 _AGAIN = 2 * _FORGET  # beyond it: the third step back while the two before are not forgotten
-_NO_NEWS = 4 | 8 | 1 | 16  # lost, not a number, bad, replayed: these say nothing about the clock
+_NO_NEWS = 4 | 8 | 1 | 16 | 256 | 512
+"""Lost, not a number, bad, replayed, held, masked: these say nothing about the clock."""
 _UNCERTAIN = 2  # with the time of arrival: its own time was none
 _LATEST = 1 << 62
 

@@ -17,6 +17,7 @@ export class Acting {
   // `changed` is called once something was done, so that the page shows it at once.
   constructor(changed) {
     this.changed = changed;
+    this.said = byId("act-said");
     this.token = sessionStorage.getItem(KEY) ?? "";
     byId("sign-in").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -28,6 +29,7 @@ export class Acting {
   }
 
   async signIn(token) {
+    this.at(byId("sign-in"));
     if (!/^[\x21-\x7e]+$/.test(token)) {
       this.say("A token has letters, digits and signs only.");
       return;
@@ -61,12 +63,18 @@ export class Acting {
   // the buttons that make no sense for any of them.
   buttons(name) {
     let conditions = [];
-    const note = el("input", { type: "text", maxlength: "500", placeholder: "note, where wanted", "aria-label": `Note: ${name}` });
+    const reason = el("input", { type: "text", maxlength: "500", placeholder: "why: it stands in the account", "aria-label": `Reason: ${name}`, required: "" });
     const buttons = ACTS.map(([kind, label, more, done, fits]) => {
       const button = el("button", { type: "button", "aria-label": `${label}: ${name}` }, label);
       button.addEventListener("click", () => {
+        this.at(button);
+        if (!reason.value.trim()) {
+          this.say("Say why first: it stands in the account, in your name.");
+          reason.focus();
+          return;
+        }
         const meant = conditions.filter(fits);
-        const orders = meant.map((c) => ({ subject: c.id, note: note.value, ...more }));
+        const orders = meant.map((c) => ({ subject: c.id, note: reason.value.trim(), ...more }));
         const said = meant.length === 1 ? meant[0].subject : `${meant.length} conditions`;
         this.act(buttons, kind, orders, `${said} ${done}`);
       });
@@ -80,7 +88,7 @@ export class Acting {
         setText(buttons[place], now.length > 1 ? `${label} (${meant})` : label);
       });
     };
-    return { root: el("p", { class: "acts" }, ...buttons, note), show };
+    return { root: el("p", { class: "acts" }, ...buttons, reason), show };
   }
 
   // Several at once, for an incident has several conditions; what went wrong first is said.
@@ -97,7 +105,7 @@ export class Acting {
 
   async ask(method, path, data) {
     const options = { method, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), headers: { Authorization: `Bearer ${this.token}` } };
-    if (data) options.body = JSON.stringify(data);
+    if (data) options.body = typeof data === "string" ? data : JSON.stringify(data);
     try {
       const answer = await fetch(path, options);
       const body = await answer.json();
@@ -108,7 +116,12 @@ export class Acting {
     }
   }
 
+  // What is said from now on is said in the section that an element is in.
+  at(element) {
+    this.said = element.closest("section")?.querySelector(".act-said") ?? byId("act-said");
+  }
+
   say(text) {
-    setText(byId("act-said"), text);
+    setText(this.said, text);
   }
 }

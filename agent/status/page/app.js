@@ -2,11 +2,15 @@
 // at once, greys out what it knew, and lets verdicts run out by the page's own monotonic clock.
 
 import { Acting } from "./acting.js";
+import { Contract } from "./contract.js";
 import { byId, el, setText } from "./dom.js";
 import { Incidents } from "./incidents.js";
 import { Retraining } from "./retraining.js";
 import { Models } from "./models.js";
+import { ModelPage } from "./model_page.js";
 import { Agent, Sources } from "./plant.js";
+import { Review } from "./review.js";
+import { modelAt } from "./route.js";
 import { Tags } from "./tags.js";
 import { age, eventText, iso, moment } from "./words.js";
 
@@ -18,10 +22,18 @@ const STALLED_S = 10; // the same as FRESH_NS in agent/status/view.py
 const HISTORY_EVERY = 10; // polls; recent values are most of the bytes and change little
 
 const tags = new Tags();
-const showTag = (name) => tags.find(name);
+const showTag = (name) => {
+  if (modelAt(location.hash) !== null) history.pushState(null, "", "#tags-heading");
+  arrive();
+  tags.find(name);
+};
 const models = new Models(showTag);
+const one = new ModelPage(showTag);
 const retraining = new Retraining();
-const incidents = new Incidents(showTag, new Acting(() => poll()));
+const acting = new Acting(() => poll());
+const incidents = new Incidents(showTag, acting);
+new Review(acting);
+const contract = new Contract(showTag, acting);
 const sources = new Sources();
 const agent = new Agent();
 
@@ -69,6 +81,7 @@ function paint() {
   tags.update(status, now);
   incidents.update(status, now);
   retraining.update(status, now);
+  contract.update(status, now);
   sources.update(status, now);
   agent.update(status, now);
   paintModels(now);
@@ -79,7 +92,30 @@ function paintModels(now) {
   const headline = models.update(status, now);
   setText(byId("headline"), headline.text);
   const away = document.body.classList.contains("away");
-  document.title = `${away ? "✕ no contact" : headline.title} · ${status.gateway}`;
+  const title = one.update(status, now) ?? headline.title;
+  document.title = `${away ? "✕ no contact" : title} · ${status.gateway}`;
+}
+
+// Shows what the address names: a model's own page, or a place of the overview.
+function arrive() {
+  const name = modelAt(location.hash);
+  if (name === one.name) return false;
+  const first = one.name === undefined;
+  byId("overview").hidden = name !== null;
+  byId("one").hidden = name === null;
+  byId("skip").hidden = name !== null;
+  one.open(name);
+  if (status) paintModels(nowNs());
+  if (!first) go(name);
+  return true;
+}
+
+// Where somebody goes to, the keyboard and the screen reader go too.
+function go(name) {
+  const target = document.getElementById(name === null ? location.hash.slice(1) : "one-title");
+  if (name !== null || !target) window.scrollTo(0, 0);
+  else target.scrollIntoView();
+  target?.focus({ preventScroll: true });
 }
 
 // Every second, whether or not the agent answers: ages grow and verdicts run out.
@@ -141,5 +177,8 @@ async function showEvents() {
 }
 
 byId("events-box").addEventListener("toggle", showEvents);
+window.addEventListener("hashchange", arrive);
+window.addEventListener("popstate", arrive);
+arrive();
 poll();
 setInterval(tick, 1000);

@@ -90,7 +90,7 @@ export function qualityRank(tag) {
 export function qualityText(tag) {
   const names = tag.arrival_ns === null ? ["nothing yet"] : tag.quality_names.map((name) => name.replaceAll("_", " "));
   if (!tag.condition) return names.join(", ");
-  return [tag.condition, ...names.filter((name) => name !== "good")].join(", ");
+  return [tag.condition, ...names.filter((name) => name !== "good" && name !== tag.condition)].join(", ");
 }
 
 // What a person did to a condition: "shelved by Mara Lind until 14:00: being changed".
@@ -109,6 +109,7 @@ export function eventText({ kind, subject, data }) {
   if (kind === "condition") return `${data.text || data.kind}: ${data.change}${by}`;
   if (kind === "source") return `${of} is ${data.state}${data.reason ? `: ${data.reason}` : ""}`;
   if (kind === "retraining") return `retraining of ${of} ${data.change}: ${data.text}${by}`;
+  if (kind === "change") return `${data.id}, ${data.change}: ${data.text}${by}`;
   if (kind === "mode") return `${of} is in mode ${data.mode ?? "unknown"}${data.was ? `, was ${data.was}` : ""}`;
   if (kind === "configuration") return `${of}: ${String(data.change).replaceAll("_", " ")}${by}`;
   if (kind === "finding") return `${of}: ${data.detector ?? "a chart"} ${data.up === false ? "has nothing to say any more" : "has found something"}`;

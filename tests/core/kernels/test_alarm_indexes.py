@@ -2,7 +2,8 @@
 
 The stream (`test_every_detector.Stream`) is white noise with, from sample on: 400 stuck for 40; 480
 five spikes of 12, nine apart; 560 a shift of 5 for 60; 700 four times the noise for 200; 1000 a
-shift of 1.5 for 200. A change here is a change of what a plant is told: say so in the changelog.
+shift of 1.5 for 200; 1820 lines between every seventh for 50; 1890 a fiftieth of the noise for 70.
+A change here is a change of what a plant is told: say so in the changelog.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ EXPECTED = {
         (419, 1), (459, 0), (499, 1), (559, 0), (579, 1), (639, 0), (719, 1), (859, 0), (899, 1),
         (979, 0), (1039, 1), (1219, 0),
     ],
-    "noise": [(416, 1), (464, 0), (496, 1), (544, 0), (704, 1), (944, 0)],
+    "noise": [
+        (416, 1), (464, 0), (496, 1), (544, 0), (704, 1), (944, 0), (1829, 1), (1877, 0), (1893, 1),
+        (1973, 0),
+    ],
     "step": [
         (483, 1), (503, 0), (515, 1), (539, 0), (563, 1), (587, 0), (623, 1), (647, 0), (703, 1),
         (735, 0), (739, 1), (767, 0), (775, 1), (847, 0), (859, 1), (895, 0), (899, 1), (919, 0),

@@ -39,6 +39,15 @@ ARMED: dict[str, dict[str, Any]] = {
     "step": {"block": 4, "limit": 3.0, "hold": 5, "gap_ns": GAP},
     "category": {"count": 3, "tolerance": 1.5, "hold": 3, "gap_ns": GAP,
                  "values": [-2.0, 0.0, 2.0, *[0.0] * 13], "next": [3, 7, 6, *[0] * 13]},
+    "digits": {"limit": 1.0, "centre": 0.0, "size": 1.0, "own": 0.0, "low": -4.0, "high": 4.0,
+               "leap": 4.0, "hold": 3, "grid": [0.1] + [0.0] * 8, "run": [5] + [1] * 8,
+               "rest": [8] + [1] * 8, "moves": [2] + [1] * 8},
+    "again": {"limit": 1.0, "hold": 3, "run": [5, 4, 4, 4]},
+    "lines": {
+        "limit": 15.0, "near": 0.002, "least": 0.0, "hit": 5.0, "miss": 0.9, "hold": 3,
+        "gap_ns": GAP,
+    },
+    "averaged": {"limit": 15.0, "near": 0.4, "hit": 1.6, "miss": 2.1, "hold": 3, "gap_ns": GAP},
     **{
         name: {"mask": int(bit), "before": sum(int(KINDS[more]) for more in list(KINDS)[:place])}
         for place, (name, bit) in enumerate(KINDS.items())
@@ -50,7 +59,7 @@ ARMED: dict[str, dict[str, Any]] = {
             "inverse_sd": [7.4, 6.5, 7.4, *[0.0] * 13], "k": [0.7] * 16, "h": [6.0] * 16},
     "missing": {"max_silence_ns": 5 * SECOND},
     "source_clock": {"count": 6},
-    "pace": {"interval_ns": SECOND},
+    "pace": {"interval_ns": SECOND, "known": 0},
     "late": {"limit_ns": 3 * SECOND},
 }  # fmt: skip
 
@@ -67,6 +76,10 @@ class Stream:
         value[560:620] += 5.0
         value[700:900] *= 4.0
         value[1000:1200] += 1.5
+        value[1710:1750] = np.round(value[1710:1750], 1)
+        value[1770:1800] = value[1750 + np.arange(30) % 20]
+        value[1820:1870] = np.interp(np.arange(50), np.arange(0, 50, 7), value[1820:1870:7])
+        value[1890:1960] *= 0.02
         quality = np.zeros(n, np.uint16)
         quality[1250:1256] = Quality.BAD
         quality[1260] = Quality.COMMUNICATION_LOST
@@ -195,7 +208,8 @@ def test_disabled_never_flags(one, scale):
 def plain(one: Detector, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The detector's module once more, its kernel left as Python."""
     file = Path(kernels.__file__).with_name(f"{one.name}.py")
-    shared = {"drift": "level", "given_inputs": "level"} | dict.fromkeys(KINDS, "bad")
+    shared = {"drift": "level", "given_inputs": "level", "averaged": "lines"}
+    shared |= dict.fromkeys(KINDS, "bad")
     file = file.with_stem(shared.get(one.name, one.name))
     monkeypatch.setattr(base, "kernel", lambda function: function)
     spec = importlib.util.spec_from_file_location(f"plain_{one.name}", file)
@@ -218,8 +232,8 @@ def test_compiled_and_plain_give_the_same_bits(one, monkeypatch):
 
 
 def test_the_state_of_an_input_is_small():
-    """All input detectors together keep at most 450 bytes a tag."""
-    assert sum(one.state.itemsize for one in DETECTORS) <= 450
+    """All input detectors together keep at most 850 bytes a tag."""
+    assert sum(one.state.itemsize for one in DETECTORS) <= 850
 
 
 @ROWS

@@ -25,13 +25,40 @@ def flags(arrival: np.ndarray, parameters: np.ndarray = NOMINAL, **more) -> list
 
 
 def test_golden_slower_and_back():
-    """A third of the rate is flagged after three windows of 16, and clears after three."""
-    assert flags(at((320, 1), (160, 3), (160, 1))) == [(368, 1), (528, 0)]
+    """A third of the rate is flagged after four gaps that are alike, and clears after three
+    windows of 16.
+    """
+    assert flags(at((320, 1), (160, 3), (160, 1))) == [(323, 1), (528, 0)]
 
 
 def test_golden_faster_and_back():
-    """Three times the rate likewise; the window that the change cuts through is neither."""
-    assert flags(at((328, 1), (160, 1 / 3), (160, 1))) == [(384, 1), (528, 0)]
+    """Three times the rate likewise, after sixteen; the window that it cuts through is neither."""
+    assert flags(at((328, 1), (160, 1 / 3), (160, 1))) == [(343, 1), (528, 0)]
+
+
+@pytest.mark.parametrize(("each", "after"), [(2, 8), (3, 4), (5, 4), (0.5, 16)])
+@pytest.mark.parametrize("first", [1.0, 1.7])
+def test_a_known_interval_is_judged_soon(each, after, first):
+    """Where a person said it, a dozen gaps on time are enough, whatever the first gap is then."""
+    known = params(PACE, interval_ns=SECOND, known=1)
+    arrival = at((14, 1), (1, first), (40, each))
+    assert [up for _, up in flags(arrival, known)][:1] == [1]
+    assert flags(arrival, known)[0][0] <= 14 + 1 + after
+    assert flags(arrival) == []  # nobody said so
+
+
+@pytest.mark.parametrize("kind", ["changes", "at random", "losses", "jitter"])
+def test_what_keeps_a_known_interval_badly_is_not_judged(kind):
+    """Gaps that are alike now and then, and a tenth of the samples lost."""
+    rng = np.random.default_rng(4)
+    n = 100_000
+    gaps = {
+        "changes": rng.choice([1.0, 2.0, 2.0, 3.0, 5.0], n) * rng.uniform(0.97, 1.03, n),
+        "at random": rng.exponential(1.0, n), "jitter": rng.normal(1.0, 0.2, n).clip(0.01),
+        "losses": rng.geometric(0.9, n) * rng.uniform(0.97, 1.03, n),
+    }[kind]
+    arrival = START + np.cumsum(gaps * SECOND).astype(np.int64)
+    assert flags(arrival, params(PACE, interval_ns=SECOND, known=1)) == []
 
 
 @pytest.mark.parametrize("each", [0.6, 0.8, 1.0, 1.3, 1.8])

@@ -1,0 +1,249 @@
+"""The database of central: SQLite in one file, or PostgreSQL; opened, migrated, asked the time.
+
+Its clock is the one clock of all workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from random import random
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from agent.errors import StoreError
+from agent.fleet.columns import added_exactly, moment_of
+from agent.fleet.views import SQLITE
+
+DEFAULT_PORT: Final = 5432
+_POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+psycopg")
+_WRITES: Final = "fieldwarden_writes"
+_LOCK: Final = 0x6669656C  # advisory lock of who migrates
+_TRIES: Final = 8
+_PAUSE_S: Final = 0.02
+_AGAIN: Final = {"40001", "40P01", "55P03"}  # serialisation, deadlock, a lock not had in time
+_CONTENT: Final = {"DataError", "IntegrityError", "ProgrammingError"}
+_SETTINGS: Final = (
+    "-c lock_timeout=20s -c statement_timeout=120s -c idle_in_transaction_session_timeout=60s"
+    " -c TimeZone=UTC -c jit=off"
+)
+_Got = TypeVar("_Got")
+
+
+class Database:
+    """One database; safe to share between threads.
+
+    Args:
+        url: ``postgresql://USER@HOST/NAME``, ``sqlite:///FILE`` or the path of a file.
+        password: where the URL has none.
+        pool_size: connections at most.
+
+    Raises:
+        StoreError: no such database can be spoken to here.
+    """
+
+    def __init__(self, url: str, *, password: str | None = None, pool_size: int = 4) -> None:
+        self.url = _parsed(url)
+        if password is not None and self.url.get_backend_name() == "postgresql":
+            self.url = self.url.set(password=password)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        try:
+            self.engine = _sqlite(self.url) if self.sqlite else _postgresql(self.url, pool_size)
+        except (ImportError, NoSuchModuleError, SQLAlchemyError) as error:
+            raise StoreError(
+                "opening the database", self.name, str(error).splitlines()[0],
+                'install the extra it needs: pip install "fieldwarden[postgres]"',
+            ) from error
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+
+    @property
+    def name(self) -> str:
+        """For people: without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads.
+
+        Raises:
+            StoreError: the database is away, or refuses.
+        """
+        with self.failures("reading the database"), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes: committed at its end, nothing of it where it raises.
+
+        Raises:
+            StoreError: the database is away, or refuses. Other errors of the driver, which are of
+                what was to be written, come as they are.
+        """
+        options = self.engine.execution_options(**{_WRITES: True})
+        with self.failures("writing the database"), options.begin() as connection:
+            yield connection
+
+    def repeated(self, work: Callable[[Connection], _Got]) -> _Got:
+        """`work` in a transaction that writes; anew, whole, where others stood in its way.
+
+        Raises:
+            StoreError: see `writing`.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except StoreError as error:
+                if not left or not _in_the_way(error.__cause__):
+                    raise
+                time.sleep(_PAUSE_S * (_TRIES - left) * random())
+        raise AssertionError("the last try returns or raises")
+
+    @contextlib.contextmanager
+    def failures(self, operation: str) -> Iterator[None]:
+        """Errors of the database itself as `StoreError`; those of what it is given go through."""
+        try:
+            yield
+        except (DBAPIError, self._driver_error) as error:
+            if _of_content(error):
+                raise
+            lines = str(_driver_of(error)).strip().splitlines()
+            cause = lines[0] if lines else type(error).__name__
+            raise StoreError(operation, self.name, cause, _hint_of(error, cause)) from error
+        except SQLAlchemyError as error:
+            raise StoreError(operation, self.name, str(error).splitlines()[0]) from error
+
+    def migrate(self) -> None:
+        """Make the tables, or bring them to this version; by several processes at once too.
+
+        Raises:
+            StoreError: it can not be reached, or a newer version made it.
+        """
+        from agent.fleet.migrations.apply import upgrade  # noqa: PLC0415 - alembic is slow to load
+
+        with self.failures("migrating the database"), self.engine.connect() as connection:
+            if not self.sqlite:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+                connection.commit()
+            try:
+                upgrade(connection, self.name)
+            finally:
+                connection.rollback()
+                if not self.sqlite:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+                    connection.commit()
+
+    def now(self, connection: Connection | None = None) -> datetime:
+        """The database's clock.
+
+        Raises:
+            StoreError: it can not be reached.
+        """
+        if connection is None:
+            with self.reading() as own:
+                return self.now(own)
+        said = f"SELECT {SQLITE.now if self.sqlite else 'clock_timestamp()'}"
+        got: Any = connection.exec_driver_sql(said.replace("%", "%%") if not self.sqlite else said
+                                              ).scalar_one()  # fmt: skip
+        return moment_of(got) if self.sqlite else got
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    if "://" not in url:
+        return URL.create("sqlite", database=url)
+    try:
+        made = make_url(url)
+    except SQLAlchemyError as error:
+        raise StoreError("opening the database", "its URL", str(error)) from error
+    if made.drivername in _POSTGRESQL:
+        return made.set(drivername="postgresql+psycopg")
+    if made.get_backend_name() != "sqlite":
+        raise StoreError(
+            "opening the database", made.render_as_string(hide_password=True),
+            f"{made.get_backend_name()} is none that is known",
+            "give postgresql://USER@HOST/NAME or the path of a file",
+        )  # fmt: skip
+    return made
+
+
+def _postgresql(url: URL, pool_size: int) -> Engine:
+    return create_engine(
+        url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True, pool_recycle=1_800,
+        connect_args={"connect_timeout": 10, "options": _SETTINGS},
+    )  # fmt: skip
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": 20, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def opened(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours
+        connection.create_function("added_exactly", 2, added_exactly, deterministic=True)
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+                        "cache_size = -64000", "journal_size_limit = 64000000"):  # fmt: skip
+            connection.execute(f"PRAGMA {setting}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _driver_of(error: BaseException | None) -> BaseException | None:
+    """What the driver itself raised."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _of_content(error: BaseException) -> bool:
+    """Whether what was written is at fault, and not the database, the disk or the way there."""
+    found = _driver_of(error)
+    state = getattr(found, "sqlstate", None)
+    if state is not None:
+        return state[:2] in {"22", "23", "54"}
+    return type(found).__name__ in _CONTENT
+
+
+_HINTS: Final = (  # what is in the cause, or how the SQLSTATE begins
+    (("42P", "42703", "no such table", "no such column"),
+     "are these central's tables, of this version? --check says so, and a start makes them"),
+    (("not a database", "malformed"),
+     "it is damaged, or no database: restore a backup (docs/central.md), or move it away"),
+    (("25006", "readonly", "read-only"), "may this user write there? is the server a standby?"),
+    (("42501", "permission denied"), "make this user the owner of the database"),
+    (("28", "3D", "53300", "too many"),
+     "see user, password, name of the database and the server's limit of connections"),
+)  # fmt: skip
+
+
+def _hint_of(error: BaseException, cause: str) -> str:
+    """What to do about what the database said."""
+    state = getattr(_driver_of(error), "sqlstate", None) or ""
+    return next(
+        (hint for words, hint in _HINTS if any(
+            state.startswith(word) if word[0].isdigit() else word in cause for word in words
+        )),
+        "see that it is there and that its disk has room",
+    )  # fmt: skip
+
+
+def _in_the_way(error: BaseException | None) -> bool:
+    """Whether the same may succeed when it is tried again at once."""
+    found = _driver_of(error)
+    if getattr(found, "sqlstate", None) in _AGAIN:
+        return True
+    return type(found).__name__ == "OperationalError" and "locked" in str(found)

@@ -1,0 +1,1 @@
+"""Where a configuration begins: what servers, maps and brokers offer, and what models mean."""
