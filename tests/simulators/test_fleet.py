@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from agent.central.memory import Memory
+from agent.central.pace import FOLLOW_NS
 from agent.central.run import Subscriber
 from agent.core.summary import merge
 from agent.forward.json_payload import schema
@@ -19,7 +20,8 @@ from simulators.fleet.gateway import DAY_NS
 from simulators.fleet.truth import truth_of
 from tests.mosquitto import Mosquitto
 
-PATIENCE_S = 30
+# What the killed broker took and handed to nobody is asked for after the last of `FOLLOW_NS`.
+PATIENCE_S = FOLLOW_NS[-1] / 1e9 + 40
 COURSE = Course(
     gateways=40, window_s=1.0, event_s=1.0, ramp_s=0.5, seed=5, outages=0.3, outage_windows=2.5,
     restarts=0.2, backlog=0.2, trouble_s=2.0,
