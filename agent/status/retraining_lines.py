@@ -99,9 +99,8 @@ def trial_report(trial: Mapping[str, Any]) -> list[str]:
         f"in service as it began: {_which(champion)}",
         f"since: {view.utc(trial.get('since_ns'))}",
     ]
-    if trial.get("state") in RUNNING:
-        left = float(trial.get("left_ns") or 0) / 1e9
-        told.append(f"time left: {view.duration(left) if left else 'none'}, while it is watched")
+    if trial.get("state") in RUNNING and (left := float(trial.get("left_ns") or 0) / 1e9):
+        told.append(f"time left: {view.duration(left)}, while it is watched")
     told += [
         f"criterion: {one.get('text')}: {one.get('state')}: {one.get('found')}"
         for one in trial.get("judged") or ()
@@ -113,18 +112,24 @@ def trial_report(trial: Mapping[str, Any]) -> list[str]:
         for key, text in (("scans", "scans"), ("outside", "scans outside of training"),
                           ("incidents", "incidents"), ("own_incidents", "incidents of its own"))
     ]  # fmt: skip
-    told += [
-        f"losses of {one.get('output')}: candidate {view.number(one.get('candidate'))}, in service "
-        f"{view.number(one.get('champion'))}, of {one.get('labels')} labels; the candidate's is "
-        f"the smaller one of {one.get('better')}"
-        for one in figures.get("losses") or ()
-    ]
+    told += [_losses(one) for one in figures.get("losses") or ()]
     told += [
         f"{one.get('state')} {view.utc(one.get('time_ns'))}"
         + (f" by {one['by']}: {one.get('note')}" if one.get("by") else "")
         for one in trial.get("decisions") or ()
     ]
     return [*told, f"to do: {trial['hint']}"] if trial.get("hint") else told
+
+
+def _losses(one: Mapping[str, Any]) -> str:
+    told = f"losses of {one.get('output')}: "
+    if not one.get("labels"):
+        return f"{told}no label was compared with predictions of both yet"
+    return (
+        f"{told}candidate {view.number(one.get('candidate'))}, in service "
+        f"{view.number(one.get('champion'))}, of {one.get('labels')} labels; the candidate's is "
+        f"the smaller one of {one.get('better')}"
+    )
 
 
 def _which(one: Mapping[str, Any]) -> str:

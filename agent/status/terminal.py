@@ -8,7 +8,7 @@ characters are shown, so that none can write to the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -18,7 +18,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agent.status import change_lines, error_lines, hook_metrics, retraining_lines, view
+from agent.status import (
+    change_lines,
+    error_lines,
+    hook_metrics,
+    reason_lines,
+    retraining_lines,
+    uplink_lines,
+    view,
+)
 from agent.status.view import Document
 
 VERDICT_SIGNS: Final = {
@@ -74,7 +82,7 @@ def render(
     ]
     asking = change_lines.asking(document)
     parts += [
-        _model(model, now_ns, asking.get(str(model.get("name")), ()))
+        _model(model, document, now_ns, asking.get(str(model.get("name")), ()))
         for model in view.worst_first(models)
     ]
     if not models:
@@ -147,7 +155,7 @@ def _degraded(document: Document, poor: list[str]) -> Panel:
 
 
 def _model(
-    model: Mapping[str, Any], now_ns: int, asking: Iterable[str] = ()
+    model: Mapping[str, Any], document: Document, now_ns: int, asking: Iterable[str]
 ) -> RenderableType:
     """One model; `asking` says what of it waits for somebody: changes, retraining requests."""
     sign, word, style = VERDICT_SIGNS[model["verdict"]]
@@ -155,7 +163,8 @@ def _model(
         ("\n", ""), (f" {sign} {word} ", style), " ", (plain(model["name"]), "bold")
     )
     head.append(f"  {_since(model.get('since_ns'), now_ns)}", style="dim")
-    lines = [line for reason in model.get("reasons") or () for line in _reason(reason)]
+    groups = reason_lines.grouped(model.get("reasons") or (), document)
+    lines = [line for group in groups for line in _reason(group)]
     known = model.get("last_known")
     if known:
         was = VERDICT_SIGNS[known["verdict"]][1].lower()
@@ -176,12 +185,15 @@ def _model(
     return Group(head, Padding(Group(*lines), (0, 0, 0, 3)))
 
 
-def _reason(reason: Mapping[str, Any]) -> Iterable[RenderableType]:
+def _reason(group: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    reason = group[0]
     cause = reason.get("cause") or "unknown"
     label = "cause unknown" if cause == "unknown" else str(cause)
     yield Text.assemble((plain(reason.get("text")), "bold"), (f"  ({plain(label)})", "dim"))
     if reason.get("hint"):
         yield Text.assemble(("do: ", "bold"), plain(reason["hint"]))
+    if rest := reason_lines.rest(group):
+        yield _text(rest, "dim")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -200,7 +212,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _incidents(document: Document, now_ns: int, width: int) -> RenderableType:
-    """A row for each open incident, told by its first condition; the others stand below it."""
+    """A row for each open incident, told by its first condition; what else is open below it."""
     incidents = [one for one in view.incidents(document) if one["open"]]
     if not incidents:
         return Text("\nOpen incidents: none", style="bold")
@@ -214,12 +226,15 @@ def _incidents(document: Document, now_ns: int, width: int) -> RenderableType:
         members = [known[name] for name in incident["conditions"]]
         first = known[incident["told_by"]]
         rows = [_row(first, now_ns, incident["severity"], wide=wide)]
-        others = [c for c in members if c is not first]
+        others = [c for c in members if c is not first and c.get("state") != "cleared"]
         rows += [_row(c, now_ns, "", wide=wide) for c in others[:_MAX_MEMBERS]]
         if models := incident["models"]:
             rows[0][1].append(f"\nmodels: {plain(', '.join(models))}", style="dim")
-        if (left := len(others) - _MAX_MEMBERS) > 0:
-            more = Text(f"and {left} more", style="dim")
+        left = len(others) - _MAX_MEMBERS
+        over = sum(c.get("state") == "cleared" for c in members if c is not first)
+        told = [f"{left} more"] * (left > 0) + [f"{over} that cleared"] * (over > 0)
+        if told:
+            more = Text(f"and {', '.join(told)}", style="dim")
             rows.append([Text(), more, *(Text() for _ in columns[2:])])
         for row in rows:
             table.add_row(*row)
@@ -338,7 +353,7 @@ def _tags(tags: list[Mapping[str, Any]], now_ns: int, width: int) -> RenderableT
 
 
 def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
-    uplink = _uplink(document.get("outbox") or {}, now_ns, dead=dead)
+    uplink = uplink_lines.line(document.get("outbox") or {}, now_ns, dead=dead)
     yield Text.assemble(("\nUplink: ", "bold"), plain(uplink))
     for told, poor in hook_metrics.lines(document):
         yield Text.assemble(("Hook: ", "bold"), (plain(told), "yellow" if poor else ""))
@@ -364,28 +379,6 @@ def _agent(document: Document, now_ns: int, *, dead: bool) -> Iterable[Text]:
         f"entry {document.get('sequence') or 0:,}, started {up} ago"
     )
     yield Text.assemble(("Agent: ", "bold"), plain(facts))
-
-
-def _uplink(outbox: Mapping[str, Any], now_ns: int, *, dead: bool) -> str:
-    if not outbox.get("configured"):
-        return "none is configured"
-    reason = outbox.get("reason")
-    text = "was " * dead + ("connected" if outbox.get("connected") else "not connected")
-    text += f" ({reason})" if reason and reason != "connected" else ""
-    waiting = outbox.get("pending") or 0
-    text += f"; {waiting:,} message{' waits' if waiting == 1 else 's wait'}"
-    text += f" ({(outbox.get('bytes') or 0) / 1e3:.1f} kB"
-    oldest = outbox.get("oldest_ns")
-    text += f", the oldest for {view.duration((now_ns - oldest) / _NS)})" if oldest else ")"
-    text += f"; {outbox.get('delivered') or 0:,} delivered"
-    dropped = {why: count for why, count in (outbox.get("dropped") or {}).items() if count}
-    lost = ", ".join(f"{count:,} {why}" for why, count in dropped.items())
-    text += f"; dropped: {lost or 'none'}"
-    aside = outbox.get("dead_letters") or {}
-    if aside.get("count"):
-        last = f"{aside.get('last', 'one')}: {aside.get('last_reason', 'unknown')}"
-        text += f"; put aside as undeliverable: {aside['count']:,} (last: {last})"
-    return text
 
 
 def _since(time_ns: int | None, now_ns: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from agent.status import view
 from agent.status.commands import COMMANDS, Kind
 from tests.programs import needed
 from tests.status.browser import browsing
 from tests.status.conftest import TOKEN, people, serving
 from tests.status.fake_changes import HOSTILE, change
-from tests.status.fake_status import NS, T0, document
+from tests.status.fake_status import NS, T0, document, reason
 
 pytestmark = [
     needed("chromium"), pytest.mark.timeout(180),
@@ -134,3 +135,63 @@ async def test_an_assessment_that_failed_says_why_and_shows_no_progress(tmp_path
             await page.until("document.querySelectorAll('#changes > li').length")
             assert "it can not be assessed: no journal" in await page.run(TEXT)
             assert await page.run("document.querySelectorAll('#changes progress').length") == 0
+
+
+async def test_a_models_own_page_shows_the_open_changes_that_reach_it(tmp_path):
+    """Those that touch it, as the overview shows them; of another model none, which is said."""
+    listed = "[...document.querySelectorAll('#one-changes b.name')].map((one) => one.textContent)"
+    async with serving() as served:
+        served.now_ns = T0 + NS
+        held = change("utilities-3", "detected", T0)
+        other = change("line-4", "detected", T0) | {"models": [{"name": "other", "version": "1"}]}
+        served.document = document() | {"changes": [held, other]}
+        async with browsing(f"{served.server.url}#/models/yield", tmp_path) as page:
+            await page.until("document.querySelectorAll('#one-changes > li').length")
+            assert await page.run(listed) == ["utilities-3"]
+            assert "unit was m3/h, is l/min" in await page.run(
+                "document.querySelector('#one-changes').innerText"
+            )
+            await page.run("location.hash = '#/models/emissions'")
+            await page.until("!document.getElementById('one-changes-none').hidden")
+            assert await page.run(listed) == []
+
+
+async def test_a_models_card_says_what_people_are_asked_for(tmp_path):
+    """A change that is held, one that waits, a request: each leads to where it is decided."""
+    asked = """[...document.querySelectorAll('#models .model[data-verdict=untrusted] .asks a')]
+      .map((one) => [one.textContent, one.getAttribute('href')])"""
+    async with serving() as served:
+        served.now_ns = T0 + NS
+        async with browsing(served.server.url, tmp_path) as page:
+            await page.until("document.querySelectorAll('#models .asks a').length")
+            assert await page.run(asked) == [
+                ["Change utilities-3: held until somebody decides", "#contract-heading"],
+                ["Change line-4: waits for a decision", "#contract-heading"],
+                ["Retraining: asked for; a person must decide", "#/models/yield"],
+            ]
+
+
+async def test_all_times_are_told_in_one_zone_which_is_named(tmp_path):
+    """What the agent writes in UTC is told like all other times; another day has its date."""
+    why = f"it moved, since {view.utc(T0 - 60 * NS)}; before {view.utc(T0 - 200_000 * NS)}"
+    async with serving() as served:
+        served.now_ns = T0 + NS
+        served.document = document()
+        served.document["models"][0]["reasons"] = [reason(why, "process", "x")]
+        later = T0 + 86_400 * NS
+        served.document["changes"] = [
+            change("line-4", "announced", T0) | {"window": [later, later + 3_600 * NS]}
+        ]
+        async with browsing("about:blank", tmp_path) as page:
+            await page.call("Emulation.setTimezoneOverride", timezoneId="Asia/Kolkata")
+            await page.call("Page.navigate", url=served.server.url)
+            await page.until("document.querySelectorAll('#models .why').length")
+            text = await page.run("document.querySelector('#models .why').textContent")
+            assert "since 07:29:00; before " in text, text
+            assert "Z" not in text
+            assert (await page.run("document.getElementById('contact').textContent")).endswith(
+                "07:30:01 GMT+5:30"
+            )
+            window = await page.run("document.querySelector('#changes .meta').textContent")
+            assert "07:30" in window.partition("window ")[2]
+            assert "Mar" in window.partition("window ")[2]

@@ -12,7 +12,7 @@ import { Agent, Sources } from "./plant.js";
 import { Review } from "./review.js";
 import { modelAt } from "./route.js";
 import { Tags } from "./tags.js";
-import { age, eventText, iso, moment } from "./words.js";
+import { age, eventText, inZone, iso, moment, zone } from "./words.js";
 
 const POLL_MS = 1500;
 const HIDDEN_POLL_MS = 15000;
@@ -28,9 +28,9 @@ const showTag = (name) => {
   tags.find(name);
 };
 const models = new Models(showTag);
-const one = new ModelPage(showTag);
-const retraining = new Retraining();
 const acting = new Acting(() => poll());
+const one = new ModelPage(showTag, acting);
+const retraining = new Retraining();
 const incidents = new Incidents(showTag, acting);
 new Review(acting);
 const contract = new Contract(showTag, acting);
@@ -142,7 +142,7 @@ function contact() {
   alert.hidden = !away && !stalled;
   if (away) say(alert, awayText(silentMs));
   else if (stalled) say(alert, [`The agent has stood still for ${age(stalledS)}`, stalledText(status.trouble ?? {})]);
-  setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : stalled ? "standing still" : status ? `live · ${moment(servedNs, servedNs)}` : "connecting");
+  setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : stalled ? "standing still" : status ? `live · ${moment(servedNs, servedNs)} ${zone(servedNs)}` : "connecting");
 }
 
 function stalledText({ text, hint }) {
@@ -169,7 +169,7 @@ async function showEvents() {
     const { events } = await answer.json();
     byId("events").replaceChildren(...events.map((event) => el("li", {},
       el("time", { datetime: iso(event.time_ns) }, moment(event.time_ns, nowNs())), " ",
-      el("b", {}, event.kind), " ", el("span", {}, eventText(event)))));
+      el("b", {}, event.kind), " ", el("span", {}, inZone(eventText(event), nowNs())))));
   } catch {
     byId("events").replaceChildren(el("li", {}, "The events could not be had."));
   }

@@ -2,7 +2,8 @@
 // The overview and a model's own page show the same card.
 
 import { el, setAttr, setSymbol, setText, symbol } from "./dom.js";
-import { age, CAUSE_WORDS, count, iso, moment, percent, plural, VERDICT_WORDS } from "./words.js";
+import { Reasons } from "./reasons.js";
+import { age, count, inZone, iso, moment, percent, plural, VERDICT_WORDS } from "./words.js";
 
 // The same rule as agent/status/view.py, for when the agent can no longer apply it: past
 // valid_until_ns a verdict is not assessable, whatever was last heard.
@@ -22,21 +23,21 @@ export function effective(model, nowNs) {
 export class Card {
   // `name` is the heading that the model's name stands in; `showTag` goes to a tag's row.
   constructor(model, name, showTag, more = []) {
-    this.showTag = showTag;
     this.symbol = symbol(model.verdict);
     this.word = el("span", { class: "word" });
     this.since = el("p", { class: "since" });
     this.provisional = el("p", { class: "provisional", hidden: true });
-    this.reasons = el("ul", { class: "reasons" });
+    this.reasons = new Reasons(showTag);
+    this.before = el("p", { class: "before", hidden: true });
     this.owner = el("p", { class: "owner" });
     this.outside = el("p", { class: "quiet", hidden: true });
     this.facts = el("p", { class: "quiet" });
     this.root = el("article", { class: "model" },
       el("header", { class: "verdict" }, this.symbol, el("div", {}, name, el("p", { class: "big" }, this.word))),
-      el("div", { class: "body" }, this.since, this.provisional, this.reasons, this.owner, this.outside, ...more, this.facts));
+      el("div", { class: "body" }, this.since, this.provisional, this.reasons.root, this.before, this.owner, ...more, this.outside, this.facts));
   }
 
-  fill(model, nowNs) {
+  fill(model, status, nowNs) {
     setAttr(this.root, "data-verdict", model.verdict);
     setSymbol(this.symbol, model.verdict);
     setText(this.word, VERDICT_WORDS[model.verdict] ?? model.verdict);
@@ -48,34 +49,24 @@ export class Card {
     const outside = outsideText(model);
     this.outside.hidden = !outside;
     setText(this.outside, outside);
-    this.fillReasons(model);
+    this.reasons.show(model.reasons, status, nowNs);
+    this.fillBefore(model, nowNs);
+    this.fillOwner(model);
   }
 
-  fillReasons(model) {
-    const written = JSON.stringify([model.reasons, model.owner, model.last_known?.verdict]);
+  // What was true before the verdict ran out.
+  fillBefore({ last_known: known }, nowNs) {
+    this.before.hidden = !known;
+    if (!known) return;
+    const why = known.reasons.map((reason) => inZone(reason.text, nowNs)).join("; ");
+    setText(this.before, `Before that: ${VERDICT_WORDS[known.verdict] ?? known.verdict}${why ? ` (${why})` : ""}`);
+  }
+
+  fillOwner({ owner }) {
+    const written = JSON.stringify(owner);
     if (written === this.written) return;
     this.written = written;
-    this.reasons.replaceChildren(...model.reasons.map((reason) => this.reason(reason)));
-    if (model.last_known) {
-      const known = model.last_known;
-      const why = known.reasons.map((reason) => reason.text).join("; ");
-      this.reasons.append(el("li", { class: "before" },
-        el("p", {}, `Before that: ${VERDICT_WORDS[known.verdict] ?? known.verdict}${why ? ` (${why})` : ""}`)));
-    }
-    this.owner.replaceChildren("Owner: ", el("b", {}, model.owner.team), " · ", contact(model.owner.contact));
-  }
-
-  reason(reason) {
-    const chips = el("p", { class: "chips" }, el("span", { class: "chip" }, CAUSE_WORDS[reason.cause] ?? reason.cause));
-    if (reason.tag) {
-      const button = el("button", { type: "button", class: "link" }, reason.tag);
-      button.addEventListener("click", () => this.showTag(reason.tag));
-      chips.append(button);
-    }
-    return el("li", {},
-      el("p", { class: "why" }, reason.text),
-      reason.hint ? el("p", { class: "do" }, el("b", {}, "Do: "), reason.hint) : null,
-      chips);
+    this.owner.replaceChildren("Owner: ", el("b", {}, owner.team), " · ", contact(owner.contact));
   }
 }
 

@@ -1,31 +1,16 @@
-// Changes upstream: what is different, since when, whom it touches, who decided and who still must;
-// and the lineage picture, in which what an open change reaches is marked.
+// Changes upstream, and the lineage picture, in which what an open change reaches is marked.
 
-import { decidedOn, Decision } from "./change_acts.js";
+import { fillChange, newChange, openOnes } from "./changes.js";
 import { byId, el, Keyed, setAttr, setText, svg } from "./dom.js";
-import { age, count, iso, moment, percent, plural, value } from "./words.js";
+import { count, plural } from "./words.js";
 
-const UNDECIDED = ["detected", "proposed", "assessed"];
-const HOLD_WORDS = { held: "held", "would hold": "would be held" };
-const HOW_WORDS = {
-  connected: "when it connected", interval: "when it was asked", announced: "when it said so", "in band": "with a sample",
-  values: "in its values", proposed: "told ahead",
-};
-const SHOWN_MOST = 12;
-const TAGS_MOST = 6;
 const TIMEOUT_MS = 5000;
-
-// The same as is_open of agent/status/change_lines.py.
-export function isOpen(one) {
-  return one.state === "rejected" ? !one.ended_ns : UNDECIDED.includes(one.state) || one.state === "announced";
-}
 
 export class Contract {
   constructor(showTag, acting) {
     this.showTag = showTag;
-    this.acting = acting;
-    this.changes = new Keyed(byId("changes"), (one) => this.create(one));
-    this.inForce = new Keyed(byId("in-force"), (one) => this.create(one));
+    this.changes = new Keyed(byId("changes"), (one) => newChange(one, acting));
+    this.inForce = new Keyed(byId("in-force"), (one) => newChange(one, acting));
     this.chosen = ""; // id of the change whose path alone is marked; empty: those of all open ones
     this.drawn = "";
     byId("lineage-of").addEventListener("change", (event) => {
@@ -37,10 +22,10 @@ export class Contract {
 
   update(status, nowNs) {
     const told = status.changes ?? [];
-    this.open = told.filter(isOpen).sort((a, b) => (a.hold !== "held") - (b.hold !== "held") || a.found_ns - b.found_ns);
+    this.open = openOnes(told);
     const applied = told.filter((one) => one.state === "approved" && !one.ended_ns);
-    this.changes.show(this.open, (one) => one.id, (part, one) => this.fill(part, one, nowNs));
-    this.inForce.show(applied, (one) => one.id, (part, one) => this.fill(part, one, nowNs));
+    this.changes.show(this.open, (one) => one.id, (part, one) => fillChange(part, one, nowNs, this.showTag));
+    this.inForce.show(applied, (one) => one.id, (part, one) => fillChange(part, one, nowNs, this.showTag));
     const held = this.open.filter((one) => one.hold === "held").length;
     setText(byId("changes-count"), this.open.length ? `${plural(this.open.length, "open change", "open changes")}${held ? `, ${count(held)} held` : ""}` : "");
     byId("changes-none").hidden = this.open.length > 0;
@@ -56,59 +41,6 @@ export class Contract {
     this.boot = `${status.boot} ${(status.models ?? []).map((m) => `${m.name} ${m.version}`).join()} ${(status.sources ?? []).map((s) => s.name).join()}`;
     this.offer();
     this.draw();
-  }
-
-  // --- one change -------------------------------------------------------------------------------
-
-  create(one) {
-    const part = {
-      state: el("span", { class: "chip" }), hold: el("span", { class: "chip hold" }), grade: el("span", { class: "chip" }),
-      name: el("b", { class: "name" }), text: el("p", { class: "why" }), hint: el("p", { class: "do" }), meta: el("p", { class: "meta" }),
-      tags: el("p", { class: "chips" }), more: el("div", { class: "of-request" }), decision: new Decision(this.acting, one.id),
-    };
-    part.root = el("li", { class: "request change" }, el("p", { class: "chips" }, part.name, part.state, part.hold, part.grade),
-      part.text, part.hint, part.meta, part.tags, part.more, part.decision.root);
-    return part;
-  }
-
-  fill(part, one, nowNs) {
-    setAttr(part.root, "data-hold", isOpen(one) ? one.hold : "none");
-    setText(part.name, one.id);
-    setText(part.state, one.state);
-    part.hold.hidden = !(one.hold in HOLD_WORDS) || !isOpen(one);
-    setText(part.hold, HOLD_WORDS[one.hold] ?? "");
-    part.grade.hidden = !one.grade;
-    setText(part.grade, one.grade ?? "");
-    setText(part.text, one.text ?? "");
-    part.hint.hidden = !one.hint;
-    setText(part.hint, `Do: ${one.hint}`);
-    const since = one.since_ns || one.found_ns;
-    setText(part.meta, [`source ${one.source}`, `since ${moment(since, nowNs)} (${age((nowNs - since) / 1e9)})`, `found ${moment(one.found_ns, nowNs)} ${HOW_WORDS[one.how] ?? one.how}`,
-      one.window ? `window ${moment(one.window[0], nowNs)} to ${moment(one.window[1], nowNs)}` : "",
-      one.expires_ns ? `expires ${moment(one.expires_ns, nowNs)}` : "",
-      one.in_force_from ? `in force from entry ${count(one.in_force_from)}` : ""].filter(Boolean).join(" · "));
-    setAttr(part.meta, "title", iso(since));
-    part.decision.show(one);
-    const written = JSON.stringify([one.tags, one.differences, one.models, one.assessment, one.assessing, one.approvals, one.needs, one.map, one.suggested]);
-    if (part.written === written) return;
-    part.written = written;
-    this.fillTags(part, one.tags ?? []);
-    part.more.replaceChildren(...[
-      listed("Differences", one.differences?.length > 1 ? most(one.differences.map((d) => `${d.text} (${d.grade})`)) : []),
-      listed("Touches", (one.models ?? []).map((m) => `model ${m.name} ${m.version}, ${m.owner}`)),
-      assessed(one, nowNs),
-      listed("Decided", decidedOn(one, nowNs)),
-      listed("Map", mapped(one)),
-    ].filter(Boolean));
-  }
-
-  fillTags(part, tags) {
-    part.tags.hidden = !tags.length;
-    part.tags.replaceChildren(...tags.slice(0, TAGS_MOST).map((name) => {
-      const button = el("button", { type: "button", class: "link" }, name);
-      button.addEventListener("click", () => this.showTag(name));
-      return button;
-    }), tags.length > TAGS_MOST ? el("span", { class: "quiet" }, `and ${count(tags.length - TAGS_MOST)} more tags`) : "");
   }
 
   // --- lineage ----------------------------------------------------------------------------------
@@ -161,66 +93,4 @@ export function drawn({ width, height, boxes, edges }, showTag) {
     root.append(node);
   }
   return root;
-}
-
-// --- words --------------------------------------------------------------------------------------
-
-function most(texts) {
-  return texts.length > SHOWN_MOST ? [...texts.slice(0, SHOWN_MOST), `and ${count(texts.length - SHOWN_MOST)} more`] : texts;
-}
-
-function listed(title, texts) {
-  if (!texts.length) return null;
-  return el("div", {}, el("h3", {}, title), el("ul", { class: "plain" }, ...texts.map((text) => el("li", {}, text))));
-}
-
-// What a replay of the last days with the change applied showed; while it runs, how far it is.
-function assessed({ assessment, assessing, state }, nowNs) {
-  if (assessing && !assessing.since_ns) return listed("Assessment", [assessing.text]); // it does not run
-  if (assessing) {
-    const share = Math.min(1, Math.max(0, Number(assessing.progress) || 0));
-    return el("div", {}, el("h3", {}, "Assessment"), el("p", {}, `${assessing.text || "the last days are replayed with it"}: ${Math.round(100 * share)} % `,
-      el("progress", { value: share, max: 1, "aria-label": "Progress of the assessment" })));
-  }
-  if (!assessment) return UNDECIDED.includes(state) ? listed("Assessment", ["not there yet"]) : null;
-  const models = Object.entries(assessment.models ?? {}).map(([name, one]) => modelText(name, one));
-  const span = assessment.from_ns && assessment.to_ns ? [`of ${moment(assessment.from_ns, nowNs)} to ${moment(assessment.to_ns, nowNs)}`] : [];
-  const further = Object.entries(assessment.further ?? {}).map(([name, tags]) => `behind them ${name}, by ${tags.join(", ")}: not replayed`);
-  return listed("Assessment", most([assessment.text, ...models, ...further, ...span, ...(assessment.notes ?? [])].filter(Boolean)));
-}
-
-function modelText(name, { share, changed, scans, alarms, verdicts, losses }) {
-  const told = [`${name}: ${Number.isFinite(share) ? percent(share) : count(changed)} of ${count(scans)} scans get another verdict`];
-  if (alarms) told.push(`alarms ${count(alarms.now)} → ${count(alarms.then)}`);
-  const { now, then } = verdicts ?? {};
-  for (const verdict of now && then ? ["trusted", "unassessable"] : []) {
-    const [before, after] = [now, then].map((one) => shareOf(one, verdict));
-    if (before !== after) told.push(`${verdict} ${percent(before)} → ${percent(after)}`);
-  }
-  for (const [label, one] of Object.entries(losses ?? {})) {
-    const [was, becomes] = [one.now, one.then].map((side) => side?.mean);
-    if (Number.isFinite(was) && Number.isFinite(becomes)) told.push(`mean loss by ${label} ${value(was)} → ${value(becomes)}`);
-  }
-  return told.join(", ");
-}
-
-// Verdicts are told as counts of scans, or as shares of them.
-function shareOf(verdicts, name) {
-  const all = Object.values(verdicts).reduce((sum, one) => sum + one, 0);
-  return all ? (verdicts[name] ?? 0) / all : 0;
-}
-
-function mapped({ map, suggested }) {
-  const told = Object.entries(map ?? suggested ?? {}).map(([tag, part]) => `${tag}: ${partText(part)}`);
-  return told.length && !map ? most(told.map((text) => `suggested for ${text}`)) : most(told);
-}
-
-function partText({ factor, offset, unit, ...other }) {
-  const told = [];
-  const times = (factor ?? 1) === 1 ? "" : ` × ${value(factor)}`;
-  const plus = offset ? ` ${offset < 0 ? "−" : "+"} ${value(Math.abs(offset))}` : "";
-  if (times || plus) told.push(`agreed = served${times}${plus}`);
-  if (unit) told.push(`unit ${unit}`);
-  for (const [key, val] of Object.entries(other)) told.push(`${key.replaceAll("_", " ")} ${typeof val === "object" ? JSON.stringify(val) : val}`);
-  return told.join(", ");
 }

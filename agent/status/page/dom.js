@@ -30,6 +30,17 @@ export function setSymbol(node, id) {
   if (use.getAttribute("href") !== `#s-${id}`) use.setAttribute("href", `#s-${id}`);
 }
 
+// A name of the plant, which may be long: it breaks behind its dots and dashes first.
+export function broken(name) {
+  return name.split(/(?<=[._/-])/).flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part]));
+}
+
+// A heading with a list below it; null where there is nothing to list.
+export function listed(title, texts) {
+  if (!texts.length) return null;
+  return el("div", {}, el("h3", {}, title), el("ul", { class: "plain" }, ...texts.map((text) => el("li", {}, text))));
+}
+
 // Writes only what changed: no needless layout, and screen readers hear a text once.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

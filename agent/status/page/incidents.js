@@ -2,7 +2,7 @@
 // all its conditions are folded below it.
 
 import { byId, el, Keyed, setAttr, setSymbol, setText, symbol } from "./dom.js";
-import { acted, age, CAUSE_WORDS, count, duration, iso, moment, plural } from "./words.js";
+import { acted, age, CAUSE_WORDS, count, duration, inZone, iso, moment, plural } from "./words.js";
 
 const SEVERITIES = ["high", "medium", "low"];
 
@@ -32,7 +32,7 @@ export class Incidents {
     this.open.show(open, key, (part, one) => this.fill(part, one, nowNs));
     this.cleared.show(cleared, key, (part, one) => this.fill(part, one, nowNs));
     const conditions = open.reduce((sum, one) => sum + one.open, 0);
-    const of = conditions > open.length ? ` of ${plural(conditions, "condition", "conditions")}` : "";
+    const of = conditions > open.length ? `, of ${plural(conditions, "condition", "conditions")}` : "";
     setText(byId("incidents-count"), open.length ? `${count(open.length)}${of}` : "");
     byId("incidents-none").hidden = open.length > 0;
     byId("cleared-box").hidden = cleared.length === 0;
@@ -85,7 +85,7 @@ export class Incidents {
     setAttr(part.root, "data-state", whole.state);
     setSymbol(part.symbol, SEVERITIES.includes(whole.severity) ? whole.severity : "low");
     setText(part.severity, whole.severity);
-    setText(part.text, c.text);
+    setText(part.text, inZone(c.text, nowNs));
     part.hint.hidden = !c.hint;
     if (c.hint) setText(part.hint, `Do: ${c.hint}`);
     setText(part.chip, CAUSE_WORDS[c.cause] ?? c.cause);

@@ -1,7 +1,8 @@
 // A model's own page: verdict, retraining, errors, outputs, inputs and what became of it.
 
 import { Card, effective } from "./card.js";
-import { byId, el, Keyed, setAttr, setText } from "./dom.js";
+import { fillChange, newChange, openOnes } from "./changes.js";
+import { broken, byId, el, Keyed, setAttr, setText } from "./dom.js";
 import { fillError, newError } from "./errors.js";
 import { Past } from "./past.js";
 import { ENDED, fillRequest, fillTrial, newRequest, newTrial } from "./requests.js";
@@ -11,12 +12,13 @@ import { count, plural, value, VERDICT_WORDS } from "./words.js";
 const TRIALS_MOST = 10; // that have ended
 
 export class ModelPage {
-  constructor(showTag) {
+  constructor(showTag, acting) {
     this.showTag = showTag;
     this.name = undefined; // nothing is shown yet
     this.card = null;
     this.tags = new Map();
     this.past = new Past();
+    this.changes = new Keyed(byId("one-changes"), (change) => newChange(change, acting));
     this.asked = new Keyed(byId("one-requests"), newRequest);
     this.ended = new Keyed(byId("one-ended"), newRequest);
     this.trials = new Keyed(byId("one-trials"), newTrial);
@@ -51,13 +53,20 @@ export class ModelPage {
       this.card = new Card(model, el("h1", { id: "one-title", tabindex: "-1" }, model.name), this.showTag);
       byId("one-card").replaceChildren(this.card.root);
     }
-    this.card.fill(model, nowNs);
+    this.card.fill(model, status, nowNs);
+    this.fillChanges(status, nowNs);
     this.fillRequests(status, nowNs);
     this.fillErrors(model, nowNs);
     this.fillSignals(model, status);
     this.past.update(told, nowNs);
     const mark = { trusted: "✓", caution: "!" }[model.verdict] ?? "✕";
     return `${mark} ${(VERDICT_WORDS[model.verdict] ?? model.verdict).toLowerCase()} · ${model.name}`;
+  }
+
+  fillChanges(status, nowNs) {
+    const touching = openOnes(status.changes, this.name);
+    this.changes.show(touching, (one) => one.id, (part, one) => fillChange(part, one, nowNs, this.showTag));
+    byId("one-changes-none").hidden = touching.length > 0;
   }
 
   fillRequests(status, nowNs) {
@@ -97,7 +106,7 @@ export class ModelPage {
 
   newSignal(signal) {
     const part = { state: el("b"), value: el("span", { class: "now" }), bar: el("span"), facts: el("p", { class: "quiet" }) };
-    const name = this.tags.has(signal.tag) ? el("button", { type: "button", class: "link", "aria-label": `${signal.tag}: show it among the tags` }, signal.tag) : el("span", {}, signal.tag);
+    const name = this.tags.has(signal.tag) ? el("button", { type: "button", class: "link", "aria-label": `${signal.tag}: show it among the tags` }, ...broken(signal.tag)) : el("span", {}, ...broken(signal.tag));
     if (this.tags.has(signal.tag)) name.addEventListener("click", () => this.showTag(signal.tag));
     part.root = el("li", {},
       el("p", { class: "line" }, el("span", {}, name, signal.required ? "" : " (optional)"), part.state),

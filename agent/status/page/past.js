@@ -2,7 +2,7 @@
 // fetched when the page is opened, when the verdict changes, and now and then.
 
 import { byId, el, setText, svg, symbol } from "./dom.js";
-import { duration, iso, moment, percent, value, VERDICT_WORDS, VERDICTS } from "./words.js";
+import { duration, inZone, iso, moment, percent, value, VERDICT_WORDS, VERDICTS } from "./words.js";
 
 const AGAIN_MS = 20000;
 const TIMEOUT_MS = 10000;
@@ -97,7 +97,7 @@ function bar({ verdicts: spans, since_ns: since, until_ns: until }, shares) {
 function row(span, nowNs) {
   return el("li", { class: `v-${classOf(span.verdict)}` }, mark(span.verdict),
     el("p", {}, el("b", {}, wordOf(span.verdict)), " ", el("time", { datetime: iso(span.start_ns) }, moment(span.start_ns, nowNs)),
-      el("span", { class: "quiet" }, ` for ${duration((span.end_ns - span.start_ns) / 1e9)}`), span.why ? el("span", { class: "past-why" }, span.why) : null));
+      el("span", { class: "quiet" }, ` for ${duration((span.end_ns - span.start_ns) / 1e9)}`), span.why ? el("span", { class: "past-why" }, inZone(span.why, nowNs)) : null));
 }
 
 // Mean losses over time, beside that of training (dashed).

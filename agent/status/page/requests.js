@@ -1,8 +1,8 @@
 // A retraining request on its model's own page: why, what moved, what was left out, who decided, and
 // what to type. What a trial adds is shown by the words it brings.
 
-import { el, setAttr, setText } from "./dom.js";
-import { duration, iso, moment, value } from "./words.js";
+import { el, listed, setAttr, setText } from "./dom.js";
+import { duration, inZone, iso, moment, value } from "./words.js";
 
 // States in which nobody has anything to do any more; the same as in agent/central/requests.py.
 export const ENDED = ["closed", "withdrawn", "accepted", "rejected", "rolled back", "superseded"];
@@ -35,7 +35,7 @@ export function fillRequest(part, one, nowNs) {
   const written = JSON.stringify(one);
   if (part.written === written) return;
   part.written = written;
-  part.why.replaceChildren(...(one.criteria?.length ? one.criteria : [one.text]).map((text) => el("li", {}, text)));
+  part.why.replaceChildren(...(one.criteria?.length ? one.criteria : [one.text]).map((text) => el("li", {}, inZone(text, nowNs))));
   part.more.replaceChildren(...[
     listed("Inputs that moved", moved(one)),
     listed("Left out of any training data", leftOut(one, nowNs)),
@@ -55,7 +55,7 @@ export function newTrial() {
 export function fillTrial(part, one, nowNs) {
   setAttr(part.root, "data-state", one.state);
   setText(part.state, one.state);
-  setText(part.text, one.text ?? "");
+  setText(part.text, inZone(one.text, nowNs));
   part.hint.hidden = !one.hint;
   setText(part.hint, `Do: ${one.hint}`);
   setText(part.meta, [one.id, `candidate ${one.version}`, one.since_ns ? `since ${moment(one.since_ns, nowNs)}` : "",
@@ -73,11 +73,6 @@ export function fillTrial(part, one, nowNs) {
 
 function decided({ decisions }, nowNs) {
   return (decisions ?? []).map((d) => `${moment(d.time_ns, nowNs)}: ${d.state}${d.by ? ` by ${d.by}` : ""}${d.note ? `: ${d.note}` : ""}`);
-}
-
-function listed(title, texts) {
-  if (!texts.length) return null;
-  return el("div", {}, el("h3", {}, title), el("ul", { class: "plain" }, ...texts.map((text) => el("li", {}, text))));
 }
 
 function moved({ moved: inputs, further: more }) {

@@ -2,7 +2,11 @@
 
 import { byId, el, Keyed, setText } from "./dom.js";
 import { addressOf } from "./route.js";
-import { count, moment } from "./words.js";
+import { count, inZone, moment } from "./words.js";
+
+export function waiting(status) {
+  return (status.retraining ?? []).filter((one) => ["open", "declared", "in trial"].includes(one.state));
+}
 
 export class Retraining {
   constructor() {
@@ -14,11 +18,11 @@ export class Retraining {
   }
 
   update(status, nowNs) {
-    const waiting = (status.retraining ?? []).filter((one) => ["open", "declared", "in trial"].includes(one.state));
-    byId("retraining-box").hidden = waiting.length === 0;
-    setText(byId("retraining-count"), waiting.length ? count(waiting.length) : "");
-    this.list.show(waiting, (one) => one.id, (part, one) => {
-      setText(part.text, `${one.model}: ${one.text}`);
+    const asked = waiting(status);
+    byId("retraining-box").hidden = asked.length === 0;
+    setText(byId("retraining-count"), asked.length ? count(asked.length) : "");
+    this.list.show(asked, (one) => one.id, (part, one) => {
+      setText(part.text, `${one.model}: ${inZone(one.text, nowNs)}`);
       const decided = (one.decisions ?? []).map((d) => `${d.state} by ${d.by}: ${d.note}`).join("; ");
       setText(part.more, `${one.id}, asked ${moment(one.opened_ns, nowNs)}, for ${one.owner}${decided ? `; ${decided}` : ""}`);
       setText(part.todo, `do: ${one.hint}`);

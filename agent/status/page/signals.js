@@ -1,6 +1,6 @@
 // An input or output of a model: its value beside its training, and what is said of it.
 
-import { el, svg } from "./dom.js";
+import { broken, el, svg } from "./dom.js";
 import { percent, qualityRank, qualityText, value } from "./words.js";
 
 // What a row says, from the model's part of the document and the tag's.
@@ -17,7 +17,7 @@ export function signalFacts(signal, tag, trainedWords = "trained") {
 export function signalRow(signal, tag) {
   const good = signal.state === "good";
   return el("li", { class: good ? "" : "poor" },
-    el("p", { class: "line" }, el("span", {}, signal.tag, signal.required ? "" : " (optional)"), el("b", {}, good ? "no condition" : `✕ ${signal.state}`)),
+    el("p", { class: "line" }, el("span", {}, ...broken(signal.tag), signal.required ? "" : " (optional)"), el("b", {}, good ? "no condition" : `✕ ${signal.state}`)),
     el("p", { class: "line" }, el("span", {}, `${value(tag?.value)} ${tag?.unit ?? ""}`), rangeBar(tag?.value, signal.trained)),
     el("p", { class: "quiet" }, signalFacts(signal, tag)));
 }

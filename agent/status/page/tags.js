@@ -1,7 +1,7 @@
 // The tag table. Up to thousands of rows: a row is built once, and only rows on the screen are
 // repainted; the others wait until they are scrolled to.
 
-import { byId, el, setAttr, setText, svg } from "./dom.js";
+import { broken, byId, el, setAttr, setText, svg } from "./dom.js";
 import { age, count, iso, plural, qualityRank, qualityText, ROLE_WORDS, value } from "./words.js";
 
 const COLUMNS = [
@@ -185,7 +185,7 @@ function createRow(tag) {
   row.quality = el("span", { class: "q" });
   row.path = svg("path", { d: "" });
   row.root = el("tr", { role: "row", "data-name": tag.name },
-    el("th", { role: "rowheader", scope: "row", class: "c-name" }, tag.name),
+    el("th", { role: "rowheader", scope: "row", class: "c-name" }, ...broken(tag.name)),
     cell("value", row.value, " ", el("span", { class: "unit" }, tag.unit)),
     cell("trend", svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" }, row.path)),
     cell("age", row.age),

@@ -5,6 +5,9 @@ const whole = new Intl.NumberFormat("en");
 const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hour12: false });
 
+const zoned = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
+const STAMP = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+
 export const VERDICTS = ["untrusted", "unassessable", "caution", "trusted"];
 export const VERDICT_WORDS = {
   trusted: "Trusted",
@@ -49,10 +52,20 @@ export function age(seconds) {
   return seconds < 9.95 ? `${Math.max(0, Math.floor(seconds))} s` : duration(seconds);
 }
 
+// In this browser's zone, which `zone` names; the day stands with it where it is not near.
 export function moment(ns, nowNs) {
   if (!ns) return "unknown";
   const date = new Date(ns / 1e6);
-  return (nowNs - ns) / 1e9 < 43200 ? clockTime.format(date) : dayTime.format(date);
+  return Math.abs(nowNs - ns) / 1e9 < 43200 ? clockTime.format(date) : dayTime.format(date);
+}
+
+export function zone(ns) {
+  return zoned.formatToParts(new Date(ns / 1e6)).find((part) => part.type === "timeZoneName")?.value ?? "";
+}
+
+// What the agent wrote, which has its times in UTC, with them as this page tells all others.
+export function inZone(text, nowNs) {
+  return String(text ?? "").replace(STAMP, (stamp) => moment(Date.parse(stamp) * 1e6, nowNs));
 }
 
 export function iso(ns) {
