@@ -221,7 +221,10 @@ class Central:
             for one in data.get("acknowledged", ())
         }
         named = sorted(one for one in held.keys() | had.keys() if one[1] in ACKNOWLEDGED)
-        for boot, name in named[-LIVES_KEPT:]:
+        runs = sorted({boot for boot, _ in named})[1 - LIVES_KEPT :]  # room is left for this one
+        for boot, name in named:
+            if boot not in runs:
+                continue
             key = MarkKey(head.site, head.gateway, head.store, boot, name)
             stream = self._stream(view, key)
             stream.announced = held.get((boot, name), stream.announced)

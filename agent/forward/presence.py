@@ -1,7 +1,8 @@
 """Says at central's broker that this gateway is there, and notices another one of its name.
 
 The state is said at the beginning of each connection, and again, under its number, where the clock
-was set meanwhile or what it tells of contract and promise changed: all are part of it.
+was set meanwhile, what it tells of contract and promise changed, or a central lacks what it says
+was acknowledged: all are part of it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Announcer:
         time_quality: how far engine time can be believed.
         told: as of `Presence`.
         books: `unacknowledged` and `acknowledged` of `Presence`, as the store has them.
+        lacked: how often a central turned out to lack what was acknowledged.
         publish: sends a message.
 
     Attributes:
@@ -54,18 +56,19 @@ class Announcer:
         time_quality: Callable[[], str],
         told: Callable[[], Mapping[str, Any]],
         books: Callable[[], Mapping[str, Any]],
+        lacked: Callable[[], int],
         publish: Callable[[WireMessage], asyncio.Future[bool]],
     ) -> None:
         self._form = form
         self._identity = identity
         self._boot, self._version = boot, version
         self._now_ns, self._time_quality, self._told = now_ns, time_quality, told
-        self._books = books
+        self._books, self._lacked = books, lacked
         self._publish = publish
         self.client_id = f"fieldwarden-{identity.site}-{identity.gateway}"
         self.connections = self.connected_ns = 0
         self.answered = False
-        self._said: tuple[str, Mapping[str, Any] | None] = ("", None)
+        self._said: tuple[str, Mapping[str, Any] | None, int] = ("", None, 0)
         name = f"{identity.site}/{identity.gateway}"
         self._clash = Clash(name, self.client_id, identity.store)
         self._clash_told = ""
@@ -98,8 +101,9 @@ class Announcer:
         self._say_state().add_done_callback(done)
 
     def follow(self) -> None:
-        """Say the state again where the clock was set since, or what it tells is different."""
-        if self.answered and (self._time_quality(), self._told()) != self._said:
+        """Say the state again where what it tells is different, or was not known to a central."""
+        now = self._time_quality(), self._told(), self._lacked()
+        if self.answered and now != self._said:
             self._say_state().add_done_callback(_seen)
 
     async def goodbye(self) -> None:
@@ -109,7 +113,7 @@ class Announcer:
 
     def _say_state(self) -> asyncio.Future[bool]:
         presence = self._presence(told=self._told(), **self._books())
-        self._said = presence.time_quality, presence.told
+        self._said = presence.time_quality, presence.told, self._lacked()
         return self._publish(self._form.birth(self._identity, presence))
 
     def _presence(self, **more: Any) -> Presence:

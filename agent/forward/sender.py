@@ -44,7 +44,7 @@ GRACE_NS = 60_000_000_000
 RETRY_PAUSE_S = 1.0
 REFUSED_PAUSE_S = 10.0
 ALONE_S = 10.0  # without an answer, a row that is sent alone holds the others up no longer
-RUNS_TOLD = 100  # (run, stream) in a birth
+RUNS_TOLD = 200  # (run, stream) in a birth: all of the 64 runs that central remembers
 NOT_SUBSCRIBED = "central is not subscribed (yet); held back"
 _NS = 1_000_000_000
 
@@ -94,7 +94,7 @@ class Sender:
         self._taken = set[int]()
         self._answers = Answers(form, identity, boot)
         self._refusals = Refusals()
-        self._asked = False
+        self._asked, self._lacked = False, 0
         self._confirmed = False
         self._standing = False
         self._held: set[str] = set()  # streams
@@ -104,7 +104,7 @@ class Sender:
         self._reason = "not yet connected"
         self._announcer = Announcer(
             form, identity, boot=boot, version=version, now_ns=now_ns, time_quality=time_quality,
-            told=told, books=self._books, publish=self._publish,
+            told=told, books=self._books, lacked=lambda: self._lacked, publish=self._publish,
         )  # fmt: skip
         self._link = MqttLink(
             host=uplink.host, port=uplink.port, client_id=self._announcer.client_id, tls=uplink.tls,
@@ -138,6 +138,8 @@ class Sender:
         if self._asked:
             self._asked = False
             self._lanes.again()
+            with contextlib.suppress(StoreError):  # it is asked with the next answer
+                self._lacked = self._reader.lacked()
         if self._link.connected:
             self._announcer.follow()
         self._wake.set()

@@ -1,8 +1,14 @@
 """What central says it has: deleted here; what it misses is sent again, or said to be gone.
 
-A newer acknowledgement of a stream takes the place of an older one, and means no less. One commit
-does a bounded part of the work. Nothing of it is kept through a restart: central says it again
-after each birth of the gateway.
+An acknowledgement of a stream that comes later takes the place of one before. One commit does a
+bounded part of the work. Nothing of it is kept through a restart: central says it again after each
+birth of the gateway.
+
+Central has several processes, whose answers overtake each other: one that comes later may know
+less. So what was ever acknowledged is remembered (`agent.store.numbers`), and nothing is told of it
+in gap records. A central that does lack it (its database was restored from an older state, or is a
+new one) asks for it again and again; then the birth is said again, which tells up to where a
+central had acknowledged: that explains the holes, and is true for whoever hears it.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from agent.store import ranges
 from agent.store.batch import Acknowledgement
 from agent.store.counters import Counters
-from agent.store.numbers import CONFIRMED
+from agent.store.numbers import CONFIRMED, LACKED
 from agent.store.outbox import MOST_RANGES, TOLD, Outbox, Row, gap_key
 
 ROWS_AT_ONCE = 5_000  # of one commit
@@ -34,6 +40,7 @@ class Acknowledged:
         self._counters = counters
         self._owed: dict[tuple[int, str], Acknowledgement] = {}
         self._looked_s: dict[tuple[int, str], int] = {}
+        self._lacked: dict[tuple[int, str], tuple[int, ranges.Ranges]] = {}
 
     def take(self, given: Iterable[Acknowledgement]) -> None:
         """Note what central said; what can not be true changes nothing and is counted."""
@@ -54,21 +61,24 @@ class Acknowledged:
         """Do a part; what is left is done with the next commits."""
         room = ROWS_AT_ONCE
         for key, one in list(self._owed.items()):
+            # Before anything is deleted: what is gone from here must be known as acknowledged.
+            self._outbox.numbers.acknowledge(one.boot, one.stream, one.had())
             room -= self._delete(one, room)
             if room <= 0:
                 return
             room -= self._send_again(one, room)
             if room <= 0:
                 return
-            self._tell_not_kept(one)
-            through = min((first for first, _ in one.missing), default=one.through + 1) - 1
-            self._outbox.numbers.acknowledged(one.boot, one.stream, through)
+            if one.stream in TOLD:
+                self._explain(one)
             del self._owed[key]
 
     def _delete(self, one: Acknowledgement, most: int) -> int:
         done = 0
-        for first, last in ranges.without([(1, one.through)] if one.through else [], one.missing):
+        for first, last in one.had():
             rows = self._rows(one, first, last, "", most - done)
+            if one.stream == "gap":
+                self._outbox.gaps_known(rows)
             self._outbox.received_by_central(rows)
             done += len(rows)
             if done >= most:
@@ -90,16 +100,40 @@ class Acknowledged:
                 break
         return done
 
-    def _tell_not_kept(self, one: Acknowledgement) -> None:
-        """Say of which numbers that central does not have nothing is here, nor is on its way.
+    def _explain(self, one: Acknowledgement) -> None:
+        """Of numbers that are missing: say what became of them."""
+        had = self._outbox.numbers.acknowledged(one.boot, one.stream)
+        if asked := ranges.common(one.missing, had):
+            self._lacks((one.boot, one.stream), asked)
+        self._tell_not_kept(one, had)
+
+    def _lacks(self, key: tuple[int, str], asked: ranges.Ranges) -> None:
+        """Central asks for what was acknowledged: it lacks it if it does so again, a while later.
+
+        An answer that another one overtook is a few seconds late.
+        """
+        now_s = self._outbox.seconds()
+        since_s, before = self._lacked.get(key, (now_s, []))
+        if before and now_s - since_s < AGAIN_S:
+            return
+        if ranges.common(asked, before):
+            del self._lacked[key]
+            self._counters.add(LACKED, 1)
+            return
+        if len(self._lacked) >= STREAMS_KEPT:
+            self._lacked.clear()
+        self._lacked[key] = now_s, asked
+
+    def _tell_not_kept(self, one: Acknowledgement, had: ranges.Ranges) -> None:
+        """Say of which numbers that no central ever had nothing is here, nor is on its way.
 
         Of the last ones central can not know, so it can not miss them: the record that told of
         them may have been given up, or lost with a damaged store.
         """
         key, now_s = (one.boot, one.stream), self._outbox.seconds()
-        if one.stream not in TOLD or now_s - self._looked_s.get(key, 0) < AGAIN_S:
+        if now_s - self._looked_s.get(key, 0) < AGAIN_S:
             return
-        lacking = [*one.missing, *self._tail(one)]
+        lacking = ranges.without([*one.missing, *self._tail(one, had)], had)
         waiting = gap_key(one.boot, one.stream, NOT_KEPT)
         if not lacking or self._outbox.rows("WHERE replace_key = ? AND sent = 0", (waiting,)):
             return
@@ -117,11 +151,11 @@ class Acknowledged:
                 one.boot, one.stream, NOT_KEPT, gone, count=count, start_ns=now_ns, end_ns=now_ns
             )
 
-    def _tail(self, one: Acknowledgement) -> ranges.Ranges:
+    def _tail(self, one: Acknowledgement, had: ranges.Ranges) -> ranges.Ranges:
         """Numbers given after the last one that any central knew; empty where each has its row."""
-        numbers = self._outbox.numbers
-        first = max(one.through, numbers.through(one.boot, one.stream)) + 1
-        last = numbers.last(one.boot, one.stream)
+        through = had[0][1] if had and had[0][0] == 1 else 0
+        first = max(one.through, through) + 1
+        last = self._outbox.numbers.last(one.boot, one.stream)
         whole = self._outbox.rows_from(one.boot, one.stream, first) == last - first + 1
         return [] if whole or first > last else [(first, last)]
 
@@ -130,7 +164,7 @@ class Acknowledged:
     ) -> Sequence[Row]:
         return self._outbox.rows(
             f"WHERE boot = ? AND stream = ? AND seq BETWEEN ? AND ? {more} ORDER BY seq LIMIT ?",
-            (one.boot, one.stream, first, last, most),
+            (one.boot, one.stream, first, last, most), payload=one.stream == "gap",
         )
 
 

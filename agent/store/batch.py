@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.store import ranges
 from agent.types import Entry, Event
 
 Stream = Literal["event", "summary", "verdict", "state", "gap"]
@@ -29,6 +30,10 @@ class Acknowledgement:
     stream: str
     through: int
     missing: tuple[tuple[int, int], ...] = ()
+
+    def had(self) -> ranges.Ranges:
+        """The numbers that central has, or knows to be lost."""
+        return ranges.without([(1, self.through)] if self.through else [], self.missing)
 
 
 @dataclass(slots=True)

@@ -7,15 +7,20 @@ random. Messages count from 1 within (run, stream), so a copy never gives a numb
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
+from collections.abc import Iterable
 from typing import get_args
 
+from agent.store import ranges
 from agent.store.batch import Stream
 from agent.store.counters import Counters
 
 RANDOM = 1_000_000  # values of a run's random digits
 BOOTS_KEPT = 200  # of which is known what was acknowledged
+BEYOND_KEPT = 1_000  # ranges above a hole, of a stream of a run; the newest
+LACKED = "acknowledged_lacked"  # counter: how often a central turned out to lack some of it
 CONFIRMED = ("event", "summary", "gap")  # streams of which central acknowledges every message
 
 
@@ -61,24 +66,40 @@ class Numbers:
         row = self._connection.execute(query, (boot, stream)).fetchone()
         return int(row[0]) if row else 0
 
-    def through(self, boot: int, stream: str) -> int:
-        """Up to where a central has acknowledged all, 0 where none has."""
-        query = "SELECT through FROM numbers WHERE boot = ? AND stream = ?"
+    def acknowledged(self, boot: int, stream: str) -> ranges.Ranges:
+        """What a central ever said that it has, or knows to be lost."""
+        query = "SELECT through, CAST(beyond AS BLOB) FROM numbers WHERE boot = ? AND stream = ?"
         row = self._connection.execute(query, (boot, stream)).fetchone()
-        return int(row[0]) if row else 0
+        if row is None:
+            return []
+        through, beyond = row
+        try:
+            known = ranges.parse(beyond)
+        except (ValueError, TypeError, RecursionError):  # damaged: it is told once more
+            known = []
+        return ranges.union([*([(1, through)] if through else []), *known])
 
-    def acknowledged(self, boot: int, stream: str, through: int) -> None:
-        """Central has all up to `through`, or knows that it is lost."""
+    def acknowledge(self, boot: int, stream: str, some: Iterable[tuple[int, int]]) -> None:
+        """A central said that it has these, or knows that they are lost: true for ever.
+
+        Its processes speak in any order, so no answer takes back what another one said.
+        """
+        known = self.acknowledged(boot, stream)
+        every = ranges.union([*known, *some])
+        if every == known:
+            return
+        through = every[0][1] if every[0][0] == 1 else 0
+        beyond = [pair for pair in every if pair[0] > 1][-BEYOND_KEPT:]
         self._connection.execute(
-            "INSERT INTO numbers VALUES (?1, ?2, ?3, ?4) ON CONFLICT (boot, stream) "
-            "DO UPDATE SET last = max(last, ?3), through = max(through, ?4)",
-            (boot, stream, self.last(boot, stream), through),
+            "INSERT INTO numbers VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (boot, stream) "
+            "DO UPDATE SET last = max(last, ?3), through = ?4, beyond = ?5",
+            (boot, stream, self.last(boot, stream), through, json.dumps(beyond)),
         )
 
 
 def _note_last(connection: sqlite3.Connection, boot: int, stream: str, last: int) -> None:
     connection.execute(
-        "INSERT INTO numbers VALUES (?1, ?2, ?3, 0) ON CONFLICT (boot, stream) "
-        "DO UPDATE SET last = max(last, ?3)",
+        "INSERT INTO numbers (boot, stream, last, through) VALUES (?1, ?2, ?3, 0) "
+        "ON CONFLICT (boot, stream) DO UPDATE SET last = max(last, ?3)",
         (boot, stream, last),
     )

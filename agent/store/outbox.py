@@ -222,6 +222,16 @@ class Outbox:
         self._remove(rows)
         self._counters.add("delivered", counted)
 
+    def gaps_known(self, rows: Sequence[Row]) -> None:
+        """Central has these gap records: what they name, it knows to be lost."""
+        for row in rows:
+            gap = _gap_of(row.payload)
+            if gap is None or gap.get("of") not in TOLD or not isinstance(gap.get("boot"), int):
+                continue
+            named = sum(last - first + 1 for first, last in gap["ranges"])
+            if named <= gap["count"]:  # joined ranges name others too
+                self.numbers.acknowledge(gap["boot"], gap["of"], map(tuple, gap["ranges"]))
+
     def send_again(self, rows: Sequence[Row]) -> None:
         """Central asked for sent rows."""
         self._connection.executemany(

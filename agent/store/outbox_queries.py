@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from agent.store import ranges
 from agent.store.batch import Stream
-from agent.store.numbers import CONFIRMED
+from agent.store.numbers import CONFIRMED, LACKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,11 @@ class OutboxQueries(ABC):
             limit,
         )
         return [dict(zip(("boot", "stream", "first", "last"), row, strict=True)) for row in rows]
+
+    def lacked(self) -> int:
+        """How often a central lacked what was acknowledged: the birth is to be said again then."""
+        row = self._one("SELECT value FROM counter WHERE name = ?", LACKED)
+        return int(row[0]) if row else 0
 
     def acknowledged(self, limit: int) -> list[dict[str, Any]]:
         """Up to where a central has acknowledged: boot, stream, through; of the newest runs."""

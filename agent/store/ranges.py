@@ -53,6 +53,12 @@ def without(some: Iterable[tuple[int, int]], taken: Iterable[tuple[int, int]]) -
     return left
 
 
+def common(some: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Ranges:
+    """What is in both."""
+    first = union(some)
+    return without(first, without(first, others))
+
+
 def parse(text: str | bytes | None) -> Ranges:
     """From the JSON of a `covers` column."""
     return [(first, last) for first, last in json.loads(text)] if text else []

@@ -18,7 +18,7 @@ MIGRATIONS = Migrations("fieldwarden")
 NAMES = (
     "0001_journal", "0002_findings", "0003_outbox", "0004_delivery", "0006_documents",
     "0010_summary_entry", "0011_account", "0012_block_means",
-    "0013_hooks",
+    "0013_hooks", "0014_acknowledged",
 )  # fmt: skip
 
 
@@ -191,6 +191,12 @@ def _hooks(db: Database) -> None:
         """
     )
     db.execute("CREATE INDEX hook_message_of ON hook_message (hook, id)")
+
+
+@MIGRATIONS(name="0014_acknowledged")
+def _acknowledged(db: Database) -> None:
+    # JSON [[first, last], ...]: what a central has acknowledged above `through` and a hole.
+    db.execute("ALTER TABLE numbers ADD COLUMN beyond TEXT NOT NULL DEFAULT '[]'")
 
 
 def migrate(connection: sqlite3.Connection, subject: str) -> None:

@@ -278,6 +278,7 @@ class Fleet:
             "coarse": sum(len(one.covered) for one in outboxes),
             "given_up": sum(one.given_up for one in outboxes),
             "not_kept": sum(one.not_kept for one in outboxes),
+            "lacked": sum(one.lacked for one in outboxes),
             "answers_refused": self.counts.not_believed + sum(one.refused for one in outboxes),
             "taken": self.counts.taken, "refused": self.counts.refused,
             "unheard": self.counts.unheard, "answers": self.counts.answers,

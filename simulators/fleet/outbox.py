@@ -65,8 +65,8 @@ class Outbox:
         rows: by id, the oldest first.
         last: last number given, by stream of a run.
         lost: numbers that were dropped though central never had them, and are told in gap records.
-        not_kept: how many were told as gone that central has: it said so, and later, by another
-            of its processes, something older.
+        not_kept: how many were told as gone though nothing was dropped; there must be none.
+        lacked: how often a central asked again for what was acknowledged.
         covered: numbers of summaries that are now in a coarser one.
         refused: acknowledgements that could not be true.
         given_up: rows that the broker took time after time, and central never had.
@@ -79,9 +79,10 @@ class Outbox:
         self.last: dict[Key, int] = {}
         self.lost: dict[Key, ranges.Ranges] = {}
         self.covered: dict[Key, ranges.Ranges] = {}
-        self.refused = self.given_up = self.resent = self.not_kept = 0
-        self._through: dict[Key, int] = {}
+        self.refused = self.given_up = self.resent = self.not_kept = self.lacked = 0
+        self._had: dict[Key, ranges.Ranges] = {}
         self._looked_s: dict[Key, float] = {}
+        self._lacked_s: dict[Key, tuple[float, ranges.Ranges]] = {}
         self._id = 0
 
     # --- what is put in --------------------------------------------------------------------------
@@ -144,6 +145,8 @@ class Outbox:
         """A new run: what was sent before is old enough to be sent again as soon as asked for."""
         self.boot = boot
         self.landed()
+        self._looked_s.clear()
+        self._lacked_s.clear()
         for one in self.rows.values():
             one.sent_s = None if one.sent_s is None else float("-inf")
 
@@ -158,17 +161,30 @@ class Outbox:
         if not 0 <= one.through <= last:
             self.refused += 1
             return
+        self._acknowledged(key, one.had())
         for held in self._of(key):
             seq = held.row.seq
             missing = any(first <= seq <= end for first, end in one.missing)
             if seq <= one.through and not missing:
-                del self.rows[held.row.id]
+                self._received(held)
             else:
                 self._again(held, now_s, TAIL_AGAIN_S if seq > one.through else AGAIN_S)
         if one.stream in TOLD:
-            self._tell_not_kept(key, one, now_s)
-        through = min((first for first, _ in one.missing), default=one.through + 1) - 1
-        self._through[key] = max(through, self._through.get(key, 0))
+            had = self._had.get(key, [])
+            if asked := ranges.common(one.missing, had):
+                self._lacks(key, asked, now_s)
+            self._tell_not_kept(key, one, had, now_s)
+
+    def _acknowledged(self, key: Key, some: Iterable[tuple[int, int]]) -> None:
+        self._had[key] = ranges.union([*self._had.get(key, ()), *some])
+
+    def _received(self, held: Held) -> None:
+        """Central has it; of what a gap record names it knows that it is lost."""
+        del self.rows[held.row.id]
+        if held.row.stream == "gap":
+            gap = json.loads(held.row.payload)
+            some = [(first, last) for first, last in gap["ranges"]]
+            self._acknowledged((gap["boot"], gap["of"]), some)
 
     def _of(self, key: Key) -> list[Held]:
         return [one for one in self.rows.values() if one.key == key]
@@ -183,16 +199,34 @@ class Outbox:
         held.sent_s, held.tries = None, held.tries + 1
         self.resent += 1
 
-    def _tell_not_kept(self, key: Key, one: Acknowledgement, now_s: float) -> None:
-        """Tell of numbers that central does not have and that are not here."""
+    def _lacks(self, key: Key, asked: ranges.Ranges, now_s: float) -> None:
+        """Central asks for what was acknowledged; if again a while later, it is told at birth."""
+        since_s, before = self._lacked_s.get(key, (now_s, []))
+        if before and now_s - since_s < AGAIN_S:
+            return
+        if ranges.common(asked, before):
+            del self._lacked_s[key]
+            self.lacked += 1
+        else:
+            self._lacked_s[key] = now_s, asked
+
+    def _tell_not_kept(
+        self, key: Key, one: Acknowledgement, had: ranges.Ranges, now_s: float
+    ) -> None:
+        """Tell of numbers that no central ever had and that are not here."""
         if now_s - self._looked_s.get(key, float("-inf")) < AGAIN_S:
             return
-        known = max(one.through, self._through.get(key, 0))
-        lacking = [*one.missing, *([(known + 1, self.last[key])] if known < self.last[key] else [])]
-        here = [pair for held in self.rows.values() if held.key == key for pair in held.seqs()]
+        first, last = max(one.through, _through(had)) + 1, self.last[key]
+        rows = self._of(key)
+        whole = sum(held.row.seq >= first for held in rows) == last - first + 1
+        tail = [] if whole or first > last else [(first, last)]
+        lacking = ranges.without([*one.missing, *tail], had)
+        if not lacking or any(self._waiting(gap_key(*key, NOT_KEPT))):
+            return
+        self._looked_s[key] = now_s
+        here = [pair for held in rows for pair in held.seqs()]
         gone = ranges.without(lacking, [*here, *self._gaps_told(key)])
         if gone:
-            self._looked_s[key] = now_s
             self.not_kept += sum(last - first + 1 for first, last in gone)
             self._tell_gap(key, NOT_KEPT, gone, 0)
 
@@ -293,13 +327,18 @@ class Outbox:
         """For the birth: up to where a central has acknowledged."""
         return [
             {"boot": boot, "stream": stream, "through": through}
-            for (boot, stream), through in sorted(self._through.items(), key=_newest_run_first)
-            if through > 0
+            for (boot, stream), had in sorted(self._had.items(), key=_newest_run_first)
+            if (through := _through(had))
         ]
 
     def open(self) -> int:
         """Rows that central has not acknowledged, and verdicts that wait."""
         return len(self.rows)
+
+
+def _through(had: ranges.Ranges) -> int:
+    """Up to where a central has acknowledged all, 0 where none has."""
+    return had[0][1] if had and had[0][0] == 1 else 0
 
 
 def _newest_run_first(item: tuple[Key, object]) -> tuple[int, int]:

@@ -205,7 +205,10 @@ class Sender:
         except ValueError:
             self._counts.not_believed += 1
             return
+        lacked = self.outbox.lacked
         for one in found:
             self.outbox.acknowledge(one, now_s)
             self._confirmed = True
+        if self.outbox.lacked > lacked and self._post is not None and self._answered:
+            self._post(birth(self.identity, self._presence(books=True)), lambda *_: None)
         self.drain()

@@ -63,7 +63,15 @@ class Pair:
             ),
         )  # fmt: skip
         reader.close()
-        self.central.take(birth.payload, Receipt(self.now, birth.topic))
+        self._say((birth.topic, birth.payload))
+
+    def _say(self, birth):
+        topic, payload = birth
+        self.central.take(payload, Receipt(self.now, topic))
+
+    async def commit(self, batch):
+        """What the sender does with the next commit."""
+        await self.store.commit(batch)
 
     def waiting(self, limit) -> list[OutboxRow]:
         reader = Reader(self._path)
@@ -85,7 +93,7 @@ class Pair:
             event = Event("engine", NOW, "gateway", {"change": str(self.told)})
             batch.events.append((self.told, 0, event))
             batch.messages.append(event_message(self.told, 0, event))
-        await self.store.commit(batch)
+        await self.commit(batch)
 
     async def send(self, limit, *, arrives, taken):
         """Rows go out; they may arrive, and the broker's word on it may be lost."""
@@ -96,11 +104,11 @@ class Pair:
             if arrives:
                 self.central.take(wire.payload, Receipt(self.now, wire.topic))
         if taken:
-            await self.store.commit(Batch(delivered=[row.id for row in rows]))
+            await self.commit(Batch(delivered=[row.id for row in rows]))
 
     async def reject(self, count):
         """The broker refuses rows, whatever they say."""
-        await self.store.commit(Batch(rejected={row.id: "no" for row in self.waiting(count)}))
+        await self.commit(Batch(rejected={row.id: "no" for row in self.waiting(count)}))
 
     async def hear(self, *, lost=False):
         """Central stores and answers; whether it said something."""
@@ -110,7 +118,7 @@ class Pair:
         for answer in answers:
             if not lost:
                 assert self.heard.hear(answer.payload) or not json.loads(answer.payload)["received"]
-        await self.store.commit(Batch(acknowledged=self.heard.take()))
+        await self.commit(Batch(acknowledged=self.heard.take()))
         return bool(answers)
 
     async def lose_rows(self, stream):

@@ -430,6 +430,36 @@ async def test_rows_stay_until_central_acknowledges_and_come_again_where_missing
         assert again.books()["delivered"] == 10
 
 
+async def test_the_state_is_said_again_where_central_lacks_what_was_acknowledged(
+    tmp_path, broker, monkeypatch
+):
+    """Under its number, with how far was acknowledged; one answer may only be late; no gap."""
+    monkeypatch.setattr(acknowledge_module, "AGAIN_S", 1)
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        gateway = Gateway(tmp_path, broker.port)
+        async with gateway.running():
+            gateway.tell(3)
+            await until(lambda: len(events_in(got)) == 3)
+            await acknowledge(link, gateway, 3)
+            await until(lambda: gateway.reader.acknowledged(9))
+            for _ in range(2):
+                await acknowledge(link, gateway, 3, [(1, 2)])
+                await asyncio.sleep(0.2)
+            assert gateway.reader.lacked() == 0
+            await asyncio.sleep(2)
+            await acknowledge(link, gateway, 3, [(1, 2)])
+            await until(lambda: sum(t.endswith("/state") for t, _ in got) == 2, 3)
+            await gateway.commit()
+            assert gateway.reader.outbox()["pending"] == 0
+    states = [d for t, d in got if t.endswith("/state")]
+    assert [(d["seq"], d["data"]["online"]) for d in states] == [(1, True), (1, True), (2, False)]
+    (had,) = states[1]["data"]["acknowledged"]
+    assert (had["stream"], had["through"]) == ("event", 3)
+    assert {d["stream"] for _, d in got} == {"state", "event"}
+
+
 @pytest.mark.parametrize(
     "payload",
     [

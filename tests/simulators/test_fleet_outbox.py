@@ -16,7 +16,7 @@ from agent.store.acknowledge import Acknowledged
 from agent.store.batch import Acknowledgement, OutboxMessage
 from agent.store.counters import Counters
 from agent.store.limit import Limiter
-from agent.store.numbers import Numbers
+from agent.store.numbers import LACKED, Numbers
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.schema import migrate
@@ -105,7 +105,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(steps=STEPS)
 def test_both_keep_the_same_rows_and_tell_the_same_books(steps):
     """Numbers, what waits, what is sent, covered, told to be gone, and what a birth says of it."""
@@ -152,6 +152,7 @@ def _tell_both(steps, clock):
         assert rows_of(simulated) == real.rows(), kind
         books = (simulated.unacknowledged(), by_run(simulated.acknowledged()))
         assert books == real.books(), kind
+        assert simulated.lacked == real.counters.get(LACKED), kind
     assert simulated.refused == real.counters.get("acknowledgements_refused")
 
 

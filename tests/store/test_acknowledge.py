@@ -230,7 +230,8 @@ async def test_an_old_store_goes_on(path, monkeypatch):
         db.execute("UPDATE outbox SET boot = 3, seq = seq + 20")
         db.execute("DELETE FROM counter WHERE name LIKE 'seq:%' OR name = 'boot'")
         db.execute("INSERT INTO counter VALUES ('boot', 3), ('seq:event', 25)")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '0004_delivery'")
+        for name in ("0004_delivery", "0014_acknowledged"):
+            db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (name,))
         db.execute("DROP TABLE dead_letter")
         db.execute("DROP TABLE numbers")
         for name in ("number", "waiting", "waits_since", "sent", "kept"):
