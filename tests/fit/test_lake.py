@@ -147,6 +147,31 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
     assert found == [at * at for at in range(12)]
 
 
+def test_the_scheduler_unpacks_nothing(tmp_path):
+    """What tasks are made of is loaded where they are done, and neither passed on nor kept."""
+    with workers(1) as made, cluster.Cluster(made.scheduler_address) as used:  # it runs in here
+        told = [_Told(str(tmp_path)) for _ in range(3)]
+        assert list(used.each(_is_told, (told[0],), told, "trying")) == [True] * 3
+    found = {int(file.name) for file in tmp_path.iterdir()}
+    assert found
+    assert os.getpid() not in found
+
+
+class _Told:
+    """Says in which process it is unpacked."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __setstate__(self, state):
+        self.folder = state["folder"]
+        Path(self.folder, str(os.getpid())).touch()
+
+
+def _is_told(given, task):
+    return given.folder == task.folder
+
+
 def _dies_once(mark, at):
     if at == 5 and not Path(mark).exists():
         Path(mark).touch()
@@ -154,8 +179,9 @@ def _dies_once(mark, at):
     return at * at
 
 
-def test_workers_that_die_of_a_task_are_told():
+def test_workers_that_die_of_a_task_are_told(monkeypatch):
     """The same task on worker after worker: memory, most likely; and it ends."""
+    monkeypatch.setattr(cluster, "_WITHOUT_S", 600.0)  # that each has begun is waited for
     with workers(1) as made, cluster.Cluster(made.scheduler_address) as used, pytest.raises(
         FieldwardenError
     ) as error:
