@@ -17,7 +17,7 @@ from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Tag
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.spec import INPUT, OUTPUT
-from agent.fit import held_back, trial
+from agent.fit import held_back, served, trial
 from agent.fit.activity import fit_activity
 from agent.fit.all_rows import with_all_rows
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
@@ -207,6 +207,8 @@ def _fit_inputs(
             as_kind(item), column, selection, tag=tag, kind=configuration.tags[tag].kind
         ))
         tried.append([(as_kind(lead), factors) for lead, factors in parts])
+    off = held_back.not_silent(tried, served.CHARTS)
+    fits = [held_back.adjusted(item, off) for item in fits]
     return fits, tried
 
 
