@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.borne_out import BearingOut
 from agent.core.charts import Charts
 from agent.core.condition import Condition
 from agent.core.kernels.tally import UNITS_PER_SD
@@ -54,10 +55,13 @@ class Retraining:
     def __init__(self, spec: EngineSpec, charts: Charts) -> None:
         self._spec, self._charts = spec, charts
         self._index = {model.name: index for index, model in enumerate(spec.models)}
-        self.watch = Watch()
+        self.watch = Watch({
+            model.name: frozenset(f"tag/{name}" for name in model.inputs) for model in spec.models
+        })
         self.requests: dict[str, Request] = {}
         self._evidence = {model.name: Evidence() for model in spec.models}
         self._moved = np.zeros(len(spec.rows), _MOVED)
+        self._bearing = BearingOut(spec, charts.truth, charts.modes.index)
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -67,7 +71,8 @@ class Retraining:
         While an input has moved and nobody knows why, they may be those of a sensor: they wait. So
         they do until they warned for as long as an output must be off, for errors may show a fault
         of an input before its own charts do. Errors that had begun when such a fault was found
-        told of it, until their chart was back at 0.
+        told of it, until their chart was back at 0; and so did an output that was off by then, for
+        as long as that condition stands, unless it repeats itself.
         """
         for event in events:
             if self.watch.explains(event):
@@ -102,7 +107,9 @@ class Retraining:
         """
         events: list[Event] = []
         scans = self._charts.extrapolated()[1]
+        self._bearing.add(counts)
         for index, model in enumerate(self._spec.models):
+            self._bearing.look(index, self.watch, end_ns)
             rows = self._spec.rows_of(index)
             own = counts[rows.start : rows.stop]
             passed = self._evidence[model.name].passed(*scans[index])
@@ -118,9 +125,10 @@ class Retraining:
         """Scans outside of training, but for those in which only inputs are of which nobody knows
         whether the process moved them.
         """
-        doubted = set(self.watch.doubted.values())
+        model = self._spec.models[index]
+        names, doubted = model.inputs, self.watch.doubts(model.name)
         rows = self._spec.rows_of(index)
-        inputs = zip(rows, self._spec.models[index].inputs, strict=False)
+        inputs = zip(rows, names, strict=False)
         jointly = seen[rows.start].jointly if len(rows) else 0
         return jointly + sum(
             seen[row].extrapolating for row, name in inputs if f"tag/{name}" not in doubted
@@ -133,10 +141,15 @@ class Retraining:
         """A window of which nothing is left out."""
         criteria, own = model.retraining, self._evidence[model.name]
         counting = self.watch.of(model.name)
-        moved = [one for one in counting if one.cause == "process" and _is_of_inputs(model, one)]
+        moved = self.watch.moved(model.name) + [
+            one for one in counting if one.cause == "process" and _is_of_all_inputs(model, one)
+        ]
         # What its losses say is the bets': their chart only warns.
         own_outputs = {f"tag/{name}" for name in model.outputs}
-        wrong = [one for one in counting if one.cause == "model" and one.subject in own_outputs]
+        wrong = [
+            one for one in counting if one.cause == "model" and one.subject in own_outputs
+            and (one.since_ns >= own.explained_ns or one.kind == "stuck")
+        ]
         own.inputs.add(
             span_ns, criteria.shifted_for_ns, _since(moved),
             holds=_shifted(model, moved) >= criteria.needed(len(model.inputs)),
@@ -149,7 +162,7 @@ class Retraining:
         erring = bool(own.losses_ns) or any(one.kind == ERRORS_GREW for one in counting)
         own.erring.add(
             span_ns, criteria.outputs_shifted_ns, own.losses_ns or end_ns,
-            holds=erring and not self.watch.doubts(model.inputs),
+            holds=erring and not self.watch.doubts(model.name),
         )
         self._add_moved(model.name, counts, begins=not own.since_ns, counts_now=bool(counting))
         met = _met(model, own)
@@ -283,7 +296,7 @@ class Retraining:
 
     def arrays(self) -> list[Lasting]:
         """How far each input is from where it was trained."""
-        return [Lasting("retraining.moved", "input", self._moved)]
+        return [Lasting("retraining.moved", "input", self._moved), *self._bearing.arrays()]
 
     def to_json(self) -> dict[str, Any]:
         """All other state, JSON-ready, in a fixed order."""
@@ -322,11 +335,9 @@ def _since(counting: Sequence[Counting]) -> int:
     return min((one.since_ns for one in counting), default=0)
 
 
-def _is_of_inputs(model: ModelSpec, one: Counting) -> bool:
-    """Whether a condition is on an input, or on all together; else on an output, or on losses."""
-    if one.subject == f"model/{model.name}":
-        return one.kind != ERRORS_GREW
-    return one.subject.removeprefix("tag/") in model.inputs
+def _is_of_all_inputs(model: ModelSpec, one: Counting) -> bool:
+    """Whether a condition is on all inputs together; else on one, on an output, or on losses."""
+    return one.subject == f"model/{model.name}" and one.kind != ERRORS_GREW
 
 
 def _shifted(model: ModelSpec, moved: Sequence[Counting]) -> int:

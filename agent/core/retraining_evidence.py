@@ -100,7 +100,7 @@ class Evidence:
         losses: what was told of them; `erring` for how long their chart warned or that stood, of
             time that counts in which no input moved: an input whose own chart is slower than the
             errors is known by then.
-        explained_ns: errors that began before were those of a sensor or an integration.
+        explained_ns: what errors and outputs began before is that of a sensor or an integration.
         scans, outside: of the model when it was looked at last, ever.
         not_before_ns: no further request before.
     """
@@ -136,8 +136,9 @@ class Evidence:
         self.forget_losses()
 
     def explain(self, now: int) -> None:
-        """A fault was found that is why the model errs: by it, what errors said is explained."""
+        """A fault was found that is why the model errs: it explains what these said."""
         self.forget_losses()
+        self.outputs = Held()
         self.explained_ns = now
 
     def forget_losses(self) -> None:

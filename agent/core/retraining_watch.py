@@ -1,7 +1,9 @@
 """Which conditions count as evidence for retraining a model, and which time is left out.
 
 Told by the events of conditions alone, so that cuts of blocks change nothing. Only causes `process`
-and `model` count: an `unknown` may become one of them, and counts from then on. What a person
+and `model` count: an `unknown` may become one of them, and counts from then on. So do inputs that
+moved of unknown cause where several did, for instruments fail one by one, or where the truth bears
+them out (`agent.core.borne_out`). What a person
 called a false alarm does not count. Time in which a condition of `sensor` or `integration` was
 open, or that a person called an equipment fault, is left out, and known as left out.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from agent.core.names import MAY_BE_FALSE, MENDED, NAMED_WHILE, TRUE_WHILE
@@ -19,6 +22,17 @@ from agent.types import Event
 COUNTS = frozenset({"process", "model"})
 KEPT = 100
 """Spans of a model; beyond that, those with the least time between them become one."""
+
+SEVERAL_MOVED = 3
+"""Inputs of a model that have moved, of which no other says why, and no fault is known: from so
+many on the process moved them. Two may be two faults, or one in what both instruments share."""
+
+STAYS_MOVED = frozenset({"level shift", "drift", "out of trained range"})
+"""What an input is called that reads elsewhere than it was trained, for as long as it does."""
+
+RETURNS_NS = 86_400_000_000_000
+"""A fault of the same subject that comes back within a day was there meanwhile: what flickers is
+not mended, and nobody knows which of the values between were right."""
 
 FAULT = "equipment fault"
 _SEVERAL = "several"
@@ -66,15 +80,21 @@ class Span:
 class Watch:
     """Conditions that count, and spans that are left out, of all models.
 
+    Args:
+        inputs: the subjects of each model's inputs.
+
     Attributes:
         counting: by the id of the condition.
-        doubted: subjects of open conditions of which nobody knows yet whether they count, by id.
+        doubted: open conditions of which nobody knows yet whether they count, by id; `borne` are
+            those of them that the truth bears out.
         left_out: by model, in order of their begin.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Mapping[str, frozenset[str]] = MappingProxyType({})) -> None:
+        self._inputs = inputs
         self.counting: dict[str, Counting] = {}
-        self.doubted: dict[str, str] = {}
+        self.doubted: dict[str, Counting] = {}
+        self.borne: set[str] = set()
         self.left_out: dict[str, list[Span]] = {}
         self._false: set[str] = set()
 
@@ -99,17 +119,18 @@ class Watch:
         passing |= one in self.doubted and cause == "integration" and told["kind"] in TRUE_WHILE
         from_ns = now if passing else int(told["raised_ns"])
         counts = cause in COUNTS and one not in self._false
+        known = _told(subject, told)
         self.doubted.pop(one, None)
         if self._doubts(one, cause):
-            self.doubted[one] = subject
-        if counts:
-            self.counting[one] = Counting(
-                subject, cause, models, int(told["raised_ns"]), str(told["kind"])
-            )
+            self.doubted[one] = known
         else:
-            self._no_more(one, now)
+            self.borne.discard(one)
+        self.counting.pop(one, None)
+        if counts:
+            self.counting[one] = known
         for name in models:
             self._note(name, Span(from_ns, 0, one, subject, str(told["kind"]), cause), now)
+        self._end_faults(now)
 
     def _doubts(self, one: str, cause: str) -> bool:
         """Whether nobody knows whether a condition counts."""
@@ -123,18 +144,23 @@ class Watch:
             if known is not None:
                 known.to_ns = now
         elif known is None:
+            if (before := _comes_back(spans, told)) is not None:
+                spans.remove(before)
+                told.from_ns = before.from_ns
             self._add(model, told)
         else:
             known.kind, known.cause = told.kind, told.cause
 
     def _ended(self, one: str, now: int) -> None:
-        self._no_more(one, now)
+        self.counting.pop(one, None)
         self.doubted.pop(one, None)
+        self.borne.discard(one)
         self._false.discard(one)
         for spans in self.left_out.values():
             for span in spans:
                 if span.of == one and not span.to_ns:
                     span.to_ns = now
+        self._end_faults(now)
 
     def reach_back(self, subject: str, onset_ns: int) -> None:
         """What is left out for a subject now began so early: its values show it."""
@@ -144,14 +170,12 @@ class Watch:
                     span.from_ns = min(span.from_ns, onset_ns)
             spans.sort(key=lambda one: (one.from_ns, one.of))
 
-    def _no_more(self, one: str, now: int) -> None:
-        """It does not count any more; a fault that a person named is over with the last of it."""
-        over = self.counting.pop(one, None)
-        for model in over.models if over is not None else ():
-            if self.of(model):
-                continue
-            for span in self.left_out.get(model, ()):
-                if span.kind == FAULT and not span.to_ns:
+    def _end_faults(self, now: int) -> None:
+        """A fault that a person named is over with the last of what counts."""
+        for model, spans in self.left_out.items():
+            going_on = [span for span in spans if span.kind == FAULT and not span.to_ns]
+            if going_on and not self.of(model):
+                for span in going_on:
                     span.to_ns = now
 
     def exclude(self, model: str, request: str, since_ns: int, now: int) -> None:
@@ -184,7 +208,14 @@ class Watch:
 
     def of(self, model: str) -> list[Counting]:
         """What counts for a model right now."""
-        return [one for one in self.counting.values() if model in one.models]
+        known = [one for one in self.counting.values() if model in one.models]
+        inputs = self._inputs.get(model, frozenset())
+        more = {
+            one: item for one, item in self.doubted.items()
+            if item.kind in STAYS_MOVED and item.subject in inputs and model in item.models
+        }
+        several = len(more) >= SEVERAL_MOVED
+        return known + [item for one, item in more.items() if several or one in self.borne]
 
     def explains(self, event: Event) -> bool:
         """Whether it tells of a fault that is to be mended and may be why a model errs.
@@ -198,10 +229,16 @@ class Watch:
         known = told["kind"] in TRUE_WHILE or (told["kind"], told["cause"]) in MAY_BE_FALSE
         return not known or str(told["id"]) in self.doubted
 
-    def doubts(self, inputs: Iterable[str]) -> bool:
-        """Whether one of these inputs has moved, and nobody knows why."""
-        subjects = set(self.doubted.values())
-        return any(f"tag/{name}" in subjects for name in inputs)
+    def moved(self, model: str) -> list[Counting]:
+        """Inputs of a model that the process moved: by their cause, or as they are several."""
+        inputs = self._inputs.get(model, frozenset())
+        return [one for one in self.of(model) if one.cause != "model" and one.subject in inputs]
+
+    def doubts(self, model: str) -> set[str]:
+        """Subjects of those inputs that have moved, and nobody knows why."""
+        inputs = self._inputs.get(model, frozenset())
+        counted = {one.subject for one in self.moved(model)}
+        return {one.subject for one in self.doubted.values()} & inputs - counted
 
     def meets(self, model: str, start_ns: int, end_ns: int) -> bool:
         """Whether any time of a window is left out."""
@@ -222,7 +259,7 @@ class Watch:
 
     def move(self, shift_ns: int) -> None:
         """Engine time was set anew."""
-        for one in self.counting.values():
+        for one in (*self.counting.values(), *self.doubted.values()):
             one.since_ns += shift_ns
         for spans in self.left_out.values():
             for span in spans:
@@ -237,7 +274,8 @@ class Watch:
                 for name, spans in sorted(self.left_out.items()) if spans
             },
             "false": sorted(self._false),
-            "doubted": dict(sorted(self.doubted.items())),
+            "borne": sorted(self.borne),
+            "doubted": {one: asdict(item) for one, item in sorted(self.doubted.items())},
         }
 
     def from_json(
@@ -260,11 +298,8 @@ class Watch:
             for name, spans in document.get("left_out", {}).items() if name in models
         }
         self._false = set(document.get("false", ())) & open_now.keys()
-        doubted = document.get("doubted", {  # of an earlier version: as they are told now
-            one: event.subject for one, event in open_now.items()
-            if self._doubts(one, str(event.data["cause"]))
-        })
-        self.doubted = {one: str(doubted[one]) for one in doubted if one in open_now}
+        self.doubted = self._doubted_of(document.get("doubted"), open_now)
+        self.borne = set(document.get("borne", ())) & self.doubted.keys()
         known = {span.of for spans in self.left_out.values() for span in spans if not span.to_ns}
         gone = (known | self.counting.keys()) - open_now.keys()
         for one in sorted(gone - {one for one in known if self._is_fault(one)}):
@@ -272,8 +307,45 @@ class Watch:
         if not document:
             self.take(open_now.values())
 
+    def _doubted_of(
+        self, kept: Mapping[str, Any] | None, open_now: Mapping[str, Event]
+    ) -> dict[str, Counting]:
+        """What is in doubt; an earlier version kept its subject, or nothing of it."""
+        known = kept if kept is not None else {
+            one: "" for one, event in open_now.items()
+            if self._doubts(one, str(event.data["cause"]))
+        }
+        return {
+            one: Counting(**item) if isinstance(item, Mapping)
+            else _told(open_now[one].subject, open_now[one].data)
+            for one, item in known.items() if one in open_now
+        }  # fmt: skip
+
     def _is_fault(self, one: str) -> bool:
         return any(
             span.of == one and span.kind == FAULT
             for spans in self.left_out.values() for span in spans
         )
+
+
+def _told(subject: str, told: Mapping[str, Any]) -> Counting:
+    """A condition as it is told."""
+    models = [str(name) for name in told["models"]]
+    return Counting(
+        subject, str(told["cause"]), models, int(told["raised_ns"]), str(told["kind"])
+    )
+
+
+def _comes_back(spans: Iterable[Span], told: Span) -> Span | None:
+    """The latest time of the same fault, where it ended not long ago.
+
+    What says itself that it is no measurement is left out, and what is between is one.
+    """
+    if told.kind in NAMED_WHILE:
+        return None
+    found = [
+        span for span in spans
+        if span.subject == told.subject and span.to_ns and span.kind not in NAMED_WHILE
+        and 0 <= told.from_ns - span.to_ns <= RETURNS_NS
+    ]
+    return max(found, key=lambda span: span.to_ns, default=None)

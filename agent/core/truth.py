@@ -19,6 +19,7 @@ from agent.core.condition import Condition, Finding
 from agent.core.diagnosis import Diagnosis
 from agent.core.flag import TRUTH, Flag
 from agent.core.identity import LOSS, FindingKey, Place, Subject
+from agent.core.label_unit import thought_of
 from agent.core.loss_chart import LossStep
 from agent.core.names import MENDED, TRUE_WHILE
 from agent.core.predictions import CLEAN, MOMENTS, MOST, ROW, SHIFTED, SPOILT, sort
@@ -376,4 +377,7 @@ def _pair(
     output = spec.tag_of.get(label.output)
     stands_ns = output.max_silence_ns if output is not None else _STANDS_SCANS * model.scan_ns
     stream = model.baseline.labels.get(label.tag)
-    return Pair(label, reference, model.scan_ns, stands_ns, rows, texts, stream)
+    told = spec.tag_of.get(label.tag) or output
+    unit = (told.standard_unit or told.unit) if told is not None else ""
+    changes = thought_of(spec.changes, unit)
+    return Pair(label, reference, model.scan_ns, stands_ns, rows, texts, stream, changes)

@@ -11,14 +11,17 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from agent.core import loss as losses
 from agent.core import rivals
+from agent.core.conversions import Change
 from agent.core.expected_loss import Estimate, LossReference
+from agent.core.label_unit import other_unit
 from agent.core.label_watch import LabelReference, remarks, repeats
 from agent.core.loss_chart import LossChart, LossStep
 from agent.core.predictions import MOST, SHIFTED, SPOILT, Predictions
@@ -77,18 +80,19 @@ class Pair:
         rows: its memory, `predictions.ROW`[MOST].
         stream: what truths of the record were like; None: not known.
         texts: of codes, where the tags are texts.
+        changes: of unit and scale that truths may come by.
     """
 
     def __init__(
         self, label: LabelSpec, reference: LossReference | None, scan_ns: int, stands_ns: int,
         rows: np.ndarray[Any, Any], texts: Mapping[int, str],
-        stream: LabelReference | None = None,
+        stream: LabelReference | None = None, changes: Sequence[Change] = (),
     ) -> None:
         self.label, self.reference, self._texts = label, reference, texts
         self.recorder: Recorder | None = None
         # Labels by which other versions were compared, for whoever takes them after each entry.
         self.compared: deque[rivals.Compared] = deque(maxlen=MOST)
-        self._stream = stream
+        self._stream, self._changes = stream, changes
         self._scan_ns = scan_ns
         step_ns = label.within_ns // MOST
         self.memory = Predictions(rows, step_ns)
@@ -223,9 +227,12 @@ class Pair:
             state.repeated += 1
             return []
         memory["truth_ns"][row], memory["truth"][row], memory["loss"][row] = of_ns, told.value, loss
-        if not again and self._stuck():
+        state.unit = self._unit_of(told.value, value)
+        if not again and (self._stuck() or state.unit):
             memory["state"][row] = SPOILT
         spoilt = int(memory["state"][row]) == SPOILT
+        if not spoilt and not self._of_classes:
+            state.err(of_ns, value - told.value)
         if again:
             state.correct(before, loss, spoilt=spoilt)
             if self.chart is not None and not spoilt:
@@ -255,6 +262,21 @@ class Pair:
         if self._stream is None or self._of_classes:
             return False
         return repeats(self._stream, self.state.same)
+
+    def _unit_of(self, truth: float, prediction: float) -> str:
+        """What a truth comes in, where that is not as in training; empty where it is."""
+        if self._stream is None or self.mean_error is None or self._of_classes:
+            return ""
+        found = other_unit(truth, prediction, self.mean_error, self._stream, self._changes)
+        return (found.new if found.old else f"{found.new} times the unit") if found else ""
+
+    @property
+    def mean_error(self) -> float | None:
+        """Mean absolute error in training, in the output's unit; None where the loss says none."""
+        if self.reference is None:
+            return None
+        risk = max(float(self.reference.risk), 0.0)
+        return {"absolute": risk, "squared": sqrt(risk)}.get(self.label.loss)
 
     def _judge(self, row: int, of_ns: int, loss: float, told: Told) -> list[LossStep]:
         made = self.memory.rows[row]
@@ -306,6 +328,9 @@ class Pair:
     def remarks(self) -> list[str]:
         """What is odd about the label stream itself, in sentences."""
         found = [_SELECTED[self.state.selection.selected]]
+        if self.state.unit:
+            found.append(f"{self.label.tag or 'a truth'} comes in another unit: {self.state.unit}; "
+                         "it is left out")  # fmt: skip
         if self._stream is not None:
             found += remarks(self._stream, self.label.tag, self.state.latest, self.state.same,
                              of_classes=self._of_classes)  # fmt: skip

@@ -15,6 +15,9 @@ from agent.core.loss_chart import LossState
 _RECENT: Final = 20
 """Latest losses that people are told the mean of."""
 
+_ERRORS: Final = 32
+"""Latest errors that what moves is held against."""
+
 BUCKETS: Final = 24
 """Parts of the day that the estimated loss is a mean of."""
 
@@ -36,13 +39,15 @@ class PairState:
         selection: scans and labelled scans by novelty.
         predictions, labels, repeated, corrected, late, unmatched: how many of each came, ever.
         total: sum of all losses ever; `recent` the latest; `spoilt` how many were left out.
+        errors: [what time it is of, prediction less truth] of the latest truths that count.
         held, held_ns: the latest prediction, and when it came; `novelty`: of the latest scan.
         heard_ns: when a truth came last, or since when one is waited for; `of_ns`: what time the
             latest is of; `stopped`: that none came was told.
         last_truth, same: the latest truth, and how many of that value came one after another.
         rise_ns, rise_labels, rise_sum, rise_shifted: since the chart last stood at 0: what time the
             first label is of, how many there were, their losses, and those with moved inputs.
-        latest: arrival and value of the latest truths. odd: what was told of them.
+        latest: arrival and value of the latest truths. odd: what was told of them. unit: what the
+            latest comes in, where it is another than in training.
         rivals: predictions of other versions. scores: of classes, by what names the prediction.
         scan_ns: when the latest scan was; `pending`: times of predictions that the next one is of.
         early: truths that wait for their prediction.
@@ -74,8 +79,10 @@ class PairState:
     rise_shifted: int = 0
     spoilt: int = 0
     recent: list[float] = field(default_factory=list)
+    errors: list[list[Any]] = field(default_factory=list)
     latest: list[list[Any]] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+    unit: str = ""
     rivals: rivals.Rivals = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     scan_ns: int = 0
@@ -107,6 +114,12 @@ class PairState:
             for loss, times in ((before, -1), (now, 1)):
                 self.labels += times * int(is_usable(loss))
                 self.total += times * loss if is_usable(loss) else 0.0
+
+    def err(self, of_ns: int, error: float) -> None:
+        """By how much a prediction is off its truth; one of the same time is corrected."""
+        if error == error:
+            kept = [one for one in self.errors if one[0] != of_ns]
+            self.errors = [*kept, [of_ns, error]][-_ERRORS:]
 
     def watch(self, truth: float, arrived_ns: int) -> None:
         """A truth came, whatever it is of."""
@@ -143,6 +156,7 @@ class PairState:
         self.chart.move(shift_ns)
         rivals.move(self.rivals, shift_ns)
         self.latest = [[time_ns + shift_ns, truth] for time_ns, truth in self.latest]
+        self.errors = [[time_ns + shift_ns, error] for time_ns, error in self.errors]
         for name in _MOMENTS:
             if time_ns := getattr(self, name):
                 setattr(self, name, time_ns + shift_ns)
@@ -169,8 +183,8 @@ class PairState:
         made |= {one.name: getattr(self, one.name).to_json() for one in fields(self)[:4]}
         lists = {"early": self.early, "scans": self.scans, "pending": self.pending,
                  "recent": self.recent, "rivals": self.rivals, "scores": self.scores,
-                 "latest": self.latest, "odd": self.odd}
-        return made | lists | {"stopped": self.stopped}
+                 "latest": self.latest, "odd": self.odd, "errors": self.errors}
+        return made | lists | {"stopped": self.stopped, "unit": self.unit}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PairState:
@@ -183,9 +197,11 @@ class PairState:
             found = cls(
                 LossSums.from_json(data["sums"]), LossSums.from_json(data["left_out"]),
                 LossState.from_json(data["chart"]), LabelSelection.from_json(data["selection"]),
-                stopped=bool(data["stopped"]), pending=[int(one) for one in data["pending"]],
+                stopped=bool(data["stopped"]), unit=str(data.get("unit", "")),
+                pending=[int(one) for one in data["pending"]],
                 recent=[float(loss) for loss in data["recent"]],
                 rivals=rivals.from_json(data["rivals"]), odd=[str(one) for one in data["odd"]],
+                errors=[[int(of_ns), float(error)] for of_ns, error in data.get("errors", ())],
                 latest=[[int(time_ns), float(truth)] for time_ns, truth in data["latest"]],
                 scores={str(key): dict(one) for key, one in data["scores"].items()},
                 early=[[int(a), int(b), float(c), int(d)] for a, b, c, d in data["early"]],

@@ -34,7 +34,8 @@ class Case:
 
     Attributes:
         tags: that may rightly be named.
-        excluded: (tag, from, to) that a request must have left out.
+        excluded: (tag, from, to) that a request must have left out: from the first value that a
+            fault made another to the last.
     """
 
     guarded: Guarded
@@ -233,11 +234,14 @@ def _within_a_shift(change: Change) -> Change:
             case.guarded, case.record, case.scene, case.rng, case.at + span // 4,
             case.at + span // 4 + case.guarded.site.asked_after // 3,
         )  # fmt: skip
+        before = case.scene.inputs.copy()
         change(inner)
         times = case.scene.time_ns
-        case.excluded = [
-            (tag, int(times[inner.at]), int(times[inner.until])) for tag in inner.tags
-        ]
+        for tag in inner.tags:
+            place = case.guarded.names.index(tag)
+            false = np.flatnonzero(case.scene.inputs[:, place] != before[:, place])
+            if len(false):
+                case.excluded.append((tag, int(times[false[0]]), int(times[false[-1] + 1])))
 
     return mixed
 

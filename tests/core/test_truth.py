@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.core.conversions import Change
 from agent.core.engine import Engine
 from agent.core.expected_loss import Errors, ExpectedLoss, Limit, LossReference
 from agent.core.label_watch import LabelReference
@@ -160,7 +161,10 @@ def test_labels_of_predictions_on_a_stuck_sensor_are_left_out():
     engine = Engine(spec_of())
     outcome = [engine.step(plant(900, off={fault: 5.0}, stuck=fault))]
     events = [event for one in outcome for event in one.events]
-    assert {(c[1], c[2]) for c in conditions(events)} == {("tag/a", "stuck")}
+    told = [event for event in events if event.kind == "condition"]
+    assert {event.subject for event in told} == {"tag/a"}
+    kinds = {e.data["kind"] for e in told if e.time_ns < START + fault.stop * SECOND}
+    assert kinds == {"stuck"}  # later it moves again
     sums = LossSums("absolute", 6.0)
     for one in outcome[0].summaries:
         if one["tag"] == "absolute of y by lab":
@@ -183,6 +187,23 @@ def test_truths_that_repeat_one_value_are_no_measurements():
         events = events_of(engine, [stuck])
         assert len([e for e in events if e.kind == "retraining"]) == wanted
     assert state_json(engine)["spoilt"] == 0
+
+
+def test_truths_in_another_unit_say_nothing_of_the_model():
+    """From a moment on they come a thousand times as large: told, left out, and no request."""
+    other = block_of([
+        row if row[2] != 5 or row[0] < START + 300 * SECOND else (*row[:3], 1000.0 * row[3])
+        for row in rows_of(plant(1500))
+    ], 1500)  # fmt: skip
+    for thought_of, wanted in (((Change("", "1000", 1000.0, 0.0),), 0), ((), 1)):
+        stream = {"lab": LabelReference(-6.0, 6.0, 1, 9, EVERY * SECOND)}
+        made = replace(spec_of(), changes=thought_of)
+        model = replace(made.models[0], baseline=replace(made.models[0].baseline, labels=stream))
+        engine = Engine(replace(made, models=(model,)))
+        events = events_of(engine, [other])
+        assert len([e for e in events if e.kind == "retraining"]) == wanted
+        odd = [e.data["text"] for e in events if e.data.get("change") == "labels odd"]
+        assert any("another unit: 1000 times" in text for text in odd) == bool(thought_of)
 
 
 def test_classes_that_stay_the_same_count():
