@@ -16,7 +16,8 @@ _OPTIONS = (
     ),
     click.option(
         "--time-format", default="", metavar="FORMAT",
-        help="How times are written: s, ms, us, ns, excel, or as for strptime: '%d.%m.%Y %H:%M'.",
+        help="How times are written: s, ms, us, ns, excel, excel1904, matlab, labview, wincc, "
+        "filetime, ticks, or as for strptime: '%d.%m.%Y %H:%M'.",
     ),
     click.option(
         "--timezone", default="", metavar="ZONE",

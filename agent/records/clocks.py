@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,13 +18,24 @@ from agent.records.times import NUMBER, CellError, Reading, TimeFormat
 _TIME_WORDS = frozenset({
     "time", "timestamp", "timestamps", "date", "datetime", "zeit", "zeitstempel", "zeitpunkt",
     "datum", "uhrzeit", "stamp", "ts", "t", "utc", "epoch", "clock", "heure", "horodatage", "fecha",
-    "hora", "tijd", "tid", "seconds", "second", "sec", "elapsed",
+    "hora", "tijd", "tid", "seconds", "second", "sec", "elapsed", "datenum", "ticks",
+    "日時", "時刻", "时间",
 })  # fmt: skip
-_FILL_WORDS = frozenset({"since", "start", "of", "unix", "ms", "us", "ns", "s", "local"})
-_INDEX_WORDS = frozenset({"", "index", "idx", "id", "nr", "no", "row", "unnamed", "#", "level"})
+_FILL_WORDS = frozenset({
+    "since", "start", "of", "in", "unix", "ms", "us", "ns", "s", "local", "min", "h", "d",
+    "hours", "days", "minutes",
+})  # fmt: skip
+_INDEX_WORDS = frozenset({
+    "", "index", "idx", "id", "nr", "no", "row", "unnamed", "#", "level", "record", "sample",
+    "line", "lfd", "number", "nummer", "zeile", "rec", "ligne", "n°",
+})  # fmt: skip
+_MILLIS = re.compile(
+    r"(time[\s_]*)?(ms|msec|millis|millitm|milli[\s_]?seconds?|millisekunden?)", re.IGNORECASE
+)
 
 
-def _says_time(name: str) -> bool:
+def says_time(name: str) -> bool:
+    """Whether a heading calls its column a time."""
     words = re.findall(r"[A-Z]+(?![a-z])|[^\W\d_][^\W\dA-Z_]*", name)
     return any(word.lower() in _TIME_WORDS for word in words) or bool(
         re.search(r"timestamp|datetime|unixtime|epoch|zeitstempel", name.lower())
@@ -50,10 +61,17 @@ class TimeAt:
         places: the column; or those of the date and of the clock; none where rows are that far
             apart that a person said.
         form: parses their texts, joined by a blank.
+        millis: the column of their milliseconds, where that is one of its own.
     """
 
     places: tuple[int, ...]
     form: TimeFormat | None
+    millis: int | None = None
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """All columns that tell the time: no tag is there."""
+        return self.places if self.millis is None else (*self.places, self.millis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +112,7 @@ def find_time(
     clocks = [at for at in range(len(names)) if _mostly(_CLOCK_ONLY, columns[at])]
     found = [c for at in places if (c := _candidate(names[at], at, columns[at], how))]
     if pair := _pair(found, columns, clocks, how):
-        return pair
+        return replace(pair, millis=_millis(names, columns, pair.places))
     if not found and how.interval and not how.time_column:
         return TimeAt((), None)
     if not found:
@@ -104,7 +122,18 @@ def find_time(
     if rivals and best.says and not best.is_number:
         cause = f"columns {names[best.place]!r} and {names[rivals[0].place]!r} are both times"
         raise data_error(file, cause, "say which with --time-column")
-    return TimeAt((best.place,), time_formats(how)[best.kind]())
+    form = time_formats(how, names[best.place])[best.kind]()
+    return TimeAt((best.place,), form, _millis(names, columns, (best.place,)))
+
+
+def _millis(
+    names: Sequence[str], columns: Sequence[Sequence[str]], places: tuple[int, ...]
+) -> int | None:
+    """The column right after the times that holds their milliseconds, if there is one."""
+    at = max(places) + 1
+    if at >= len(names) or not _MILLIS.fullmatch(names[at].strip()):
+        return None
+    return at if all(re.fullmatch(r"\d{1,3}", cell) for cell in columns[at] if cell) else None
 
 
 def _candidate(name: str, place: int, column: Sequence[str], how: Reading) -> _Candidate | None:
@@ -116,7 +145,7 @@ def _candidate(name: str, place: int, column: Sequence[str], how: Reading) -> _C
     if is_number and not _counts_time(name, cells):
         return None
     repeated = 2 * len(set(cells)) < len(cells)
-    return _Candidate(place, kind, is_number, _says_time(name), repeated, cells)
+    return _Candidate(place, kind, is_number, says_time(name), repeated, cells)
 
 
 def _pair(
@@ -190,7 +219,8 @@ def parses(cell: str, form: TimeFormat) -> bool:
 
 def is_index(name: str, body: Sequence[Sequence[str]], place: int) -> bool:
     """Whole numbers, each one more than the one above it, in a column without a name of its own."""
-    if (name.lower().split(":") or [""])[0].strip() not in _INDEX_WORDS or len(body) < 2:
+    words = re.split(r"[\s_.:]+", re.sub(r":.*", "", name.lower()).strip())
+    if any(word not in _INDEX_WORDS for word in words) or len(body) < 2:
         return False
     cells = [row[place] if place < len(row) else "" for row in body]
     if not all(re.fullmatch(r"\d{1,15}(\.0)?", cell) for cell in cells):
@@ -220,7 +250,7 @@ def _counts_time(name: str, cells: Sequence[str]) -> bool:
     epoch = any(low <= numbers[0] < high for low, high in _EPOCHS)
     excel = all(low <= number <= high for number in numbers for low, high in [_EXCEL])
     if epoch or (excel and any(number % 1 for number in numbers)):
-        return _says_time(name) or not set(words) - _INDEX_WORDS
+        return says_time(name) or not set(words) - _INDEX_WORDS
     if not words or any(word not in _TIME_WORDS | _FILL_WORDS for word in words):
         return False
     return any(word in _TIME_WORDS for word in words)

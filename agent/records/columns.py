@@ -64,6 +64,7 @@ class Source:
     index: frozenset[int]
     decimal: str
     how: Reading
+    grouped: bool = False  # whether marks of thousands are beyond doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def read_wide(source: Source, wish: Wish, settle: Settle, interval_ns: int) -> R
     names = source.names
     times = settle(*read_times(source, interval_ns))
     wanted = wanted_columns(
-        source.file, names, source.time.places, wish.columns, lenient=wish.lenient
+        source.file, names, source.time.taken, wish.columns, lenient=wish.lenient
     )
     beside = companions(names, source.body)
     if wish.columns is None:
@@ -122,6 +123,10 @@ def _finish(raw: Raw, column: Column, at: int, how: Reading, *, is_text: bool) -
     """Take a column's numbers that stand for no value out, and put it into the table."""
     if column.note:
         raw.notes.append(column.note)
+    if column.remark:
+        raw.notes.append(f"{column.name}: {column.remark}")
+    if column.unit:
+        raw.units.setdefault(column.name, column.unit)
     if not is_text:
         for number, count in _no_values(column.values, how).items():
             hit = column.values == number
@@ -151,7 +156,7 @@ def _column(source: Source, wish: Wish, name: str, series: pl.Series) -> Column:
     if name in wish.texts:
         return _codes(series, name, wish.dictionary)
     if series.dtype == pl.String:
-        said = bool(source.how.decimal)
+        said = bool(source.how.decimal) or source.grouped
         return numbers(series, name, source.decimal, source.frame.place, said=said)
     if not (series.dtype.is_numeric() or isinstance(series.dtype, pl.Boolean | pl.Null)):
         fault = f"column {name!r} is of type {str(series.dtype).lower()}, no number"
@@ -222,12 +227,27 @@ def read_times(source: Source, interval_ns: int) -> tuple[Int64, bool]:
         raise CellError(0, "it is no time")
     texts = [column.cast(pl.String).fill_null("") for column in columns]
     if len(texts) == 1 and time.form.text == ISO and (quick := _plain_iso(texts[0])):
-        return quick
+        return quick[0] + _millis_ns(source), quick[1]
     for start in range(0, frame.rows, _ROWS_AT_ONCE):
         parts = [text.slice(start, _ROWS_AT_ONCE).to_list() for text in texts]
         cells = parts[0] if len(parts) == 1 else list(map(joined_time, zip(*parts, strict=True)))
         time.form.add(cells)
-    return time.form.finish()
+    times, utc = time.form.finish()
+    return times + _millis_ns(source), utc
+
+
+def _millis_ns(source: Source) -> Int64 | int:
+    """int64[n]: what a column of milliseconds adds to the times; 0 where there is none."""
+    if source.time.millis is None:
+        return 0
+    column = next(source.frame.columns([source.time.millis]))
+    millis = column.cast(pl.Int64, strict=False)
+    good = millis.is_between(0, 999).fill_null(value=False)
+    if (wrong := column.is_not_null() & (column != "") & ~good).any():
+        cause = f"column {source.names[source.time.millis]!r} holds no milliseconds"
+        raise CellError(int(wrong.arg_true()[0]), cause)
+    made: Int64 = millis.fill_null(0).to_numpy() * 10**6
+    return made
 
 
 def _plain_iso(texts: pl.Series) -> tuple[Int64, bool] | None:

@@ -7,6 +7,7 @@ so that the texts of a large file are never in memory all at once.
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -25,7 +26,14 @@ from agent.records.times import Reading
 
 _GROUP_BYTES = 768 * 1024**2  # of cells held at once
 _CELL_BYTES = 24
-_MOST_FOOTER = 5
+_MOST_FOOTER = 12
+_FEWEST_ALIKE = 5
+_AGGREGATE = re.compile(
+    r"(grand[ _])?(total|sum|average|avg|mean|max(imum)?|min(imum)?|std([ ._]?dev)?|stdev|count"
+    r"|median|range|variance|summe|gesamt|mittel(wert)?|mittelw\.?|anzahl|standardabweichung|moyenne|somme"
+    r"|écart[ -]type|media|promedio|suma|total(es|e)?)s?\.?:?",
+    re.IGNORECASE,
+)
 
 
 class Frame(Protocol):
@@ -63,6 +71,7 @@ class DelimitedFrame:
         self._copied = False
         self.footer = 0  # lines at the end that hold no data
         self.cut = False  # whether the last line was incomplete, and is left out
+        self._again = 0  # rows of the heading among the data
         self._stack = ExitStack()
         self._scan = self._scanned(file, layout.head)
         self._kept: pl.Series | None = None
@@ -103,9 +112,12 @@ class DelimitedFrame:
         first = pl.col(_key(0)).str.strip_chars_start()
         empty = pl.all_horizontal(pl.all().is_null())
         comment = pl.any_horizontal(*(first.str.starts_with(mark) for mark in COMMENTS))
-        kept = self._scan.select(keep=~empty & ~comment.fill_null(value=False)).collect(
-            engine="streaming"
-        )["keep"]
+        again = pl.any_horizontal(pl.lit(value=False), *map(_is_row, self.layout.above))
+        found = self._scan.select(
+            keep=~empty & ~comment.fill_null(value=False) & ~again.fill_null(value=False),
+            heading=again.fill_null(value=False),
+        ).collect(engine="streaming")  # fmt: skip
+        kept, self._again = found["keep"], int(found["heading"].sum())
         self.cut = bool(len(kept)) and self._is_cut()
         self.footer = 0 if self.cut else self._footer()
         if self.cut or self.footer:
@@ -138,12 +150,17 @@ class DelimitedFrame:
         return target
 
     def _footer(self) -> int:
-        """Lines at the end that hold one text, which is no time."""
+        """Lines at the end that hold one text, which is no time, or what was made of the rows."""
         rows = self._scan.tail(_MOST_FOOTER + 1).collect().rows()
+        forms = time_formats(Reading())
         count = 0
-        for first, *rest in reversed([row for row in rows if any(row)][1:]):
-            forms = time_formats(Reading())
-            if any(rest) or not first or any(parses(first.strip(), make()) for make in forms):
+        for row in reversed([row for row in rows if any(row)][1:]):
+            cells = [(cell or "").strip(' "') for cell in row]
+            label = next((cell for cell in cells if cell), "")
+            alone = bool(cells[0]) and not any(cells[1:])
+            if any(parses(label, make()) for make in forms):
+                break
+            if not alone and not _AGGREGATE.fullmatch(label):
                 break
             count += 1
         return count
@@ -168,14 +185,23 @@ class DelimitedFrame:
         if tail.endswith((b"\n", b"\r")):
             return False
         cells = next(csv.reader([last.decode(errors="replace")], delimiter=layout.separator), [])
-        return len(cells) < len(layout.names)
+        if len(cells) != len(layout.names):
+            return len(cells) < len(layout.names)
+        return _is_shorter(cells[-1].strip(), [row[-1] for row in layout.body[:-1] if row[-1]])
+
+    def _repeats(self, row: Sequence[str]) -> bool:
+        return any(
+            marks and all(at < len(row) and row[at] == text for at, text in marks)
+            for marks in self.layout.above
+        )
 
     @property
     def notes(self) -> list[str]:
-        """Whether the last line was cut off."""
+        """What was left out: a last line that was cut off, footers, headings that come again."""
         lines = f"{self.footer} lines at the end hold no data: left out"
         cut = ["the last line is incomplete: left out"] if self.cut else []
-        return [*cut, *([lines] if self.footer else [])]
+        again = f"the heading comes again in the data: {self._again} lines left out"
+        return [*cut, *([lines] if self.footer else []), *([again] if self._again else [])]
 
     def columns(self, places: Sequence[int]) -> Iterator[pl.Series]:
         """Texts, stripped; null or empty where there is none."""
@@ -216,8 +242,22 @@ class DelimitedFrame:
         """The line of the file; counted anew, which only errors need."""
         layout = self.layout
         with self.file.open(encoding=layout.encoding, errors="replace", newline="") as stream:
-            lines = (n for n, _ in rows_of(stream, layout.separator) if n > layout.head)
+            rows = rows_of(stream, layout.separator)
+            lines = (n for n, row in rows if n > layout.head and not self._repeats(row))
             return f"line {next(islice(lines, row, None), 0)}"
+
+
+def _is_shorter(cell: str, others: Sequence[str]) -> bool:
+    """Whether a number has fewer decimals than all others, which have one number of them."""
+    decimals = {len(other.replace(",", ".").partition(".")[2]) for other in others}
+    own = len(cell.replace(",", ".").partition(".")[2])
+    return len(others) > _FEWEST_ALIKE and len(decimals) == 1 and own < decimals.pop()
+
+
+def _is_row(marks: Sequence[tuple[int, str]]) -> pl.Expr:
+    """Whether a row begins with these texts, each at its place."""
+    cells = (pl.col(_key(at)).str.strip_chars(' "') == text for at, text in marks)
+    return pl.all_horizontal(pl.lit(value=bool(marks)), *cells)
 
 
 def _key(place: int) -> str:

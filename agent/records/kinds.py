@@ -30,20 +30,26 @@ def _set(text: str) -> frozenset[str]:
 _COUNTS = _set(
     "total totals totaliser totalizer totalised totalized tot cum cumulative cumulated accumulated"
     " counter count counts cnt pulses fq fqi fqt fiq eq jq wq wqi zähler zaehler zählerstand"
-    " zaehlerstand meter reading"
+    " zaehlerstand meter reading summe zählwerk zaehlwerk compteur contador accumulated accum acc"
+    " stückzähler stueckzaehler impulse"
 )
-_HOURS = _set("hours hrs runhours runtime operatinghours betriebsstunden laufzeit stunden bh")
+_HOURS = _set(
+    "hours hrs runhours runtime operatinghours betriebsstunden laufzeit stunden bh uptime"
+)
 _ENERGY = _set("kwh mwh gwh wh gj mj kvarh")
 _AMOUNTS = _set("m3 nm3 sm3 l kg t lb")
 _COMPASS = _set("direction winddir winddirection azimuth heading compass bearing richtung yaw")
 _ANGLES = _set("angle phase winkel phi theta rotation position crank dir") | _COMPASS
-_SET = _set("sp sv spt setpoint setpt sollwert soll")
+_SET = _set("sp sv spt setpoint setpt sollwert soll consigne vorgabe ref reference demand")
 _COMMANDS = _set("cmd command befehl start stop open close trip reset")
 _BY_NATURE = _set(
     "design nominal nenn limit limits serial seriennummer sn const constant rated rating hh ll"
-    " version id"
+    " version id faktor factor lim koeffizient coefficient"
 )
-_CIRCLES = {"deg": 360.0, "degree": 360.0, "degrees": 360.0, "rad": 2 * pi}
+_PIECES = _set("counter count counts cnt pulses impulse stückzähler stueckzaehler")
+_HOUR = {"s": 3600.0, "min": 60.0}  # units of run time -> how many are an hour
+_INTENSIVE = _set("% degc degf k bar mbar kpa mpa psi rpm")  # what nothing is counted in
+_CIRCLES = {"deg": 360.0, "degree": 360.0, "degrees": 360.0, "grad": 360.0, "rad": 2 * pi}
 _FEWEST = 50  # steps forward, for "it only grows" to be more than chance
 _MOST_BACK = 0.01  # of the steps may be beginnings anew
 _MOST_CHANGES = 0.2  # of the samples of what is set
@@ -131,13 +137,15 @@ def _counter(
         return None  # it went back by itself
     how = "only grows" if not back else f"only grows, but for {back} beginnings anew"
     if (unit == "h" or words & _HOURS) and (words & (_HOURS | _COUNTS)):
-        by_clock = bool(np.quantile(rate, 0.99) * np.mean(rate > 0) <= 1.2)
+        hours = rate / _HOUR.get(unit, 1.0)
+        by_clock = bool(np.quantile(hours, 0.99) * np.mean(rate > 0) <= 1.2)
         return FoundKind("run hours" if by_clock else "counter", f"{how}, as hours do")
     if words & _COUNTS or unit in _ENERGY:
-        kind = "totaliser" if unit in _ENERGY | _AMOUNTS or not words & _set(
-            "counter count counts cnt pulses"
-        ) else "counter"
+        counts = not words & _PIECES or unit in _ENERGY | _AMOUNTS
+        kind = "totaliser" if counts else "counter"
         return FoundKind(kind, f"{how}, and its {'name' if words & _COUNTS else 'unit'} counts")
+    if unit in _INTENSIVE:
+        return None
     why = f"it {how}: does it count? Then take away the first #"
     return FoundKind("totaliser", why, sure=False)
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.records.clocks import TimeAt
+from agent.records.quality import AmbiguousQualityError, bad_of
 from agent.records.times import NUMBER, Reading
 
 _TAG_WORDS = re.compile(
-    r"(tag|point|signal|variable|var|sensor|channel|metric|item|parameter|node|series|measurement"
+    r"_*(tag|point|field|signal|variable|var|sensor|channel|metric|item|parameter|node|series|measurement"
     r"|messstelle|kanal|kks|instrument|loop|attribute)[\s_]*(name|id|nr|no|number|key)?"
     r"|name|tagname|pointname|webid|nodeid|id",
     re.IGNORECASE,
 )
 _VALUE_WORDS = re.compile(
-    r"(num(eric)?|avg|tag|point|item|raw|real|float|v|f|d)?[\s_.]*(value|val|wert|messwert|reading|valeur"
+    r"_*(num(eric)?|avg|tag|point|item|raw|real|float|var|v|f|d)?[\s_.]*(value|val|wert|messwert|reading|valeur"
     r"|valor|mean|average|avg|mittelwert|data)([\s_]*(num|float|numeric))?(\s*[\[(].*)?",
     re.IGNORECASE,
 )
 _QUALITY_WORDS = re.compile(
-    r"(opc)?[\s_]*(quality|qual|status|state|q|flag|flags|good|bad|valid|isgood)([\s_]*code)?",
+    r"(opc|data|tag|value|sample)?[\s_]*(quality|qual|status|state|q|flag|flags|good|bad|valid|isgood"
+    r"|validity|confidence|questionable|qualität|güte|dataintegrity|qc|integrity)"
+    r"([\s_]*(code|detail))?",
     re.IGNORECASE,
 )
 _UNIT_WORDS = re.compile(r"(eng)?[\s_]*(unit|units|uom|einheit|eu|unité|unidad)", re.IGNORECASE)
@@ -47,7 +50,7 @@ def long_shape(
     """
     if how.tag_column == "none" or not time.places:
         return None
-    others = [at for at in range(len(names)) if at not in time.places]
+    others = [at for at in range(len(names)) if at not in time.taken]
     columns = {at: [row[at] for row in body if at < len(row)] for at in others}
     tags = [at for at in others if _is_tag(columns[at])]
     if how.tag_column:
@@ -63,11 +66,37 @@ def long_shape(
             return None
     if len(names) > _MOST_COLUMNS and not how.tag_column:
         return None
-    tag, value = called[0], (named or values)[0]
+    tag, value = _telling(called, body, time), (named or values)[0]
     rest = [at for at in others if at not in {tag, value}]
     quality = [at for at in rest if _QUALITY_WORDS.fullmatch(names[at].strip())]
     unit = [at for at in rest if _UNIT_WORDS.fullmatch(names[at].strip())]
-    return LongShape(tag, value, next(iter(quality), None), next(iter(unit), None))
+    return LongShape(tag, value, _told(quality, names, columns), next(iter(unit), None))
+
+
+def _telling(
+    tags: Sequence[int], body: Sequence[Sequence[str]], time: TimeAt
+) -> int:
+    """Of several columns of texts the first by which rows of one time are told apart."""
+
+    def apart(at: int) -> int:
+        return len({(*(row[place] for place in time.places), row[at]) for row in body})
+
+    return max(tags, key=apart)
+
+
+def _told(
+    quality: Sequence[int], names: Sequence[str], columns: Mapping[int, Sequence[str]]
+) -> int | None:
+    """Of several columns of quality the one whose codes are known: OPC's beside a system's own."""
+
+    def known(at: int) -> tuple[bool, bool]:
+        cells = set(columns[at])
+        try:
+            return True, any(bad_of(names[at], cells).values())
+        except AmbiguousQualityError:
+            return False, False
+
+    return max(quality, key=known, default=None)
 
 
 def _is_tag(cells: Sequence[str]) -> bool:

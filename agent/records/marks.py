@@ -24,6 +24,20 @@ GROUPED = {
 """Decimal mark -> pattern of a number with marks of thousands."""
 
 
+def shows_thousands(columns: Iterable[Sequence[str]], decimal: str) -> bool:
+    """Whether a cell has the mark of thousands beside the decimal one: ``1.234,5``."""
+    if not decimal:
+        return False
+    form = re.compile(_GROUPS.format(re.escape("," if decimal == "." else "."))
+                      + rf"{re.escape(decimal)}\d*", re.ASCII)  # fmt: skip
+    return any(form.fullmatch(cell) for column in columns for cell in column)
+
+
+def can_mean_two(cell: str) -> bool:
+    """Whether a mark in a cell may stand for decimals or for thousands."""
+    return bool(re.search(r"[.,]", cell) and _POINT.fullmatch(cell) and _COMMA.fullmatch(cell))
+
+
 class AmbiguousMarkError(Exception):
     """A mark that may stand for decimals or for thousands; `cell` shows it."""
 

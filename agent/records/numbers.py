@@ -12,16 +12,27 @@ import numpy as np
 import polars as pl
 
 from agent.records.cells import MISSING, STATUS_WORDS
-from agent.records.marks import GROUPED, AmbiguousMarkError, decimal_of
+from agent.records.dress import STEPS, unit_of
+from agent.records.marks import GROUPED, AmbiguousMarkError, can_mean_two, decimal_of
+from agent.records.units import plain_unit
 from agent.types import Float64
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 _LIKE_A_NUMBER = re.compile(r"[\d.,eE+\-_' ]*\d[\d.,eE+\-_' ]*", re.ASCII)
 _BLANKS = "' \u00a0\u202f\u2009\u2019"  # marks of thousands that are no decimal mark anywhere
+_FEWEST_GROUPED = 50
+_MOST_STATES = 20
 _MOST_WORDS = 50  # different ones that are counted by themselves
 
 
+_PAIRS = (
+    ("true", "false"), ("wahr", "falsch"), ("vrai", "faux"), ("verdadero", "falso"),
+    ("vero", "falso"), ("waar", "onwaar"), ("on", "off"), ("ein", "aus"), ("an", "aus"),
+    ("yes", "no"), ("ja", "nein"), ("oui", "non"), ("sí", "no"), ("si", "no"),
+    ("marche", "arrêt"), ("y", "n"), ("t", "f"),
+)  # fmt: skip
+"""Words for 1 and 0 that can not be meant the other way round."""
 _NOTHING = pl.Series([None], dtype=pl.String)
 
 
@@ -34,6 +45,8 @@ class Column:
         bad: bool[n], where a word stands instead of a number.
         words: each word, and in how many cells.
         fault: why it is no column of numbers; empty where it is one.
+        unit: that stands in its cells; empty where none does.
+        remark: how its cells were read, where that is not plain.
     """
 
     name: str
@@ -41,6 +54,8 @@ class Column:
     bad: Bools
     words: Counter[str]
     fault: str = ""
+    unit: str = ""
+    remark: str = ""
 
     @property
     def note(self) -> str:
@@ -78,22 +93,45 @@ def numbers(
     missing = texts.is_null() | lower.is_in(list(MISSING))
     values = _plain(texts, decimal)
     left = ~missing & ~_finite(values)
+    unit = remark = ""
     if left.any():
-        rest = texts.filter(left)
+        rest, unit = _undressed(texts.filter(left))
+        if (truth := _truth(rest, values)) is not None:
+            values, remark = values.scatter(left.arg_true(), truth[0]), truth[1]
+            left = ~missing & ~_finite(values)
+            rest = texts.filter(left)
+        elif unit and (fault := _partly(values, unit, name)):
+            return Column(name, np.empty(0), np.empty(0, np.bool_), Counter(), fault)
+        else:
+            texts = texts.scatter(left.arg_true(), rest)
+            values = _plain(texts, decimal)
+            left = ~missing & ~_finite(values)
+            rest = texts.filter(left)
+    if left.any():
         if not decimal:
             decimal = _told(rest)
             values = _plain(texts, decimal)
             left = ~missing & ~_finite(values)
             rest = texts.filter(left)
         rows = left.arg_true()
-        values = values.scatter(rows, _grouped(rest, decimal, said=said)) if len(rows) else values
+        sure = said or _short(texts.filter(_finite(values)), rest)
+        values = values.scatter(rows, _grouped(rest, decimal, said=sure)) if len(rows) else values
         left = ~missing & ~_finite(values)
     array = values.cast(pl.Float64).fill_null(math.nan).to_numpy().copy()
     bad = left.to_numpy()
     array[bad] = math.nan
     known = int(np.isfinite(array).sum())
     words, fault = _words(texts.filter(left), left, known, name, place)
-    return Column(name, array, bad, words, fault)
+    return Column(name, array, bad, words, fault, unit, remark)
+
+
+def _undressed(cells: pl.Series) -> tuple[pl.Series, str]:
+    """(cells without what only dresses a number, the unit that all of those with one have)."""
+    for pattern, by in STEPS:
+        cells = cells.str.replace(pattern, by)
+    unit = unit_of(cells.unique().to_list())
+    bare = cells.str.strip_suffix(unit).str.strip_chars() if unit else cells
+    return bare, plain_unit(unit)
 
 
 def _finite(values: pl.Series) -> pl.Series:
@@ -101,17 +139,33 @@ def _finite(values: pl.Series) -> pl.Series:
 
 
 def _plain(texts: pl.Series, decimal: str) -> pl.Series:
-    """Numbers without marks of thousands; and the words true and false."""
+    """Numbers without marks of thousands."""
     if decimal == ",":
         dotted = texts.str.contains(".", literal=True)
         texts = texts.str.replace(",", ".", literal=True).zip_with(~dotted, _NOTHING)
-    values = texts.cast(pl.Float64, strict=False)
-    if not values.null_count():
-        return values
-    truth = texts.str.to_lowercase().replace_strict(
-        {"true": 1.0, "false": 0.0}, default=None, return_dtype=pl.Float64
-    )
-    return values.fill_null(truth)
+    return texts.cast(pl.Float64, strict=False)
+
+
+def _truth(rest: pl.Series, values: pl.Series) -> tuple[pl.Series, str] | None:
+    """(1 and 0 of a column that says yes or no, how it was read); None for another column.
+
+    A word such as "off" among numbers is no 0: nothing but 0 and 1 may stand beside such words.
+    """
+    lower = rest.str.to_lowercase()
+    words = {word for word in lower.unique().to_list() if word not in STATUS_WORDS}
+    pair = next((pair for pair in _PAIRS if words and words <= set(pair)), None)
+    numbers_ = set(values.drop_nulls().drop_nans().unique().to_list())
+    if pair is None or not numbers_ <= {0.0, 1.0}:
+        return None
+    made = lower.replace_strict({pair[0]: 1.0, pair[1]: 0.0}, default=None, return_dtype=pl.Float64)
+    plain = "" if pair == _PAIRS[0] else f"{pair[0]!r} read as 1, {pair[1]!r} as 0"
+    return made, plain
+
+
+def _partly(values: pl.Series, unit: str, name: str) -> str:
+    """A fault where some cells have a unit and other ones, that are not 0, none."""
+    bare = values.filter(_finite(values) & (values != 0.0))
+    return f"column {name!r}: some cells have the unit {unit!r}, others none" if len(bare) else ""
 
 
 def _told(rest: pl.Series) -> str:
@@ -120,6 +174,19 @@ def _told(rest: pl.Series) -> str:
         return decimal_of([rest.head(2000).to_list()]) or "."
     except AmbiguousMarkError:
         return "."
+
+
+def _short(plain: pl.Series, rest: pl.Series) -> bool:
+    """Whether all numbers below a thousand have no mark, and all others have groups of three.
+
+    Of decimals, every tenth would end with a zero, which is not written beside plain whole numbers.
+    """
+    groups = rest.str.contains(r"^[+-]?[1-9]\d{0,2}([.,]\d{3})+$").fill_null(value=False)
+    words = rest.str.to_lowercase().is_in(list(STATUS_WORDS)).fill_null(value=False)
+    short = plain.str.contains(r"^[+-]?\d{1,3}$").fill_null(value=False)
+    return bool(
+        groups.sum() >= _FEWEST_GROUPED and len(plain) and short.all() and (groups | words).all()
+    )
 
 
 def _grouped(rest: pl.Series, decimal: str, *, said: bool) -> pl.Series:
@@ -162,4 +229,13 @@ def _words(
         unknown = rest.str.to_lowercase().is_in(list(STATUS_WORDS)).not_()
         malformed = str(rest.filter(unknown)[0])
     row = int(left.arg_true()[int((rest == malformed).arg_true()[0])])
-    return words, f"column {name!r}, {place(row)}: {malformed[:40]!r} is no number"
+    text = f"column {name!r}, {place(row)}: {malformed[:40]!r}"
+    if can_mean_two(malformed):
+        return words, (
+            f"{text} can be a number with decimals or one with thousands: say --decimal point or "
+            "--decimal comma"
+        )
+    if known == 0 and len(counts) <= _MOST_STATES < len(rest):
+        shown = ", ".join(repr(text) for text in counts.get_column(counts.columns[0]).head(3))
+        return words, f"{text} is no number (it holds {len(counts)} texts: {shown})"
+    return words, f"{text} is no number"

@@ -10,7 +10,14 @@ import numpy as np
 
 from agent.records.cells import data_error
 from agent.records.times import CellError, Reading
-from agent.records.zones import newest_first, put_back, put_forward, to_utc, zone_named
+from agent.records.zones import (
+    newest_first,
+    put_back,
+    put_forward,
+    sorted_back,
+    to_utc,
+    zone_named,
+)
 from agent.types import Float64, Int64
 
 Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -46,6 +53,10 @@ class Order:
             elif (row := put_back(forward)) is not None:
                 cause = "the time goes back by an hour: local time, of which one hour comes twice"
                 hint = "say --timezone Europe/Berlin (or another), or --timezone UTC if it is that"
+                raise CellError(row, cause, hint)
+            elif (row := sorted_back(forward)) is not None:
+                cause = "an hour comes twice in local time, its rows sorted into each other"
+                hint = "export in UTC, with offsets, or in the order of arrival"
                 raise CellError(row, cause, hint)
             elif (row := put_forward(forward)) is not None:
                 hint = "as where clocks are put forward: if these are local times, say --timezone"
@@ -104,16 +115,20 @@ def _each_once(
     doubles = len(times) - len(starts)
     joined = np.empty((len(starts), values.shape[1]), order="F")
     marks: dict[int, Bools] = {}
-    lost = 0
+    lost = differ = 0
     for at in range(values.shape[1]):
         told = np.isfinite(values[:, at])
         if at in bad:
             told |= bad[at]
         last = np.maximum.reduceat(np.where(told, np.arange(len(times)), -1), starts)
         lost += int(np.count_nonzero(told)) - int(np.count_nonzero(last >= 0))
+        differ += _differs(values[:, at], told, last, starts)
         joined[:, at] = np.where(last >= 0, values[last, at], np.nan)
         if at in bad:
             marks[at] = (last >= 0) & bad[at][last]
+    if not differ and 2 * doubles <= len(times):
+        notes.append(f"{doubles} rows were joined to others of their time: they say nothing else")
+        return times[starts], joined, marks
     if not lost and values.shape[1] > 1:
         notes.append(f"{doubles} rows were joined to others of their time")
         return times[starts], joined, marks
@@ -128,6 +143,13 @@ def _each_once(
         raise data_error(file, cause, hint)
     notes.append(f"{doubles} rows had the time of the row after them and were dropped")
     return times[starts], joined, marks
+
+
+def _differs(column: Float64, told: Bools, last: Int64, starts: Int64) -> int:
+    """How many values are lost where of each time the last one stays."""
+    of = np.repeat(last, np.diff(np.append(starts, len(column))))
+    other = told & (column != column[of]) & ~(np.isnan(column) & np.isnan(column[of]))
+    return int(np.count_nonzero(other))
 
 
 def _plain(time_ns: np.int64) -> str:

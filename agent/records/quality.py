@@ -9,8 +9,8 @@ from agent.records.cells import MISSING, STATUS_WORDS
 
 _NAMES = (
     "quality|qual|qc|q|qly|status|stat|sts|state|flag|flags|good|valid|validity|ok|bad|invalid"
-    "|fault|questionable|error|qualität|qualitaet|güte|gültig|statuscode|opcquality|isgood|isbad"
-    "|confidence|qualité|calidad"
+    "|fault|questionable|substituted|error|qualität|qualitaet|güte|gültig|statuscode|opcquality|isgood|isbad"
+    "|confidence|qualité|calidad|dataquality|dataintegrity|quality[\\s_]*detail"
 )
 _SUFFIX = re.compile(
     rf"^(?P<base>.*?)[\s._:/\\|\[(#-]*(?<![^\W_])(?P<word>{_NAMES}|[QS])(?:[\s_]*code)?[\])]?(?:[.\s_]*\d+)?$",
@@ -32,10 +32,12 @@ _BAD = frozenset({
     "suspect", "not ok", "nok", "nein", "no", "ungültig", "unsicher", "manual", "fail", "doubtful",
     "interpolated", "replaced", "mauvais", "malo",
 }) | STATUS_WORDS  # fmt: skip
+_YES, _NO = frozenset({"true", "yes", "ja"}), frozenset({"false", "no", "nein"})
 _FIRST = frozenset(["good", "bad", "uncertain", "gut", "questionable", "ok"])
-_TRUE_IS_BAD = re.compile(r"bad|invalid|fault|questionable|error", re.IGNORECASE)
-_TRUE_IS_GOOD = re.compile(r"good|valid|ok|gültig", re.IGNORECASE)
+_TRUE_IS_BAD = re.compile(r"bad|invalid|fault|questionable|substituted|error", re.IGNORECASE)
+_TRUE_IS_GOOD = re.compile(r"(is)?(good|valid|validity|ok|gültig)", re.IGNORECASE)
 _OPC_GOOD, _OPC_LEAST = 0xC0, 0x40
+_PROFIBUS_GOOD = 0x80  # of IEC 61784 (PROFIBUS PA) and PCS 7; OPC DA has no such code
 _UA_LEAST = 0x4000_0000  # severity of OPC UA's status codes: uncertain
 
 
@@ -121,24 +123,40 @@ def bad_of(name: str, cells: Collection[str], good: Collection[str] = ()) -> Map
     if good:
         return empty | {cell: cell.lower() not in good for cell in filled}
     codes = {cell: code for cell in filled if (code := _code(cell)) is not None}
-    words = {cell: _word(cell) not in _GOOD for cell in filled - set(codes)}
+    turned = bool(_TRUE_IS_BAD.search(_word_of(name)))  # True under "questionable" is bad
+    words = {
+        cell: (_word(cell) in _YES) if turned and _word(cell) in _YES | _NO
+        else _word(cell) not in _GOOD
+        for cell in filled - set(codes)
+    }  # fmt: skip
     return empty | words | _bad_codes(name, codes)
+
+
+def _word_of(name: str) -> str:
+    """The word of quality in a heading; empty where there is none."""
+    match = next(filter(None, (form.match(name) for form in (_SUFFIX, _CAMEL, _PREFIX))), None)
+    return match["word"] if match else ""
 
 
 def _bad_codes(name: str, codes: Mapping[str, int]) -> dict[str, bool]:
     values = set(codes.values())
-    if len(values) <= 1 and values <= {0, 1}:
+    if len(values) <= 1 and values <= {0, 1, 100}:
         return dict.fromkeys(codes, False)  # one code for all: nothing is told apart
+    if values <= {0, 100}:  # a share of good samples, or a confidence, in %
+        return {cell: code == 0 for cell, code in codes.items()}
+    word = _word_of(name)
+    if _TRUE_IS_GOOD.fullmatch(word) and 1 in values and max(values) < _OPC_LEAST:
+        return {cell: code != 1 for cell, code in codes.items()}  # valid is 1, others are reasons
     if any(value >= _UA_LEAST for value in values):
         return {cell: code >= _UA_LEAST for cell, code in codes.items()}
     if values <= {0, 1}:
-        match = _SUFFIX.match(name) or _CAMEL.match(name) or _PREFIX.match(name)
-        word = match["word"] if match else ""
         if _TRUE_IS_BAD.search(word):
             return {cell: code == 1 for cell, code in codes.items()}
         if _TRUE_IS_GOOD.search(word):
             return {cell: code == 0 for cell, code in codes.items()}
         raise AmbiguousQualityError(sorted(codes))
+    if any(value & _OPC_GOOD == _PROFIBUS_GOOD for value in values):
+        return {cell: code & _PROFIBUS_GOOD == 0 for cell, code in codes.items()}
     if any(value & _OPC_GOOD == _OPC_GOOD for value in values) or values <= {0, 64}:
         return {cell: code & _OPC_GOOD != _OPC_GOOD for cell, code in codes.items()}
     raise AmbiguousQualityError(sorted(codes)[:4])

@@ -251,7 +251,7 @@ def _opened(
     notes = (*layout.notes, f"separator {layout.separator!r}{mark}")
     source = Source(
         file, DelimitedFrame(file, layout), layout.names, layout.body, time, layout.index,
-        layout.decimal, how,
+        layout.decimal, how, layout.grouped,
     )  # fmt: skip
     return source, notes, layout.units
 

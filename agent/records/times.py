@@ -176,9 +176,10 @@ def _clock_ns(match: re.Match[str]) -> int:
         if not 1 <= hour <= 12:
             raise ValueError("no such hour of AM or PM")
         hour = hour % 12 + 12 * (match["half"][0] in "pP")
-    if hour > 23 or minute > 59 or second > 60:
-        raise ValueError("no such time of day")
     fraction = int((match["fraction"] or "0").ljust(9, "0"))
+    ends = hour == 24 and not (minute or second or fraction)  # where the next day begins
+    if (hour > 23 and not ends) or minute > 59 or second > 60:
+        raise ValueError("no such time of day")
     ns = ((hour * 60 + minute) * 60 + second) * 10**9 + fraction
     return ns - _zone_ns(match["zone"]) if match["zone"] else ns
 
@@ -262,6 +263,8 @@ def iso(cell: str) -> tuple[int, bool]:
         and (match := _WORD_AT_END.fullmatch(cell))
     ):
         cell, zone = match[1], match[2]
+        if zone.lower() in {"am", "pm"}:
+            raise ValueError("another format")
     if len(cell) in {12, 14} and cell.isascii() and cell.isdigit():
         cell = f"{cell[:8]}T{cell[8:]}"
     ns, zoned = moment_of(datetime.fromisoformat(cell.replace(",", ".")))

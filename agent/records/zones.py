@@ -58,6 +58,28 @@ def put_back(times: Int64) -> int | None:
     return int(back[0]) + 1 if ((by >= -_HOUR) & (by <= least)).all() else None
 
 
+def sorted_back(times: Int64) -> int | None:
+    """The row at which an hour's times come twice each, as where local times were sorted; or None.
+
+    That is each time of one clock hour, in the small hours of a Sunday in autumn of either
+    hemisphere, and no other time of the record.
+
+    Args:
+        times: int64[n] ns, oldest first.
+    """
+    step = _step(times)
+    twice = np.flatnonzero(np.diff(times) == 0)
+    if not step or step >= _LONG_STEP or not len(twice) or np.any(np.diff(times) < 0):
+        return None
+    hour = int(times[twice[0]]) // _HOUR
+    within = np.count_nonzero(times // _HOUR == hour)
+    if np.any(times[twice] // _HOUR != hour) or within != 2 * len(twice):
+        return None
+    moment = _EPOCH + timedelta(seconds=hour * 3600)
+    small = moment.weekday() == 6 and moment.month in {3, 4, 10, 11} and moment.hour <= 3
+    return int(twice[0]) + 1 if small and len(twice) * step >= _HOUR // 2 else None
+
+
 def put_forward(times: Int64) -> int | None:
     """The row before which an hour is missing as where clocks are put forward; or None.
 

@@ -161,11 +161,11 @@ def test_a_day_that_tells_settles_the_order(tmp_path):
 def test_a_format_can_be_said(tmp_path):
     """As for strptime, in a named column, in a named zone."""
     path = tmp_path / "x.csv"
-    rows = "".join(f"{i},20260701 08h{i:02},{i}\n" for i in range(30))
+    rows = "".join(f"{i},20260701_08_{i:02},{i}\n" for i in range(30))
     path.write_text("nr,when,a\n" + rows)
     with pytest.raises(FieldwardenError, match="no column is a time"):
         read_table(path)
-    how = Reading("when", "%Y%m%d %Hh%M", "Europe/Berlin")
+    how = Reading("when", "%Y%m%d_%H_%M", "Europe/Berlin")
     first = datetime(2026, 7, 1, 6, tzinfo=UTC)
     assert read_table(path, how=how).time_ns[0] == int(first.timestamp()) * 10**9
     with pytest.raises(FieldwardenError, match="no such zone"):
@@ -256,7 +256,7 @@ def test_a_number_is_never_read_as_another(tmp_path):
         path = tmp_path / "x.csv"
         lines = [f"{1772344800 + i};{c};0,5\n" for i, c in enumerate(cells)]
         path.write_text("time;a;b\n" + "".join(lines))
-        with pytest.raises(FieldwardenError, match=r"column 'a', line .* is no number"):
+        with pytest.raises(FieldwardenError, match=r"column 'a', line .*(is no number|--decimal)"):
             read_table(path)
 
 

@@ -34,7 +34,8 @@ SEEDS = range(5)
 @pytest.mark.parametrize(
     ("name", "unit"),
     [("FQ-101", "m3"), ("steam_total", "t"), ("Gaszähler", "kWh"), ("water meter", "m3"),
-     ("E1", "MWh"), ("FQI 7.PV", "")],
+     ("E1", "MWh"), ("FQI 7.PV", ""), ("Durchfluss Summe", "m3"), ("compteur eau", "m3"),
+     ("Zählwerk Gas", "m3"), ("FT101_ACC", "kg")],
 )  # fmt: skip
 def test_a_totaliser(name, unit, seed):
     """With standing times, with resets, and rolling over at 16 and 32 bits and decimally."""
@@ -52,6 +53,8 @@ def test_run_hours_and_counters(seed):
     running = flow(seed) > 0
     assert found("P-101 run hours", np.cumsum(running) / 60.0 + 1234.5, "h") == "run hours"
     assert found("Betriebsstunden", np.round(np.cumsum(running) / 60.0, 1)) == "run hours"
+    assert found("runtime_s", np.cumsum(running) * 60.0, "s") == "run hours"
+    assert found("Stückzähler", np.cumsum(np.round(flow(seed)))) == "counter"
     assert found("piece counter", np.cumsum(np.round(flow(seed)))) == "counter"
 
 
@@ -68,6 +71,8 @@ def test_what_is_set_and_constants():
     """What is set and constants."""
     assert found("TIC-1.SP", np.repeat([50.0, 55.0, 60.0], 1000)) == "set point"
     assert found("TIC-1.SP", np.full(N, 50.0)) == "set point"
+    assert found("consigne 3", np.repeat([50.0, 55.0, 60.0], 1000)) == "set point"
+    assert found("K-Faktor", np.full(N, 1.02)) == "constant"
     switching = np.repeat(rng(1).integers(0, 2, N // 50), 50)
     assert found("XV-3 cmd", 100.0 * switching) == "command"
     assert found("design pressure", np.full(N, 16.0), "bar") == "constant"
@@ -84,7 +89,8 @@ def test_what_could_be_something_else_is_not_claimed(seed):
     assert found("temperature", 20.0 + np.linspace(0, 40, N) + noise, "degC") == ""
     assert found("level", 50.0 + np.cumsum(noise), "%") == ""
     assert found("mass", np.linspace(0, 40, N), "kg") == "totaliser?"
-    assert found("temperature", np.linspace(20, 40, N), "degC") in {"", "totaliser?"}
+    assert found("temperature", np.linspace(20, 40, N), "degC") == ""
+    assert found("tank level", np.mod(np.linspace(0, 900, N), 100), "%") == ""
     assert found("batch level total", np.mod(np.linspace(0, 900, N), 100) + noise, "%") == ""
     assert found("FQ-1", 50.0 + np.cumsum(noise), "m3") == ""
     assert found("valve angle", 45.0 + 3 * noise, "deg") == ""

@@ -111,6 +111,8 @@ def _parquet(data: str) -> Lake:
     if not files:
         cause = "no file fits" if fits else "no Parquet file is there"
         hint = "put the pattern in quotes; ** stands for any folders: 'lake/**/*.parquet'"
+        if any(info.path.lower().endswith((".csv", ".txt", ".tsv")) for info in found):
+            hint = "CSV is read one file at a time: join the files, or write them as Parquet"
         raise lake_error(data, cause, hint)
     return _lake(data, files, "Parquet", store=store)
 
