@@ -2,11 +2,15 @@
 
 The result is that of one process, whatever the number of workers: tasks are pure, and their results
 come in the order of the tasks. A task whose worker dies is done anew by another one.
+
+What is sent is packed, and only workers unpack it: a scheduler reads each task that it is given,
+and would load all that the functions need (numba, scipy, pyarrow: 200 MB) to pass it on.
 """
 
 from __future__ import annotations
 
 import itertools
+import pickle
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 from agent import __version__
 from agent.errors import FieldwardenError, cause_of
+from agent.workers import give_back
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,13 +109,13 @@ class Cluster:
         waiting: deque[Any] = deque()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")
-            shared = self._client.submit(_given, given, pure=False)
+            shared = self._client.submit(_unpacked, pickle.dumps((function, given)), pure=False)
             left = iter(tasks)
             try:
                 while True:
                     room = max(sum(self._client.ncores().values()), 1) + _AHEAD - len(waiting)
                     waiting.extend(
-                        self._client.submit(_one, function, shared, task, pure=False)
+                        self._client.submit(_one, shared, pickle.dumps(task), pure=False)
                         for task in itertools.islice(left, max(room, 0))
                     )
                     if not waiting:
@@ -146,12 +151,16 @@ def _any(module: Any) -> Any:
     return module
 
 
-def _given(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    return given
+def _unpacked(packed: bytes) -> Any:
+    return pickle.loads(packed)  # noqa: S301 - of whoever may have anything done here
 
 
-def _one(function: Callable[..., R], given: tuple[Any, ...], task: Any) -> R:
-    return function(*given, task)
+def _one(shared: tuple[Callable[..., R], tuple[Any, ...]], task: bytes) -> R:
+    function, given = shared
+    try:
+        return function(*given, _unpacked(task))
+    finally:
+        give_back()
 
 
 def _asks() -> Callable[[], str]:

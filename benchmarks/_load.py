@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -18,14 +19,19 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from simulators.children import end_with_parent
+
 MEAN, CORRELATION = 100.0, 0.8
 SHORTEST_SLEEP_S = 0.002
+ENDING_S = 20.0
+"""What the processes of a benchmark take to end, at most as a rule."""
 
 
 class Plant:
@@ -147,9 +153,12 @@ def wait_for(port: int) -> None:
 
 @contextlib.contextmanager
 def process(*command: str, log: Path | None = None, cwd: Path | None = None):
-    """A child that is told to end on the way out; what it says goes to `log`."""
+    """A child that is told to end on the way out, however that is; what it says goes to `log`."""
     with Path(log or os.devnull).open("ab") as output:
-        child = subprocess.Popen(command, stdout=output, stderr=output, cwd=cwd)
+        child = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=cwd,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - only libc between fork and exec
+        )
     try:
         yield child
     finally:
@@ -183,6 +192,57 @@ def server(kind: str, port: int, tags: int, interval_s: float, qos: int = 1) -> 
     with process(sys.executable, __file__, *arguments):
         wait_for(port)
         yield
+
+
+class LateError(BaseException):
+    """The time for all of it is over; no `except Exception` keeps it."""
+
+
+class Bounded:
+    """A benchmark that ends within a time, with one row whatever came of it.
+
+    Args:
+        table: of the row.
+        limit_s: for all of it.
+
+    Attributes:
+        doing: what is done now.
+    """
+
+    def __init__(self, table: str, limit_s: float) -> None:
+        self._table, self._limit_s = table, limit_s
+        self.doing = "starting"
+        self._began = time.monotonic()
+
+    @property
+    def left_s(self) -> float:
+        """Until it has to end, without what its processes need for that."""
+        return self._began + self._limit_s - ENDING_S - time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Say what is done now, on stderr."""
+        self.doing = text
+        gone = time.monotonic() - self._began
+        print(f"{self._table}: {text} ({gone:.0f} s)", file=sys.stderr, flush=True)
+
+    def run(self, work: Callable[[Bounded], dict[str, Any]]) -> None:
+        """Print the row that `work` makes; where it is too late for one, a row that says so."""
+        signal.signal(signal.SIGALRM, self._late)
+        signal.setitimer(signal.ITIMER_REAL, self.left_s)
+        try:
+            row = work(self)
+        except LateError:
+            cause = f"not done after {self._limit_s:g} s: {self.doing}"
+            row = {"table": self._table, "reached": None, "ended": cause,
+                   "machine_load": round(os.getloadavg()[0], 1)}  # fmt: skip
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        print(json.dumps(row), flush=True)
+        if "ended" in row:
+            raise SystemExit(1)
+
+    def _late(self, *_: object) -> None:
+        raise LateError
 
 
 SERVERS = {"modbus": serve_modbus, "opcua": serve_opcua, "mqtt": serve_mqtt}

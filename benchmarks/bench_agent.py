@@ -36,6 +36,7 @@ from agent.types import Block
 from simulators.ports import free_port
 
 ROOT = Path(__file__).parent.parent
+TURNS = Path(__file__).parent / "_turns.py"
 INPUTS = 50
 TRAINING_ROWS = 5_000
 FIRST_NS = 1_700_000_000_000_000_000
@@ -131,8 +132,8 @@ def write_baselines(file: Path, row: Row) -> None:
 
 
 @contextlib.contextmanager
-def agent(row: Row, folder: Path) -> Iterator[psutil.Process]:
-    """The agent at work among its servers."""
+def agent(row: Row, folder: Path, turns: Path | None = None) -> Iterator[psutil.Process]:
+    """The agent at work among its servers; `turns` gets those of its loop (`_turns.py`)."""
     ports = {name: free_port() for name in (*row.tags, "central", "status")}
     file = folder / "config.toml"
     file.write_text(configuration_text(row, ports))
@@ -141,7 +142,8 @@ def agent(row: Row, folder: Path) -> Iterator[psutil.Process]:
         stack.enter_context(broker(folder, ports["central"]))
         if "mqtt" in row.tags:
             stack.enter_context(broker(folder, ports["mqtt"]))
-        command = (sys.executable, "-m", "agent.cli", "run", str(file))
+        begin = ("-m", "agent.cli") if turns is None else (str(TURNS), str(turns))
+        command = (sys.executable, *begin, "run", str(file))
         for kind in row.tags:
             if kind != "mqtt":
                 stack.enter_context(server(kind, ports[kind], row.tags[kind], row.interval_s))
@@ -158,9 +160,13 @@ def used_s(found: psutil.Process) -> float:
     return times.user + times.system
 
 
-def until_ready(row: Row, store: Path, found: psutil.Process) -> None:
+def until_ready(
+    row: Row, store: Path, found: psutil.Process, limit_s: float = 120.0
+) -> None:
     """Every source live and every model assessed."""
-    for _ in range(1200):
+    end = time.monotonic() + limit_s
+    states, verdicts = [], []
+    while time.monotonic() < end:
         time.sleep(0.1)
         if not found.is_running() or found.status() == psutil.STATUS_ZOMBIE:
             raise SystemExit(f"the agent ended: {(store.parent.parent / 'log').read_text()}")

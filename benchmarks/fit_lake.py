@@ -29,6 +29,8 @@ import pyarrow as pa
 from pyarrow import parquet
 from scipy.signal import lfilter
 
+from simulators.children import end_with_parent
+
 TAGS = [f"t{at}" for at in range(8)]
 BEGIN_S = 1_640_995_200  # 2022
 FILE_ROWS = 1_000_000
@@ -136,7 +138,7 @@ def cluster(workers: int) -> Iterator[tuple[str, list[psutil.Process]]]:
         for command in commands:
             process = subprocess.Popen(
                 command, env=environment, cwd=work, stderr=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, preexec_fn=end_with_parent,  # noqa: PLW1509
             )
             stack.callback(process.wait)
             stack.callback(process.terminate)
@@ -156,6 +158,7 @@ def fit(
             [sys.executable, "-m", "agent.cli", "fit", str(config), "--data", str(lake), "--json",
              *more],
             env=os.environ | {"PYTHONPATH": str(root)}, stdout=out, cwd=root,
+            preexec_fn=end_with_parent,  # noqa: PLW1509
         )  # fmt: skip
         own = psutil.Process(process.pid)
         while process.poll() is None:

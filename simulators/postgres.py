@@ -26,7 +26,7 @@ from simulators.ports import free_port
 
 USER: Final = "fieldwarden"
 _DEBIAN: Final = Path("/usr/lib/postgresql")
-_START_S: Final = 30.0
+_START_S: Final = 120.0  # on a disk that others write, too
 _QUICK: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _COMMON: Final = (
     "max_connections=60", "logging_collector=off", "log_lock_waits=on", "shared_buffers=128MB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -17,12 +18,28 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # Speed is measured by benchmarks: a busy machine stops an example for longer than any limit.
-settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+# Examples are the same wherever they are tried, so that CI finds nothing that a run before it did
+# not; `--hypothesis-profile searching` tries others, each time.
+for profile, derandomize in (("patient", True), ("searching", False)):
+    settings.register_profile(
+        profile, derandomize=derandomize, deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )  # fmt: skip
 settings.load_profile("patient")
 
 _WRONG: list[str] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Numbers and texts that stand in modules which are imported by then become examples, too: what
+    is tried would depend on what a worker did before.
+    """
+    if settings.default.derandomize:
+        with contextlib.suppress(ImportError):  # of another version: they are the same but for that
+            from hypothesis.internal.conjecture.providers import Constants, HypothesisProvider
+
+            HypothesisProvider._local_constants = Constants()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

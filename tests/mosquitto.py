@@ -14,6 +14,7 @@ import pytest
 from simulators.children import end_with_parent
 from simulators.ports import free_port
 from tests.programs import program, why_not
+from tests.waiting import PATIENCE_S
 
 PROGRAM = program("mosquitto")
 
@@ -48,7 +49,7 @@ class Mosquitto:
                 # also when the tests themselves are killed; only libc between fork and exec
                 preexec_fn=end_with_parent,  # noqa: PLW1509
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with (
                 contextlib.suppress(OSError),
@@ -65,11 +66,11 @@ class Mosquitto:
         """SIGKILL: no goodbye to anybody, nothing saved."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._process = None

@@ -47,6 +47,7 @@ def read_lake(
     """
     from agent.records.beside import beside
     from agent.records.table import tags_of_texts
+    from agent.workers import give_back
 
     try:
         from agent.records.lake.stream import Columns, stream
@@ -60,7 +61,9 @@ def read_lake(
         tuple(tag for tag in beside(model) if tag not in texts), texts, mode,
     )
     with told("reading the lake") as tell:
-        return stream(data, columns, how, each, tell)
+        found = stream(data, columns, how, each, tell)
+    give_back()  # what reading took, before the fit takes more
+    return found
 
 
 @contextmanager

@@ -6,18 +6,22 @@ that join it. A condition joins
 1. the incident that its subject was in last, where that is not over for longer than `REMEMBERED`;
 2. else the earliest incident of a model of its own that something joined within the settling time,
    and of which a condition stands, or stood until `JUST_OVER` ago: what is over was another fault.
+   What somebody must mend, a sensor or the integration, no other fault brings about: it joins what
+   began within the settling time, while names are not sure yet, and not what goes on from one to
+   the next; nor what only outputs of models do.
 
 Else it begins one. Pure: time comes in with what is joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.condition import Condition
 from agent.core.identity import Subject
+from agent.core.names import MENDED
 
 REMEMBERED_NS = 7 * 86_400 * 1_000_000_000
 """A condition that comes back within a week continues its incident."""
@@ -46,15 +50,20 @@ class Incident:
 
 
 class Incidents:
-    """All incidents of one gateway that something may still join, the first one first."""
+    """All incidents of one gateway that something may still join, the first one first.
 
-    def __init__(self) -> None:
+    Args:
+        is_output: whether a subject is what models say, and nothing that any of them is given.
+    """
+
+    def __init__(self, is_output: Callable[[Subject], bool] = lambda _: False) -> None:
+        self._is_output = is_output
         self._known: dict[str, Incident] = {}
 
     def join(
         self, condition: Condition, others: Collection[Condition], settling_ns: int, now: int
     ) -> str:
-        """The id of the incident that a condition, just raised, is part of from now on.
+        """The id of the incident that a condition, just raised and named, is part of from now on.
 
         Args:
             condition: its id names the incident where it begins one.
@@ -64,6 +73,7 @@ class Incidents:
                 begin.
             now: engine time in ns.
         """
+        mended = condition.cause in MENDED
         own = [
             incident for incident in self._known.values()
             if condition.subject in incident.subjects
@@ -72,7 +82,8 @@ class Incidents:
         near = [
             incident for incident in self._known.values()
             if incident.models & set(condition.models)
-            and now - incident.joined_ns <= settling_ns
+            and not (mended and all(map(self._is_output, incident.subjects)))
+            and now - (incident.began_ns if mended else incident.joined_ns) <= settling_ns
             and (incident.standing > 0 or now - incident.seen_ns <= _just_over_ns(condition))
         ]
         if own:

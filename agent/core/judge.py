@@ -253,6 +253,13 @@ class Judge:
         """How long after a condition a further one of the same fault may begin."""
         return self._evidence.settling_ns(condition, self.conditions.active)
 
+    def is_output(self, subject: Subject) -> bool:
+        """Whether it is what models say, and nothing that any of them is given."""
+        models = self.spec.models if subject.place is Place.TAG else ()
+        return any(subject.name in one.outputs for one in models) and not any(
+            subject.name in one.inputs for one in models
+        )
+
     def owner(self, condition: Condition, now: int) -> Subject:
         """Whose is what models found of it, as of now."""
         owner = self._attribution.owner(condition, now, self.conditions.active)

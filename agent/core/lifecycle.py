@@ -52,7 +52,7 @@ class Conditions:
         self.active: dict[Subject, Condition] = {}
         self.shelved: dict[Subject, int] = {}
         self.returned: dict[Subject, Returned] = {}
-        self.incidents = Incidents()
+        self.incidents = Incidents(rules.is_output)
         self._timers: list[Timer] = []
         self.turns = 0
 
@@ -279,12 +279,12 @@ class Conditions:
             self._at(2 * now - condition.first_ns + condition.interval_ns, condition, Due.RAISE)
             return events
         condition.raised_ns = now
+        condition.take_name(named, now)
         condition.occurrence = f"{condition.subject}@{now}" + f"+{self.turns}" * bool(self.turns)
         condition.incident = self.incidents.join(
             condition, self.active.values(), self._rules.settling_ns(condition), now
         )
         condition.shelved_until_ns = self.shelved.get(condition.subject, 0)
-        condition.take_name(named, now)
         for intervals in delays.REVIEWS:
             self._at(now + intervals * condition.interval_ns, condition, Due.REVIEW)
         lapses_ns = self.lapses_ns(condition)

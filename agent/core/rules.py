@@ -33,6 +33,9 @@ class Rules(Protocol):
     def settling_ns(self, condition: Condition) -> int:
         """How long after a condition a further one of the same fault may begin."""
 
+    def is_output(self, subject: Subject) -> bool:
+        """Whether it is what models say, and nothing that any of them is given."""
+
     def suppressed(self, condition: Condition) -> bool:
         """Whether its source is lost, so that it is no alarm of its own."""
 

@@ -11,6 +11,7 @@ that are widened are those of Siffer et al. 2017, Page 1954 and Siegmund 1985 (s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +42,10 @@ MARGIN = 1.25
 
 MOST = 4.0
 """A chart that has to be wider than this says nothing that is worth its place."""
+
+MOST_LOUD = 1
+"""Inputs of a model on which a chart may be loud in the last part, as wide as those before ask for:
+promised is far less than one."""
 
 _STEPS = np.geomspace(1.0, MOST, 13)[1:]
 
@@ -172,7 +177,7 @@ def widened(detector: Detector, parameters: Mapping[str, Any], factor: float) ->
 def adjusted(item: InputFit, factors: Mapping[str, float]) -> InputFit:
     """An input's charts as wide as held-back time asks for; `wider` tells how much."""
     charts, texts = dict(item.detectors), dict(item.thresholds)
-    wider: dict[str, float] = {}
+    wider = dict(item.wider)
     for detector in DETECTORS:
         factor = factors.get(detector.name, 1.0)
         if factor <= 1.0 or charts[detector.name] == dict(detector.disabled):
@@ -185,6 +190,34 @@ def adjusted(item: InputFit, factors: Mapping[str, float]) -> InputFit:
             charts[detector.name] = widened(detector, charts[detector.name], wide)
             texts[detector.name] = f"{texts.get(detector.name, '')} x {wide:.2g}".lstrip()
     return replace(item, detectors=charts, thresholds=texts, wider=wider)
+
+
+def not_silent(
+    tried: Sequence[Sequence[tuple[InputFit, Factors]]], charts: Sequence[str]
+) -> dict[str, float]:
+    """Factors that switch off, on all inputs, those of `charts` whose promise the last part breaks.
+
+    What has the chance of a row of accidents can not be held against one input's own two parts:
+    accidents come together, and when, no input's past tells. So all inputs are asked together. One
+    that was loud though as wide as the parts before asked for may hold a fault; `MOST_LOUD` do not.
+
+    Args:
+        tried: of each input, the fits of its parts and their factors, the earliest first.
+        charts: names of detectors.
+    """
+    loud = Counter(
+        chart
+        for parts_of_input in tried if len(parts_of_input) > 1
+        for chart in charts
+        if _was_loud(chart, parts_of_input)
+    )
+    return {chart: np.inf for chart in charts if loud[chart] > MOST_LOUD}
+
+
+def _was_loud(chart: str, tried: Sequence[tuple[InputFit, Factors]]) -> bool:
+    before = most([factors for _, factors in tried[:-1]]).get(chart, 1.0)
+    wide = MARGIN * before if before > 1.0 else 1.0
+    return before <= MOST and tried[-1][1].get(chart, 1.0) > wide
 
 
 # --- charts of all inputs together ----------------------------------------------------------------

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.core.kernels.joint import CHARTS, MOST_LAGS, statistics
 from agent.errors import FieldwardenError
@@ -180,7 +181,10 @@ def fit_joint(
     part = matrix[:, usable]
     complete = part[np.isfinite(part).all(axis=1)]
     centre, scale = complete.mean(axis=0), complete.std(axis=0)
-    z = (part - centre) / scale
+    del matrix, complete
+    z = part - centre
+    del part
+    z /= scale
     groups_of = _split(z, min(MOST_INPUTS, max(rows // 5, 2)))
     groups = tuple(
         _fit_group(z, usable, members, centre, scale, arl * len(groups_of)) for members in groups_of
@@ -250,11 +254,19 @@ def _split(z: Float64, most: int) -> list[Int64]:
 
 
 def _lagged(z: Float64, lags: int) -> Float64:
-    """Vectors [scan, scan before, ...] of complete runs of rows, float64[m, d (lags + 1)]."""
-    n = len(z)
-    x = np.concatenate([z[lags - lag : n - lag] for lag in range(lags + 1)], axis=1)
-    kept: Float64 = x[np.isfinite(x).all(axis=1)]
-    return kept
+    """Vectors [scan, scan before, ...] of complete runs of rows, float64[m, d (lags + 1)].
+
+    A column at a time: these vectors are the most memory that a fit needs, and are there once.
+    """
+    n, d = len(z) - lags, z.shape[1]
+    usable: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(z), axis=1)
+    runs = [usable[lags - lag : lags - lag + n] for lag in range(lags + 1)]
+    rows = np.flatnonzero(np.logical_and.reduce(runs))
+    x = np.empty((len(rows), d * (lags + 1)))
+    for lag in range(lags + 1):
+        for place in range(d):
+            x[:, lag * d + place] = z[rows + (lags - lag), place]
+    return x
 
 
 def _fit_group(
@@ -310,12 +322,14 @@ def _choose_vector(z: Float64, slow: float) -> tuple[int, Float64, Int64, algebr
     rows = int(np.isfinite(z).all(axis=1).sum())
     most = min(MOST_LAGS, max(rows // (20 * d) - 1, 0))
     lags = 0
+    x = _lagged(z, most)
     if most:
-        x = _lagged(z, most)
         moments = algebra.moments_of(x, algebra.fold_bounds(len(x)))
         ridge = algebra.choose_ridge(moments.part(np.arange(d)), slow)
         lags = algebra.dynamic_lags(moments, d, most, ridge)
-    x = _lagged(z, lags)
+    if lags < most:
+        del x  # before there is another
+        x = _lagged(z, lags)
     bounds = algebra.fold_bounds(len(x))
     moments = algebra.moments_of(x, bounds)
     return lags, x, bounds, moments, algebra.choose_ridge(moments, slow)

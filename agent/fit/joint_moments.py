@@ -246,10 +246,20 @@ def correlation_times(x: Float64, vectors: Float64) -> Float64:
     rows would make it fall as 1/length, slow moves of the operating point keep it up.
     """
     means, length = x, 1
-    alone = np.maximum((x @ vectors).var(axis=0), 1e-300)
+    alone = np.maximum(_variances(x @ vectors), 1e-300)
     tau = np.ones(vectors.shape[1])
     while len(means) >= 16:
         even = len(means) // 2 * 2
-        means, length = (means[0:even:2] + means[1:even:2]) / 2.0, length * 2
-        tau = np.maximum(tau, (means @ vectors).var(axis=0) * length / alone)
+        halves = means[0:even:2] + means[1:even:2]
+        halves /= 2.0
+        means, length = halves, length * 2
+        tau = np.maximum(tau, _variances(means @ vectors) * length / alone)
     return tau
+
+
+def _variances(scores: Float64) -> Float64:
+    """Of each column, as `var` gives it but without a copy: the scores are overwritten."""
+    scores -= scores.mean(axis=0)
+    np.square(scores, out=scores)
+    found: Float64 = scores.mean(axis=0)
+    return found

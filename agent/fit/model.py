@@ -17,7 +17,7 @@ from agent.configuration.loops import parts_of
 from agent.configuration.schema import Configuration, Tag
 from agent.core.baseline import Baseline, InputBaseline, ModeBaseline
 from agent.core.spec import INPUT, OUTPUT
-from agent.fit import held_back, trial
+from agent.fit import held_back, served, trial
 from agent.fit.activity import fit_activity
 from agent.fit.all_rows import with_all_rows
 from agent.fit.budget import MONTH_NS, PART, Share, divide, loads, per_30_days
@@ -119,9 +119,10 @@ def fit_model(
     outputs = columns_of(
         configuration.tags, had, part.values[:, len(wanted) :], table.interval_ns
     )
-    values = np.ascontiguousarray(part.values[:, : len(model.inputs)])
+    values = np.array(part.values[:, : len(model.inputs)], order="C")  # its own: written below
     kinds = _judged(configuration.tags, model.inputs, values, table)
-    values = np.column_stack([kinds[name].values for name in model.inputs])
+    for place, tag in enumerate(model.inputs):
+        values[:, place] = kinds[tag].values
     modes: list[tuple[str, float | None, Float64]] = [("", None, values)]
     row_of = [np.arange(len(values))]
     mask = 0
@@ -182,11 +183,12 @@ class _Steps:
         self.done += 1
 
 
-def _fit_mode(
-    configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
-    interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], run: Each,
+def _fit_inputs(
+    configuration: Configuration, name: str, mode: str, values: Float64, interval_ns: int,
+    share: Share, steps: _Steps, kinds: Mapping[str, Judged], run: Each,
     selection: Selection | None,
-) -> Fitted:  # fmt: skip
+) -> tuple[list[InputFit], list[list[tuple[InputFit, held_back.Factors]]]]:  # fmt: skip
+    """Each input's charts, and those of each part's lead with what they need to be silent."""
     model = configuration.models[name]
     fits: list[InputFit] = []
     tried: list[list[tuple[InputFit, held_back.Factors]]] = []
@@ -205,6 +207,20 @@ def _fit_mode(
             as_kind(item), column, selection, tag=tag, kind=configuration.tags[tag].kind
         ))
         tried.append([(as_kind(lead), factors) for lead, factors in parts])
+    off = held_back.not_silent(tried, served.CHARTS)
+    fits = [held_back.adjusted(item, off) for item in fits]
+    return fits, tried
+
+
+def _fit_mode(
+    configuration: Configuration, name: str, mode: str, code: float | None, values: Float64,
+    interval_ns: int, share: Share, steps: _Steps, kinds: Mapping[str, Judged], run: Each,
+    selection: Selection | None,
+) -> Fitted:  # fmt: skip
+    model = configuration.models[name]
+    fits, tried = _fit_inputs(
+        configuration, name, mode, values, interval_ns, share, steps, kinds, run, selection
+    )
     steps.step("relations between inputs")
     relate = partial(fit_joint, names=model.inputs, interval_ns=interval_ns, arl=share.joint)
     leads = [[item for item, _ in part] for part in zip(*tried, strict=False)]

@@ -35,6 +35,8 @@ _FINE_OF_ALL = 3e-5  # of the largest value: on finer grids too much lies that c
 _MOST_WIDE = 8.0  # standard deviations that a grid's step may be
 _INTERPOLATED = 0.6  # share of the values on a line that is looked for: every third is kept
 SMOOTH = "averaged"
+CHARTS = (digits.NAME, again.NAME, lines.NAME, SMOOTH)
+"""All of them."""
 _AVERAGED, _NEAR_SMOOTH = 0.9, 0.3
 """Share of the bends of means that are less than this share of the usual bend."""
 _UNSEEN = 3.0

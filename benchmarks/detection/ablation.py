@@ -27,7 +27,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from agent.core.kernels import DETECTORS, category, joint
 from agent.core.kernels.base import NEVER, Detector
 from agent.core.spec import EngineSpec
 from agent.drill.trials import Trial, normal_run, trials
+from agent.workers import pool
 
 WORKERS = 2
 NOTHING, ALL_JOINT = "none left out", "all joint charts"
@@ -196,8 +197,8 @@ def measured(
 ) -> Iterator[tuple[str, dict[str, Outcome]]]:
     """(record, what is left out -> outcome) of each record whose data is here, as it is done."""
     began = time.monotonic()
-    with ProcessPoolExecutor(WORKERS) as pool:
-        fits = [pool.submit(fitted, name, data, quick=quick) for name in names]
+    with pool(WORKERS) as processes:
+        fits = [processes.submit(fitted, name, data, quick=quick) for name in names]
         jobs: dict[str, dict[str, Future[Outcome]]] = {}
         for name, fitting in zip(names, fits, strict=True):
             fit = fitting.result()
@@ -205,7 +206,7 @@ def measured(
             if fit is None:
                 absent("ablation", data / RECORDS[name][0])
             else:
-                jobs[name] = {one: pool.submit(outcome, fit, one) for one in left_out}
+                jobs[name] = {one: processes.submit(outcome, fit, one) for one in left_out}
         for name, by_chart in jobs.items():
             done: dict[str, Outcome] = {}
             for one, job in by_chart.items():

@@ -19,7 +19,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +32,7 @@ from agent.core.spec import EngineSpec, ModelSpec, TagSpec
 from agent.fit.budget import ModelLoad, divide
 from agent.fit.univariate import InputFit, fit_input
 from agent.types import Block, Event, Float64
+from agent.workers import pool
 from simulators.plant import Plant, PlantSettings
 from simulators.tags import MODEL_INPUTS, NAMES
 
@@ -163,7 +163,7 @@ def streams(trained_tau: int, least: int, share: float, factor: float, workers: 
     arl = divide(PER_DAY / (DAY_S * SECOND), loads)["0"].inputs[0]
     total = Calm()
     by_phi: dict[str, int] = {}
-    with ProcessPoolExecutor(workers) as pool:
+    with pool(workers) as processes:
         for phi in PHIS:
             note(f"budget: AR(1), phi {phi:g}, {trained_tau} tau of training ...")
             trained = max(least, int(np.ceil(trained_tau * tau_of(phi))))
@@ -172,7 +172,7 @@ def streams(trained_tau: int, least: int, share: float, factor: float, workers: 
                 for i in range(TAGS // len(PHIS) // GROUP)
             ]
             own = Calm()
-            for calm in pool.map(group, jobs):
+            for calm in processes.map(group, jobs):
                 own.add(calm)
             by_phi[f"{phi:g}"] = own.alarms
             total.add(own)

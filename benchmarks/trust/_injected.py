@@ -41,7 +41,8 @@ class Run:
 
     `small`: it moves the values by less than half an sd. `alone`: no other input predicts the tag,
     and a name would need that. `open_before`: the input's own condition stood at the onset.
-    `absorbed`: the fault's condition was counted to an incident from before.
+    `absorbed`: the fault's condition was counted to an incident from before; so it was told, but is
+    `missed` in every figure except `told_percent`.
     """
 
     record: str
@@ -173,6 +174,7 @@ def scored(runs: list[Run]) -> dict[str, Any]:
     result = tally(run.outcome for run in runs)
     found = [run for run in runs if run.outcome != "missed"]
     large = [run for run in runs if not run.small]
+    absorbed = sum(run.absorbed for run in runs)
     right = sum(run.outcome == "right" or run.designed for run in found)
     return {
         **asdict(result),
@@ -183,7 +185,8 @@ def scored(runs: list[Run]) -> dict[str, Any]:
             if large else None,
         "small_runs": len(runs) - len(large),
         "open_before": sum(run.open_before for run in runs),
-        "absorbed": sum(run.absorbed for run in runs),
+        "absorbed": absorbed,
+        "told_percent": round(100.0 * (len(found) + absorbed) / len(runs), 1) if runs else None,
         "median_delay_samples":
             float(np.median([run.delay for run in found])) if found else None,
         "incidents_each": round(float(np.mean([run.incidents for run in found])), 2)

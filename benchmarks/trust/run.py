@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,6 +35,8 @@ import _process
 import _real
 from _recorded import note, say
 from _records import LOOPS, RECORDS, ROOT, Record, fitted
+
+from agent.workers import pool
 
 SHARED = ROOT.parent / "shared"
 ROWS = ("real", "injected", "closed_loop", "tep", "files")
@@ -163,11 +165,11 @@ def _there(record: Record, data: Path, row: str) -> bool:
     return False
 
 
-def work_through(pool: ProcessPoolExecutor, jobs: list[Job]) -> dict[str, list[Any]]:
+def work_through(processes: Executor, jobs: list[Job]) -> dict[str, list[Any]]:
     """All jobs, the longest first; what each row's gave."""
     progress = Progress(jobs)
     waiting = {
-        pool.submit(job.call, *job.arguments): job
+        processes.submit(job.call, *job.arguments): job
         for job in sorted(jobs, key=lambda job: -job.weight)
     }
     done: dict[str, list[Any]] = defaultdict(list)
@@ -233,12 +235,12 @@ def main() -> None:
     if unknown := sorted(set(only) - set(ROWS)):
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     note(f"trust: {', '.join(only)}; seed {args.seed}{', quick' if args.quick else ''}")
-    with tempfile.TemporaryDirectory() as temporary, ProcessPoolExecutor(PROCESSES) as pool:
+    with tempfile.TemporaryDirectory() as temporary, pool(PROCESSES) as processes:
         work = args.work or Path(temporary)
         jobs = planned(only, args, args.data, work)
         jobs += others(only, args, work)
-        work_through(pool, needed(only, args.data, work))
-        done = work_through(pool, jobs)
+        work_through(processes, needed(only, args.data, work))
+        done = work_through(processes, jobs)
     tell(done)
     if args.runs:
         with args.runs.open("w", encoding="utf-8") as file:

@@ -16,7 +16,6 @@ from agent.mqtt.packets import TOO_LARGE
 from agent.store.reader import OutboxRow
 from agent.types import Event
 
-PATIENCE_S = 20
 NOW = 1_790_000_000_000_000_000
 
 
@@ -135,9 +134,3 @@ async def running(*coroutines):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)

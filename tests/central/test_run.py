@@ -25,8 +25,9 @@ from agent.forward.json_payload import time_text
 from agent.mqtt import MqttLink
 from agent.mqtt.client import LARGEST_RECEIVED
 from agent.store.received import InUseError, ReceivedStore
-from tests.central.fake_gateway import FakeGateway, Online, running, until
+from tests.central.fake_gateway import FakeGateway, Online, running
 from tests.mosquitto import Mosquitto
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,7 +135,7 @@ async def test_a_killed_central_goes_on_where_it_was(tmp_path, broker):
         process = central_process(broker.port, tmp_path / "c.db")
         await until(lambda: not gateway.held)
         process.send_signal(signal.SIGTERM)
-        lines += process.communicate(timeout=20)[0].splitlines()
+        lines += process.communicate(timeout=PATIENCE_S)[0].splitlines()
     documents = [json.loads(line) for line in lines]
     events = [one for one in documents if one.get("stream") == "event"]
     assert {(one["boot"], one["seq"]) for one in events} == set(gateway.made)
@@ -196,13 +197,13 @@ def test_a_pipe_that_nobody_reads_ends_central_quietly(tmp_path, broker):
     """As `central | head` does: no word, killed by SIGPIPE; and the event is not acknowledged."""
     gateway = FakeGateway()
     with central_process(broker.port, tmp_path / "c.db", stderr=subprocess.PIPE) as process:
-        process.stdout.close()
 
         async def publish():
             link = MqttLink(host="127.0.0.1", port=broker.port, client_id="gw")
             async with running(link.run()):
                 await until(lambda: "SUBSCRIBE from fieldwarden-central" in broker.log())
                 await until(lambda: link.connected)
+                process.stdout.close()  # by now: it also looks whether there is still somebody
                 for _ in range(50):
                     await link.publish(gateway.topic, gateway.held[gateway.make(7)])
                 await until(lambda: process.poll() is not None)
@@ -218,7 +219,7 @@ def test_a_pipe_that_nobody_reads_ends_central_in_a_quiet_plant_too(tmp_path, br
     """Nothing is written that could fail: it looks whether there is still somebody."""
     with central_process(broker.port, tmp_path / "c.db", stderr=subprocess.PIPE) as process:
         process.stdout.close()
-        assert process.wait(20) == -signal.SIGPIPE
+        assert process.wait(PATIENCE_S) == -signal.SIGPIPE
         assert process.stderr.read() == ""
 
 

@@ -90,7 +90,7 @@ def write(tmp_path):
     return _write
 
 
-async def report(path, *, offline=True, timeout_s=2.0):
+async def report(path, *, offline=True, timeout_s=10.0):
     return await check(load(path), offline=offline, timeout_s=timeout_s)
 
 

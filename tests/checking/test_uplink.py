@@ -48,7 +48,7 @@ def report(tmp_path):
     async def _report(text, *, offline=False):
         path = tmp_path / "config.toml"
         path.write_text(HEAD + text, encoding="utf-8")
-        items = await check(load(path), offline=offline, timeout_s=2.0)
+        items = await check(load(path), offline=offline, timeout_s=10.0)
         return [item for item in items if item.subject in {"upstream", "status page"}]
 
     return _report

@@ -31,6 +31,7 @@ from agent.store import Batch, Store
 from agent.store.received import ReceivedStore
 from simulators.ports import free_port
 from tests.mosquitto import Mosquitto
+from tests.waiting import PATIENCE_S, START_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -301,29 +302,35 @@ async def test_status_tells_the_truth_about_a_dead_agent(plant, tmp_path, monkey
     assert missing.exit_code == 1
     assert "fieldwarden run" in missing.output
     store = Store.open(path, journal_limit_bytes=10**8, outbox_limit_bytes=10**8)
+
+    async def shown(age_s, ahead_s, kernel, *flags):
+        """What is said of a document of this age."""
+        then = wall_ns() + (ahead_s - age_s) * 10**9
+        model = DOCUMENT["models"][0] | {"valid_until_ns": then + 10 * 10**9}
+        at = {"boot_id": kernel, "boottime_ns": boottime_ns() - age_s * 10**9}
+        document = DOCUMENT | {"time_ns": then, "models": [model]} | at
+        await store.commit(Batch(documents={"status": document}))
+        said = run("status", plant / "config.toml", *flags)
+        assert said.exit_code == 0, said.output
+        return said.output
+
     for age_s, ahead_s, kernel, verdict, running in (
         (1, 0, boot_id(), "trusted", True), (30, 0, boot_id(), "unassessable", False),
         (1, -1200, boot_id(), "trusted", True), (30, 441504000, boot_id(), "unassessable", False),
         (1, 441504000, "another run", "unassessable", False), (1, 0, "", "unassessable", False),
     ):  # fmt: skip
-        then = wall_ns() + (ahead_s - age_s) * 10**9
-        model = DOCUMENT["models"][0] | {"valid_until_ns": then + 10 * 10**9}
-        at = {"boot_id": kernel, "boottime_ns": boottime_ns() - age_s * 10**9}
-        document = DOCUMENT | {"time_ns": then, "models": [model]} | at
-        batch = Batch(documents={"status": document})
-        await store.commit(batch)
-        told = json.loads(run("status", plant / "config.toml", "--json").output)
+        told = json.loads(await shown(age_s, ahead_s, kernel, "--json"))
         assert told["models"][0]["verdict"] == verdict
         assert told["running"] is running
         known = kernel == boot_id()
         assert told["age_s"] == (pytest.approx(age_s, abs=5) if known else None)
-        shown = run("status", plant / "config.toml")
-        assert shown.exit_code == 0, shown.output
-        assert ("NOT RUNNING" in shown.output) is not running
-        assert ("TRUSTED" in shown.output) is running
+        text = await shown(age_s, ahead_s, kernel)
+        assert ("NOT RUNNING" in text) is not running
+        assert ("TRUSTED" in text) is running
     young = {"boot_id": boot_id(), "boottime_ns": boottime_ns(), "time_ns": wall_ns()}
-    model |= {"valid_until_ns": young["time_ns"] + 600 * 10**9}
-    await store.commit(Batch(documents={"status": document | young | {"models": [model]}}))
+    model = DOCUMENT["models"][0] | {"valid_until_ns": young["time_ns"] + 600 * 10**9}
+    document = DOCUMENT | young | {"models": [model]}
+    await store.commit(Batch(documents={"status": document}))
     assert json.loads(run("status", plant / "config.toml", "--json").output)["running"] is True
     await store.close()
     stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # as a kill leaves it
@@ -356,7 +363,7 @@ class Manager:
     def __init__(self, folder, config):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(folder / "notify"))
-        self.socket.settimeout(60)
+        self.socket.settimeout(START_S)
         self.heard = []
         self.log = (folder / "log").open("wb")
         self.agent = subprocess.Popen(
@@ -379,7 +386,7 @@ class Manager:
     def end(self):
         if self.agent.poll() is None:
             self.agent.kill()
-            self.agent.wait(10)
+            self.agent.wait(PATIENCE_S)
         self.socket.close()
         self.log.close()
 
@@ -421,7 +428,7 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
     config.write_text(f'{good}\n[upstream]\nhost = "127.0.0.1"\n', encoding="utf-8")
     manager.agent.send_signal(signal.SIGHUP)
     manager.until("guarding 1 models; upstream: needs a restart")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while "Configuration: reloading upstream: a change" not in run("status", config).output:
         assert time.monotonic() < deadline, "status does not say what waits for a restart"
         time.sleep(0.5)
@@ -433,7 +440,7 @@ def test_the_agent_keeps_its_word_to_the_service_manager(service, tmp_path, monk
     config.write_text(good, encoding="utf-8")
     manager.agent.send_signal(signal.SIGTERM)
     manager.until("STOPPING=1")
-    assert manager.agent.wait(20) == 0
+    assert manager.agent.wait(PATIENCE_S) == 0
     after = json.loads(run("status", config, "--json").output)
     assert after["running"] is False
     assert after["sequence"] >= told["sequence"]

@@ -54,6 +54,9 @@ class Desk:
     def lapse_ns(self, condition: Condition) -> int:
         return 1 << 60
 
+    def is_output(self, subject: Subject) -> bool:
+        return False
+
     def settling_ns(self, condition: Condition) -> int:
         return 60 * SECOND
 

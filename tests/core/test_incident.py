@@ -23,11 +23,13 @@ def condition(tag, now, models=("m",)):
     return made
 
 
-def joined(incidents, tag, now, models=("m",), open_ones=()):
+def joined(incidents, tag, now, models=("m",), open_ones=(), cause="unknown"):
     others = [condition(f"open {number}", 1) for number, _ in enumerate(open_ones)]
     for other, name in zip(others, open_ones, strict=True):
         other.incident = name
-    return incidents.join(condition(tag, now, models), others, SETTLING, now)
+    made = condition(tag, now, models)
+    made.cause = cause
+    return incidents.join(made, others, SETTLING, now)
 
 
 def test_what_begins_while_a_fault_settles_is_part_of_it():
@@ -38,6 +40,25 @@ def test_what_begins_while_a_fault_settles_is_part_of_it():
     assert joined(incidents, "b", 9 * MINUTE) == first
     assert joined(incidents, "c", 18 * MINUTE) == first
     assert joined(incidents, "d", 29 * MINUTE, open_ones={first}) != first
+
+
+def test_what_somebody_must_mend_is_no_part_of_what_goes_on_from_one_to_the_next():
+    """It joins while names are not sure yet; later it is another fault. Others still join."""
+    incidents = Incidents()
+    first = joined(incidents, "a", 0)
+    assert joined(incidents, "b", 9 * MINUTE, cause="sensor") == first
+    assert joined(incidents, "c", 18 * MINUTE, cause="integration") == f"tag/c@{18 * MINUTE}"
+    assert joined(incidents, "d", 18 * MINUTE) == first
+    assert joined(incidents, "b", 30 * MINUTE, cause="sensor") == first  # its subject's own
+
+
+def test_what_outputs_do_brings_about_no_fault_of_an_instrument():
+    """An output moved first: a sensor's fault is another incident, what the process does is not."""
+    for cause, same in (("sensor", False), ("integration", False), ("process", True)):
+        incidents = Incidents(lambda subject: subject.name == "out")
+        first = joined(incidents, "out", 0)
+        assert (joined(incidents, "a", MINUTE, cause=cause) == first) == same
+        assert (joined(incidents, "b", MINUTE, cause=cause) == first) == same
 
 
 def test_another_models_fault_is_another_incident():

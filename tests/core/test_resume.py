@@ -211,7 +211,6 @@ def check_modes(engine: Engine, after: Plant, mode: float) -> None:
             assert centre == LEVEL[model.inputs[0]] + SHIFT[mode]
 
 
-@pytest.mark.timeout(600)  # half a minute of computing, on a busy machine some of them
 @settings(max_examples=60, deadline=None)
 @given(
     before=plants, after=plants, at=st.integers(0, ROWS), changed=st.integers(0, 2),

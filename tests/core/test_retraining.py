@@ -499,7 +499,6 @@ def told_whole(which):
     return pieced([], [SAID[place] for place in which], set())
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=8, deadline=None)
 @given(
     ends=st.lists(st.integers(0, 760 * 4), max_size=8),

@@ -157,7 +157,6 @@ def test_the_same_seed_gives_the_same_trials(spec, record):
     assert [trial.at for trial in first] != [trial.at for trial in other]
 
 
-@pytest.mark.timeout(120)
 def test_any_number_of_processes_gives_the_same_trials(spec, record, monkeypatch):
     """Each trial has its own chance and place; results come in the order of the plan."""
     monkeypatch.setattr("agent.drill.trials.ALONE", 0)
@@ -179,7 +178,6 @@ def test_a_trial_is_the_same_whatever_is_tried_beside_it(spec, record):
     assert few == [trial for trial in many if trial.fault.kind == "spikes"]
 
 
-@pytest.mark.timeout(120)
 def test_a_process_that_is_killed_ends_the_drill_with_advice():
     """As the kernel does where memory is short; it does not wait for ever."""
     with pytest.raises(FieldwardenError, match="one of them ended") as caught:
@@ -191,7 +189,6 @@ def kill_self(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.timeout(120)
 def test_what_goes_wrong_in_a_process_is_told_here():
     """With the error that it was; tasks that wait are not begun."""
     with pytest.raises(ValueError, match="no 3"):
@@ -423,7 +420,6 @@ def test_the_command_prints_json_and_draws(place, tmp_path):
     assert "fitted on too" in told["place"]
 
 
-@pytest.mark.timeout(120)
 def test_a_quick_drill_is_small_and_says_sizes_and_causes(place, monkeypatch):
     """Few kinds, each once on each input; the same for one process and for two."""
     monkeypatch.setattr("agent.drill.trials.ALONE", 0)

@@ -36,10 +36,12 @@ from simulators.demo_setup import (
 from simulators.plant import PlantSettings
 from simulators.ports import free_port
 from tests.mosquitto import Mosquitto
+from tests.waiting import SETTLED_S, START_S
 
 T = TypeVar("T")
 
-PATIENCE_S = 75.0
+PATIENCE_S = max(START_S, SETTLED_S)
+END_S = 30.0  # `TimeoutStopSec` of the unit: then the service manager kills it
 _LOOK_S = 0.05
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 
@@ -119,9 +121,9 @@ class Site:
     def kill_agent(self) -> None:
         assert self.children.stop("agent", kill=True) == -signal.SIGKILL
 
-    def stop_agent(self, within_s: float) -> int | None:
-        """SIGTERM; its exit code, or that of SIGKILL after `within_s`."""
-        return self.children.stop("agent", patience_s=within_s)
+    def stop_agent(self) -> int | None:
+        """SIGTERM; its exit code, or that of SIGKILL after `END_S`."""
+        return self.children.stop("agent", patience_s=END_S)
 
     def close(self) -> None:
         """End all that was started, each by its own process id."""
@@ -219,8 +221,9 @@ class Site:
         """What `fieldwarden status --json` prints, as people run it."""
         command = [sys.executable, "-m", "agent.cli", "status", str(self.config), "--json"]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment(), timeout=60
-        )
+            command, capture_output=True, text=True, check=False, env=environment(),
+            timeout=PATIENCE_S,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -241,7 +244,7 @@ class Site:
 
     def stop_central(self) -> dict[str, Any]:
         """End it; what it prints at last: all that it knows."""
-        assert self.children.stop("central") == 0
+        assert self.children.stop("central", patience_s=END_S) == 0
         return _documents(self.children.log_path("central"))[-1]["central"]
 
     def truth(self) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from agent.status.people import user_name
 from agent.store import Reader
 from simulators.ports import free_port
 from tests.checking.test_check import modbus_device
+from tests.waiting import PATIENCE_S, START_S
 
 ROOT = Path(__file__).parents[2]
 ME = user_name(os.geteuid())
@@ -78,11 +79,11 @@ class Gateway:
         if self.process is None:
             return None
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE_S)
         self.process = None
         return code
 
-    def wait(self, what, ready, timeout_s=90.0):
+    def wait(self, what, ready, timeout_s=START_S):
         deadline = time.monotonic() + timeout_s
         while not (answer := ready()):
             log = (self.folder / "log").read_text(encoding="utf-8")
@@ -98,7 +99,7 @@ class Gateway:
         """What the command says, as people run it; its errors where it is to fail."""
         command = [sys.executable, "-m", "agent.cli", words[0], str(self.config), *words[1:]]
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -112,7 +113,7 @@ class Gateway:
         code = "from agent.cli import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, check=False,
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
         return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
@@ -161,7 +162,6 @@ def gateway(tmp_path):
         one.end(signal.SIGKILL)
 
 
-@pytest.mark.timeout(180)
 def test_what_people_say_is_told_in_their_name_and_survives_a_kill(gateway):
     """The event has the user's name; the audit counts it before and after SIGKILL; the socket is
     made anew, and gone at the end.
@@ -196,7 +196,6 @@ def test_what_people_say_is_told_in_their_name_and_survives_a_kill(gateway):
     assert not gateway.socket.exists()
 
 
-@pytest.mark.timeout(120)
 def test_every_command_does_what_it_says(gateway):
     """Shelve and unshelve, out of service and in; a mistyped name gets the nearest."""
     gateway.start()
@@ -229,7 +228,6 @@ def test_every_command_does_what_it_says(gateway):
     gateway.run("shelve", "utilities", "--for", "31d", *WHY, code=1)
 
 
-@pytest.mark.timeout(120)
 def test_over_http_a_token_is_needed_and_nothing_hostile_is_done(gateway):
     """Only the right token acts; what bodies and headers claim changes nothing."""
     gateway.start()
@@ -257,7 +255,6 @@ def test_over_http_a_token_is_needed_and_nothing_hostile_is_done(gateway):
     assert event["data"]["id"] == gateway.told("raised")[0]["data"]["id"]
 
 
-@pytest.mark.timeout(120)
 def test_people_are_read_again_at_reload(gateway):
     """Whose token is taken out of the file may not act any more; the socket stays."""
     gateway.start()
@@ -270,7 +267,6 @@ def test_people_are_read_again_at_reload(gateway):
     gateway.run("acknowledge", LOST, *WHY)
 
 
-@pytest.mark.timeout(120)
 def test_a_token_off_loopback_without_tls_is_refused_by_check_and_at_start(gateway):
     """Neither goes on; without the token the page alone may be shown."""
     gateway.configure(PEOPLE, host="0.0.0.0")
@@ -282,13 +278,12 @@ def test_a_token_off_loopback_without_tls_is_refused_by_check_and_at_start(gatew
     assert "can read the page; nobody can act there" in told
 
 
-@pytest.mark.timeout(180)
 async def test_an_alarm_that_has_cleared_can_still_be_called_false(gateway):
     """False alarms clear by themselves, mostly before somebody has looked at them."""
     await asyncio.to_thread(gateway.start)
     await asyncio.to_thread(gateway.wait_for_loss)
     async with modbus_device(gateway.device, {100: [7]}):
-        await asyncio.to_thread(gateway.wait, "all clear", lambda: gateway.told("cleared"), 90.0)
+        await asyncio.to_thread(gateway.wait, "all clear", lambda: gateway.told("cleared"))
         await asyncio.to_thread(gateway.run, "shelve", LOST, "--for", "1h", *WHY, code=1)
         said = await asyncio.to_thread(gateway.run, "acknowledge", LOST, "--false", *WHY)
     assert "(it has cleared)" in said

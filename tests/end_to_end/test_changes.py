@@ -22,6 +22,7 @@ from agent.types import Block, Quality
 from simulators.upstream.definition import Definition, SourceTag
 from tests.core.small import TAGS, baseline
 from tests.end_to_end.test_acting import ME, PEOPLE, ROOT, Gateway
+from tests.waiting import PATIENCE_S
 
 URI = "urn:plant:line"
 INTERVAL_S = 0.25
@@ -99,7 +100,7 @@ class Line(Gateway):
         self.end()
         if self.source.stdin is not None:
             self.source.stdin.close()
-        self.source.wait(20)
+        self.source.wait(PATIENCE_S)
 
     def verdict(self) -> tuple[str, list[str]]:
         """The model's, with the kinds of its reasons."""
@@ -111,13 +112,13 @@ class Line(Gateway):
             found, reasons = self.verdict()
             return found == verdict and set(kinds) <= set(reasons)
 
-        self.wait(f"verdict {verdict} {kinds}", reached, 60.0)
+        self.wait(f"verdict {verdict} {kinds}", reached)
 
     def tell(self, group: str, verb: str, *words: str, code: int = 0) -> str:
         """What a command of a group says, as people run it."""
         command = [sys.executable, "-m", "agent.cli", group, verb, str(self.config), *words]
         done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr

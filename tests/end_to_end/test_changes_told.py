@@ -28,10 +28,10 @@ from simulators.upstream.serve import Service
 from tests.core.small import TAGS, baseline
 from tests.mosquitto import Mosquitto
 from tests.small_site import text
+from tests.waiting import SETTLED_S, until
 
 URI = "urn:plant:reactor"
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 75  # a first start compiles
 
 
 class Plant:
@@ -65,7 +65,7 @@ class Plant:
     async def running(self):
         self.broker.start()
         self.service = Service(self.definition, self.said.put_nowait)
-        serving = asyncio.create_task(self.service.run(120.0))
+        serving = asyncio.create_task(self.service.run(10 * SETTLED_S))
         link = MqttLink(host="127.0.0.1", port=self.broker.port, client_id="c",
                         on_message=self._heard)  # fmt: skip
         link.subscribe([("fieldwarden/1/#", 1)])
@@ -120,16 +120,10 @@ class Plant:
 
     async def until(self, condition):
         """Wait until a condition, which may be asked for, holds."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not (found := condition()):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise AssertionError((self.folder / "agent.log").read_text()[-3000:]) from None
-        return found
+        log = self.folder / "agent.log"
+        return await until(condition, SETTLED_S, lambda: log.read_text()[-3000:])
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.slow
 async def test_a_change_is_seen_everywhere_and_gone_when_it_is_over(tmp_path):
     """Another unit at the server: API, lineage, terminal and central say so; then no more."""

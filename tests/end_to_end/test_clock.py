@@ -39,7 +39,6 @@ class WallClock:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @needed("libfaketime")
 def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
     """2040, then true, an hour on, two back; kill -9 while trusted in 2040 and in 1970: what is
@@ -67,7 +66,7 @@ def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
     for ahead_s in (0, HOUR_S, -HOUR_S):
         scans = site.model()["scans"]
         clock.set(ahead_s)
-        site.wait(f"right times at {ahead_s:+d} s", right, 30)
+        site.wait(f"right times at {ahead_s:+d} s", right)
         known = site.status()
         assert known["running"]
         assert known["age_s"] < 60
@@ -75,7 +74,7 @@ def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
     known_boot = 0
     for ahead_s in (YEARS_S, -int(time.time()) + 60):
         clock.set(ahead_s)
-        site.wait("trust on disk", trusted, 150)
+        site.wait("trust on disk", trusted)
         site.kill_agent()
         time.sleep(STOPPED_S)
         dead = site.status()
@@ -84,7 +83,7 @@ def test_times_follow_a_clock_that_is_set_and_the_dead_are_never_trusted(site):
         assert dead["models"][0]["last_known"]["verdict"] == "trusted"
         known_boot = dead["boot"]
         start(0)
-    assert site.stop_agent(10) == 0
+    assert site.stop_agent() == 0
     with site.reader() as reader:
         sequences = [entry.sequence for entry in reader.journal(1)]
         assert sequences == list(range(1, reader.counters()["last_sequence"] + 1))

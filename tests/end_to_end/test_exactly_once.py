@@ -17,20 +17,20 @@ duration = 8
 kind = "unit_change"
 tag = "jacket.inlet_temperature"
 start = 10
-duration = 8
+duration = 14
 to = "degF"
 
 [[fault]]
 kind = "out_of_range"
 tag = "feed.concentration"
-start = 26
-duration = 8
+start = 32
+duration = 14
 size = 2.6
 
 [[fault]]
 kind = "source_lost"
 source = "utilities"
-start = 35
+start = 47
 duration = 6
 """
 EXPECTED = [
@@ -43,7 +43,6 @@ SAID = ("raised", "updated")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_every_accepted_event_is_at_central_exactly_once(site):
     """Agent and central's broker are each killed amid a fault; nothing is lost or doubled."""
     site.uplink_broker.start()
@@ -74,7 +73,7 @@ def test_every_accepted_event_is_at_central_exactly_once(site):
     cut = {f"{one['sequence']}.{one['position']}" for one in site.events()}
     site.wait("delivery of all that was accepted", lambda: not owed(site) & cut)
     site.wait("an empty outbox", lambda: site.pending() == 0)
-    assert site.stop_agent(10) == 0
+    assert site.stop_agent() == 0
     site.wait_for_goodbye()
     with site.reader() as reader:
         books = read_books(reader, site.received())

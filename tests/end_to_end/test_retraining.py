@@ -16,6 +16,7 @@ from agent.store import Reader
 from tests.core import small
 from tests.end_to_end.guarded import GuardedGateway
 from tests.end_to_end.test_acting import ME, OPENER, ROOT
+from tests.waiting import PATIENCE_S, START_S
 
 CRITERIA = """
 [models.m.retraining]
@@ -58,7 +59,7 @@ class Plant(GuardedGateway):
         command = [sys.executable, "-m", "agent.cli", "retraining", words[0], str(self.config)]
         done = subprocess.run(
             [*command, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -87,11 +88,10 @@ def shifted(plant):
     plant.start()
     plant.wait("trust", lambda: plant.status(live=True)["models"][0]["verdict"] == "trusted")
     plant.shift(0.0, 4.0, 4.0)
-    (request,) = plant.wait("request", plant.requests, 150.0)
+    (request,) = plant.wait("request", plant.requests, 2 * START_S)
     return request
 
 
-@pytest.mark.timeout(400)
 def test_a_lasting_shift_is_asked_about_once_and_its_data_offered_once_declared(plant):
     """Through kills; with the person and the reason in the account; the bundle twice the same."""
     request = shifted(plant)
@@ -139,7 +139,6 @@ def test_a_lasting_shift_is_asked_about_once_and_its_data_offered_once_declared(
     assert all(one["evidence"] for one in records)
 
 
-@pytest.mark.timeout(300)
 def test_an_equipment_fault_excludes_its_time_and_offers_nothing(plant):
     """Also after a kill; over HTTP nobody unknown decides."""
     request = shifted(plant)
@@ -157,5 +156,5 @@ def test_an_equipment_fault_excludes_its_time_and_offers_nothing(plant):
     plant.wait("end of the fault", lambda: [
         one for one in plant.requests()[0]["left_out"]
         if one["kind"] == "equipment fault" and one["to_ns"]
-    ], 150.0)  # fmt: skip
+    ], 2 * START_S)  # fmt: skip
     assert plant.told_of_retraining() == ["requested", "closed"]

@@ -20,7 +20,6 @@ def gateway(tmp_path):
     made.close()
 
 
-@pytest.mark.timeout(240)
 def test_a_report_that_was_read_is_signed_and_the_next_one_shows_it(gateway):
     """By the command and over HTTP; a file that is no report, or of elsewhere, is not."""
     gateway.start()

@@ -24,6 +24,7 @@ from tests.core.test_retraining import CHARTS
 from tests.end_to_end.guarded import GuardedGateway
 from tests.end_to_end.test_acting import ME, OPENER, PEOPLE, ROOT, TOKEN
 from tests.end_to_end.test_retraining import Noise
+from tests.waiting import PATIENCE_S, START_S
 
 SHIFT = 6.0
 OUTPUTS = """
@@ -81,7 +82,7 @@ class Plant(GuardedGateway):
         command = [sys.executable, "-m", "agent.cli", "retraining", words[0], str(self.config)]
         done = subprocess.run(
             [*command, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -95,7 +96,7 @@ class Plant(GuardedGateway):
         found = self.status(live=True).get("trials", [])
         return found[0] if found else {}
 
-    def until(self, state, seconds=90.0):
+    def until(self, state, seconds=START_S):
         return self.wait(state, lambda: (one := self.trial()).get("state") == state and one,
                          seconds)  # fmt: skip
 
@@ -145,7 +146,6 @@ def plant(tmp_path):
     one.close()
 
 
-@pytest.mark.timeout(400)
 def test_a_candidate_is_tried_accepted_and_rolled_back(plant):
     """The verdict is by the version in service at each time; through kills; all in the account."""
     plant.again(labels=20)
@@ -156,7 +156,7 @@ def test_a_candidate_is_tried_accepted_and_rolled_back(plant):
     path.write_text("damaged meanwhile", encoding="utf-8")
     assert "runs already" in plant.begin(plant.candidate("x.json", "3"), "3", code=1)
     refused = plant.retraining("accept", "m", "--reason", "now", code=1)
-    assert "not all criteria are met: watched for 15 s" in refused
+    assert "not all criteria are met: " in refused and "20 labels: " in refused
     assert plant.verdict()["version"] == "1" and plant.verdict()["verdict"] != "trusted"
     for number in range(60):
         said = {"id": f"{number}", "output": "quality"}
@@ -198,7 +198,6 @@ def test_a_candidate_is_tried_accepted_and_rolled_back(plant):
     assert account[2:] == [(ME, "figures are good"), ("Control room", "its outputs jump")]
 
 
-@pytest.mark.timeout(300)
 def test_kills_and_reloads_change_no_figure_and_a_misfit_is_rejected(plant):
     """As if the whole journal had been folded in one go; criteria stay those of the begin."""
     plant.start()
@@ -245,7 +244,6 @@ def altered(which):
     return dataclasses.replace(one, **changes), text
 
 
-@pytest.mark.timeout(300)
 def test_what_is_no_candidate_is_refused_with_the_difference(plant):
     """And nothing is begun; a damaged copy, or a model that goes away, ends a trial with why."""
     plant.again(lasts="1h")
@@ -285,7 +283,6 @@ def test_what_is_no_candidate_is_refused_with_the_difference(plant):
     plant.wait("events", lambda: plant.changes()[0] == all_told)
 
 
-@pytest.mark.timeout(300)
 def test_the_configuration_wins_and_a_lost_store_forgets_nothing(plant):
     """What was accepted serves although the store is gone; not where somebody says otherwise."""
     plant.again(lasts="3s")

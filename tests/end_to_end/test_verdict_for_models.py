@@ -32,10 +32,10 @@ def wait_for_trust(gateway):
         gateway.wait(f"trust by {way}", lambda way=way: verdict("m", way).trusted)
 
 
-def wait_for_doubt(gateway, within_s=12.0):
+def wait_for_doubt(gateway):
     """Until no way says trusted any more, and then it stays so."""
     for way in gateway.ways:
-        gateway.wait(f"doubt by {way}", lambda way=way: not verdict("m", way).trusted, within_s)
+        gateway.wait(f"doubt by {way}", lambda way=way: not verdict("m", way).trusted)
     return never_trusted(gateway)
 
 
@@ -50,7 +50,6 @@ def never_trusted(gateway, ways=None):
     return told
 
 
-@pytest.mark.timeout(180)
 def test_trusted_is_said_of_a_working_agent_only(gateway):
     """By file, socket and HTTP: not while stopped, not after a kill, not of another model, version
     or baseline, not while another baseline lies in the file; and again as soon as all is well.
@@ -108,7 +107,6 @@ def test_trusted_is_said_of_a_working_agent_only(gateway):
     assert not file.exists()
 
 
-@pytest.mark.timeout(180)
 def test_an_agent_that_can_store_nothing_gives_no_verdict(gateway):
     """No file may grow, as on a full disk: neither what the store knows nor what lies there is
     trusted, and it is again when there is room.
@@ -125,7 +123,6 @@ def test_an_agent_that_can_store_nothing_gives_no_verdict(gateway):
     wait_for_trust(gateway)
 
 
-@pytest.mark.timeout(180)
 def test_a_flood_of_questions_leaves_the_answer_right(gateway):
     """Vectors, inputs and nonsense by the hundred: every verdict is right, and in the end too."""
     gateway.start()
@@ -145,7 +142,6 @@ def test_a_flood_of_questions_leaves_the_answer_right(gateway):
     never_trusted(gateway)
 
 
-@pytest.mark.timeout(180)
 @needed("libfaketime")
 def test_no_setting_of_the_wall_clock_makes_a_dead_agent_trusted(tmp_path):
     """Set on, back, before the kill and after it, for the agent and for who asks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -76,6 +77,28 @@ def test_a_chart_that_would_have_to_be_far_wider_is_off_and_says_so():
     assert wider.detectors["rate"] == dict(rate.disabled)
     assert wider.thresholds["rate"] == "off"
     assert wider.wider["rate"] == np.inf
+
+
+def test_a_chart_that_is_loud_on_two_inputs_in_the_last_part_is_off_on_all():
+    """Rests become shorter and more, as a plant does that runs otherwise: no past tells of it."""
+    def resting(seed, times):
+        """Each value comes twice in a row so many times, at the end of the record."""
+        column = np.round(ar1(0.0, 4_000, seed), 6)
+        for begin in range(3_500, 3_500 + 2 * times, 2):
+            column[begin + 1] = column[begin]
+        return column
+
+    calm = held_back.of_input(resting(1, 0), SECOND, learn)
+    loud = [held_back.of_input(resting(seed, 60), SECOND, learn) for seed in (2, 3)]
+    assert loud[0][-1][1]["again"] > 1.0 == calm[-1][1]["again"]
+    charts = ("again", "digits")
+    assert held_back.not_silent([calm, loud[0]], charts) == {}
+    off = held_back.not_silent([calm, *loud], charts)
+    assert off == {"again": np.inf}
+    assert held_back.not_silent([calm[:1], *(one[:1] for one in loud)], charts) == {}
+    wider = held_back.adjusted(replace(calm[-1][0], wider={"noise": 2.0}), off)
+    assert wider.thresholds["again"] == "off"
+    assert wider.wider == {"noise": 2.0, "again": np.inf}
 
 
 @pytest.mark.parametrize("detector", [d for d in DETECTORS if d.limits or d.slopes],

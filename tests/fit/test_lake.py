@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -21,7 +20,9 @@ from agent import cluster
 from agent.cli import cli
 from agent.errors import FieldwardenError
 from agent.records.lake import choose, opening, stream, survey
+from simulators.ports import free_port
 from tests.records.lakes import record, write
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 ROWS = 4000
@@ -97,7 +98,6 @@ def workers(count):
         yield made
 
 
-@pytest.mark.timeout(600)  # three fits, and a cluster that begins and ends
 def test_one_record_has_one_baseline_wherever_the_work_is_done(small, plant):
     """In one file and in many, by one process, by two, and by two workers of a real cluster."""
     here, document = fit(plant, plant / "one", "--workers", "1")
@@ -128,7 +128,6 @@ def test_ranges_are_those_of_all_rows(small, plant):
     assert (top - own["centre"]) / own["scale"] <= chart["middle"] + chart["half"] + 1e-12
 
 
-@pytest.mark.timeout(300)
 def test_a_small_lake_has_the_baseline_of_one_file(plant):
     """As it was fitted before there were lakes: only where it is stands otherwise in it."""
     digest, lake = fit(plant, plant / "many", "--workers", "1")
@@ -148,6 +147,31 @@ def test_a_worker_that_dies_is_replaced(tmp_path):
     assert found == [at * at for at in range(12)]
 
 
+def test_the_scheduler_unpacks_nothing(tmp_path):
+    """What tasks are made of is loaded where they are done, and neither passed on nor kept."""
+    with workers(1) as made, cluster.Cluster(made.scheduler_address) as used:  # it runs in here
+        told = [_Told(str(tmp_path)) for _ in range(3)]
+        assert list(used.each(_is_told, (told[0],), told, "trying")) == [True] * 3
+    found = {int(file.name) for file in tmp_path.iterdir()}
+    assert found
+    assert os.getpid() not in found
+
+
+class _Told:
+    """Says in which process it is unpacked."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __setstate__(self, state):
+        self.folder = state["folder"]
+        Path(self.folder, str(os.getpid())).touch()
+
+
+def _is_told(given, task):
+    return given.folder == task.folder
+
+
 def _dies_once(mark, at):
     if at == 5 and not Path(mark).exists():
         Path(mark).touch()
@@ -155,8 +179,9 @@ def _dies_once(mark, at):
     return at * at
 
 
-def test_workers_that_die_of_a_task_are_told():
+def test_workers_that_die_of_a_task_are_told(monkeypatch):
     """The same task on worker after worker: memory, most likely; and it ends."""
+    monkeypatch.setattr(cluster, "_WITHOUT_S", 600.0)  # that each has begun is waited for
     with workers(1) as made, cluster.Cluster(made.scheduler_address) as used, pytest.raises(
         FieldwardenError
     ) as error:
@@ -185,9 +210,7 @@ def _raises(subject, _at):
 @pytest.fixture
 def nobody():
     """An address where no one answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 def test_a_scheduler_that_is_not_there_is_told(nobody, monkeypatch):
@@ -201,7 +224,7 @@ def test_a_scheduler_that_is_not_there_is_told(nobody, monkeypatch):
 
 def test_a_scheduler_without_workers_is_told(monkeypatch):
     """Nothing would ever be done."""
-    monkeypatch.setattr(cluster, "_ANSWERS_S", 1)
+    monkeypatch.setattr(cluster, "_ANSWERS_S", 5)
     with workers(0) as made, pytest.raises(FieldwardenError) as error:
         cluster.Cluster(made.scheduler_address)
     assert "the scheduler has no worker" in str(error.value)
@@ -211,12 +234,13 @@ def test_a_worker_of_another_version_is_told(tmp_path, monkeypatch):
     """Its results might be others: it is named, with what to install."""
     (tmp_path / "agent").mkdir()
     (tmp_path / "agent/__init__.py").write_text("")
-    monkeypatch.setattr(cluster, "_ANSWERS_S", 20)
+    monkeypatch.setattr(cluster, "_ANSWERS_S", PATIENCE_S)
     with workers(0) as made:
         address = made.scheduler_address
         one = subprocess.Popen(
             [sys.executable, "-m", "dask", "worker", address, "--host", "127.0.0.1",
-             "--nthreads", "1", "--no-dashboard", "--death-timeout", "30", "--no-nanny"],
+             "--nthreads", "1", "--no-dashboard", "--no-nanny",
+             "--death-timeout", f"{PATIENCE_S:g}"],
             cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -225,7 +249,7 @@ def test_a_worker_of_another_version_is_told(tmp_path, monkeypatch):
                 cluster.Cluster(address)
         finally:
             one.terminate()
-            one.wait(20)
+            one.wait(PATIENCE_S)
     assert "has no fieldwarden" in str(error.value)
     assert "pip install" in error.value.hint
 

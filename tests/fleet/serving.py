@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from agent.fleet.database import Database
 from simulators.children import end_with_parent
 from simulators.ports import free_port
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ class Serving:
     def kill(self):
         """The supervisor, by SIGKILL."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
 
     def stop(self):
         """In order; its exit code."""
@@ -92,7 +92,7 @@ class Serving:
             return None
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE_S)
 
     def ended(self):
         return self._process.poll()
@@ -124,10 +124,3 @@ def rows(url, statement):
             return [tuple(row) for row in connection.execute(text(statement))]
     finally:
         database.close()
-
-
-def wait_until(condition, seconds=30.0, told=lambda: ""):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"did not come true in time\n{told()}"
-        time.sleep(0.05)

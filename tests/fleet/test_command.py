@@ -25,6 +25,7 @@ from agent.fleet.database import Database
 from agent.fleet.web import FleetServer, serve
 from simulators.fleet_seed import Seed, fill
 from simulators.ports import free_port
+from tests.waiting import PATIENCE_S
 
 TOKEN = "a-token-of-mara"
 
@@ -65,12 +66,12 @@ def page(database):
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     try:
         yield server.url
     finally:
         loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
+        thread.join(PATIENCE_S)
         loop.close()
 
 
@@ -199,13 +200,13 @@ def test_a_configured_page_is_served_over_tls_and_read_by_who_trusts_it(central,
         assert result.exit_code == 1 and "certificate" in result.output
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(PATIENCE_S)
         loop.close()
 
 
 def answered(address, authority):
     """The status of the answer to somebody without a token, once there is one."""
-    context, deadline = ssl.create_default_context(cafile=authority), time.monotonic() + 20
+    context, deadline = ssl.create_default_context(cafile=authority), time.monotonic() + PATIENCE_S
     while True:
         try:
             with urlopen(f"{address}/api/v1/fleet", context=context, timeout=5) as answer:

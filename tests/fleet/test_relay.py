@@ -26,6 +26,7 @@ from agent.fleet.relay_check import asked
 from agent.fleet.schema import RELAY_TARGET
 from simulators.ports import free_port
 from tests.hooks.endpoint import Endpoint
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,14 +97,8 @@ async def running(*targets):
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*tasks)
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def numbers(endpoint, status=204):

@@ -16,6 +16,7 @@ from agent.fleet.retention import AHEAD, tidy
 from agent.fleet.schema import PARTITIONED
 from tests.fleet import messages as m
 from tests.fleet import worlds as w
+from tests.waiting import until
 
 DAY, S = m.DAY, m.S
 
@@ -144,16 +145,12 @@ async def test_a_clock_that_is_set_forward_lets_nothing_go_before_it_has_stood_s
 
     monkeypatch.setattr(Database, "now", now)
     task = asyncio.create_task(front.keep_tidy(Holds(Keep()), database, stop))
-    async with asyncio.timeout(20):
-        while asked[0] < 6:
-            await asyncio.sleep(0.01)
-        ahead[0] = 400
-        while "was set to" not in caplog.text:
-            await asyncio.sleep(0.01)
-        ahead[0] = 0
-        before = asked[0]
-        while asked[0] < before + 6:
-            await asyncio.sleep(0.01)
+    await until(lambda: asked[0] >= 6)
+    ahead[0] = 400
+    await until(lambda: "was set to" in caplog.text)
+    ahead[0] = 0
+    before = asked[0]
+    await until(lambda: asked[0] >= before + 6)
     stop.set()
     await task
     assert [one[3] for one in w.events(database, "north")] == [1]

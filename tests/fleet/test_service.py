@@ -22,10 +22,11 @@ from agent.store import Reader, acknowledge
 from simulators.ports import free_port
 from simulators.postgres import Postgres, programs
 from tests.central.fake_gateway import FakeGateway, Online, running
-from tests.fleet.serving import ROOT, Serving, alive, rows, wait_until
+from tests.fleet.serving import ROOT, Serving, alive, rows
 from tests.forward.test_sender import Gateway
 from tests.mosquitto import Mosquitto
 from tests.programs import why_not
+from tests.waiting import SETTLED_S, START_S, until, wait_until
 
 pytest.importorskip("alembic")
 
@@ -102,19 +103,16 @@ class Plant:
         ]
         return sum(len(one.held) for one in self.many) + sum(left)
 
-    async def settled(self, service, seconds=100.0):
+    async def settled(self, service):
         """Central has acknowledged all that was made."""
-        end = asyncio.get_running_loop().time() + seconds
-        while self.held():
-            assert asyncio.get_running_loop().time() < end, f"{self.held()}\n{service.log()}"
-            await asyncio.sleep(0.2)
+        told = lambda: f"{self.held()}\n{service.log()}"  # noqa: E731
+        await until(lambda: not self.held(), SETTLED_S, told)
 
 
 async def up(service, count=2):
     """Its workers are on the broker: so often was that said."""
-    async with asyncio.timeout(60):
-        while service.log().count("connected to the broker") < count:
-            await asyncio.sleep(0.1)
+    said = "connected to the broker"
+    await until(lambda: service.log().count(said) >= count, START_S, service.log)
 
 
 def check(url, plant):

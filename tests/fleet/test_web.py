@@ -15,6 +15,7 @@ from agent.errors import StoreError
 from agent.fleet.database import Database
 from agent.fleet.web import FleetServer
 from agent.fleet.web_fresh import Fresh
+from tests.waiting import PATIENCE_S, until
 
 TOKEN = "a-token-of-mara"
 
@@ -80,7 +81,7 @@ async def test_many_who_wait_wait_for_one_question():
     made, let = [], threading.Event()
 
     def make():
-        let.wait(10)
+        let.wait(PATIENCE_S)
         made.append(1)
         return len(made)
 
@@ -116,12 +117,8 @@ async def test_while_somebody_looks_it_is_asked_behind_and_then_no_more():
     made = []
     fresh = Fresh(lambda: made.append(1) or len(made), oldest_s=0.4, linger_s=0.5)
     await fresh.get()
-    for _ in range(200):
-        if len(made) > 1:
-            break
-        await asyncio.sleep(0.01)
-    assert len(made) > 1
-    await asyncio.wait_for(fresh._keeping, 5)
+    await until(lambda: len(made) > 1)
+    await asyncio.wait_for(fresh._keeping, PATIENCE_S)
     before = len(made)
     assert fresh._keeping.done() and len(made) == before
     await fresh.close()

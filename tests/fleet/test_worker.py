@@ -23,8 +23,9 @@ from agent.fleet.ledger import Ledger, Owed, Settled
 from agent.fleet.prepare import end_sessions, retired
 from agent.fleet.worker import Worker, filters
 from agent.mqtt import Message, MqttLink
-from tests.central.fake_gateway import FakeGateway, Online, running, until
+from tests.central.fake_gateway import FakeGateway, Online, running
 from tests.mosquitto import Mosquitto
+from tests.waiting import PATIENCE_S, until
 
 pytest.importorskip("sqlalchemy")
 
@@ -53,7 +54,7 @@ class Books:
         self.asked = 0
 
     def settle(self, arrivals):
-        self.open.wait(20)
+        self.open.wait(PATIENCE_S)
         if self.away:
             self.away -= 1
             raise StoreError("writing", "the database", "it is away", "start it")

@@ -22,15 +22,9 @@ from agent.store import acknowledge as acknowledge_module
 from agent.types import Event
 from simulators.ports import free_port
 from tests.mosquitto import Mosquitto
+from tests.waiting import until
 
 MB = 1_000_000
-
-
-async def until(condition, seconds=12.0):
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "did not come true in time"
-        await asyncio.sleep(0.02)
 
 
 class Gateway:
@@ -194,7 +188,7 @@ async def test_the_state_is_said_again_when_the_clock_is_set(tmp_path, broker):
             await until(lambda: len(got) == 1)
             await gateway.commit()
             quality = "synchronised"
-            await until(lambda: len(got) == 2, 2)
+            await until(lambda: len(got) == 2)
             await gateway.commit()
             async with central(broker.port, later := [], name="later"):
                 await until(lambda: later)
@@ -218,7 +212,7 @@ async def test_the_state_is_said_again_when_a_change_opens_or_ends(tmp_path, bro
             await until(lambda: len(got) == 1)
             for count in (1, 0):
                 told = {"hash": "", "open_changes": count}
-                await until(lambda: got[-1][1]["data"].items() >= gateway.of_itself().items(), 2)
+                await until(lambda: got[-1][1]["data"].items() >= gateway.of_itself().items())
                 told = dict(told)
                 await gateway.commit()
                 await gateway.commit()
@@ -633,8 +627,8 @@ async def test_a_row_on_which_the_broker_hangs_up_is_given_up(tmp_path, broker, 
             gateway.told = 4
             await gateway.commit()
             gateway.tell(20)
-            await until(lambda: set(events_in(got)) == {1, 2, 3, *range(5, 25)}, 25)
-            await until(lambda: gateway.books()["dead_letters"]["count"] == 1, 25)
+            await until(lambda: set(events_in(got)) == {1, 2, 3, *range(5, 25)})
+            await until(lambda: gateway.books()["dead_letters"]["count"] == 1)
             gateway.tell(1)
             await until(lambda: 25 in events_in(got))
     # Two more where the answer of a row before it was lost on the way, with the connection.
@@ -658,8 +652,8 @@ async def test_rows_before_the_one_on_which_the_broker_hangs_up_are_not_to_blame
         gateway.tell(10)
         await gateway.commit()
         async with gateway.running():
-            await until(lambda: gateway.books()["dead_letters"]["count"] == 1, 25)
-            await until(lambda: set(events_in(got)) == {*range(1, 11), *range(12, 22)}, 25)
+            await until(lambda: gateway.books()["dead_letters"]["count"] == 1)
+            await until(lambda: set(events_in(got)) == {*range(1, 11), *range(12, 22)})
             gateway.tell(150)
             await until(lambda: events_in(got)[-1] == 171)
     assert GUILTY <= proxy.hung_up <= GUILTY + SUSPECT
@@ -667,7 +661,9 @@ async def test_rows_before_the_one_on_which_the_broker_hangs_up_are_not_to_blame
 
 
 async def test_live_events_overtake_a_backlog(tmp_path, broker):
-    """While thousands of old events drain in order, a new one arrives within a second."""
+    """While thousands of old events drain in order, a new one arrives within a second: before what
+    is sent in one at most.
+    """
     gateway = Gateway(tmp_path, broker.port)
     gateway.tell(6_000, age_s=300)
     await gateway.commit()
@@ -676,12 +672,12 @@ async def test_live_events_overtake_a_backlog(tmp_path, broker):
         await until(lambda: link.connected)
         await until(lambda: len(events_in(got)) > 500)
         for number in (6_001, 6_002):
-            began = time.monotonic()
+            before = len(set(events_in(got)))
             gateway.tell(1)
-            await until(lambda number=number: number in events_in(got), 2)
-            assert time.monotonic() - began < 1.0
+            await until(lambda number=number: number in events_in(got))
+            assert events_in(got).index(number) - before <= sender_module.MESSAGES_PER_S
             assert len(set(events_in(got))) < 5_000
-        await until(lambda: len(set(events_in(got))) == 6_002, 30)
+        await until(lambda: len(set(events_in(got))) == 6_002)
     backlog = [number for number in events_in(got) if number <= 6_000]
     assert backlog == sorted(backlog)
 
@@ -704,7 +700,7 @@ async def test_two_gateways_of_one_name_are_told(tmp_path, broker, caplog, proto
         return "two gateways are named north/gw" in gateway.sender.report()["reason"]
 
     async with one.running(), two.running():
-        await until(lambda: told(one) and told(two), 25)
+        await until(lambda: told(one) and told(two))
         count = sum("two gateways" in record.message for record in caplog.records)
         await asyncio.sleep(1)
         assert count == sum("two gateways" in r.message for r in caplog.records) == 2

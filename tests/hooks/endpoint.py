@@ -66,13 +66,16 @@ class Endpoint:
     def start(self) -> None:
         command = [sys.executable, __file__, str(self.port), str(self.folder)]
         self.process = subprocess.Popen(command)
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                request = urllib.request.Request(self.url, method="OPTIONS")
-                OPENER.open(request, timeout=5).close()
-                return
-            time.sleep(0.05)
-        raise AssertionError("the endpoint does not answer")
+        from tests.waiting import wait_until  # the program, run by its path, has no such module
+
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            request = urllib.request.Request(self.url, method="OPTIONS")
+            OPENER.open(request, timeout=5).close()
+            return True
+        return False
 
     def stop(self) -> None:
         if self.process is not None:

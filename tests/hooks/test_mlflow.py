@@ -89,7 +89,6 @@ def registry(tmp_path, monkeypatch):
     return HOOK.model_copy(update={"tracking_uri": uri}), said
 
 
-@pytest.mark.timeout(300)
 async def test_tags_and_aliases_of_a_registry_follow_a_trial_and_its_roll_back(registry):
     """Each step twice, as it may come twice; at the end the old version serves again."""
     hook, said = registry
@@ -112,7 +111,6 @@ async def test_tags_and_aliases_of_a_registry_follow_a_trial_and_its_roll_back(r
     assert "champion is 1" in await HOOKS["mlflow"].probe(hook, 5.0)
 
 
-@pytest.mark.timeout(300)
 async def test_what_the_registry_lacks_waits_and_what_can_never_be_is_refused(registry):
     """A version that is not registered yet may come; one that is no number never will."""
     hook, _ = registry

@@ -25,6 +25,7 @@ from agent.types import Event
 from simulators.ports import free_port
 from tests.hooks.endpoint import Endpoint
 from tests.store.helpers import command, open_store
+from tests.waiting import PATIENCE_S, until
 
 HOUR = 3_600 * 10**9
 
@@ -74,7 +75,7 @@ class Told:
 
     async def settled(self):
         """What came of all of them is committed; the endpoint knows it before the agent does."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self.happen()
             while self.counts["pending"]:
                 await asyncio.sleep(0.02)
@@ -100,12 +101,6 @@ class Told:
 
 def asked(number, model="m", kind="retraining"):
     return Event(kind, number, f"model/{model}", {"change": "requested", "id": f"{model}@{number}"})
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_events_come_once_in_order_as_signed_cloud_events(endpoint, tmp_path):

@@ -15,6 +15,7 @@ from agent.runtime.app import Agent
 from agent.store import Reader
 from agent.types import Command
 from tests.runtime.test_reload import CONFIG, TAGS, Service, bring, folded, trained
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -70,10 +71,7 @@ async def test_a_source_that_raises_is_failed_and_the_others_are_shown(file):
         assert source["state"] == "failed" and "fault of the agent" in source["reason"]
         agent.feeds._make = lambda *_: Broken()
         async with task_of(agent.feeds.run()), task_of(agent._pump()):
-            async with asyncio.timeout(20):
-                while not agent.engine.judge.sources.states.get(name):
-                    await asyncio.sleep(0.05)
-            state, reason, _ = agent.engine.judge.sources.states[name]
+            state, reason, _ = await until(lambda: agent.engine.judge.sources.states.get(name))
             assert (state, reason) == (
                 "failed", "a fault of the agent: ZeroDivisionError: decoding",
             )
@@ -127,7 +125,7 @@ async def test_what_the_engine_can_not_fold_is_journaled_and_left_out_of_the_nex
             await folded(agent)
             agent.intake.command("note", {"text": "poison"})
             with pytest.raises(FieldwardenError, match="not to be judged"):
-                await asyncio.wait_for(pump, 20)
+                await asyncio.wait_for(pump, PATIENCE_S)
     reader = Reader(load(file).store_path)
     assert poison[0] in [entry.sequence for entry in reader.journal()]
     reader.close()
@@ -159,9 +157,7 @@ async def test_a_damaged_store_is_told_upstream_and_the_fold_goes_on(file):
         agent.intake.append(np.array([ids[TAGS[0]]], np.int32), None, sample, sample.astype("u2"))
         path.unlink()
         await folded(agent)
-        async with asyncio.timeout(20):
-            while len(agent.reader.events(100, kind="engine")) < 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: len(agent.reader.events(100, kind="engine")) >= 2)
         (latest,) = agent.reader.events(1, "engine")
         assert "removed while it was in use" in latest["data"]["reason"]
         (part,) = [one for one in agent.view.document()["parts"] if one["name"] == "store"]

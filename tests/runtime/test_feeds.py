@@ -15,6 +15,7 @@ from agent.types import Block, Quality
 from tests.runtime.test_reload import Service
 from tests.sources.conftest import free_port  # noqa: F401 - a fixture
 from tests.sources.test_opcua_source import URI, plant
+from tests.waiting import PATIENCE_S, until
 
 NEW = "urn:new"
 REFUSED = Quality.BAD | Quality.ADDRESS_REFUSED
@@ -33,7 +34,7 @@ def written(tmp_path, free_port):  # noqa: F811 - the fixture
         path.write_text(
             "schema = 1\n[gateway]\nsite = 's'\nname = 'g'\n[sources.plc]\nprotocol = 'opcua'\n"
             f"endpoint = 'opc.tcp://127.0.0.1:{free_port}/plant'\npublishing = '50ms'\n"
-            f"timeout = '1s'\n{tags}",
+            f"timeout = '10s'\n{tags}",
             encoding="utf-8",
         )
         return path
@@ -64,7 +65,7 @@ class Running:
     async def heard(self, *tags):
         """The latest sample of each tag, once each has one that the server sent or refused."""
         lost = int(Quality.COMMUNICATION_LOST)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 found = {
                     tag: [row for row in self.samples(tag) if not row[1] & lost] for tag in tags
@@ -120,7 +121,7 @@ async def test_a_server_reordered_while_the_agent_was_down_reads_the_same_nodes(
             # The same by a reload, which makes the source anew where one of its tags changed.
             configuration = load(written(a=f"nsu={NEW};s=a", b="ns=3;s=b", c="ns=2;s=c"))
             agent.agent.feeds.want(configuration, agent.agent.store.tag_ids(["a", "b", "c"]))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await agent.heard("a"))[0] != (999.0, 0):
                     await asyncio.sleep(0.05)
         async with running(file) as agent:
@@ -143,10 +144,7 @@ async def test_a_namespace_that_vanished_while_the_agent_was_down_is_refused(
         await array.write_value([name for name in names if name != URI])
         async with running(file) as agent:
             assert [quality for _, quality in await agent.heard(*"abcdefg")] == [REFUSED] * 7
-            async with asyncio.timeout(20):
-                while not agent.details():
-                    await asyncio.sleep(0.05)
-            (told,) = agent.details()
+            (told,) = await until(agent.details)
             assert told.startswith("a, b, c, d, e and 2 more: no such namespace any more")
             assert "write nsu=" in told and f"(it is {NEW} now)" in told
             assert not [value for value, _ in agent.samples("a") if value == 999.0]

@@ -22,6 +22,7 @@ from agent.types import Block, Quality
 from tests import small_site
 from tests.core import small
 from tests.runtime.test_reload import CONFIG, Service, bring, read_again, running, trained
+from tests.waiting import PATIENCE_S
 
 HELD, MASKED = int(Quality.CONTRACT_BROKEN), int(Quality.MASKED)
 NAMES = ("Ann", "Ben", "Cy")
@@ -83,7 +84,7 @@ async def folded(agent) -> None:
     last = agent.engine.sequence + 1
     done = asyncio.get_running_loop().create_future()
     agent.intake.command("note", {}, on_commit=lambda: done.set_result(None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await done
     assert agent.store.last_sequence >= last
 

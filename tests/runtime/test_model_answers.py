@@ -24,6 +24,7 @@ from agent.types import Command
 from tests.core import small
 from tests.core.small import SECOND, START
 from tests.runtime.test_document import CONFIGURATION
+from tests.waiting import until
 
 
 def guarding(trained=None):
@@ -156,12 +157,6 @@ async def writing(folder: Path, told):
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(ready):
-    async with asyncio.timeout(10):
-        while not ready():
-            await asyncio.sleep(0.01)
 
 
 async def test_files_come_with_the_fold_and_go_with_the_process_and_the_model(tmp_path):

@@ -28,6 +28,7 @@ from agent.runtime.app import Agent, run
 from agent.runtime.feeds import Feeds
 from agent.store import Reader
 from tests.core.small import TAGS, baseline, joint_of
+from tests.waiting import PATIENCE_S, until
 
 CONFIG = """\
 schema = 1
@@ -211,17 +212,13 @@ def bring(agent):
 async def folded(agent):
     """The next entries are folded and committed."""
     before = agent.store.last_sequence
-    async with asyncio.timeout(20):
-        while agent.store.last_sequence <= before:
-            await asyncio.sleep(0.02)
+    await until(lambda: agent.store.last_sequence > before)
 
 
 async def read_again(agent):
     done = len(agent.service.told) + 2
     agent._told_to_reload.set()
-    async with asyncio.timeout(20):
-        while len(agent.service.told) < done:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(agent.service.told) >= done)
     return agent.service.told[-1]
 
 
@@ -345,7 +342,7 @@ async def test_a_slow_load_delays_nothing(file, monkeypatch, slow):
     real = getattr(reload, slow)
 
     def stalled(*args):
-        waited.append(going_on.wait(20))
+        waited.append(going_on.wait(PATIENCE_S))
         return real(*args)
 
     async with running(file) as agent:
@@ -358,9 +355,7 @@ async def test_a_slow_load_delays_nothing(file, monkeypatch, slow):
         assert agent.service.told[-1] == "reloading" and not waited
         assert "more" not in {tag["name"] for tag in agent.view.document()["tags"]}
         going_on.set()
-        async with asyncio.timeout(20):
-            while "more" not in agent.configuration.tags:
-                await asyncio.sleep(0.02)
+        await until(lambda: "more" in agent.configuration.tags)
     assert waited == [True]
 
 
@@ -391,9 +386,7 @@ async def test_certificates_are_looked_at_anew_after_a_reload(file, monkeypatch)
             for text in (told[0], "status page: certificate c expired 2 days ago"):
                 told[0] = text
                 await read_again(agent)
-                async with asyncio.timeout(20):
-                    while agent.view.document(history=False)["certificates"] != [text]:
-                        await asyncio.sleep(0.02)
+                await until(lambda: agent.view.document(history=False)["certificates"] == told)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -442,9 +435,7 @@ async def test_a_sighup_during_the_start_is_a_reload_as_soon_as_the_agent_serves
 
     async def serve(self):
         task = asyncio.create_task(self._reloads())
-        async with asyncio.timeout(20):
-            while "more" not in self.configuration.tags:
-                await asyncio.sleep(0.02)
+        await until(lambda: "more" in self.configuration.tags)
         seen.append(task.done())
         task.cancel()
 

@@ -18,6 +18,7 @@ from agent.runtime.supervisor import Supervisor
 from agent.store import Acknowledgement, Batch, HookMessage, Reader
 from agent.types import Block
 from tests.store.helpers import assert_accounts, block, command, event, message, open_store
+from tests.waiting import PATIENCE_S
 
 
 class Disk:
@@ -138,7 +139,7 @@ async def test_an_error_at_any_statement_loses_and_doubles_nothing(kept, every):
     for sequence in range(1, 31):
         storing.backlog.add(batch(sequence))
         await settled(storing)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not storing.backlog.empty:
             await settled(storing)
     writer.connection = real

@@ -9,6 +9,7 @@ import pytest
 from agent.errors import FieldwardenError
 from agent.runtime import supervisor as module
 from agent.runtime.supervisor import Supervisor
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -29,9 +30,7 @@ async def test_a_part_that_raises_is_started_again(supervisor, caplog):
         await asyncio.Event().wait()
 
     task = asyncio.create_task(supervisor.run("uplink", part))
-    async with asyncio.timeout(10):
-        while begun < 6:
-            await asyncio.sleep(0.005)
+    await until(lambda: begun == 6)
     (told,) = supervisor.report()
     assert told == {"name": "uplink", "state": "unsteady", "restarts": 5,
                     "reason": "KeyError: 'x'", "since_ns": 42}  # fmt: skip

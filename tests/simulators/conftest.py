@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import paho.mqtt.client as paho
@@ -12,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from simulators.broker import BrokerProcess
 from simulators.ports import free_port
 from simulators.service import Addresses
+from tests.waiting import until
 
 
 class Inbox:
@@ -31,10 +31,8 @@ class Inbox:
     def of(self, topic: str) -> list[dict]:
         return [document for name, document in list(self.messages) if name == topic]
 
-    async def wait(self, topic: str, count: int = 1, timeout_s: float = 10.0) -> list[dict]:
-        async with asyncio.timeout(timeout_s):
-            while len(self.of(topic)) < count:
-                await asyncio.sleep(0.02)
+    async def wait(self, topic: str, count: int = 1) -> list[dict]:
+        await until(lambda: len(self.of(topic)) >= count)
         return self.of(topic)
 
     def close(self) -> None:

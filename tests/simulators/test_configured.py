@@ -14,6 +14,7 @@ from agent.cli import cli
 from simulators.configured import ConfiguredPlant, interval_of
 from simulators.plant import PlantSettings
 from simulators.ports import free_port, port_is_free
+from tests.waiting import PATIENCE_S, START_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ async def test_what_init_wrote_is_served_by_the_command(tmp_path, open_inbox):
     command += ["--data", str(tmp_path / "train.csv")]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), START_S)).decode()
         assert f"mqtt 127.0.0.1:{port} (its own broker)" in line
         messages = await open_inbox(port).wait("plant/telemetry", 5)
         for message in messages:
@@ -49,7 +50,7 @@ async def test_what_init_wrote_is_served_by_the_command(tmp_path, open_inbox):
         assert set(flows) <= {i + 0.5 for i in range(7)} and len(set(flows)) > 1
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
     assert process.returncode == 0 and port_is_free(port)
 
 
@@ -98,7 +99,7 @@ def test_all_protocols_are_read_by_the_agents_own_check(config):
             assert done.exit_code == 0, done.output
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_S)
     assert "FAULT" not in done.output
 
 

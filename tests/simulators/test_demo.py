@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.waiting import PATIENCE_S, START_S
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,18 +29,17 @@ def demo(tmp_path):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    watchdog = threading.Timer(150, process.kill)
+    watchdog = threading.Timer(4 * START_S, process.kill)
     watchdog.start()
     yield process
     watchdog.cancel()
     if process.poll() is None:
         process.kill()
-    process.wait(10)
+    process.wait(PATIENCE_S)
     process.stdout.close()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_demo_detects_the_first_fault_and_ends_on_ctrl_c(demo):
     """Stuck is injected, named and received; Ctrl-C prints the table and leaves no process."""
     seen: list[str] = []
@@ -52,7 +53,7 @@ def test_demo_detects_the_first_fault_and_ends_on_ctrl_c(demo):
             break
     assert len(children) >= 5, "".join(seen)  # two brokers, plant, soft sensor, agent
     rest = demo.stdout.read()
-    assert demo.wait(30) == 0, "".join(seen) + rest
+    assert demo.wait(PATIENCE_S) == 0, "".join(seen) + rest
     story = "".join(seen)
     assert re.search(r"status page: http://127\.0\.0\.1:\d+/", story)
     assert "40 times as fast" in story

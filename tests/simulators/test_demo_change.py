@@ -21,7 +21,8 @@ from simulators.demo_terminal import terminal
 from simulators.plant import PlantSettings
 from simulators.service import PlantService
 from simulators.tags import COLUMN, TAGS
-from tests.simulators.test_servers import SETTINGS, Notifications, until
+from tests.simulators.test_servers import SETTINGS, Notifications
+from tests.waiting import PATIENCE_S, until
 
 S = 1_000_000_000
 
@@ -110,7 +111,7 @@ async def test_the_new_transmitter_tells_its_unit_with_the_first_value(addresses
     """EngineeringUnits, then values in it; the other tags are as they were."""
     service = PlantService(SETTINGS, addresses)
     ready, seen = asyncio.Event(), Notifications()
-    running = asyncio.create_task(service.run(60.0, ready.set))
+    running = asyncio.create_task(service.run(10 * PATIENCE_S, ready.set))
     try:
         await ready.wait()
         async with Client(addresses.opcua) as client:

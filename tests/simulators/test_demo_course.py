@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import time
 from dataclasses import replace
 
 import click
@@ -39,6 +38,7 @@ from simulators.demo_steward import (
 from simulators.faults import load_faults
 from simulators.plant import PlantSettings
 from tests.simulators.test_demo_parts import START, STUCK, condition, truth, verdict
+from tests.waiting import START_S, wait_until
 
 SHIFT = {
     "kind": "process", "disturbance": "steam header", "start": 86, "duration": 86400, "size": -8,
@@ -196,10 +196,7 @@ class Typist:
         self.steward = Steward(acts, self.tasks, DemoLog(self.printed), folder / "demo.toml")
 
     def until_over(self, told):
-        deadline = time.monotonic() + 60
-        while not self.steward.over and time.monotonic() < deadline:
-            self.steward.look(told)
-            time.sleep(0.02)
+        wait_until(lambda: self.steward.look(told) or self.steward.over, START_S)
         return self.steward.steps(0)
 
 

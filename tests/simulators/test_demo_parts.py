@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,8 @@ from simulators.faults import parse_faults, truth_record
 from simulators.plant import PlantSettings
 from simulators.ports import free_port
 from simulators.service import addresses_of
-from tests.central.fake_gateway import FakeGateway, Online, running, until
+from tests.central.fake_gateway import FakeGateway, Online, running
+from tests.waiting import PATIENCE_S, until, wait_until
 
 S = 1_000_000_000
 START = 1_700_000_000 * S
@@ -224,9 +224,7 @@ def test_child_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
     """`require` names the child and shows the end of its log."""
     children = Children(tmp_path)
     pid = children.start("short", [sys.executable, "-c", "print('no such'); raise SystemExit(3)"])
-    deadline = time.monotonic() + 20
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not alive(pid))
     with pytest.raises(FieldwardenError, match="short") as caught:
         children.require()
     assert "ended with 3" in str(caught.value) and "no such" in str(caught.value)
@@ -257,8 +255,5 @@ def test_children_end_when_the_parent_is_killed_outright(tmp_path, module, start
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
-        deadline = time.monotonic() + 10
-        while alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not alive(pid)
+        parent.wait(PATIENCE_S)
+        wait_until(lambda: not alive(pid))

@@ -9,7 +9,6 @@ import jsonschema
 import pytest
 
 from agent.central.memory import Memory
-from agent.central.pace import FOLLOW_NS
 from agent.central.run import Subscriber
 from agent.core.summary import merge
 from agent.forward.json_payload import schema
@@ -19,9 +18,8 @@ from simulators.fleet.fleet import Course, Fleet
 from simulators.fleet.gateway import DAY_NS
 from simulators.fleet.truth import truth_of
 from tests.mosquitto import Mosquitto
+from tests.waiting import SETTLED_S, until
 
-# What the killed broker took and handed to nobody is asked for after the last of `FOLLOW_NS`.
-PATIENCE_S = FOLLOW_NS[-1] / 1e9 + 40
 COURSE = Course(
     gateways=40, window_s=1.0, event_s=1.0, ramp_s=0.5, seed=5, outages=0.3, outage_windows=2.5,
     restarts=0.2, backlog=0.2, trouble_s=2.0,
@@ -68,12 +66,6 @@ def settled(fleet):
     return all(one.sender.connected and not one.outbox.open() for one in fleet.gateways)
 
 
-async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.05)
-
-
 @pytest.mark.slow
 async def test_what_central_has_in_the_end_is_what_the_gateways_said(tmp_path):
     """Links lost, runs begun anew, windows added together, and the broker killed: all exact."""
@@ -92,7 +84,7 @@ async def test_what_central_has_in_the_end_is_what_the_gateways_said(tmp_path):
         broker.start()
         await until(lambda: fleet.made.windows > 8_500)
         fleet.stop()
-        await until(lambda: settled(fleet))
+        await until(lambda: settled(fleet), SETTLED_S)
         truth = json.loads(json.dumps([truth_of(one, fleet.pool) for one in fleet.gateways]))
         report = fleet.report()
     finally:
@@ -131,7 +123,7 @@ async def test_several_gateways_share_a_connection(tmp_path):
     try:
         await until(lambda: sum(one.sender.connected for one in fleet.gateways) == 10)
         fleet.stop()
-        await until(lambda: settled(fleet))
+        await until(lambda: settled(fleet), SETTLED_S)
         await until(lambda: len(central.central.gateways) == 10)
         assert fleet.report()["connections"] == 3
     finally:

@@ -26,6 +26,7 @@ from simulators.plant import Plant, PlantSettings
 from simulators.ports import port_is_free
 from simulators.service import PlantService, addresses_of
 from simulators.tags import COLUMN, LAB_TOPIC, MODEL_INPUTS, PREDICTED_TOPIC, TAGS
+from tests.waiting import PATIENCE_S, START_S, Beats, until
 
 SETTINGS = PlantSettings(seed=11, interval_s=0.05)
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ class Running:
 
     async def __aenter__(self):
         ready = asyncio.Event()
-        self.task = asyncio.create_task(self.service.run(60.0, ready.set))
+        self.task = asyncio.create_task(self.service.run(10 * PATIENCE_S, ready.set))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({self.task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -66,13 +67,6 @@ class Notifications:
 
 def address(name: str) -> str:
     return TAGS[COLUMN[name]].address
-
-
-async def until(condition, timeout_s=10.0):
-    async with asyncio.timeout(timeout_s):
-        while not (result := condition()):
-            await asyncio.sleep(0.02)
-    return result
 
 
 async def test_opcua_client_reads_every_reactor_tag(addresses):
@@ -180,7 +174,7 @@ async def test_lost_modbus_source_drops_its_connection_and_comes_back(addresses)
     tables = [{"kind": "source_lost", "source": "utilities", "start": 0.5, "duration": 1.0}]
     async with Running(addresses, tables, serve=["utilities"]):
         reader, writer = await asyncio.open_connection("127.0.0.1", addresses.modbus_port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
         assert port_is_free(addresses.modbus_port)
@@ -245,12 +239,15 @@ async def test_lost_line_falls_silent_and_comes_back(addresses, inbox):
 async def test_repeated_script_plays_again(addresses):
     """With a period of 1 s the fault starts and ends in each period, at its time in it."""
     tables = [{"kind": "stuck", "tag": "feed.flow", "start": 0.3, "duration": 0.3}]
-    async with Running(addresses, tables, repeat_s=1.0, serve=["utilities"]) as running:
+    async with (
+        Running(addresses, tables, repeat_s=1.0, serve=["utilities"]) as running,
+        Beats(0.05) as beats,
+    ):
         await until(lambda: len(running.truth.getvalue().splitlines()) >= 5)
         lines = [json.loads(line) for line in running.truth.getvalue().splitlines()]
         assert [line["phase"] for line in lines[:5]] == ["start", "end", "start", "end", "start"]
         assert lines[2]["start_ns"] - lines[0]["start_ns"] == 1_000_000_000
-        assert 0 <= lines[2]["at_ns"] - lines[2]["start_ns"] < 500_000_000
+        assert 0 <= lines[2]["at_ns"] - lines[2]["start_ns"] < 500_000_000 + beats.late_s * 1e9
     with pytest.raises(FieldwardenError, match="ends after"):
         Running(addresses, tables, repeat_s=0.5)
 
@@ -272,7 +269,7 @@ async def test_held_script_begins_when_it_is_released(addresses, inbox):
 async def test_late_analyses_keep_the_time_of_their_sample(addresses, inbox):
     """A result comes so long after its sample, and says when that was taken."""
     async with Running(addresses, serve=["line"], lab_delay_s=1.0):
-        first, second = (await inbox.wait(LAB_TOPIC, 2, timeout_s=20))[:2]
+        first, second = (await inbox.wait(LAB_TOPIC, 2))[:2]
     known = [time_of(one["time"]) for one in inbox.of("plant/line1/snapshot")]
     assert time_of(second["time"]) - time_of(first["time"]) == 2_500_000_000  # 50 rows
     assert max(known) - time_of(second["time"]) >= 1_000_000_000
@@ -326,7 +323,7 @@ async def test_soft_sensor_predicts_from_the_plants_snapshots(addresses, inbox):
                 assert prediction["value"] == pytest.approx(1.0 + 2.0 * feed, abs=2e-3)
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -344,7 +341,7 @@ async def test_taken_port_is_an_error_that_names_it(addresses):
 async def test_broker_starts_passes_messages_and_ends(port, open_inbox, embedded):
     """Mosquitto and the embedded broker both start, pass a message, and free their port."""
     broker = BrokerProcess(port, embedded=embedded)
-    broker.start(timeout_s=30)
+    broker.start(timeout_s=PATIENCE_S)
     try:
         box = open_inbox(port)
         await asyncio.sleep(0.5)
@@ -373,7 +370,8 @@ async def test_plant_command_runs_and_stops_by_itself(addresses, inbox, tmp_path
     command = [sys.executable, "-m", "simulators", "plant", "--config", str(config), "--seconds"]
     command += ["3", "--faults", str(script), "--truth", str(tmp_path / "truth.jsonl")]
     done = await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=START_S,
     )
     assert done.returncode == 0, done.stderr
     assert "40 times as fast" in done.stdout and "after 30 rows" in done.stdout
@@ -395,5 +393,5 @@ def test_plant_command_ends_on_sigterm_and_frees_its_ports(addresses, tmp_path):
         assert "as fast as the clock" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert "plant stopped" in process.stdout.read()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert port_is_free(addresses.modbus_port)

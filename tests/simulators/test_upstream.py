@@ -23,6 +23,7 @@ from agent.errors import FieldwardenError
 from simulators.upstream.bent import Bent
 from simulators.upstream.definition import Definition, SourceTag, read_definition
 from simulators.upstream.serve import Service
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 URI = "urn:plant:reactor"
@@ -56,7 +57,7 @@ class Serving:
         self.service = Service(told, self.said.put_nowait)
 
     async def __aenter__(self):
-        self.task = asyncio.create_task(self.service.run(60.0))
+        self.task = asyncio.create_task(self.service.run(10 * PATIENCE_S))
         await self.answer()
         return self
 
@@ -65,7 +66,7 @@ class Serving:
         await asyncio.gather(self.task, return_exceptions=True)
 
     async def answer(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             waiting = asyncio.create_task(self.said.get())
             await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
             if self.task.done():
@@ -205,13 +206,6 @@ async def identity_of(client):
     told = {name: await client.get_node(ua.NodeId(number)).read_value()
             for name, number in numbers.items()}  # fmt: skip
     return told | {"server_uri": told["server_uri"][0]}
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not (told := condition()):
-            await asyncio.sleep(0.01)
-    return told
 
 
 def after(handler, name, at_ns):
@@ -463,5 +457,5 @@ def test_a_process_obeys_and_ends_with_its_stdin(port, tmp_path):
     told = [json.loads(process.stdout.readline()) for _ in range(3)]
     assert [one["id"] for one in told] == [None, 3, 4]
     assert all(one["error"] for one in told)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0

@@ -15,6 +15,7 @@ from agent.intake import Intake
 from agent.sources import SOURCES, TagBinding
 from agent.types import Block, Command
 from simulators import ports
+from tests.waiting import PATIENCE_S
 
 
 class Harness:
@@ -94,7 +95,7 @@ class Harness:
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait_for(task, 5)
+                await asyncio.wait_for(task, PATIENCE_S)
 
     def collect(self, *, commit=True):
         """Seal, as the application does, and sort what came by tag."""
@@ -123,7 +124,7 @@ class Harness:
     def qualities(self, name):
         return [quality for _, quality, _ in self.samples[name]]
 
-    async def until(self, condition, timeout_s=10.0, *, commit=True):
+    async def until(self, condition, timeout_s=PATIENCE_S, *, commit=True):
         """Collect until the condition holds."""
         async with asyncio.timeout(timeout_s):
             while True:

@@ -186,7 +186,7 @@ async def test_no_answer_to_who_it_is_is_not_known(harness, free_port):
     def answer(_number, frame):
         return [] if frame[7] == 0x2B else [(0, registers(frame, 5))]
 
-    settings = {"contract_check": "50ms", "timeout": "100ms"}
+    settings = {"contract_check": "50ms", "timeout": "500ms"}
     async with (
         raw_device(free_port, answer) as requests,
         harness.running(config(free_port, **settings), {"a": "holding 0"}),
@@ -206,7 +206,7 @@ async def test_a_device_that_answered_once_and_is_silent_now_stays_who_it_was(ha
             return [(0, identified(frame, "Acme"))] if state["answers"] else []
         return [(0, registers(frame, 5))]
 
-    settings = {"contract_check": "150ms", "timeout": "50ms"}
+    settings = {"contract_check": "150ms", "timeout": "300ms"}
     async with (
         raw_device(free_port, answer) as requests,
         harness.running(config(free_port, **settings), {"a": "holding 0"}),

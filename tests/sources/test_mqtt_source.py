@@ -16,9 +16,11 @@ from agent.errors import ConfigurationError, SourceError
 from agent.mqtt import MqttLink
 from agent.sources import SOURCES
 from agent.types import Block, Quality
+from simulators import ports
 from tests.mosquitto import Mosquitto
 from tests.programs import program, why_not
 from tests.sources.test_opcua_source import freezable_proxy
+from tests.waiting import PATIENCE_S
 
 MOSQUITTO = program("mosquitto")
 LOST = int(Quality.COMMUNICATION_LOST)
@@ -30,7 +32,7 @@ def config(port, **more):
 
 
 async def listening(port):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -67,7 +69,7 @@ async def publisher(port):
     )
     task = asyncio.create_task(link.run())
     try:
-        await asyncio.wait_for(connected.wait(), 5)
+        await asyncio.wait_for(connected.wait(), PATIENCE_S)
         yield link
     finally:
         task.cancel()
@@ -286,12 +288,12 @@ async def test_what_waited_while_the_process_stood_still_is_marked(harness, free
 
 @pytest.mark.parametrize(("count", "late"), [(5, 4), (30, 30)])
 async def test_what_came_through_a_mended_link_at_once_is_marked(
-    harness, free_port, unused_tcp_port_factory, tmp_path, count, late
+    harness, free_port, tmp_path, count, late
 ):
     """No reconnect, no times. The newest of a few is live; of more than the broker sends without
     acknowledgements none is, as others wait behind them, however late these are acknowledged.
     """
-    proxy_port = unused_tcp_port_factory()
+    proxy_port = ports.free_port()
     async with (
         broker(free_port, tmp_path),
         freezable_proxy(proxy_port, free_port) as flowing,
@@ -436,12 +438,12 @@ async def test_probe_tells_what_it_heard(harness, free_port, tmp_path):
     bindings = harness.bind({"a": "t /v", "b": "quiet /v", "c": "t /w"})
     async with broker(free_port, tmp_path), publisher(free_port) as out:
         await out.publish("t", b'{"v": 1, "Speed": {"W": 2}}', retain=True)
-        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 0.5)
+        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 3.0)
     a, b, c = found.tags
     assert (a.value, a.quality, a.waited_s) == (1.0, 0, None)
     assert a.raw == "1" and "retained" in a.said
     assert '"v": 1' in c.raw
-    assert (b.value, b.waited_s) == (None, 0.5)
+    assert (b.value, b.waited_s) == (None, 3.0)
     assert c.keys == ("/v", "/Speed/W") and c.nearest == "/Speed/W"
 
 
@@ -463,7 +465,7 @@ async def test_probe_tells_why_a_configured_time_gives_none(
     bindings = harness.bind({"a": "t /v time /ts"})
     async with broker(free_port, tmp_path), publisher(free_port) as out:
         await out.publish("t", f'{{"v": 1, {stamp}}}'.encode(), retain=True)
-        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 2.0)
+        found = await SOURCES["mqtt"].probe("s", config(free_port), bindings, 10.0)
     assert found.tags[0].value == 1.0
     assert found.tags[0].time_fault.startswith(fault)
 

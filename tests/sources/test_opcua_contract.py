@@ -17,6 +17,7 @@ from agent.sources import SOURCES, opcua_contract
 from agent.sources.telling import in_turns, worse
 from agent.types import Quality
 from tests.sources.test_opcua_source import addresses, config, plant
+from tests.waiting import PATIENCE_S
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 DOUBT = "changed, being read"
@@ -185,7 +186,7 @@ async def test_a_status_code_that_says_changed_puts_in_doubt_until_read(
         monkeypatch.setattr(opcua_contract, "facts_of", slow)
         await signal.write(21.0)
         await signal.write(70.0, status=bit)
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), PATIENCE_S)
         await signal.write(71.0)
         await harness.until(lambda: harness.values("a")[-1] == 71.0)
         assert harness.term("a", "semantics") == DOUBT
@@ -230,7 +231,7 @@ async def test_an_event_of_the_server_has_the_nodes_read_again(
         events = await server.get_event_generator(server.get_node(kind), server.nodes.server)
         events.event.add_property("Changes", [change], ua.VariantType.ExtensionObject)
         await events.trigger()
-        await harness.until(lambda: harness.term("a", "readable") is False, 15)
+        await harness.until(lambda: harness.term("a", "readable") is False)
         await harness.until(lambda: harness.term("a", "semantics") is None)
     assert name and harness.told[-1].how == "announced"
     doubted = any(told.tags.get("a", {}).get("semantics") for told in harness.told)

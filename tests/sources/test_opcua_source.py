@@ -26,6 +26,7 @@ from agent.decode.columns import text_code
 from agent.errors import ConfigurationError, SourceError
 from agent.sources import SOURCES, opcua_subscription
 from agent.types import Quality
+from simulators import ports
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
@@ -35,7 +36,7 @@ URI = "urn:test:plant"
 
 
 def config(port, **more):
-    settings = {"publishing": "50ms", "timeout": "1s", **more}
+    settings = {"publishing": "50ms", "timeout": "10s", **more}
     return OpcUaSource(protocol="opcua", endpoint=f"opc.tcp://127.0.0.1:{port}/plant", **settings)
 
 
@@ -169,7 +170,7 @@ async def test_namespaces_are_resolved_at_each_connect(harness, free_port):
         await first.aclose()
         await harness.until(lambda: "failed" in harness.states)
         async with plant(free_port, {"a": 2.0}, extra_namespaces=["urn:new"]):
-            await harness.until(lambda: 2.0 in harness.values("a"), 20)
+            await harness.until(lambda: 2.0 in harness.values("a"))
 
 
 async def reordered(harness, port, addresses, after, *, extra=("urn:new",)):
@@ -182,8 +183,8 @@ async def reordered(harness, port, addresses, after, *, extra=("urn:new",)):
         await harness.until(lambda: "failed" in harness.states)
         async with plant(port, {}, extra_namespaces=extra) as server:
             await after(server)
-            await harness.until(lambda: len(harness.states) >= 3, 20)
-            await harness.until(lambda: len(harness.samples["a"]) >= 3, 20)
+            await harness.until(lambda: len(harness.states) >= 3)
+            await harness.until(lambda: len(harness.samples["a"]) >= 3)
             return link.describe()
 
 
@@ -218,16 +219,16 @@ async def test_a_node_of_another_type_is_refused(harness, free_port):
 
 
 async def test_after_a_stall_what_was_kept_is_late_and_what_is_constant_is_told(
-    harness, free_port, unused_tcp_port_factory, monkeypatch
+    harness, free_port, monkeypatch
 ):
     """A link frozen for 3 s: lost once, then late values are marked and the last ones count."""
     monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.2)
     monkeypatch.setattr(opcua_subscription, "_LOST_AFTER", 60)
-    server_port = unused_tcp_port_factory()
+    server_port = ports.free_port()
     async with (
         plant(server_port, {"moves": -1.0, "constant": 5.0}) as server,
         freezable_proxy(free_port, server_port) as flowing,
-        harness.running(config(free_port, timeout="9s"), addresses("moves", "constant")),
+        harness.running(config(free_port), addresses("moves", "constant")),
     ):
         await harness.until(lambda: harness.values("moves") and harness.values("constant"))
         for number in range(3):
@@ -289,9 +290,9 @@ async def test_absent_at_start_then_there(harness, free_port):
         assert harness.qualities("a") == [LOST]
         assert "refused" in link.describe().reason and str(free_port) in link.describe().reason
         async with plant(free_port, {"a": 4.0}):
-            await harness.until(lambda: harness.values("a"), 20)
+            await harness.until(lambda: harness.values("a"))
             # the state is told after the first values
-            await harness.until(lambda: len(harness.states) >= 2, 20)
+            await harness.until(lambda: len(harness.states) >= 2)
     assert harness.states == ["failed", "live"]
 
 
@@ -304,9 +305,9 @@ async def test_dies_and_comes_back(harness, free_port):
         await first.aclose()
         await harness.until(lambda: "failed" in harness.states)
         async with plant(free_port, {"a": 2.0}):
-            await harness.until(lambda: 2.0 in harness.values("a"), 20)
+            await harness.until(lambda: 2.0 in harness.values("a"))
             # the state is told after the first values
-            await harness.until(lambda: len(harness.states) >= 3, 20)
+            await harness.until(lambda: len(harness.states) >= 3)
     assert harness.states[:3] == ["live", "failed", "live"]
     assert harness.qualities("a") == [0, LOST, 0]
 
@@ -352,11 +353,11 @@ async def freezable_proxy(port, target_port):
 
 
 async def test_silence_on_an_open_connection_is_noticed(
-    harness, free_port, unused_tcp_port_factory, monkeypatch
+    harness, free_port, monkeypatch
 ):
     """No keep-alives although TCP stands: stale, then failed, then live when it flows again."""
     monkeypatch.setattr(opcua_subscription, "_KEEP_ALIVE_S", 0.1)
-    server_port = unused_tcp_port_factory()
+    server_port = ports.free_port()
     async with (
         plant(server_port, {"a": 1.0}),
         freezable_proxy(free_port, server_port) as flowing,
@@ -368,7 +369,7 @@ async def test_silence_on_an_open_connection_is_noticed(
         assert harness.states[:3] == ["live", "stale", "failed"]
         assert harness.qualities("a") == [0, LOST]
         flowing.set()
-        await harness.until(lambda: link.describe().state == "live", 20)
+        await harness.until(lambda: link.describe().state == "live")
         await harness.until(lambda: len(harness.values("a")) == 2)
 
 
@@ -428,7 +429,7 @@ async def test_probe_shows_each_node(harness, free_port):
     async with plant(free_port, {"a": 1.5, "text": "ERR", "off": 2.0}) as server:
         await server.write("off", 2.0, ua.StatusCodes.BadOutOfService)
         names = {**addresses("a", "text", "off", "no"), "far": "nsu=urn:x;s=a"}
-        found = await SOURCES["opcua"].probe("s", config(free_port), harness.bind(names), 2.0)
+        found = await SOURCES["opcua"].probe("s", config(free_port), harness.bind(names), 10.0)
     tags = {tag.name: tag for tag in found.tags}
     assert (tags["a"].value, tags["a"].raw, tags["a"].quality) == (1.5, "Double 1.5", 0)
     assert tags["a"].source_ns > 0
@@ -455,7 +456,7 @@ async def test_probe_reads_in_parts_where_the_server_takes_few(harness, free_por
     async with plant(free_port, {name: float(i) for i, name in enumerate(names)}):
         monkeypatch.setattr(InternalSession, "read", limited)
         bindings = harness.bind(addresses(*names))
-        found = await SOURCES["opcua"].probe("s", config(free_port), bindings, 2.0)
+        found = await SOURCES["opcua"].probe("s", config(free_port), bindings, 10.0)
     assert [tag.value for tag in found.tags] == [float(i) for i in range(40)]
     assert max(sizes) > 7 and min(sizes) <= 7
 
@@ -502,7 +503,7 @@ async def secured_plant(port, folder):
 def secured(port, folder, trusted):
     return config(
         port,
-        timeout="3s",
+        timeout="10s",
         security="Basic256Sha256",
         certificate=str(folder / "agent.der"),
         private_key=str(folder / "agent-key.pem"),
@@ -516,7 +517,7 @@ async def test_signed_and_encrypted(harness, free_port, certificates):
         secured_plant(free_port, certificates),
         harness.running(secured(free_port, certificates, "server"), addresses("a")),
     ):
-        await harness.until(lambda: harness.values("a"), 20)
+        await harness.until(lambda: harness.values("a"))
     assert harness.states == ["live"]
 
 
@@ -526,7 +527,7 @@ async def test_another_certificate_than_the_pinned_one_is_refused(harness, free_
         secured_plant(free_port, certificates),
         harness.running(secured(free_port, certificates, "stranger"), addresses("a")) as link,
     ):
-        await harness.until(lambda: harness.states == ["failed"], 20)
+        await harness.until(lambda: harness.states == ["failed"])
         await asyncio.sleep(1)
         harness.collect()
         reason = link.describe().reason

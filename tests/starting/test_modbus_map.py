@@ -20,6 +20,7 @@ from agent.sources.found import Wish
 from agent.sources.modbus_browse import found_in
 from agent.sources.modbus_rows import read
 from simulators.ports import free_port
+from tests.waiting import PATIENCE_S, START_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,7 +211,7 @@ async def test_a_map_becomes_a_configuration_that_a_device_answers(tmp_path):
     command = [sys.executable, "-m", "simulators", "plant", str(out), "--interval", "0.5"]
     device = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     try:
-        await asyncio.wait_for(device.stdout.readline(), 60)
+        await asyncio.wait_for(device.stdout.readline(), START_S)
         code, told = await run("check", str(out))
         assert code == 0 and "holding 100..103" in told, told
         assert (await run("contract", "snapshot", str(out)))[0] == 0
@@ -218,4 +219,4 @@ async def test_a_map_becomes_a_configuration_that_a_device_answers(tmp_path):
         assert code == 0 and "nothing differs" in told
     finally:
         device.terminate()
-        await asyncio.wait_for(device.wait(), 20)
+        await asyncio.wait_for(device.wait(), PATIENCE_S)

@@ -19,6 +19,7 @@ from agent.sources.mqtt_browse import keys
 from simulators.ports import free_port
 from tests.mosquitto import Mosquitto
 from tests.sparkplug import metric, payload
+from tests.waiting import PATIENCE_S
 
 NODE, DEVICE = "spBv1.0/plant/{}/edge", "spBv1.0/plant/{}/edge/dryer"
 
@@ -43,7 +44,7 @@ async def plant(folder, *, once=lambda now: [], every=lambda now: []):
 
     tasks = [asyncio.create_task(link.run())]
     try:
-        await asyncio.wait_for(connected.wait(), 10)
+        await asyncio.wait_for(connected.wait(), PATIENCE_S)
         tasks.append(asyncio.create_task(publish()))
         yield server.port
     finally:

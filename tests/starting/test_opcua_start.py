@@ -15,6 +15,7 @@ from agent.cli import cli
 from agent.configuration.load import load
 from simulators.children import end_with_parent
 from simulators.ports import free_port
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 COUNT = 5_000
@@ -37,7 +38,7 @@ def url():
         yield f"opc.tcp://127.0.0.1:{port}/plant"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def run(*words):
@@ -85,7 +86,6 @@ inputs = ["Plant.Line0.T0000"]
 """
 
 
-@pytest.mark.timeout(300)  # 5,000 tags, read five times
 def test_thousands_of_tags_go_by_a_spreadsheet_into_configuration_and_contract(url, tmp_path):
     """Browse, edit, see the difference, apply; then nothing differs, and comments are there."""
     config, tags = tmp_path / "config.toml", tmp_path / "tags.csv"

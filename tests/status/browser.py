@@ -10,9 +10,9 @@ import json
 import aiohttp
 
 from tests.programs import program
+from tests.waiting import PATIENCE_S
 
 BROWSER = program("chromium")
-PATIENCE_S = 60
 
 
 class Browser:

@@ -14,8 +14,6 @@ from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
 from agent.report.signed import META, signed
 from agent.status import view
 from tests.programs import needed, program
@@ -69,7 +67,6 @@ def hidden(html, name):
     return bool(re.search(rf'id="{name}"[^>]*\bhidden\b', html))
 
 
-@pytest.mark.timeout(180)
 async def test_a_model_has_a_page_of_its_own_with_all_that_is_known(tmp_path):
     """Verdict, owner, request with what to type, errors, outputs, inputs, history."""
     html, text, title = await seen(document(), "#/models/yield", tmp_path)
@@ -91,7 +88,6 @@ async def test_a_model_has_a_page_of_its_own_with_all_that_is_known(tmp_path):
     assert "energy@1771000000" not in html[html.index('id="one"'):html.index('id="overview"')]
 
 
-@pytest.mark.timeout(180)
 async def test_names_from_the_plant_are_text_on_it_and_in_its_address(tmp_path):
     """A model, its output and a trial may be called anything: none becomes an element."""
     name, whole = f"a/b #1 {HOSTILE}", document()
@@ -120,7 +116,6 @@ async def test_names_from_the_plant_are_text_on_it_and_in_its_address(tmp_path):
     assert "Trusted 89" in text  # its history was found under its name
 
 
-@pytest.mark.timeout(180)
 async def test_an_address_of_no_model_says_so_and_the_overview_links_to_each(tmp_path):
     """A model that was renamed leaves no empty page; the cards lead to the pages."""
     html, text, title = await seen(document(), "#/models/gone", tmp_path / "a")
@@ -144,7 +139,6 @@ document.title = btoa(JSON.stringify([body, aboutOf(json), aboutOf("{}"), aboutO
 """
 
 
-@pytest.mark.timeout(180)
 async def test_a_report_is_signed_on_the_page_as_by_the_command(tmp_path):
     """The same hash, model and times, to the nanosecond, of a page and of JSON; nothing else is."""
     about = {"model": HOSTILE, "asked_since_ns": T0 + 1, "until_ns": T0 + 7}

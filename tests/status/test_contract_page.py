@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agent.status import view
 from agent.status.commands import COMMANDS, Kind
 from tests.programs import needed
@@ -12,9 +10,7 @@ from tests.status.conftest import TOKEN, people, serving
 from tests.status.fake_changes import HOSTILE, change
 from tests.status.fake_status import NS, T0, document, reason
 
-pytestmark = [
-    needed("chromium"), pytest.mark.timeout(180),
-]  # fmt: skip
+pytestmark = needed("chromium")
 TEXT = "document.querySelector('section[aria-labelledby=contract-heading]').innerText"
 MARKED = "[...document.querySelectorAll('#lineage g.lit .heading')].map((one) => one.textContent)"
 LIT = "[...document.querySelectorAll('#lineage g.lit text')].map((one) => one.textContent)"

@@ -13,6 +13,7 @@ import pytest
 from agent.status.connections import Limits
 from tests.status.conftest import KNOWN, TOKEN, people, serving, tls_of
 from tests.status.fake_status import document
+from tests.waiting import PATIENCE_S, until
 
 QUICK = Limits(header_s=0.4, request_s=0.4, keepalive_s=20)
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -31,22 +32,15 @@ async def connection(served):
 
 async def closed(reader):
     """All that comes until the server closes; fails when it does not."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with contextlib.suppress(ConnectionResetError):
             return await reader.read()
     return b""
 
 
-async def until(condition):
-    """Waits for something that happens inside the server; fails when it does not."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def answer(reader):
     """Status code and body of one response."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(head.lower().partition("content-length:")[2].split("\r\n")[0])
         return int(head.split()[1]), await reader.readexactly(length)

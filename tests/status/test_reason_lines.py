@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from agent.status import view
 from agent.status.reason_lines import grouped, rest
 from tests.programs import needed
@@ -70,7 +68,6 @@ SHOWN = """[...document.querySelectorAll('#models .model .body > .reasons > li')
 
 
 @needed("chromium")
-@pytest.mark.timeout(180)
 async def test_the_page_groups_them_alike_and_keeps_what_was_unfolded(tmp_path):
     """The same groups as in the terminal; a text that changes folds nothing up."""
     reasons, whole = of_one_fault()

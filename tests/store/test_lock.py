@@ -10,6 +10,7 @@ import textwrap
 
 from agent.store import is_written
 from tests.store.helpers import open_store
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_store_is_written_from_its_opening_to_its_close(tmp_path):
@@ -45,5 +46,5 @@ def test_a_killed_process_writes_nothing_any_more(tmp_path):
         assert is_written(path)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(PATIENCE_S)
     assert not is_written(path)

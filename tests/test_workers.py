@@ -1,0 +1,102 @@
+"""Processes of a pool: they end with the one that has begun them, and give back what they took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from agent.workers import elsewhere, give_back
+
+ROOT = Path(__file__).parents[1]
+WAIT_S = 60.0
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from agent.workers import each, pool
+from tests.test_workers import work_on
+
+if __name__ == "__main__":
+    if sys.argv[1] == "pool":
+        with pool(2) as processes:
+            list(processes.map(work_on, [sys.argv[2]] * 4))
+    else:
+        list(each(work_on, (), [sys.argv[2]] * 4, 2, "working"))
+"""
+
+
+def work_on(folder):
+    """A task that never ends by itself."""
+    Path(folder, str(os.getpid())).touch()
+    while True:
+        sum(range(1000))
+
+
+@pytest.mark.parametrize("how", ["pool", "each"])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_of_a_pool_end_with_their_parent(tmp_path, how, ending):
+    """However it is ended, and however much work they have."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), how, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    children = []
+    try:
+        wait(lambda: len(list(folder.iterdir())) == 2)
+        children = [psutil.Process(int(file.name)) for file in folder.iterdir()]
+        parent.send_signal(ending)
+        parent.wait(WAIT_S)
+        wait(lambda: not any(alive(child) for child in children))
+    finally:
+        for one in (parent, *children):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        parent.wait()
+
+
+def alive(process):
+    """Whether it runs; one that nobody waits for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait(until):
+    """Until something is so."""
+    end = time.monotonic() + WAIT_S
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_memory_that_is_free_is_given_back():
+    """What was freed amid what is still held leaves the process."""
+    before, held, after = elsewhere(_held_and_given_back)
+    assert held - before > 100e6
+    assert after - before < 0.5 * (held - before)
+
+
+def _held_and_given_back():
+    """RSS before, after half of many small pieces was freed, and when that was given back."""
+    own = psutil.Process()
+    before = own.memory_info().rss
+    pieces = [np.ones(12_000) for _ in range(2000)]  # of a heap, not of mappings of their own
+    kept = pieces[::40]
+    del pieces
+    held = own.memory_info().rss
+    give_back()
+    assert len(kept) == 50
+    return before, held, own.memory_info().rss
