@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.errors import FieldwardenError
 from simulators.children import end_with_parent
 
 MEAN, CORRELATION = 100.0, 0.8
@@ -226,20 +227,24 @@ class Bounded:
         print(f"{self._table}: {text} ({gone:.0f} s)", file=sys.stderr, flush=True)
 
     def run(self, work: Callable[[Bounded], dict[str, Any]]) -> None:
-        """Print the row that `work` makes; where it is too late for one, a row that says so."""
+        """Print the row that `work` makes; where there can be none, one that says why."""
         signal.signal(signal.SIGALRM, self._late)
         signal.setitimer(signal.ITIMER_REAL, self.left_s)
         try:
             row = work(self)
         except LateError:
-            cause = f"not done after {self._limit_s:g} s: {self.doing}"
-            row = {"table": self._table, "reached": None, "ended": cause,
-                   "machine_load": round(os.getloadavg()[0], 1)}  # fmt: skip
+            row = self._ended(f"not done after {self._limit_s:g} s: {self.doing}")
+        except (FieldwardenError, SystemExit) as error:
+            row = self._ended(f"{self.doing}: {str(error).splitlines()[0]}")
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         print(json.dumps(row), flush=True)
         if "ended" in row:
             raise SystemExit(1)
+
+    def _ended(self, cause: str) -> dict[str, Any]:
+        load = round(os.getloadavg()[0], 1)
+        return {"table": self._table, "reached": None, "ended": cause, "machine_load": load}
 
     def _late(self, *_: object) -> None:
         raise LateError

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.errors import FieldwardenError
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 from _load import Bounded  # noqa: E402
@@ -90,3 +92,15 @@ def test_a_benchmark_that_is_done_prints_its_row(capsys):
     """One line, of what it made."""
     Bounded("some", 60.0).run(lambda bounded: {"table": "some", "doing": bounded.doing})
     assert capsys.readouterr().out == '{"table": "some", "doing": "starting"}\n'
+
+
+def test_a_benchmark_whose_agent_fails_says_so_in_its_row(capsys):
+    """One line too, and an exit code that is not 0."""
+
+    def work(bounded):
+        bounded.note("asking")
+        raise FieldwardenError("asking", "the agent", "it does not answer", "see its log")
+
+    with pytest.raises(SystemExit):
+        Bounded("some", 60.0).run(work)
+    assert '"ended": "asking: asking the agent: it does not answer"' in capsys.readouterr().out
