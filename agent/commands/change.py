@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from agent.commands import change_assess, change_propose, config_argument
+from agent.commands import change_assess, change_propose, config_argument, deciding
 from agent.commands.acting import act, reason_option
 from agent.commands.change_known import known, say
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(name="change")
@@ -41,63 +40,37 @@ command.add_command(change_propose.command)
 command.add_command(change_assess.command)
 
 
-def _id_argument(function: F) -> F:
-    """The positional ID of a change."""
-    return click.argument("change", metavar="ID")(function)
-
-
-def _json_option(function: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="As JSON.")(function)
+def _decide(config: Path, change: str, reason: str, *, kind: str, **more: Any) -> None:
+    say(act(config, kind, {"change": change, "note": reason, **more}))
 
 
 @command.command(name="list")
 @config_argument
-@_json_option
+@deciding.json_option
 def show_all(config: Path, *, as_json: bool) -> None:
     """Every change that is known, those that go on first; also when the agent is dead."""
-    import json
-
     from agent.commands.change_lines import line_of
-    from agent.status.terminal import plain
 
-    found = known(config)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for one in found:
-        click.echo(plain(line_of(one)))
-    if not found:
-        click.echo("nothing is different upstream")
+    found = deciding.known(config, "changes")
+    lines = map(line_of, found) if found else ["nothing is different upstream"]
+    deciding.show(found, lines, as_json=as_json)
 
 
 @command.command(name="show")
 @config_argument
-@_id_argument
-@_json_option
+@click.argument("change", metavar="ID")
+@deciding.json_option
 def show(config: Path, change: str, *, as_json: bool) -> None:
     """All that is known of one change: what is different, whom it touches, who decided what."""
-    import json
-
     from agent.commands.change_lines import report
-    from agent.configuration.rules import nearest
-    from agent.errors import FieldwardenError
-    from agent.status.terminal import plain
 
-    there = known(config)
-    found = next((one for one in there if one.get("id") == change), None)
-    if found is None:
-        hint = nearest(change, [str(one.get("id")) for one in there])
-        raise FieldwardenError("showing change", change, "there is no such change", hint)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for line in report(found):
-        click.echo(plain(line))
+    found = known(config, change, "showing change")
+    deciding.show(found, report(found), as_json=as_json)
 
 
 @command.command(name="approve")
 @config_argument
-@_id_argument
+@click.argument("change", metavar="ID")
 @click.option("--convert", is_flag=True, help="By the map that is known for it: see `show`.")
 @click.option("--map", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               metavar="MAP.json", help="Tag -> factor, offset, unit, address, swap_with ...")
@@ -123,7 +96,8 @@ def approve(
     if convert and asked is not None:
         raise click.UsageError("give --convert, or a map, not both")
     seen = {} if revision is None else {"revision": revision}
-    _decide(config, "approve", change, reason, map="suggested" if convert else asked, **seen)
+    chosen = "suggested" if convert else asked
+    _decide(config, change, reason, kind="approve", map=chosen, **seen)
 
 
 def _map(
@@ -150,22 +124,13 @@ def _map(
     return found
 
 
-@command.command(name="reject")
-@config_argument
-@_id_argument
-@reason_option
-def reject(config: Path, change: str, reason: str) -> None:
-    """Reject a change in your name: its tags stay held until reality is as agreed again."""
-    _decide(config, "reject_change", change, reason)
-
-
-@command.command(name="revert")
-@config_argument
-@_id_argument
-@reason_option
-def revert(config: Path, change: str, reason: str) -> None:
-    """Take back what was approved, rejected or announced: it is undecided, or over."""
-    _decide(config, "revert", change, reason)
+for _name, _kind, _text in (
+    ("reject", "reject_change",
+     "Reject a change in your name: its tags stay held until reality is as agreed again."),
+    ("revert", "revert",
+     "Take back what was approved, rejected or announced: it is undecided, or over."),
+):
+    command.add_command(deciding.decision(_name, "ID", _text, partial(_decide, kind=_kind)))
 
 
 @command.command(name="announce")
@@ -217,7 +182,3 @@ def _time(text: str, now: datetime) -> datetime:
         hint = f"{text!r} is no time such as 14:00 or 2026-12-01T14:00"
         raise click.BadParameter(hint, param_hint="--window") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _decide(config: Path, kind: str, change: str, reason: str, **more: Any) -> None:
-    say(act(config, kind, {"change": change, "note": reason, **more}))

@@ -71,16 +71,9 @@ def _of_file(file: Path, configuration: Configuration) -> Task:
 
 def _of_change(config: Path, change: str) -> Task:
     from agent.commands.change_known import known
-    from agent.configuration.rules import nearest
-    from agent.errors import FieldwardenError
     from agent.impact.task import task_of
 
-    there = known(config)
-    found = next((one for one in there if one.get("id") == change), None)
-    if found is None:
-        hint = nearest(change, [str(one.get("id")) for one in there])
-        raise FieldwardenError("assessing change", change, "there is no such change", hint)
-    return task_of(found)
+    return task_of(known(config, change, "assessing change"))
 
 
 def _assessed(configuration: Configuration, task: Task, *, quiet: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the commands on changes upstream share: those that are known, and what came of one."""
+"""What the commands on changes upstream share: the one that is meant, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from agent.commands import deciding
 
 
 def say(event: Mapping[str, Any]) -> None:
@@ -20,9 +22,14 @@ def say(event: Mapping[str, Any]) -> None:
         click.echo(f"it waits for the other side: {', '.join(told['needs'])}")
 
 
-def known(config: Path) -> list[dict[str, Any]]:
-    """The changes of the running agent, else as it told of them last."""
-    from agent.commands.status import document_of
-    from agent.status.view import items
+def known(config: Path, change: str, operation: str) -> dict[str, Any]:
+    """The change of this id, of the running agent, else as it told of it last.
 
-    return [dict(one) for one in items(document_of(config), "changes")]
+    Raises:
+        FieldwardenError: there is none.
+    """
+    there = deciding.known(config, "changes")
+    found = next((one for one in there if one.get("id") == change), None)
+    if found is None:
+        raise deciding.none_such(operation, change, "there is no such change", there)
+    return found

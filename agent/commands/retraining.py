@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from agent.commands import config_argument
+from agent.commands import config_argument, deciding
 from agent.commands.acting import reason_option
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(name="retraining")
@@ -34,103 +33,45 @@ def command() -> None:
     """
 
 
-def _id_argument(function: F) -> F:
-    """The positional ID: of a request, or the model that it is of."""
-    return click.argument("request", metavar="ID")(function)
-
-
-def _model_argument(function: F) -> F:
-    """The positional MODEL: or the id of a retraining request of it."""
-    return click.argument("model", metavar="MODEL")(function)
-
-
-def _json_option(function: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="As JSON.")(function)
-
-
 @command.command(name="list")
 @config_argument
-@_json_option
+@deciding.json_option
 def show_all(config: Path, *, as_json: bool) -> None:
     """Every request that is known, the newest first; also when the agent is dead."""
-    import json
-
     from agent.status.retraining_lines import line_of, trial_line
-    from agent.status.terminal import plain
 
-    found, trials = _known(config), _known(config, "trials")
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for line in (*map(line_of, found), *map(trial_line, trials)):
-        click.echo(plain(line))
-    if not found and not trials:
-        click.echo("no model asks for retraining")
+    found, trials = deciding.known(config, "retraining"), deciding.known(config, "trials")
+    lines = [*map(line_of, found), *map(trial_line, trials)]
+    deciding.show(found, lines or ["no model asks for retraining"], as_json=as_json)
 
 
 @command.command(name="show")
 @config_argument
-@_id_argument
-@_json_option
+@click.argument("request", metavar="ID")
+@deciding.json_option
 def show(config: Path, request: str, *, as_json: bool) -> None:
     """All that is known of one request, and of the trial of its model: criteria beside figures.
 
     What moved, how far, what was left out, who decided; how long a trial goes on yet, and what
     candidate and model in service showed.
     """
-    import json
-
-    from agent.configuration.rules import nearest
-    from agent.errors import FieldwardenError
     from agent.status.retraining_lines import report, trial_report
-    from agent.status.terminal import plain
 
-    known, trials = _known(config), _known(config, "trials")
+    known, trials = deciding.known(config, "retraining"), deciding.known(config, "trials")
     found = next((one for one in known if request in (one.get("id"), one.get("model"))), None)
     trial = next((one for one in trials if request in
                   (one.get("id"), one.get("model"), one.get("request"))), None)  # fmt: skip
     if found is None and trial is None:
-        hint = nearest(request, [str(one.get("id")) for one in (*known, *trials)])
         cause = "there is no such request, nor a trial"
-        raise FieldwardenError("showing retraining request", request, cause, hint)
-    if as_json:
-        shown = dict(found or {}) | ({"trial": trial} if trial is not None else {})
-        click.echo(json.dumps(shown, indent=2))
-        return
-    for line in (*(report(found) if found else ()), *(trial_report(trial) if trial else ())):
-        click.echo(plain(line))
-
-
-@command.command(name="declare")
-@config_argument
-@_id_argument
-@reason_option
-def declare(config: Path, request: str, reason: str) -> None:
-    """Declare the shift the new normal, in your name: its data is offered from then on."""
-    _decide(config, "declare", request, reason)
-
-
-@command.command(name="close")
-@config_argument
-@_id_argument
-@reason_option
-def close(config: Path, request: str, reason: str) -> None:
-    """Close it as an equipment fault, in your name: its time is never offered for training."""
-    _decide(config, "close", request, reason)
-
-
-@command.command(name="withdraw")
-@config_argument
-@_id_argument
-@reason_option
-def withdraw(config: Path, request: str, reason: str) -> None:
-    """Withdraw it, in your name, where its evidence has cleared."""
-    _decide(config, "withdraw", request, reason)
+        raise deciding.none_such("showing retraining request", request, cause, [*known, *trials])
+    whole = (found or {}) | ({"trial": trial} if trial is not None else {})
+    lines = [*(report(found) if found else ()), *(trial_report(trial) if trial else ())]
+    deciding.show(whole, lines, as_json=as_json)
 
 
 @command.command(name="bundle")
 @config_argument
-@_id_argument
+@click.argument("request", metavar="ID")
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.zip",
     help="File to write.",
@@ -170,7 +111,7 @@ def bundle(config: Path, request: str, out: Path) -> None:
 
 @command.command(name="trial")
 @config_argument
-@_model_argument
+@click.argument("model", metavar="MODEL")
 @click.option(
     "--baseline", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="NEW.json", help="The candidate's, made by `fit`; the agent copies it.",
@@ -185,40 +126,14 @@ def trial(config: Path, model: str, baseline: Path, version: str, reason: str) -
     """
     from agent.core.trial_criteria import span
 
-    told = _act(config, "trial", model, reason, baseline=str(baseline.resolve()), version=version)
+    path = str(baseline.resolve())
+    told = _act(config, model, reason, kind="trial", baseline=path, version=version)
     click.echo(f"it is watched for {span(int(told['left_ns']))} at least; these are asked of it:")
     for one in told["judged"]:
         click.echo(f"  {one['text']}")
 
 
-@command.command(name="accept")
-@config_argument
-@_model_argument
-@reason_option
-def accept(config: Path, model: str, reason: str) -> None:
-    """Take a candidate that meets all criteria into service, in your name."""
-    _act(config, "accept", model, reason)
-
-
-@command.command(name="reject")
-@config_argument
-@_model_argument
-@reason_option
-def reject(config: Path, model: str, reason: str) -> None:
-    """End a trial, in your name; the model in service goes on."""
-    _act(config, "reject", model, reason)
-
-
-@command.command(name="rollback")
-@config_argument
-@_model_argument
-@reason_option
-def rollback(config: Path, model: str, reason: str) -> None:
-    """Return to what the accepted candidate replaced, in your name."""
-    _act(config, "rollback", model, reason)
-
-
-def _act(config: Path, kind: str, model: str, reason: str, **more: str) -> Mapping[str, Any]:
+def _act(config: Path, model: str, reason: str, *, kind: str, **more: str) -> Mapping[str, Any]:
     """Have it done, and say what came of it."""
     from agent.commands.acting import act
     from agent.status.terminal import plain
@@ -234,7 +149,7 @@ def _act(config: Path, kind: str, model: str, reason: str, **more: str) -> Mappi
     return told
 
 
-def _decide(config: Path, kind: str, request: str, reason: str) -> None:
+def _decide(config: Path, request: str, reason: str, *, kind: str) -> None:
     from agent.commands.acting import act
     from agent.status.terminal import plain
 
@@ -244,9 +159,18 @@ def _decide(config: Path, kind: str, request: str, reason: str) -> None:
         click.echo(plain(f"to do: {told['hint']}"))
 
 
-def _known(config: Path, what: str = "retraining") -> list[Mapping[str, Any]]:
-    """The requests, or trials, as the running agent or its store tells them."""
-    from agent.commands.status import document_of
-    from agent.status.view import items
-
-    return list(items(document_of(config), what))
+# What is decided with a reason alone: of a request, and of a trial or what came of it.
+for _name, _text in (
+    ("declare",
+     "Declare the shift the new normal, in your name: its data is offered from then on."),
+    ("close",
+     "Close it as an equipment fault, in your name: its time is never offered for training."),
+    ("withdraw", "Withdraw it, in your name, where its evidence has cleared."),
+):
+    command.add_command(deciding.decision(_name, "ID", _text, partial(_decide, kind=_name)))
+for _name, _text in (
+    ("accept", "Take a candidate that meets all criteria into service, in your name."),
+    ("reject", "End a trial, in your name; the model in service goes on."),
+    ("rollback", "Return to what the accepted candidate replaced, in your name."),
+):
+    command.add_command(deciding.decision(_name, "MODEL", _text, partial(_act, kind=_name)))

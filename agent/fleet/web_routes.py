@@ -26,15 +26,13 @@ from agent.fleet.questions import LISTS
 from agent.fleet.rollup import STATES, Fleet, Promises, fleet_of
 from agent.fleet.web_fresh import Fresh
 from agent.status.gate import json_response, problem
+from agent.status.page_files import PageFiles
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MOST: Final = 200
 _PROMISES_NS: Final = 30_000_000_000  # they change once a minute at most
 _ANSWERS_KEPT: Final = 256  # lists and documents that are shared by those who look
 _LONGEST: Final = 200  # characters of a search
-_TYPES: Final = {
-    "html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml",
-}  # fmt: skip
 _SHARED: Final = ("page.css", "dom.js", "words.js", "icon.svg")
 """Of a gateway's page."""
 
@@ -58,17 +56,12 @@ class FleetRoutes:
         self._openapi["info"]["version"] = __version__
         shared = resources.files("agent.status").joinpath("page")
         files = [*folder.joinpath("page").iterdir(), *(shared.joinpath(one) for one in _SHARED)]
-        self._page = {
-            file.name: (file.read_text("utf-8"), _TYPES[file.name.rpartition(".")[2]])
-            for file in files
-            if file.name.rpartition(".")[2] in _TYPES
-        }
+        self._page = PageFiles(files)
 
     def table(self) -> list[web.RouteDef]:
         """Every route."""
         return [
-            web.get("/", self._index),
-            web.get("/page/{file}", self._file),
+            *self._page.table(),
             web.get("/healthz", self._healthz),
             web.get("/metrics", self._metrics_page),
             web.get("/api/v1/openapi.json", self._describe),
@@ -112,18 +105,6 @@ class FleetRoutes:
             fresh = self._answers[key] = Fresh(make, linger_s=0.0)
         self._answers.move_to_end(key)
         return await fresh.get()
-
-    # --- the page --------------------------------------------------------------------------
-
-    async def _index(self, _: web.Request) -> web.Response:
-        text, content_type = self._page["index.html"]
-        return web.Response(text=text, content_type=content_type, charset="utf-8")
-
-    async def _file(self, request: web.Request) -> web.Response:
-        found = self._page.get(request.match_info["file"])
-        if found is None:
-            return problem(404, "no such file")
-        return web.Response(text=found[0], content_type=found[1], charset="utf-8")
 
     # --- for machines ----------------------------------------------------------------------
 

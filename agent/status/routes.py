@@ -23,6 +23,7 @@ from agent.status.gate import json_response, problem, stamp_of
 from agent.status.lineage_routes import LineageRoutes
 from agent.status.metrics import Metrics
 from agent.status.model_routes import ModelRoutes, Models
+from agent.status.page_files import PageFiles
 from agent.status.people import People, overflow_uid, peer_uid, user_name
 from agent.status.told_routes import ToldRoutes
 from agent.status.view import Document
@@ -32,12 +33,6 @@ CommandHandler = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]
 
 EVENTS_DEFAULT: Final = 100
 EVENTS_MAX: Final = 1000
-_TYPES: Final = {
-    "html": "text/html",
-    "css": "text/css",
-    "js": "text/javascript",
-    "svg": "image/svg+xml",
-}
 _NS: Final = 1e9
 
 
@@ -80,17 +75,12 @@ class Routes:
         self._attempts = Attempts()
         folder = resources.files("agent.status")
         self._openapi = json.loads(folder.joinpath("openapi.json").read_text("utf-8"))
-        self._page = {
-            file.name: (file.read_text("utf-8"), _TYPES[file.name.rpartition(".")[2]])
-            for file in folder.joinpath("page").iterdir()
-            if file.name.rpartition(".")[2] in _TYPES
-        }
+        self._page = PageFiles(folder.joinpath("page").iterdir())
 
     def table(self) -> list[web.RouteDef]:
         """Every route."""
         return [
-            web.get("/", self._index),
-            web.get("/page/{file}", self._file),
+            *self._page.table(),
             web.get("/healthz", self._healthz),
             web.get("/metrics", self._metrics_page),
             web.get("/api/v1/openapi.json", self._describe),
@@ -114,17 +104,6 @@ class Routes:
         if not document:
             raise NoDocument
         return document
-
-    # --- the page --------------------------------------------------------------------------
-    async def _index(self, _: web.Request) -> web.Response:
-        text, content_type = self._page["index.html"]
-        return web.Response(text=text, content_type=content_type, charset="utf-8")
-
-    async def _file(self, request: web.Request) -> web.Response:
-        found = self._page.get(request.match_info["file"])
-        if found is None:
-            return problem(404, "no such file")
-        return web.Response(text=found[0], content_type=found[1], charset="utf-8")
 
     # --- for machines ----------------------------------------------------------------------
     async def _healthz(self, _: web.Request) -> web.Response:
