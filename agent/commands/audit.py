@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands import config_argument
+from agent.commands.lines import counted
 
 if TYPE_CHECKING:
     from agent.store import Reader
@@ -62,7 +63,7 @@ def verify(config: Path, anchor: str) -> None:
             "verifying the account of", str(config), "; ".join(proof.faults),
             "compare it with an export, or with what central received",
         )
-    known = f", and holds {anchor}" if anchor else ""
+    known = f"; {anchor} is of them" if anchor else ""
     click.echo(f"{_counted(proof.records, proof.first, proof.head.number)} whole{known}")
     click.echo(f"head: {proof.head.number} {proof.head.hash}")
 
@@ -116,7 +117,7 @@ def export(config: Path, file: Path) -> None:
                 count += 1
     finally:
         reader.close()
-    click.echo(f"{count} records in {file}")
+    click.echo(f"{counted(count, 'record')} in {file}")
 
 
 def _reader(config: Path) -> Reader:
@@ -128,5 +129,5 @@ def _reader(config: Path) -> Reader:
 
 def _counted(records: int, first: int, last: Any) -> str:
     if records == 1:
-        return f"1 record, {first}, is"
-    return f"{records} records, {first} to {last}, are" if records else "0 records are"
+        return f"1 record, number {first}, is"
+    return f"{records:,} records, numbers {first} to {last}, are" if records else "0 records are"

@@ -17,7 +17,8 @@ def say(event: Mapping[str, Any]) -> None:
 
     told = event["data"]
     click.echo(plain(f"change {told['id']}: {told['change']}, by {told['by']}: {told['note']}"))
-    click.echo(plain(str(told["text"])))
+    if told["text"] != told["note"]:  # an announcement is told by its reason
+        click.echo(plain(str(told["text"])))
     if told["needs"] and told["change"] == "approved by one side":
         click.echo(f"it waits for the other side: {', '.join(told['needs'])}")
 

@@ -19,6 +19,7 @@ from agent.commands.contract_lines import (
     summary,
     timeout_option,
 )
+from agent.commands.lines import size
 
 if TYPE_CHECKING:
     from agent.contract.document import Contract
@@ -85,8 +86,8 @@ def _keep(path: Path, now: Contract, *, replace: bool) -> None:
             raise FieldwardenError("replacing the contract", str(path), cause, hint)
     write_text(path, text_of(now))
     tags = sum(len(source.tags) for source in now.sources.values())
-    click.echo(f"{path}: {len(now.sources)} sources, {tags} tags, {len(now.models)} models; "
-               f"hash {now.digest[:12]}")  # fmt: skip
+    told = size(len(now.sources), tags, len(now.models))
+    click.echo(f"{path}: {told}; hash {now.digest[:12]}")
 
 
 @command.command(name="diff")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.commands import config_argument
+from agent.commands.lines import size
 
 if TYPE_CHECKING:
     from agent.contract.graph import Graph, Lit
@@ -87,5 +88,5 @@ def _draw(found: Graph, lit: Lit, path: Path) -> None:
 
     title = f"Sources, tags, models and outputs of gateway {found.gateway}, site {found.site}"
     write_text(path, svg_of(picture(found, lit), title))
-    click.echo(f"{path}: {len(found.sources)} sources, {len(found.tags)} tags, "
-               f"{len(found.models)} models", err=True)  # fmt: skip
+    told = size(len(found.sources), len(found.tags), len(found.models))
+    click.echo(f"{path}: {told}", err=True)

@@ -24,8 +24,9 @@ def table_of(contract: Contract) -> RenderableType:
         told = [f"{key} {value}" for key, value in sorted(source.served.items())
                 if isinstance(value, str)]  # fmt: skip
         head = f"{name}: {source.agreed.get('protocol')} at {source.agreed.get('place')}"
-        table = Table("tag", "address", "type", "unit", "trained on", "models",
-                      title=_text("; ".join([head, *told])), title_justify="left")  # fmt: skip
+        table = Table(title=_text("; ".join([head, *told])), title_justify="left")
+        for heading in ("tag", "address", "type", "unit", "trained on", "models"):
+            table.add_column(heading, overflow="fold")
         for tag, terms in sorted(source.tags.items())[:_MOST_TAGS]:
             table.add_row(*map(_text, _row(contract, tag, terms)))
         parts.append(table)

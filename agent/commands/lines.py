@@ -38,3 +38,9 @@ def counted(number: int, word: str) -> str:
     if number == 1:
         return f"1 {word}"
     return f"{number:,} {word[:-1]}ies" if word.endswith("y") else f"{number:,} {word}s"
+
+
+def size(sources: int, tags: int, models: int) -> str:
+    """``3 sources, 26 tags, 1 model``."""
+    told = ((sources, "source"), (tags, "tag"), (models, "model"))
+    return ", ".join(counted(number, word) for number, word in told)

@@ -214,10 +214,11 @@ class Change:
     @property
     def hint(self) -> str:
         """What a person does about it."""
+        see = f"fieldwarden change show CONFIG {self.id}"
         if self.state == REJECTED:
-            return f"put {self.source} back to what was agreed: fieldwarden change show {self.id}"
+            return f"put {self.source} back to what was agreed: {see}"
         if self.state in UNDECIDED:
-            return f"look at it, then approve or reject it: fieldwarden change show {self.id}"
+            return f"look at it, then approve or reject it: {see}"
         return ""
 
 

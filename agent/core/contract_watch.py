@@ -107,7 +107,8 @@ class ContractWatch:
         change, _, text = told.partition("\n")
         return Diagnosis(
             CONTRACT_BROKEN, "integration", text,
-            f"look at it, then approve or reject it: fieldwarden change show {change}", _RANK,
+            f"look at it, then approve or reject it: fieldwarden change show CONFIG {change}",
+            _RANK,
         )
 
     def holds(self, subject: Subject) -> bool:
@@ -143,7 +144,8 @@ class ContractWatch:
         return Concern(
             "", subject, MAINTENANCE, "unknown",
             f"{named} of source {one.source} in planned maintenance until {until}: {one.text}",
-            f"wait for its end, or end it: fieldwarden change revert {one.id}", required, False,
+            f"wait for its end, or end it: fieldwarden change revert CONFIG {one.id}",
+            required, False,
         )
 
     # --- what lasts -------------------------------------------------------------------------------

@@ -255,7 +255,14 @@ class Steward(Engine):
     def trials_shown(self) -> list[dict[str, Any]]:
         """All trials that are known, those that run first, then the newest, JSON-ready."""
         running = [one.shown(self.time_ns, self._counts(name)) for name, one in self.trials.items()]
-        return running + [one.shown(self.time_ns, (0, 0)) for one in reversed(self.ended)]
+        return running + [self._over(one) for one in reversed(self.ended)]
+
+    def _over(self, trial: Trial) -> dict[str, Any]:
+        """A trial that has ended; where its candidate was accepted, whether that still serves."""
+        shown, served = trial.shown(self.time_ns, (0, 0)), self.service.now(trial.model)
+        if trial.state != ACCEPTED or (served is not None and served.digest == trial.digest):
+            return shown
+        return shown | {"text": f"version {trial.version} serves no more", "hint": ""}
 
     def due(self) -> list[dict[str, Any]]:
         """The data of a command ``trial_judged`` for each trial that is to be judged by now."""

@@ -88,7 +88,7 @@ def test_what_is_held_is_told_of_its_tag_and_counts_for_nothing() -> None:
     assert condition["cause"] == "integration" and condition["severity"] == "high"
     assert "b: engineering unit was degC, is degF" in condition["text"]
     assert "m of Plant <p@example.org>" in condition["text"]
-    assert "fieldwarden change show two-1" in condition["hint"]
+    assert "fieldwarden change show CONFIG two-1" in condition["hint"]
     assert verdicts(told) == ["unassessable"]
     assert plant.verdict.reasons[0].kind == "contract broken"
     told = plant.rows(60, HELD, add=500.0)

@@ -131,11 +131,14 @@ def test_a_candidate_that_fits_is_passed_and_accepted_and_rolled_back():
     assert {one["version"] for one in verdicts} == {"2"}
     assert steps(engine, accept(401, sequence=7))[0].events == ()  # it serves already
 
+    assert "rollback" in engine.trials_shown()[0]["hint"]
     assert told([engine.step(act(402, "rollback", sequence=8, digest=OLD))]) == []
     (back,) = told([engine.step(act(403, "rollback", sequence=9, digest=NEW))])
     assert back.data["change"] == "rolled back"
     assert back.data["in_service"] == {"version": "1", "baseline": OLD}
     assert engine.spec.models[0].version == "1"
+    (over,) = engine.trials_shown()  # nothing of it can be rolled back any more
+    assert (over["text"], over["hint"]) == ("version 2 serves no more", "")
 
 
 def test_a_candidate_that_does_not_fit_is_rejected_with_figures():

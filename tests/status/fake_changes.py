@@ -32,7 +32,7 @@ def change(name, state, now_ns, **more):
         "needs": ["owner", "integration"] if undecided else [], "in_force_from": 0,
         "revision": "0a1b2c3d",
         "window": None, "expires_ns": 0, "ended_ns": 0, "figures": {},
-        "hint": f"look at it, then approve or reject it: fieldwarden change show {name}",
+        "hint": f"look at it, then approve or reject it: fieldwarden change show CONFIG {name}",
         **more,
     }  # fmt: skip
 

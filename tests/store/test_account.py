@@ -99,7 +99,7 @@ def test_every_verdict_and_every_act_is_a_record_once(folder):
     assert found[0]["evidence"] == evidence_of(*encode(command(1)))
     assert found[2]["evidence"] == evidence_of(*encode(command(1)))  # nothing was told before it
     assert found[0]["previous"] == BEGIN
-    assert "15 records, 1 to 15, are whole" in run(folder, "verify")
+    assert "15 records, numbers 1 to 15, are whole" in run(folder, "verify")
     assert f"head: 15 {found[-1]['hash']}" in run(folder, "verify", "--anchor", found[4]["hash"])
     assert "Mara: model/yield acknowledged: seen" in run(folder, "show", "--last", "3")
     assert len(run(folder, "show", "--json").split('"number"')) == 16

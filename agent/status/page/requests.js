@@ -60,14 +60,14 @@ export function fillTrial(part, one, nowNs) {
   setText(part.hint, `Do: ${one.hint}`);
   setText(part.meta, [one.id, `candidate ${one.version}`, one.since_ns ? `since ${moment(one.since_ns, nowNs)}` : "",
     one.left_ns ? `${duration(one.left_ns / 1e9)} left` : "", one.request ? `of ${one.request}` : ""].filter(Boolean).join(" · "));
-  const written = JSON.stringify([one.state, one.judged, one.decisions]);
+  const written = JSON.stringify([one.state, one.judged, one.decisions, one.hint]);
   if (part.written === written) return;
   part.written = written;
   const judged = Array.isArray(one.judged) ? one.judged : [];
   part.more.replaceChildren(...[
     listed("Judged by", judged.map((j) => `${{ met: "✓", "not met": "✕" }[j.state] ?? "…"} ${j.text}: ${j.found} (${j.state})`)),
     listed("Decided", decided(one, nowNs)),
-    typed(TRIAL_ACTS[one.state] ?? [], one.model),
+    typed(one.hint ? TRIAL_ACTS[one.state] ?? [] : [], one.model),
   ].filter(Boolean));
 }
 
