@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from agent.commands import config_argument, model_option
+from agent.commands.lines import counted
 
 
 @click.command(name="report")
@@ -58,8 +59,8 @@ def command(
         told = {**facts, "evidence_for": book and book._asdict()}
         text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(out, text)
-    click.echo(f"{out}: {facts['model']}, {len(facts['incidents'])} incidents, "
-               f"{len(facts['decisions'])} decisions")  # fmt: skip
+    told = [counted(len(facts[f"{what}s"]), what) for what in ("incident", "decision")]
+    click.echo(f"{out}: {facts['model']}, {', '.join(told)}")
 
 
 def _span(since: str | None, month: str | None) -> Callable[[int], tuple[int, int]]:

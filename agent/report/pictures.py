@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 from agent.errors import FieldwardenError
@@ -12,6 +13,9 @@ from agent.errors import FieldwardenError
 COLOURS = {
     "trusted": "#4c956c", "caution": "#e9c46a", "untrusted": "#c8553d", "unassessable": "#8d99ae",
     "not watched": "#ffffff",
+}  # fmt: skip
+_LEVELS = {
+    "untrusted": 1.0, "unassessable": 0.78, "caution": 0.55, "trusted": 0.3, "not watched": 0.08,
 }  # fmt: skip
 _TRAINED, _NOW = "#9aa5b1", "#1f77b4"
 
@@ -39,18 +43,23 @@ def _svg(figure: Any, plt: Any) -> str:
 
 
 def verdicts(spans: Sequence[Mapping[str, Any]], since_ns: int, until_ns: int) -> str:
-    """The verdicts of a time as one band."""
+    """The verdicts of a time as one band, in UTC; the higher, the worse: no colour is needed.
+
+    A verdict that stands for other reasons is the same one: it is drawn in one piece.
+    """
     import numpy as np  # noqa: PLC0415
 
     plt = _pyplot()
-    figure, axes = plt.subplots(figsize=(9, 0.9), layout="constrained")
-    for span in spans:
-        start = np.datetime64(span["start_ns"], "ns")
-        length = np.timedelta64(span["end_ns"] - span["start_ns"], "ns")
-        axes.barh([0], [length], left=[start], height=1.0, color=COLOURS[span["verdict"]])
+    figure, axes = plt.subplots(figsize=(9, 1.1), layout="constrained")
+    for verdict, group in groupby(spans, key=itemgetter("verdict")):
+        run = list(group)
+        start, end = np.datetime64(run[0]["start_ns"], "ns"), np.datetime64(run[-1]["end_ns"], "ns")
+        high = _LEVELS[verdict]
+        axes.barh([high / 2], [end - start], left=[start], height=high, color=COLOURS[verdict])
     axes.set_xlim(np.datetime64(since_ns, "ns"), np.datetime64(until_ns, "ns"))
-    axes.set_ylim(-0.5, 0.5)
+    axes.set_ylim(0.0, 1.0)
     axes.set_yticks([])
+    axes.set_xlabel("UTC")
     return _svg(figure, plt)
 
 
@@ -80,6 +89,7 @@ def losses(told: Mapping[str, Any], since_ns: int, until_ns: int) -> str:
     below.bar(start, [one["labels"] for one in told["over_time"]], width=end - start,
               align="edge", color=_TRAINED)  # fmt: skip
     below.set_ylabel("labels")
+    below.set_xlabel("UTC")
     below.set_xlim(np.datetime64(since_ns, "ns"), np.datetime64(until_ns, "ns"))
     return _svg(figure, plt)
 

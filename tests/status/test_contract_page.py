@@ -191,3 +191,20 @@ async def test_all_times_are_told_in_one_zone_which_is_named(tmp_path):
             window = await page.run("document.querySelector('#changes .meta').textContent")
             assert "07:30" in window.partition("window ")[2]
             assert "Mar" in window.partition("window ")[2]
+
+
+async def test_what_does_not_work_is_told_before_all_else(tmp_path):
+    """A full disk stands above the verdicts, with what to do; gone once it is over."""
+    alert = "document.getElementById('alert')"
+    async with serving() as served:
+        served.now_ns = T0 + NS
+        full = {"text": "the disk is full", "hint": "free space on /var"}
+        served.document = document() | {"trouble": full}
+        async with browsing(served.server.url, tmp_path) as page:
+            await page.until(f"!{alert}.hidden")
+            text = await page.run(f"{alert}.innerText")
+            assert "degraded" in text and "To do: free space on /var" in text
+            above = f"{alert}.getBoundingClientRect().bottom <= document.getElementById('headline')"
+            assert await page.run(f"{above}.getBoundingClientRect().top")
+            served.document = document()
+            await page.until(f"{alert}.hidden")

@@ -8,7 +8,7 @@ import { Incidents } from "./incidents.js";
 import { Retraining } from "./retraining.js";
 import { Models } from "./models.js";
 import { ModelPage } from "./model_page.js";
-import { Agent, Sources } from "./plant.js";
+import { Agent, degraded, Sources } from "./plant.js";
 import { Review } from "./review.js";
 import { modelAt } from "./route.js";
 import { Tags } from "./tags.js";
@@ -138,9 +138,12 @@ function contact() {
   const away = Boolean(trouble) && (!status || silentMs > AWAY_MS);
   const stalled = Boolean(status) && !away && stalledS > STALLED_S;
   document.body.classList.toggle("away", away || stalled);
+  const poor = status && !away && !stalled ? degraded(status) : "";
   const alert = byId("alert");
-  alert.hidden = !away && !stalled;
-  if (away) say(alert, awayText(silentMs));
+  alert.hidden = !away && !stalled && !poor;
+  alert.classList.toggle("poor", Boolean(poor));
+  if (poor) say(alert, ["The agent is degraded", poor]);
+  else if (away) say(alert, awayText(silentMs));
   else if (stalled) say(alert, [`The agent has stood still for ${age(stalledS)}`, stalledText(status.trouble ?? {})]);
   setText(byId("contact"), away ? "no contact" : trouble ? "reconnecting" : stalled ? "standing still" : status ? `live · ${moment(servedNs, servedNs)} ${zone(servedNs)}` : "connecting");
 }
