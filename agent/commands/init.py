@@ -125,7 +125,8 @@ def _say(made: Begun, start: Start, data: Path | None, how: Reading) -> None:
         click.echo(f"\nThe configuration needs this source:\n\n{made.table}", err=True)
         click.echo(f"next: edit it, then fieldwarden contract apply CONFIG {start.out} --dry-run")
     elif data is not None:
-        told = "".join(f" {word}" for word in map(shell_word, how.options()))
+        told = f" --labels {data}" if start.said["labels"] else ""
+        told += "".join(f" {word}" for word in map(shell_word, how.options()))
         click.echo(f"next: fieldwarden fit {start.out} --model {start.model} --data {data}{told}")
     else:
         click.echo(f"next: edit what is marked EDIT, then fieldwarden check {start.out}")
