@@ -17,7 +17,7 @@ def say(event: Mapping[str, Any]) -> None:
 
     told = event["data"]
     click.echo(plain(f"change {told['id']}: {told['change']}, by {told['by']}: {told['note']}"))
-    if told["text"] != told["note"]:  # an announcement is told by its reason
+    if str(told["text"]) not in told["note"]:  # what is told ahead is told by its reason
         click.echo(plain(str(told["text"])))
     if told["needs"] and told["change"] == "approved by one side":
         click.echo(f"it waits for the other side: {', '.join(told['needs'])}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.core.figures import clock
+from agent.status.change_lines import UNDECIDED
 
 _SHOWN = 20
 
@@ -44,19 +45,24 @@ def report(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"  approved{side} by {given['by']}, {clock(int(given['at_ns']))}: {given['note']}"
     if one.get("in_force_from"):
         yield f"  in force from entry {one['in_force_from']} on"
-    if one.get("expires_ns"):
+    undecided = one.get("state") in UNDECIDED
+    if one.get("expires_ns") and undecided:
         yield f"  expires {clock(int(one['expires_ns']))}, if nothing comes of it"
-    if hint := one.get("hint"):
-        yield f"  {hint}"
-    if one.get("revision") and one.get("state") in {"detected", "proposed", "assessed"}:
-        yield f"  as told here it is --revision {one['revision']}"
+    if undecided:
+        seen = f" --revision {one['revision']}" if one.get("revision") else ""
+        convert = " --convert" if one.get("suggested") else ""
+        yield f"  to do: fieldwarden change approve CONFIG {one['id']}{convert}{seen} --reason WHY"
+        yield f"  or: fieldwarden change reject CONFIG {one['id']} --reason WHY"
+    elif hint := str(one.get("hint") or "").partition(": fieldwarden change show")[0]:
+        yield f"  to do: {hint}"
 
 
 def _part(part: Mapping[str, Any]) -> str:
     factor, offset = part.get("factor"), part.get("offset")
     told = []
     if factor is not None or offset is not None:
-        told.append(f"agreed = served * {factor or 1.0:g} + {offset or 0.0:g}")
+        sign, size = "-" if (offset or 0.0) < 0.0 else "+", abs(offset or 0.0)
+        told.append(f"agreed = served * {factor or 1.0:g} {sign} {size:g}")
     told += [f"{key.replace('_', ' ')} {part[key]}" for key in sorted(part)
              if key not in {"factor", "offset"}]  # fmt: skip
     return ", ".join(told)

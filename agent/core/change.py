@@ -215,7 +215,7 @@ class Change:
     def hint(self) -> str:
         """What a person does about it."""
         see = f"fieldwarden change show CONFIG {self.id}"
-        if self.state == REJECTED:
+        if self.state == REJECTED and self.live:
             return f"put {self.source} back to what was agreed: {see}"
         if self.state in UNDECIDED:
             return f"look at it, then approve or reject it: {see}"
