@@ -59,8 +59,8 @@ def command(
         told = {**facts, "evidence_for": book and book._asdict()}
         text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(out, text)
-    told = [counted(len(facts[f"{what}s"]), what) for what in ("incident", "decision")]
-    click.echo(f"{out}: {facts['model']}, {', '.join(told)}")
+    sizes = [counted(len(facts[f"{what}s"]), what) for what in ("incident", "decision")]
+    click.echo(f"{out}: {facts['model']}, {', '.join(sizes)}")
 
 
 def _span(since: str | None, month: str | None) -> Callable[[int], tuple[int, int]]:
