@@ -201,7 +201,7 @@ async def test_what_does_not_work_is_told_before_all_else(tmp_path):
         full = {"text": "the disk is full", "hint": "free space on /var"}
         served.document = document() | {"trouble": full}
         async with browsing(served.server.url, tmp_path) as page:
-            await page.until(f"!{alert}.hidden")
+            await page.until("document.querySelector('#alert.poor:not([hidden])')?.innerText")
             text = await page.run(f"{alert}.innerText")
             assert "degraded" in text and "To do: free space on /var" in text
             above = f"{alert}.getBoundingClientRect().bottom <= document.getElementById('headline')"
