@@ -9,6 +9,7 @@ Invariants:
 - no row blocks the others: what can not be said, or is refused for good, or ends the connection
   time after time, is given up with its reason; a refusal for now holds its own stream up only.
 - sending is paced, so that draining a long outage leaves the loop to acquisition.
+- a window that has just ended waits its gateway's part of some seconds: see `spread`.
 
 A broker acknowledges what nobody gets; MQTT 5 says so ("no matching subscribers"). Such messages
 are held back until central is there; where none ever acknowledged, for `GRACE_NS` after a connect.
@@ -31,6 +32,7 @@ from agent.forward.broker import Uplink
 from agent.forward.form import Identity, PayloadForm, WireMessage, left_s
 from agent.forward.lanes import WINDOW, Lanes
 from agent.forward.presence import Announcer
+from agent.forward.spread import waits_ns
 from agent.mqtt import LinkError, LostError, Message, MqttLink, RefusedError
 from agent.store.batch import EXPIRED, Acknowledgement
 from agent.store.numbers import CONFIRMED
@@ -99,6 +101,7 @@ class Sender:
         self._standing = False
         self._held: set[str] = set()  # streams
         self._resuming: asyncio.TimerHandle | None = None
+        self._spreading: asyncio.TimerHandle | None = None
         self._probing = False
         self._trouble = ""
         self._reason = "not yet connected"
@@ -254,10 +257,24 @@ class Sender:
         sent = 0
         for row in rows:
             apart = self._blame.suspects_row(row.id) and row.id != self._alone
-            if row.id not in done and row.stream not in self._held and not apart:
-                self._send(row)
-                sent += 1
+            if row.id in done or row.stream in self._held or apart or self._waits(row):
+                continue
+            self._send(row)
+            sent += 1
         return len(rows), sent
+
+    def _waits(self, row: OutboxRow) -> bool:
+        """Whether it is not its time yet; then all that waits is looked at again once it is."""
+        wait_ns = waits_ns(row, self._identity, self._now_ns())
+        if wait_ns and self._spreading is None:
+            loop = asyncio.get_running_loop()
+            self._spreading = loop.call_later(wait_ns / _NS, self._spread_over)
+        return wait_ns > 0
+
+    def _spread_over(self) -> None:
+        self._spreading = None
+        self._lanes.again()
+        self._wake.set()
 
     def _next_alone(self) -> list[OutboxRow]:
         """A row at which connections were lost, once nothing else is under way."""

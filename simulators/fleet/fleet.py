@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.clock import wall_ns
 from agent.forward import Identity
+from agent.forward.spread import spread_ns
 from simulators.fleet.content import MODELS, TOLD, Pool
 from simulators.fleet.gateway import DAY_NS, REFRESH_S, Gateway, Made
 from simulators.fleet.link import KEEPALIVE_S, Link
@@ -124,21 +125,25 @@ class Fleet:
     def _start(self, gateway: Gateway, number: int) -> None:
         rng, course = self._rng, self._course
         gateway.tell_verdicts()
-        end_ns = gateway.now_ns()
-        phase_s = rng.uniform(0, course.window_s)
-        self._at(phase_s, self._window, gateway, end_ns + round(phase_s * _NS))
+        length_ns = round(course.window_s * _NS)
+        self._await_end(gateway, (gateway.now_ns() // length_ns + 1) * length_ns)
         self._at(rng.uniform(0, REFRESH_S), self._verdicts, gateway)
         self._at(rng.expovariate(1 / course.event_s), self._happen, gateway)
         if number % 2:
             gateway.sender.told = TOLD
 
+    def _await_end(self, gateway: Gateway, end_ns: int) -> None:
+        """Windows end at multiples of their length, and are sent a while later, as of real ones."""
+        who = gateway.identity
+        spread = spread_ns(who.site, who.gateway, round(self._course.window_s * _NS))
+        wait_s = (end_ns + spread - gateway.now_ns()) / _NS
+        self._at(max(0.0, wait_s), self._window, gateway, end_ns)
+
     def _window(self, gateway: Gateway, end_ns: int) -> None:
         if self._making:
             length_ns = round(self._course.window_s * _NS)
             gateway.close_windows(end_ns - length_ns, end_ns)
-            late_s = (gateway.now_ns() - end_ns) / _NS
-            self._at(max(0.0, self._course.window_s - late_s), self._window, gateway,
-                     end_ns + length_ns)  # fmt: skip
+            self._await_end(gateway, end_ns + length_ns)
 
     def _verdicts(self, gateway: Gateway) -> None:
         if self._making:

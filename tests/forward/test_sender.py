@@ -14,10 +14,11 @@ from agent.forward import FORMS, Identity, Sender, Uplink
 from agent.forward import sender as sender_module
 from agent.forward.blame import GUILTY, SUSPECT
 from agent.forward.json_payload import event_message, schema, verdict_message
+from agent.forward.spread import spread_ns
 from agent.mqtt import MqttLink
 from agent.mqtt import link as link_module
 from agent.mqtt.client import FIVE, THREE
-from agent.store import Batch, Reader, Store
+from agent.store import Batch, OutboxMessage, Reader, Store
 from agent.store import acknowledge as acknowledge_module
 from agent.types import Event
 from simulators.ports import free_port
@@ -313,6 +314,43 @@ async def test_expired_verdicts_are_not_sent(tmp_path, broker):
     told = [t for t, d in got if d["stream"] != "state"]
     assert told == ["fieldwarden/1/north/gw/verdict/new"]
     assert gateway.reader.outbox()["dropped"] == {"rejected: expired": 1}
+
+
+async def test_a_window_that_has_just_ended_waits_its_part_and_nothing_else_does(tmp_path, broker):
+    """Events, verdicts and older windows go at once."""
+    window_ns = 100 * 10**9
+    part_s = spread_ns("north", "gw", window_ns) / 10**9
+    assert 2 < part_s < 8
+    gateway = Gateway(tmp_path, broker.port)
+    arrived: dict = {}
+    got: list = []
+    async with central(broker.port, got) as link:
+        await until(lambda: link.connected)
+        async with gateway.running():
+            await until(lambda: got)
+            now = time.time_ns()
+            gateway.say(summary(now, window_ns))
+            gateway.say(summary(now - 60 * 10**9, window_ns))
+            gateway.tell(1)
+            gateway.say(
+                verdict_message("m", "trusted", [], time_ns=now, since_ns=now, valid_until_ns=2**62)
+            )
+            while len(arrived) < 4:
+                await asyncio.sleep(0.02)
+                for _, told in got:
+                    if told["stream"] != "state":
+                        arrived.setdefault((told["stream"], told["seq"]), time.time_ns())
+                assert time.time_ns() - now < 60 * 10**9
+            await until(lambda: gateway.books()["pending"] == 0)
+    late_s = {key: (at - now) / 10**9 for key, at in arrived.items()}
+    assert late_s.pop(("summary", 1)) > part_s > max(late_s.values())
+    assert late_s.keys() == {("summary", 2), ("event", 1), ("verdict", 1)}
+
+
+def summary(end_ns, window_ns):
+    common = {"model": "m", "start_ns": end_ns - window_ns, "end_ns": end_ns}
+    payload = json.dumps({"common": common, "columns": {"tag": ["a"]}}).encode()
+    return OutboxMessage("summary", "summary", payload, end_ns)
 
 
 MUCH = {f"x{i}": "y" * 70 for i in range(80)}  # nothing of it can be left out
