@@ -29,7 +29,7 @@ SETTLED_S = FOLLOW_NS[-1] / 1e9 + TAIL_AGAIN_S + PATIENCE_S
 """Until central has all: what a killed broker took and handed to nobody is asked for after the last
 of `FOLLOW_NS`, and sent again when its sender may."""
 
-_LOOK_S = 0.02
+_LOOK_S = 0.01
 
 
 async def until(
