@@ -80,6 +80,10 @@ class StoreError(FieldwardenError):
     """The local store could not be opened, read or written."""
 
 
+class UnfitError(StoreError):
+    """What no waiting mends: the database is of another kind, or its tables of a newer version."""
+
+
 class SourceError(FieldwardenError):
     """A source could not be configured, reached or understood."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.checking.item import Item
 from agent.configuration import credentials
 from agent.configuration.connection import Broker
-from agent.mqtt import MqttLink
+from agent.mqtt import Message, MqttLink
 
 Version = Literal["5", "3.1.1"]
 _LOGIN = ("authori", "user name", "username", "password", "banned")
@@ -43,9 +43,13 @@ class Trial:
 
 @contextlib.asynccontextmanager
 async def connected(
-    broker: Broker, client_id: str, version: Version, timeout_s: float
+    broker: Broker,
+    client_id: str,
+    version: Version,
+    timeout_s: float,
+    on_message: Callable[[Message], None] | None = None,
 ) -> AsyncIterator[Trial]:
-    """A connection to a broker, for as long as it is tried.
+    """A connection to a broker, for as long as it is tried; `on_message` gets what comes by it.
 
     Raises:
         FieldwardenError: a password or certificate can not be had.
@@ -65,6 +69,7 @@ async def connected(
         tls=credentials.tls_context(broker),
         username=broker.username or None,
         password=credentials.password(broker),
+        on_message=on_message,
         on_state=on_state,
         protocol=version,
     )

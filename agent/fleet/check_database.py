@@ -7,21 +7,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, bindparam, inspect, text
 
+from agent import clock
 from agent.checking.item import Item, fault_of
 from agent.checking.security import open_to_others
 from agent.configuration import credentials
 from agent.configuration.values import is_loopback
 from agent.errors import FieldwardenError
+from agent.fleet.columns import us_of
 from agent.fleet.configuration import FleetConfiguration
-from agent.fleet.database import Database
+from agent.fleet.database import Database, unfit
 from agent.fleet.migrations.apply import newest
+from agent.fleet.schema import METADATA
 
 SUBJECT: Final = "database"
-LEAST_POSTGRESQL: Final = 150_000  # as the server numbers its version
 _OF_EACH_PROCESS: Final = 6  # connections at most
 _MANY_WORKERS: Final = 2  # more do not help SQLite
+_CLOCK_S: Final = 60.0  # by which the database's clock may differ from this machine's
+_NAMED: Final = 3  # tables of others that are named
+_AWAY: Final = (
+    "is the server there, does the database exist (CREATE DATABASE ...), and does pg_hba.conf let "
+    "this user in from here?"
+)
 
 
 def database(configuration: FleetConfiguration) -> Iterator[Item]:
@@ -41,18 +49,16 @@ def database(configuration: FleetConfiguration) -> Iterator[Item]:
     except FieldwardenError as error:
         yield fault_of(SUBJECT, error)
         return
+    reached = False
     try:
         with found.reading() as connection:
+            reached = True
             ask = _ask_postgresql if configuration.is_postgresql else _ask_sqlite
             yield from ask(configuration, connection, configuration.database_name)
             yield from _tables(connection, configuration.database_name)
     except FieldwardenError as error:
-        hint = error.hint
-        if configuration.is_postgresql:
-            hint = (
-                "is the server there, does the database exist (CREATE DATABASE ...), and does "
-                "pg_hba.conf let this user in from here?"
-            )
+        away = configuration.is_postgresql and not reached
+        hint = _AWAY if away else error.hint
         yield Item("fault", SUBJECT, f"{configuration.database_name}: {error.cause}", hint)
     finally:
         found.close()
@@ -103,16 +109,16 @@ def _ask_sqlite(_: FleetConfiguration, connection: Connection, name: str) -> Ite
 def _ask_postgresql(
     configuration: FleetConfiguration, connection: Connection, name: str
 ) -> Iterator[Item]:
-    number = int(_one(connection, "SHOW server_version_num"))
-    version = _one(connection, "SHOW server_version")
-    if number < LEAST_POSTGRESQL:
-        text_ = f"{name} is PostgreSQL {version}: 15 is the least that will do"
-        yield Item("fault", SUBJECT, text_, "upgrade the server")
+    if (why := unfit(connection)) is not None:
+        yield Item("fault", SUBJECT, f"{name} {why[0]}", why[1])
     else:
+        version = _one(connection, "SHOW server_version")
         yield Item("ok", SUBJECT, f"{name}: PostgreSQL {version}, and takes the login")
     yield from _rights(connection, name)
+    yield from _owned(connection, name)
     yield from _encrypted(configuration, connection, name)
     yield from _connections(configuration, connection)
+    yield from _clock(connection, name)
     scale = "SELECT installed_version FROM pg_available_extensions WHERE name = 'timescaledb'"
     if installed := connection.execute(text(scale)).scalar():
         yield Item("ok", SUBJECT, f"TimescaleDB {installed} is installed, and used")
@@ -124,7 +130,13 @@ def _rights(connection: Connection, name: str) -> Iterator[Item]:
     create = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
     temporary = "SELECT has_database_privilege(current_database(), 'TEMPORARY')"
     base = _one(connection, "SELECT current_database()")
-    if not _one(connection, create):
+    if _one(connection, "SHOW transaction_read_only") == "on":
+        standby = _one(connection, "SELECT pg_is_in_recovery()")
+        text_ = f"{name} can only be read{': the server is a standby' if standby else ''}"
+        hint = "name the primary (?target_session_attrs=read-write finds it among several hosts)"
+        reset = f'ALTER ROLE "{user}" RESET default_transaction_read_only, or of the database'
+        yield Item("fault", SUBJECT, text_, hint if standby else reset)
+    elif not _one(connection, create):
         text_ = f"{user} may not make tables in {name}"
         yield Item("fault", SUBJECT, text_, f'ALTER DATABASE "{base}" OWNER TO "{user}"')
     elif not _one(connection, temporary):
@@ -145,13 +157,52 @@ def _encrypted(
         yield Item("warning", SUBJECT, text_, "add ?sslmode=verify-full to the address")
 
 
+def _owned(connection: Connection, name: str) -> Iterator[Item]:
+    """Tables that somebody else owns can not be given partitions, nor be changed."""
+    rows = connection.execute(text(
+        "SELECT c.relname FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v')"
+        " AND c.relnamespace = to_regnamespace(current_schema()) AND c.relname IN :names"
+        " AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1"
+    ).bindparams(bindparam("names", expanding=True)), {"names": [*METADATA.tables]})  # fmt: skip
+    if found := [row.relname for row in rows]:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        text_ = f"{name}: {', '.join(found[:_NAMED])}{more} belong to another user"
+        hint = "as after a restore by another: REASSIGN OWNED, or restore with --no-owner as this"
+        yield Item("fault", SUBJECT, text_, hint)
+
+
 def _connections(configuration: FleetConfiguration, connection: Connection) -> Iterator[Item]:
-    most = int(_one(connection, "SHOW max_connections"))
-    used = int(_one(connection, "SELECT count(*) FROM pg_stat_activity"))
+    """Whether there are as many as are wanted: of the server, of the database and of the user."""
     wanted = _OF_EACH_PROCESS * (configuration.central.workers + 1)
-    if used + wanted > most:
-        text_ = f"{used} of {most} connections are in use, and up to {wanted} are wanted"
-        yield Item("warning", SUBJECT, text_, "raise max_connections of the server")
+    for of, most, used in connection.execute(text(_LIMITS)):
+        if 0 <= most < used + wanted:
+            text_ = f"{used} of {most} connections of the {of} are in use, and up to {wanted} more"
+            hint = f"raise {'max_connections' if of == 'server' else 'CONNECTION LIMIT'} of it"
+            yield Item("warning", SUBJECT, f"{text_} are wanted", hint)
+
+
+_LIMITS: Final = (
+    "SELECT 'server', current_setting('max_connections')::int"
+    " - current_setting('superuser_reserved_connections')::int,"
+    " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
+    " UNION ALL SELECT 'database', datconnlimit,"
+    " (SELECT count(*) FROM pg_stat_activity a WHERE a.datname = d.datname)"
+    " FROM pg_database d WHERE datname = current_database()"
+    " UNION ALL SELECT 'user', rolconnlimit,"
+    " (SELECT count(*) FROM pg_stat_activity a WHERE a.usename = r.rolname)"
+    " FROM pg_roles r WHERE rolname = current_user"
+)
+
+
+def _clock(connection: Connection, name: str) -> Iterator[Item]:
+    """It is the one that counts: what is valid, silent or old, is so by it."""
+    there = us_of(_one(connection, "SELECT clock_timestamp()"))
+    off_s = (there - clock.wall_ns() // 1_000) / 1e6
+    if abs(off_s) > _CLOCK_S:
+        way = "ahead of" if off_s > 0 else "behind"
+        text_ = f"the clock of {name} is {abs(off_s):,.0f} s {way} this machine's"
+        hint = "verdicts expire and old rows go by it: keep both by NTP"
+        yield Item("warning", SUBJECT, text_, hint)
 
 
 def _one(connection: Connection, statement: str) -> Any:

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from agent.errors import StoreError
+from agent.errors import StoreError, UnfitError
 from agent.fleet.columns import added_exactly, moment_of
 from agent.fleet.views import SQLITE
 
 DEFAULT_PORT: Final = 5432
+LEAST_POSTGRESQL: Final = 150_000  # as the server numbers its version
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _WRITES: Final = "fieldwarden_writes"
 _LOCK: Final = 0x6669656C  # advisory lock of who migrates
@@ -34,6 +35,20 @@ _SETTINGS: Final = (
     " -c TimeZone=UTC -c jit=off"
 )
 _Got = TypeVar("_Got")
+
+
+def unfit(connection: Connection) -> tuple[str, str] | None:
+    """Why a PostgreSQL can not keep what gateways say, and what to do; None: it can."""
+    version, encoding = connection.execute(text(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')"
+    )).one()  # fmt: skip
+    if version < LEAST_POSTGRESQL:
+        told = f"is PostgreSQL {version // 10_000}: 15 is the least that will do"
+        return told, "upgrade the server"
+    if encoding != "UTF8":  # names and texts of gateways are of any script
+        hint = "make it anew: CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8'"
+        return f"has the encoding {encoding}, which does not hold every text", hint
+    return None
 
 
 class Database:
@@ -123,12 +138,14 @@ class Database:
         """Make the tables, or bring them to this version; by several processes at once too.
 
         Raises:
-            StoreError: it can not be reached, or a newer version made it.
+            StoreError: it can not be reached; `UnfitError`: no waiting mends it.
         """
         from agent.fleet.migrations.apply import upgrade  # noqa: PLC0415 - alembic is slow to load
 
         with self.failures("migrating the database"), self.engine.connect() as connection:
             if not self.sqlite:
+                if (why := unfit(connection)) is not None:
+                    raise UnfitError("migrating the database", self.name, *why)
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
                 connection.commit()
             try:
@@ -179,7 +196,8 @@ def _parsed(url: str) -> URL:
 def _postgresql(url: URL, pool_size: int) -> Engine:
     return create_engine(
         url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True, pool_recycle=1_800,
-        connect_args={"connect_timeout": 10, "options": _SETTINGS},
+        # Whatever the database's own encoding is: texts come as such.
+        connect_args={"connect_timeout": 10, "options": _SETTINGS, "client_encoding": "UTF8"},
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, Final
 
-from agent.errors import FieldwardenError, StoreError
+from agent.errors import FieldwardenError, StoreError, UnfitError
 from agent.fleet.configuration import FleetConfiguration
 from agent.mqtt import MqttLink
 from agent.mqtt.background import in_thread
@@ -49,22 +49,16 @@ def _prepare(configuration: FleetConfiguration) -> list[str]:
     except StoreError as error:
         raise _lasting(error) from error
     try:
-        _migrate(database)
+        try:
+            database.migrate()
+        except UnfitError as error:
+            raise _lasting(error) from error
         tidy(database, configuration.central)
         with database.reading() as connection:
             names = connection.execute(select(WORKER.c.name)).scalars().all()
         return retired(configuration, names)
     finally:
         database.close()
-
-
-def _migrate(database: Any) -> None:
-    try:
-        database.migrate()
-    except StoreError as error:
-        if type(error.__cause__).__module__.startswith("alembic"):  # the tables are not known here
-            raise _lasting(error) from error
-        raise
 
 
 def _lasting(error: StoreError) -> FieldwardenError:

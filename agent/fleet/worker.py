@@ -52,7 +52,7 @@ ASKED: Final = 500  # gateways of which the database is asked at once
 BEAT_S: Final = 5.0
 LONGEST_RETRY_S: Final = 5.0  # of the database
 END_S: Final = 8.0  # to settle what is under way
-_WRITES: Final = ("settle", "beat")
+_SETTLE, _BEAT = "settle", "beat"  # what writes; the rest only reads
 STREAMS: Final = ("state", "event", "summary", "gap", "verdict/+")
 
 
@@ -101,6 +101,7 @@ class Worker:
         self._intake = Intake()
         self._answers = Answers(self.name)
         self._broker_trouble, self._store_trouble = "not connected yet", ""
+        self._unsettled = False  # messages could not be stored, and none was since
         self._connected_ns = monotonic_ns()
         self._behind = True  # what comes may have waited at the broker
         arguments = link_arguments(configuration)
@@ -189,17 +190,20 @@ class Worker:
                 found = await in_thread(call, name)
             except StoreError as error:
                 self._store_failed(error)
+                self._unsettled = self._unsettled or name == _SETTLE
                 raise
-        if self._store_trouble and name in _WRITES:  # one that can only be read is not back
-            logger.info("%s: the database is there again", self.name)
-            self._store_trouble = ""
+        # One that can only be read is not back, nor one whose disk has room for a beat and no more.
+        if name == _SETTLE or (name == _BEAT and not self._unsettled):
+            if self._store_trouble:
+                logger.info("%s: the database is there again", self.name)
+            self._store_trouble, self._unsettled = "", False
         return found
 
     async def _settle_one(self, batch: list[Taken], stop: asyncio.Event) -> None:
         backoff = Backoff(0.1, LONGEST_RETRY_S)
         while True:
             try:
-                sums, owed = await self._ask(partial(settle, self._ledger, batch), "settle")
+                sums, owed = await self._ask(partial(settle, self._ledger, batch), _SETTLE)
                 break
             except StoreError:
                 await backoff.wait()
@@ -282,7 +286,7 @@ class Worker:
             duplicates=sums.duplicates, unreadable=sums.unreadable, trouble=self.trouble,
         )  # fmt: skip
         with contextlib.suppress(StoreError):  # it is told
-            await self._ask(beat, "beat")
+            await self._ask(beat, _BEAT)
 
     # --- its life -----------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class Books:
         self.receipts = []
         self.poison: set[tuple] = set()
         self.away = 0  # so many times it is not there
+        self.full = False  # there is room for a beat
         self.open = threading.Event()
         self.open.set()
         self.largest = 0
@@ -90,7 +91,7 @@ class Books:
         return []
 
     def beat(self, name, **counts):
-        if self.away:
+        if self.away and not self.full:
             raise StoreError("writing", "the database", "it is away", "start it")
         self.beats.append({"name": name, **counts})
 
@@ -264,6 +265,26 @@ async def test_a_database_that_can_only_be_read_is_not_there_again(broker, caplo
             books.away = 0
             await until(lambda: at.workers[0].trouble == "")
     assert caplog.text.count("nothing is acknowledged") == 1
+
+
+async def test_a_disk_that_has_room_for_a_beat_and_no_more_is_not_there_again(
+    broker, caplog, monkeypatch
+):
+    """The page goes on saying that nothing is stored; each beat tells it."""
+    monkeypatch.setattr("agent.fleet.worker.BEAT_S", 0.05)
+    gateway, books = FakeGateway(), Books()
+    books.away, books.full = 10**6, True
+    with caplog.at_level(logging.INFO):
+        async with At(broker.port, books, 1) as at:
+            await published(broker.port, [gateway], 1)
+            await until(lambda: "it is away" in at.workers[0].trouble)
+            told = len(books.beats)
+            await until(lambda: len(books.beats) > told + 3)
+            assert all("it is away" in one["trouble"] for one in books.beats[told + 1 :])
+            assert "there again" not in caplog.text
+            books.away = 0
+            await until(lambda: at.workers[0].trouble == "")
+    assert caplog.text.count("there again") == 1
 
 
 async def test_what_can_not_be_read_is_told_by_its_topic(broker, caplog, tmp_path):

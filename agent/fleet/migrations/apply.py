@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from agent.errors import StoreError
+from agent.errors import UnfitError
 
 FOLDER = Path(__file__).parent
 
@@ -27,7 +27,7 @@ def upgrade(connection: Connection, name: str) -> None:
     """Make or change the tables; `name` is the database's, for people.
 
     Raises:
-        StoreError: a newer version made it.
+        UnfitError: a newer version made it.
     """
     configuration = Config()
     configuration.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
@@ -35,7 +35,7 @@ def upgrade(connection: Connection, name: str) -> None:
     try:
         alembic_upgrade(configuration, "head")
     except CommandError as error:
-        raise StoreError(
+        raise UnfitError(
             "migrating the database", name, str(error),
             "a newer version may have made it: install that version again",
         ) from error
