@@ -95,7 +95,11 @@ Books = dict[Named, Book]
 
 
 class GoneError(Exception):
-    """Rows of gateways were deleted whose numbers were remembered."""
+    """Rows whose numbers were remembered are not there any more, or are of something else.
+
+    So it is after somebody deleted gateways, and where the database came back from an older state,
+    by a restore or by a standby that had not all: its numbers are given anew.
+    """
 
 
 def load(
@@ -104,7 +108,7 @@ def load(
     """Lock these gateways, in order of their ids, and load what is wanted of them.
 
     Raises:
-        GoneError: some of them are not there any more.
+        GoneError: some of them are not there any more, or have another's number.
     """
     names = {number: name for name, number in ids.items()}
     books: Books = {}
@@ -117,6 +121,8 @@ def load(
         ["bigint"], [(number,) for number in sorted(ids.values())],
     ):  # fmt: skip
         book = _book(dict(zip(GATEWAY, row, strict=True)))
+        if names[book.id] != (book.view.site, book.view.gateway):
+            raise GoneError
         books[names[book.id]] = book
     if len(books) < len(ids):
         raise GoneError

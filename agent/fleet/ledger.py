@@ -64,8 +64,8 @@ class Ledger:
             return Settled()
         try:
             return self._all(arrivals)
-        except GoneError:  # somebody deleted gateways: they begin anew
-            self._ids = {}
+        except GoneError:  # what is remembered is of another state of the database
+            self._ids, self._series = {}, SeriesIds()
             return self._all(arrivals)
 
     def _all(self, arrivals: Sequence[Arrival]) -> Settled:

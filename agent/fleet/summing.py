@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+from agent.fleet.book import GoneError
 from agent.fleet.bulk import Bulk, us
 from agent.fleet.columns import EPOCH
 from agent.fleet.sums import DAY_US, Message, Series, SeriesIds, Sheet, Sums, added, sums_of
@@ -81,8 +82,14 @@ class Summing:
     # --- series -------------------------------------------------------------------------------
 
     def _series(self) -> dict[Series, int]:
-        """Numbers of all series of the batch but those that there is no room for."""
+        """Numbers of all series of the batch but those that there is no room for.
+
+        Raises:
+            GoneError: the numbers that are remembered are of another state of the database.
+        """
         known, absent = self._ids.split(self._sheet.units)
+        if known and not self._remembered():
+            raise GoneError
         if not absent:
             return known
         self.found = self._asked(absent)
@@ -95,6 +102,19 @@ class Summing:
             self._bulk.insert("series", (*_SERIES, "unit", "per_hour"), rows)
             self.found |= self._asked(new)
         return known | self.found
+
+    def _remembered(self) -> bool:
+        """Whether the newest of the remembered has its number still.
+
+        Numbers only grow: a database that came back without it had not all the others either.
+        """
+        if self._ids.newest is None:
+            return True
+        series, number = self._ids.newest
+        rows = self._bulk.select(
+            "SELECT gateway_id, model, tag, baseline FROM series WHERE id = ?", [number]
+        )
+        return [tuple(row) for row in rows] == [series[:4]]
 
     def _asked(self, some: Iterable[Series]) -> dict[Series, int]:
         columns = ", ".join(f"s.{name}" for name in _SERIES)

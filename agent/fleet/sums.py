@@ -233,6 +233,7 @@ class SeriesIds:
 
     Attributes:
         told: series by what was told of them, see `Sheet`.
+        newest: the one with the largest number, and that; None: none is known.
 
     Args:
         most: of them kept.
@@ -240,6 +241,7 @@ class SeriesIds:
 
     def __init__(self, most: int = SERIES_KEPT) -> None:
         self.told: dict[tuple[Any, ...], Series] = {}
+        self.newest: tuple[Series, int] | None = None
         self._known: dict[Series, int] = {}
         self._most = most
 
@@ -257,6 +259,9 @@ class SeriesIds:
     def add(self, found: Mapping[Series, int]) -> None:
         """They are committed."""
         self._known.update(found)
+        for series, number in found.items():
+            if self.newest is None or number > self.newest[1]:
+                self.newest = series, number
         while len(self._known) > self._most:
             del self._known[next(iter(self._known))]
 

@@ -385,3 +385,45 @@ def test_a_model_that_is_no_longer_watched_goes(database, ledger):
         m.arrival(b"", topic="fieldwarden/1/north/nobody/verdict/c"),
     ])  # fmt: skip
     assert [one["told"] for one in w.selected(database, "model_now", "north")] == ["caution"]
+
+
+def swapped(database, table, column, one, other):
+    """As where a database came back from an older state, and gave its numbers anew."""
+    with database.writing() as connection:
+        for old, new in ((one, "between"), (other, one), ("between", other)):
+            statement = f"UPDATE {table} SET {column} = :new WHERE {column} = :old"
+            connection.execute(text(statement), {"old": old, "new": new})
+
+
+def test_numbers_that_came_to_mean_something_else_are_not_written_to(database, ledger):
+    """A restore, or a standby that had not all, while workers go on: rows are found by name."""
+    senders = {name: m.who(name, f"0000000{at}") for at, name in enumerate(("one", "other"), 1)}
+    for sender in senders.values():
+        windows = m.summary(m.window(NOW, 3, tag="a")), m.summary(m.window(NOW, 5, tag="b"))
+        m.settle(ledger, *(m.sent(one, at, sender=sender) for at, one in enumerate(windows, 1)))
+    swapped(database, "gateway", "gateway", "one", "other")
+    m.settle(ledger, m.sent(m.event(1), 1, sender=senders["one"]))
+    told = "SELECT g.gateway FROM event e JOIN gateway g ON g.id = e.gateway_id"
+    assert [one["gateway"] for one in w.rows(database, told)] == ["one"]
+    swapped(database, "gateway", "gateway", "one", "other")
+
+    swapped(database, "series", "tag", "a", "b")
+    m.settle(ledger, m.sent(m.summary(m.window(NOW + 300 * S, 7, tag="a")), 3,
+                            sender=senders["other"]))  # fmt: skip
+    told = "SELECT s.tag FROM summary w JOIN series s ON s.id = w.series_id WHERE w.seq = 3"
+    assert [one["tag"] for one in w.rows(database, told)] == ["a"]
+    m.settle(ledger, m.sent(m.event(2), 2, sender=senders["one"]))  # and all goes on
+
+
+def test_what_was_lost_with_an_older_state_of_the_database_is_asked_for(database, ledger):
+    """Its workers remember numbers that it has no more; gateways are told what it lacks."""
+    sender = m.who("gw", "00000001")
+    m.settle(ledger, m.sent(m.summary(m.window(NOW, 3)), 1, sender=sender))
+    with database.writing() as connection:  # the state before
+        for table in ("total", "summary", "series", "mark", "life", "gateway"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    settled = m.settle(ledger, m.sent(m.summary(m.window(NOW + 300 * S, 4)), 2, sender=sender))
+    (owed,) = settled.owed
+    (told,) = [one for one in owed.received if one["stream"] == "summary"]
+    assert list(map(tuple, told["missing"])) == [(1, 1)]
+    assert [one["count"] for one in w.rows(database, "SELECT count FROM total")] == [10]
