@@ -28,6 +28,8 @@ Read = Callable[[Json], Json]
 `total` and `trouble` (how many were chosen, and are in trouble), `gateways` (documents)."""
 
 _TIMEOUT_S: Final = 15.0
+_NOT_SHOWN: Final = "give your token: --token-file or --token-env"
+_SHOWN: Final = "the token that was given is nobody's there: is it whole, and under [people]?"
 
 
 def of_database(config: Path) -> Read:
@@ -116,7 +118,7 @@ def _asked(url: str, headers: Mapping[str, str], context: ssl.SSLContext | None)
         ) as answer:
             return json.load(answer)
     except HTTPError as error:
-        hint = "give your token: --token-file or --token-env"
+        hint = _SHOWN if headers else _NOT_SHOWN
         raise FieldwardenError(
             "reading the fleet", url.partition("?")[0], _problem(error),
             hint if error.code == HTTPStatus.UNAUTHORIZED else "",
@@ -124,8 +126,11 @@ def _asked(url: str, headers: Mapping[str, str], context: ssl.SSLContext | None)
     except (URLError, HTTPException, OSError, ValueError) as error:
         cause = error.reason if isinstance(error, URLError) else error
         told = cause_of(cause) if isinstance(cause, OSError) else str(cause) or repr(cause)
+        hint = "is central running there, and is it http or https?"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            hint = "name the authority of its certificate by --ca; is this its name there?"
         raise FieldwardenError(
-            "reading the fleet", url.partition("?")[0], told, "is central running there?"
+            "reading the fleet", url.partition("?")[0], told, hint
         ) from error
 
 

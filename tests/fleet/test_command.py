@@ -101,7 +101,7 @@ def test_database_and_page_tell_the_same_by_the_same_words(central, filled):
         result = run(url)
         assert result.exit_code == 1 and "--token-file" in result.output
     result = run(url)
-    assert result.exit_code == 1 and "is central running there?" in result.output
+    assert result.exit_code == 1 and "is central running there" in result.output
 
 
 def test_a_table_for_people_has_the_worst_first_and_all_of_them_in_a_pipe(central, filled):
@@ -197,7 +197,12 @@ def test_a_configured_page_is_served_over_tls_and_read_by_who_trusts_it(central,
         assert answered(address, certificate) == 401
         assert told(*words, "--ca", certificate)["fleet"]["gateways"] == 30
         result = run(*words)
-        assert result.exit_code == 1 and "certificate" in result.output
+        assert result.exit_code == 1 and "certificate by --ca" in result.output
+        token.write_text("of-somebody-else", encoding="utf-8")
+        result = run(*words, "--ca", certificate)
+        assert result.exit_code == 1 and "nobody's there" in result.output
+        result = run(address.replace("https", "http"))
+        assert result.exit_code == 1 and "http or https" in result.output
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(PATIENCE_S)
