@@ -19,7 +19,7 @@ from agent.configuration.placeholders import CONTACT, GATEWAY, HOST, SITE, SOURC
 from agent.configuration.rules import is_usable_name
 from agent.errors import FieldwardenError
 from agent.files import write_text
-from agent.records.kinds import is_constant_by_nature, recognise
+from agent.records.kinds import is_constant_by_nature, proposals, recognise
 from agent.records.loops import FoundLoop, find_loops
 from agent.records.roles import Said, questions
 from agent.records.table import Table
@@ -43,6 +43,7 @@ _UNIT_OF_WORD = {
 _SCALES_NS = (("d", 86400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9))
 _SILENT_STEPS = 5
 _MOST_NAMED = 20
+_KIND = re.compile(r'^kind = "([^"]+)"', re.MULTILINE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -117,11 +118,17 @@ def draft(
         hint = f"say which are: --input {next(iter(asked), 'COLUMN')}"
         raise FieldwardenError("reading data", data, cause, hint)
     keys = dict(zip(names, _keys(names), strict=True))
+    kinds: dict[str, str] = {}
     parts = [head(f"the model {model}, written from {data}", origin.tables if origin else None)]
     for name in names:
         text = _tag(table, name, keys[name], origin)
         parts.append(_as_question(text, asked[name].text(name)) if name in asked else text)
-    parts += _loops(find_loops(table, [name for name in names if name not in asked]))
+        if match := _KIND.search(text):
+            kinds[name] = match[1]
+    loops = find_loops(table, [name for name in names if name not in asked])
+    parts += _loops(loops)
+    kinds |= {f"loop {loop.name}": "loop" + "?" * bool(loop.doubt) for loop in loops}
+    notes += proposals(kinds)
     parts.append(_model(model, kept, duration_text(table.interval_ns), said, table))
     return Draft("\n".join(parts), tuple(kept), tuple(notes))
 

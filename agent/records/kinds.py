@@ -8,6 +8,7 @@ it is a question.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import pi
@@ -53,6 +54,7 @@ _CIRCLES = {"deg": 360.0, "degree": 360.0, "degrees": 360.0, "grad": 360.0, "rad
 _FEWEST = 50  # steps forward, for "it only grows" to be more than chance
 _MOST_BACK = 0.01  # of the steps may be beginnings anew
 _MOST_CHANGES = 0.2  # of the samples of what is set
+_MOST_NAMED = 12  # tags of one kind in a sentence
 _MOST_VALUES = 40  # of a coarse instrument
 
 
@@ -74,6 +76,18 @@ def words_of(name: str) -> frozenset[str]:
 def is_constant_by_nature(name: str) -> bool:
     """Whether the name is that of a design value, a limit or a number of something."""
     return bool(words_of(name) & _BY_NATURE)
+
+
+def proposals(kinds: Mapping[str, str]) -> list[str]:
+    """What the file proposes, for a person to confirm: each kind with its tags, in one sentence."""
+    by_kind: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        by_kind.setdefault(kind, []).append(name.removeprefix("loop ") if "loop" in kind else name)
+    texts = [
+        f"{kind}: {', '.join(names[:_MOST_NAMED])}{', ...' * (len(names) > _MOST_NAMED)}"
+        for kind, names in by_kind.items()
+    ]
+    return [f"proposed in the file, to be confirmed: {'; '.join(texts)}"] if texts else []
 
 
 def recognise(name: str, values: Float64, unit: str, interval_ns: int) -> FoundKind | None:

@@ -111,5 +111,7 @@ def test_init_writes_the_loops(tmp_path):
     names = ("TIC-1.PV", "TIC-1.SP", "TIC-1.OUT", "TIC-1.MODE")
     path = tmp_path / "config.toml"
     write(draft(columns(*names), "m"), path)
+    assert any("loop: TIC-1" in note and "set point: TIC-1.SP" in note
+               for note in draft(columns(*names), "m").notes)  # fmt: skip
     pv, sp, out, mode = names
     assert load(path).loops == {"TIC-1": Loop(pv=pv, sp=sp, out=out, mode=mode)}
