@@ -11,51 +11,11 @@ from itertools import permutations
 from typing import Any
 
 from agent.core.conversions import Change
-
-FAMILIES: tuple[tuple[tuple[str, str], ...], ...] = (
-    (("degC", "degree_Celsius"), ("degF", "degree_Fahrenheit"), ("K", "kelvin")),
-    (("bar", "bar"), ("psi", "psi"), ("kPa", "kilopascal"), ("MPa", "megapascal"),
-     ("mbar", "millibar"), ("Pa", "pascal")),
-    (("m3/h", "meter**3/hour"), ("l/min", "liter/minute"), ("l/s", "liter/second"),
-     ("gpm", "gallon/minute")),
-    (("kg/h", "kilogram/hour"), ("t/h", "metric_ton/hour")),
-    (("fraction", "dimensionless"), ("%", "percent")),
-    (("rpm", "revolution/minute"), ("Hz", "revolution/second")),
-    (("m", "meter"), ("mm", "millimeter"), ("ft", "foot")),
-)  # fmt: skip
-"""Units that are taken for one another, by the quantity they measure: (as plants write it, pint's).
-"""
-
-_SPELLINGS = {
-    "degC": ("°c", "c", "celsius", "deg c", "grad c", "°celsius"),
-    "degF": ("°f", "f", "fahrenheit", "deg f", "°fahrenheit"),
-    "K": ("kelvin", "°k"),
-    "bar": ("barg", "bara", "bar(g)", "bar(a)", "bar g", "bar a"),
-    "psi": ("psig", "psia", "lbf/in2"),
-    "m3/h": ("m³/h", "m^3/h", "cbm/h", "m3/hr", "m³/hr", "cmh"),
-    "l/min": ("lpm", "l/m", "ltr/min", "liter/min"),
-    "l/s": ("lps", "ltr/s", "liter/s"),
-    "gpm": ("gal/min", "usgpm"),
-    "kg/h": ("kg/hr",),
-    "t/h": ("t/hr", "tph", "to/h"),
-    "%": ("pct", "percent", "prozent"),
-    "rpm": ("1/min", "min-1", "u/min", "r/min"),
-    "Hz": ("1/s",),
-}
-_KNOWN = {
-    spelling.casefold(): name
-    for family in FAMILIES for name, _ in family
-    for spelling in (name, *_SPELLINGS.get(name, ()))
-}  # fmt: skip
+from agent.decode.unit_names import FAMILIES, spelt
 
 _PINT = {name: of for family in FAMILIES for name, of in family}
 
 _POWERS = (-6, -3, -2, -1, 1, 2, 3, 6)
-
-
-def spelt(unit: str) -> str:
-    """The unit as `FAMILIES` write it; as it is where it is none of them."""
-    return _KNOWN.get(unit.strip().casefold(), unit)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from agent.contract import grades
@@ -111,7 +112,8 @@ def _tag(
         ("", grades.AGREED, (before.agreed, after.agreed)),
         ("served ", grades.SERVED, (before.served, after.served)),
     ):
-        for key, change, grade, words in _changed(table, *terms, trained):
+        agreed = before.agreed if part else {}
+        for key, change, grade, words in _changed(table, *terms, trained, agreed):
             yield Difference(
                 f"tag/{tag}", source, f"{part}{key}", change.was, change.now, grade, models,
                 f"{tag}: {words}",
@@ -119,16 +121,20 @@ def _tag(
 
 
 def _changed(
-    table: Mapping[str, tuple[str, Rule]], was: Terms, now: Terms, trained: Span | None
+    table: Mapping[str, tuple[str, Rule]], was: Terms, now: Terms, trained: Span | None,
+    agreed: Terms = MappingProxyType({}),
 ) -> Iterator[tuple[str, Change, Grade, str]]:
     """(key, change, grade, words) of each term that is another one."""
     for key in sorted(was.keys() | now.keys()):
-        change = Change(was.get(key), now.get(key), trained)
+        change = Change(was.get(key), now.get(key), trained, agreed.get(key))
         if change.was == change.now:
             continue
         words, rule = table.get(key, (key, grades.breaking))
         told = f"{words} was {_shown(change.was)}, is {_shown(change.now)}"
-        yield key, change, rule(change), told
+        grade = rule(change)
+        if grade == "breaking" and grades.first_told(change) and change.agreed:
+            told += f", and {_shown(change.agreed)} was agreed"
+        yield key, change, grade, told
 
 
 def _shown(value: Any) -> str:

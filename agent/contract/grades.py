@@ -7,10 +7,11 @@ something else. What this table does not know is breaking: nobody has thought of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from agent.configuration.units import spelt
+from agent.decode import unit_names
 from agent.decode.number_types import holds
 
 Grade = Literal["additive", "compatible", "breaking"]
@@ -24,14 +25,19 @@ class Change(NamedTuple):
 
     Attributes:
         trained: the range that all models of the tag were trained on; None where no model was.
+        agreed: the term of the same name in the configuration, of one that the source tells.
     """
 
     was: Any
     now: Any
     trained: Span | None = None
+    agreed: Any = None
 
 
 Rule = Callable[[Change], Grade]
+
+_CODE: Final = re.compile(r"[A-Z0-9]{2,3}")
+
 
 def breaking(_: Change) -> Grade:
     """Whatever it is now."""
@@ -54,11 +60,46 @@ def told_or_not(change: Change) -> Grade:
 
 
 def unit(change: Change) -> Grade:
-    """A unit by another of its spellings is the same; by case alone it may be another (mW, MW)."""
-    if isinstance(change.was, str) and isinstance(change.now, str):
-        was, now = change.was.strip(), change.now.strip()
-        if was == now or (was.casefold() != now.casefold() and spelt(was) == spelt(now)):
-            return "compatible"
+    """A unit by another of its spellings is the same; one that is told for the first time must not
+    contradict what was agreed, and so trained.
+    """
+    was, now, agreed = change.was, change.now, change.agreed
+    if isinstance(was, str) and isinstance(now, str) and unit_names.same(was, now):
+        return "compatible"
+    if first_told(change) and agreed and unit_names.contradict(str(now), str(agreed)):
+        return "breaking"
+    return told_or_not(change)
+
+
+def unit_code(change: Change) -> Grade:
+    """Codes of UNECE Recommendation 20, as OPC UA numbers them (Part 8, 5.6.3), say which unit it
+    is; what is none of them is a server's own, and says no more than the unit's name does.
+    """
+    if _code_of(change.was) and _code_of(change.now):
+        return told_or_not(change)
+    return "additive" if first_told(change) else "compatible"
+
+
+def _code_of(number: Any) -> str:
+    """Two or three capitals and digits, such as ``CEL``; empty where a number is no such code."""
+    if not isinstance(number, int) or not 0 < number < 1 << 24:
+        return ""
+    text = number.to_bytes(3, "big").lstrip(b"\0").decode("ascii", "replace")
+    return text if _CODE.fullmatch(text) else ""
+
+
+def first_told(change: Change) -> bool:
+    """Whether it is told now, and was not before."""
+    return change.was in (None, "") and change.now not in (None, "")
+
+
+def states(change: Change) -> Grade:
+    """Names of states: that there are more of them names those that there were as before."""
+    was, now = (
+        dict(enumerate(one)) if isinstance(one, list) else one for one in (change.was, change.now)
+    )
+    if isinstance(was, Mapping) and isinstance(now, Mapping) and was.items() <= now.items():
+        return "additive"
     return told_or_not(change)
 
 
@@ -158,9 +199,10 @@ SERVED: Final[Mapping[str, tuple[str, Rule]]] = {
     "variant": ("type of the values", type_or_not),
     "value_rank": ("value rank", told_or_not),
     "unit": ("engineering unit", unit),
-    "unit_id": ("code of the engineering unit", told_or_not),
+    "unit_id": ("code of the engineering unit", unit_code),
     "range": ("engineering range", value_range),
-    "states": ("names of the states", told_or_not),
+    "states": ("names of the states", states),
+    "state_values": ("values of the states", states),
     "true_state": ("name of true", told_or_not),
     "false_state": ("name of false", told_or_not),
     "readable": ("read access", lost),

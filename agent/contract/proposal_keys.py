@@ -10,6 +10,7 @@ from agent.configuration.rules import nearest
 from agent.configuration.schema import Configuration, Source, Tag
 from agent.configuration.values import duration_ns
 from agent.decode import parse_address
+from agent.decode.unit_names import FAMILIES
 from agent.errors import SourceError
 
 MOST_TEXT: Final = 2_000
@@ -138,7 +139,7 @@ def _unit(value: Any, about: About) -> str:
         hint = f'write unit = "..." at tag {about.name} there, or say it by factor and offset here'
         raise UnfitError(cause, hint)
     if units.conversion(of, unit) is None:
-        known = [name for family in units.FAMILIES for name, _ in family]
+        known = [name for family in FAMILIES for name, _ in family]
         hint = f"{nearest(unit, known)} Or say it by factor and offset".lstrip()
         raise UnfitError(f"{of} can not be told in {unit}", hint)
     return unit

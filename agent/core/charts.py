@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.before import Before, Copy, put_back
+from agent.core import losses_before
+from agent.core.before import Before, Copy
 from agent.core.flag import TRUTH, Flag
 from agent.core.identity import LOSS
 from agent.core.joint_lasting import joint_arrays
@@ -46,15 +47,14 @@ class Charts:
         self._state = {d.name: np.zeros(len(spec.rows), d.state) for d in DETECTORS}
         self._tag_state = {d.name: np.zeros(len(spec.tags), d.state) for d in TAG_DETECTORS}
         longest = max((model.scan_ns for model in spec.models), default=1_000_000_000)
-        self.before = Before(len(spec.rows), longest)
         self._admission = np.zeros(len(spec.rows), admission.STATE)
-        self._source_of_tag = np.array(
-            [spec.row_of_source[tag.source] for tag in spec.tags], np.int64
-        )
+        sources = [spec.row_of_source[tag.source] for tag in spec.tags]
+        self._source_of_tag = np.array(sources, np.int64)
         self._restates = any(tag.by_exception for tag in spec.tags)
         self._counts = np.zeros(len(spec.rows), tally.COUNTS)
         self._histogram = np.zeros((len(spec.rows), tally.BINS), np.int64)
         self._scans = ScanState(spec)
+        self.before = Before(len(spec.rows), self._scans.outputs.rows, longest)
         self.scans = tuple(ModelScans(m, spec, self._scans) for m in range(len(spec.models)))
         self.truth = Truth(spec, self.modes.texts)
 
@@ -288,11 +288,12 @@ class Charts:
 
     def keep(self, now: int) -> None:
         """A window ended: what charts on blocks are now may be asked for later."""
-        self.before.take(now, self._state)
+        self.before.take(now, self._state, self._scans.outputs.charts)
+        losses_before.keep(self.truth, now)
 
     def put_back(self, row: int, copy: Copy) -> None:
         """What came to a chart row lately does not count: it is as in a copy of `before`."""
-        put_back(self._state, row, copy)
+        self.before.put_back(self._state, self._scans.outputs.charts, row, copy)
         place = self.spec.rows[row]
         self.traces.forget(range(row, row + 1), range(place.tag, place.tag + 1))
         self._scans.ring[row] = 0.0

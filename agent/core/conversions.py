@@ -134,9 +134,44 @@ class Trace:
         return Trace(self.raw[kept], predicted[kept])
 
 
+@dataclass(frozen=True, slots=True)
+class Wander:
+    """How a tag moved in the record beside its white noise.
+
+    Attributes:
+        step: standard deviation of its movement from one sample to the next, in the tag's unit.
+        left: share of its variance that the other inputs do not predict.
+    """
+
+    step: float
+    left: float = 1.0
+
+    @staticmethod
+    def of(scale: float, noise: float, tau: float, r2: float) -> Wander:
+        """Of a record with this deviation, noise, correlation time in samples and share explained.
+
+        It moves as AR(1) does, and all of the noise at most is movement.
+        """
+        step = min(scale * float(np.sqrt(2.0 / max(tau, 1.0))), noise * float(np.sqrt(2.0)))
+        return Wander(step, 1.0 - min(max(r2, 0.0), 1.0))
+
+    def error(self, level: shape.Level, near: int, after: int) -> float:
+        """Standard deviation of the difference of the levels of two spans that adjoin.
+
+        Within a span it moves as a random walk does: the mean of n samples is off its end by n/3 of
+        the variance of a step, the end of the straight line through them by 2n/15.
+        """
+        share = 1.0 / 3.0 if level is shape.mean else 2.0 / 15.0
+        return self.step * float(np.sqrt(share * (near + after)))
+
+
+STILL = Wander(0.0)
+"""It moved by noise alone, as far as is known."""
+
+
 def explain_jump(
     trace: Trace, unit: str, noise: float, scale: float, changes: Iterable[Change],
-    trained: tuple[float, float] = (-np.inf, np.inf),
+    trained: tuple[float, float] = (-np.inf, np.inf), wander: Wander = STILL,
 ) -> Explained:
     """The changes that explain a recent jump; none where it is no such change.
 
@@ -151,6 +186,7 @@ def explain_jump(
         changes: those that are thought of.
         trained: lowest and highest value of the record: what a change explains is back between
             them, and what a plant or an instrument did is seldom.
+        wander: how the tag moved in the record, whatever it did in the latest samples.
     """
     trace = trace.usable()
     raw = trace.raw
@@ -161,7 +197,7 @@ def explain_jump(
     known = tuple(changes)
     found = []
     for place in sorted(places):
-        jump = jump_at(trace, place + 1, noise)
+        jump = jump_at(trace, place + 1, noise, wander)
         if jump is not None:
             after = raw[place + 1 :]
             put_back = [one for one in known if _puts_back(one, after, trained)]
@@ -229,17 +265,20 @@ def _explained(
     return Explained(near, ratio, jump.was, jump.now)
 
 
-def jump_at(trace: Trace, place: int, noise: float) -> Jump | None:
+def jump_at(
+    trace: Trace, place: int, noise: float, wander: Wander = STILL
+) -> Jump | None:
     """The jump before the sample at `place`; None where too little is known on a side of it."""
     before, after = trace.raw[:place], trace.raw[place : place + _LONGEST]
     if len(before) < 4 or len(after) < _AFTER:
         return None
     near = before[-_LONGEST // 2 :]
     own = min(
-        (_levels(level, before, near, after, noise) for level in (shape.mean, shape.edge)),
+        (_levels(level, before, near, after, noise, wander) for level in (shape.mean, shape.edge)),
         key=lambda found: found[2],
     )
-    guides = sorted([own, *_by_others(trace, place, len(near), len(after))], key=lambda one: one[2])
+    others = _by_others(trace, place, len(near), len(after), wander)
+    guides = sorted([own, *others], key=lambda one: one[2])
     was, now, error = guides[0]
     beside = next(((level, doubt) for level, _, doubt in guides[1:]), None)
     usual, scatter = shape.scatter(before), shape.scatter(after)
@@ -252,16 +291,20 @@ def jump_at(trace: Trace, place: int, noise: float) -> Jump | None:
 
 
 def _levels(
-    level: shape.Level, before: Float64, near: Float64, after: Float64, noise: float
+    level: shape.Level, before: Float64, near: Float64, after: Float64, noise: float,
+    wander: Wander,
 ) -> tuple[float, float, float]:
     """(level before, level after, standard error of their difference while nothing happens).
 
-    The error is that of white noise, or what such differences were among the samples before, where
-    these are enough: a signal that wanders is not where it was, jump or none.
+    The error is that of white noise and of the record's wander, or what such differences were
+    among the samples before where these are enough and it was larger: a signal that wanders is not
+    where it was, jump or none, and one that rested before the jump may wander after it.
     """
     was, before_error = level(near, end=True)
     now, after_error = level(after, end=False)
-    error = noise * float(np.hypot(before_error, after_error))
+    error = float(np.hypot(
+        noise * np.hypot(before_error, after_error), wander.error(level, len(near), len(after))
+    ))  # fmt: skip
     k, m = len(near), min(len(after), len(before) - len(near) - 4)
     if m >= _AFTER:
         moved = [
@@ -273,7 +316,7 @@ def _levels(
 
 
 def _by_others(
-    trace: Trace, place: int, near: int, after: int
+    trace: Trace, place: int, near: int, after: int, wander: Wander
 ) -> list[tuple[float, float, float]]:
     """The same by what the other inputs say, and how far off it they were before the jump.
 
@@ -289,7 +332,10 @@ def _by_others(
         rest[at : at + m].mean() - rest[at - near : at].mean()
         for at in range(near, place - m + 1)
     ]
-    least = shape.scatter(rest) * float(np.sqrt(1.0 / near + 1.0 / after))
+    least = float(np.hypot(
+        shape.scatter(rest) * np.sqrt(1.0 / near + 1.0 / after),
+        np.sqrt(wander.left) * wander.error(shape.mean, near, after),
+    ))  # fmt: skip
     error = max(least, float(np.sqrt(np.mean(np.square(moved)))))
     return [(float(left.mean()) + float(said.mean()), now, error)]
 

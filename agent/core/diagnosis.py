@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.core import shape
-from agent.core.conversions import Change, Trace, explain_jump, told
+from agent.core.conversions import Change, Trace, Wander, explain_jump, told
 from agent.core.counters import counted
 from agent.core.figures import beside_others, farthest, impossible, jumped, latest
 from agent.core.kernels import TRAITS
@@ -185,9 +185,10 @@ def _states(evidence: Evidence) -> Diagnosis | None:
 def _integration(evidence: Evidence) -> Diagnosis | None:
     """A jump that a unit, scale or sign change explains, or a swap with another tag."""
     unit = evidence.standard_unit or evidence.unit
+    noise = evidence.noise * evidence.scale
     found = explain_jump(
-        Trace(evidence.raw, evidence.predicted), unit, evidence.noise * evidence.scale,
-        evidence.scale, evidence.changes, evidence.trained,
+        Trace(evidence.raw, evidence.predicted), unit, noise, evidence.scale, evidence.changes,
+        evidence.trained, Wander.of(evidence.scale, noise, evidence.tau, evidence.r2),
     )
     if evidence.swapped_with and not any(change.old for change in found.changes):
         return Diagnosis(

@@ -135,7 +135,7 @@ class EvidenceReader:
             kind=item.kind, unit=shown_unit(plain.unit, item.kind),
             raw=recent * item.scale + item.centre if item.kind in COUNTERS else plain.raw,
             tag=shown(plain.tag, item.kind),
-            centre=item.centre, scale=item.scale, noise=item.noise / item.scale,
+            centre=item.centre, scale=item.scale, noise=item.noise / item.scale, tau=item.tau,
             trained=item.trained, states=trained_states(states, item.centre, item.scale),
         )
         if self._spec.rows[row].role == OUTPUT:

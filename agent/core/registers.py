@@ -172,6 +172,10 @@ class RegisterReader:
         near = part[max(0, place - _WINDOW) : place + _WINDOW + 1]
         if len(near) < _LEAST_SHIFTED:
             return None
+        # Whoever reads a neighbour jumped, or strayed: of all others no order need be tried.
+        own = part[place]
+        if max(_ages(own, self._traces.of_tag(own.row, now))) < _LEAST:
+            return None
         raw = {one.tag: self._traces.of_tag(one.row, now) for one in near}
         for count in _since(near, raw):
             for step in (1, -1):
@@ -211,11 +215,15 @@ def _since(near: Sequence[Neighbour], raw: Mapping[str, Float64]) -> list[int]:
     """
     counts: Counter[int] = Counter()
     for one in near:
-        values = raw[one.tag]
-        jump = shape.jump(values)
-        counts.update({jump.age if jump else 0, ending(~within(values, one.trained))})
+        counts.update(set(_ages(one, raw[one.tag])))
     likely = [count for count in counts if count >= _LEAST and counts[count] >= _LEAST_SHIFTED - 1]
     return sorted(likely, key=lambda count: (-counts[count], count))[:3]
+
+
+def _ages(one: Neighbour, values: Float64) -> tuple[int, int]:
+    """For how many samples: since the largest step of a tag, and since it strayed; 0: not."""
+    jump = shape.jump(values)
+    return (jump.age if jump else 0), ending(~within(values, one.trained))
 
 
 def _is_like(values: Float64, raw: Float64, count: int, of: Neighbour) -> bool:

@@ -46,7 +46,8 @@ class Evidence:
 
     `found` holds the names of the detectors whose flags are or were up; `recent` and `means` are
     standardised (see `Traces.of_input`), `raw` is in the tag's unit, `predicted` what the others
-    say of each of these (empty where they do not); `noise` is in standard deviations; `share` is
+    say of each of these (empty where they do not); `noise` is in standard deviations,
+    `tau` (its correlation time) in samples; `share` is
     the tag's share of how far the scans are off (T2 and SPE together; 0 where they are calm),
     `alike` the inputs whose share is as large; `said` what the others say that it reads, in its
     unit, and `off` how many standard deviations of what they leave open it is off; `joint` says
@@ -71,6 +72,7 @@ class Evidence:
     centre: float = 0.0
     scale: float = 1.0
     noise: float = 1.0
+    tau: float = np.inf
     trained: Span = (-np.inf, np.inf)
     physical: Span | None = None
     r2: float = 0.0

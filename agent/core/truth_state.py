@@ -21,6 +21,9 @@ _ERRORS: Final = 32
 BUCKETS: Final = 24
 """Parts of the day that the estimated loss is a mean of."""
 
+BEFORE: Final = 2
+"""Charts from before that are remembered."""
+
 _COUNTS = (
     "predictions", "labels", "spoilt", "repeated", "corrected", "late", "unmatched", "same",
     "rise_labels", "rise_shifted", "held_ns", "heard_ns", "of_ns", "rise_ns", "scan_ns",
@@ -52,6 +55,7 @@ class PairState:
         scan_ns: when the latest scan was; `pending`: times of predictions that the next one is of.
         early: truths that wait for their prediction.
         scans: [scans, sum of expected losses] of the parts of the latest day.
+        before: [engine ns, chart as JSON] as it was then, the newest first.
     """
 
     sums: LossSums
@@ -89,6 +93,7 @@ class PairState:
     pending: list[int] = field(default_factory=list)
     early: list[list[Any]] = field(default_factory=list)
     scans: list[list[float]] = field(default_factory=list)
+    before: list[list[Any]] = field(default_factory=list)
 
     @classmethod
     def new(cls, sums: LossSums) -> PairState:
@@ -144,6 +149,21 @@ class PairState:
         self.scans[-1][0] += 1
         self.scans[-1][1] += expected
 
+    def keep(self, now_ns: int, apart_ns: int) -> None:
+        """Remember the chart as it is, where that was not done for so long."""
+        if not self.before or now_ns - self.before[0][0] >= apart_ns:
+            self.before = [[now_ns, self.chart.to_json()], *self.before][:BEFORE]
+
+    def chart_before(self, onset_ns: int) -> dict[str, Any] | None:
+        """The newest of these from before an onset."""
+        return next((chart for at_ns, chart in self.before if at_ns <= onset_ns), None)
+
+    def put_back(self, chart: Mapping[str, Any] | None) -> None:
+        """The chart is as this JSON says, or new; what it rose by is forgotten."""
+        self.chart = LossState() if chart is None else LossState.from_json(chart)
+        self.rise_ns = self.rise_labels = self.rise_shifted = 0
+        self.rise_sum = 0.0
+
     @property
     def window(self) -> tuple[int, float]:
         """Scans of the latest day, and the sum of their expected losses."""
@@ -160,6 +180,10 @@ class PairState:
         for name in _MOMENTS:
             if time_ns := getattr(self, name):
                 setattr(self, name, time_ns + shift_ns)
+        for kept in self.before:
+            chart = LossState.from_json(kept[1])
+            chart.move(shift_ns)
+            kept[:] = [kept[0] + shift_ns, chart.to_json()]
         for early in self.early:
             if early[0] == early[1]:
                 early[0] += shift_ns
@@ -183,7 +207,8 @@ class PairState:
         made |= {one.name: getattr(self, one.name).to_json() for one in fields(self)[:4]}
         lists = {"early": self.early, "scans": self.scans, "pending": self.pending,
                  "recent": self.recent, "rivals": self.rivals, "scores": self.scores,
-                 "latest": self.latest, "odd": self.odd, "errors": self.errors}
+                 "latest": self.latest, "odd": self.odd, "errors": self.errors,
+                 "before": self.before}
         return made | lists | {"stopped": self.stopped, "unit": self.unit}
 
     @classmethod
@@ -206,6 +231,10 @@ class PairState:
                 scores={str(key): dict(one) for key, one in data["scores"].items()},
                 early=[[int(a), int(b), float(c), int(d)] for a, b, c, d in data["early"]],
                 scans=[[int(scans), float(summed)] for scans, summed in data["scans"]],
+                before=[
+                    [int(at_ns), LossState.from_json(chart).to_json()]
+                    for at_ns, chart in data.get("before", ())
+                ],
             )
             for name in _COUNTS:
                 setattr(found, name, int(data[name]))

@@ -10,11 +10,11 @@ that cutting blocks changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agent.core import identity
+from agent.core import identity, losses_before
 from agent.core.before import Copy
 from agent.core.change import IN_VALUES, Change
 from agent.core.changes import Changes
@@ -40,12 +40,15 @@ _LOOKS_BACK: Final = 24
 @dataclass(slots=True)
 class Found:
     """A tag whose values changed: since when (engine ns), the change that was opened ('': none, its
-    source is under no contract), and its charts' states from before, by key of the chart row.
+    source is under no contract), and from before the states of its charts and of those of the
+    outputs that were predicted from it, by key of the chart row; `losses` of these outputs, by
+    key of the label.
     """
 
     onset_ns: int
     change: str
     kept: dict[str, Copy]
+    losses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Upstream:
@@ -65,8 +68,10 @@ class Upstream:
         self.fresh: list[tuple[str, int]] = []
         self._pending: set[str] = set()
         self._rows: dict[str, list[int]] = {}
+        self._models: dict[str, list[int]] = {}
         for row, place in enumerate(spec.rows):
             self._rows.setdefault(spec.tags[place.tag].name, []).append(row)
+            self._models.setdefault(spec.tags[place.tag].name, []).append(place.model)
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -102,11 +107,37 @@ class Upstream:
                 one.id for one in changes.known.values() if one.open and tag in one.tags
             ), "")
         self._pending.discard(tag)
-        self.found[tag] = Found(onset_ns, change, {
-            self._key(row): self._charts.before.copy(row, onset_ns) for row in self._rows[tag]
-        })
+        self.found[tag] = Found(
+            onset_ns, change, *self._kept(tag, onset_ns, list(self.found.values()))
+        )
+        for model in self._models[tag]:
+            losses_before.spoil(self._charts.truth, model, onset_ns)
         self.fresh.append((str(condition.subject), onset_ns))
         return told
+
+    def _kept(
+        self, tag: str, onset_ns: int, others: Sequence[Found]
+    ) -> tuple[dict[str, Copy], dict[str, dict[str, Any]]]:
+        """Charts and losses from before; where another tag touches them, from before that, too."""
+        kept = {
+            self._key(row): self._charts.before.copy(row, onset_ns) for row in self._touched(tag)
+        }
+        losses = {
+            key: chart for model in self._models[tag]
+            for key, chart in losses_before.copy(self._charts.truth, model, onset_ns).items()
+        }
+        for other in others:
+            kept |= {key: copy for key, copy in other.kept.items() if key in kept}
+            losses |= {key: chart for key, chart in other.losses.items() if key in losses}
+        return kept, losses
+
+    def _touched(self, tag: str) -> list[int]:
+        """The chart rows of a tag, and of the outputs of the models that have it as an input."""
+        outputs = [
+            row for model in self._models[tag] if tag in self._spec.models[model].inputs
+            for row in self._spec.outputs_of(model)
+        ]
+        return list(dict.fromkeys([*self._rows[tag], *outputs]))
 
     def _over(self, tag: str, now: int, changes: Changes) -> list[Event]:
         """Its condition has returned to normal: so has its change, with the last of its tags."""
@@ -137,16 +168,32 @@ class Upstream:
         """
         pending, self._pending = sorted(self._pending), set()
         events: list[Event] = []
+        models: set[int] = set()
         for tag in pending:
             found = self.found.pop(tag)
-            for row in self._rows[tag]:
+            for row in self._touched(tag):
                 self._charts.put_back(row, found.kept.get(self._key(row), {}))
+            for model in self._models[tag]:
+                losses_before.put_back(self._charts.truth, model, found.losses)
+            models.update(self._models[tag])
             events += self._mended(identity.tag(tag), now)
-        models = {self._spec.models[self._spec.rows[row].model].name
-                  for tag in pending for row in self._rows[tag]}  # fmt: skip
         if models:
-            self._conditions.forget(lambda _, key: key.joint and key.model in models, now)
+            self._forget({self._spec.models[model].name: model for model in models}, now)
         return events
+
+    def _forget(self, models: Mapping[str, int], now: int) -> None:
+        """What was found of these models' scans, outputs and losses is so no more."""
+        outputs = {
+            name: {identity.tag(tag) for tag in self._spec.models[model].outputs}
+            for name, model in models.items()
+        }
+        self._conditions.forget(
+            lambda subject, key: key.model in models and (
+                key.joint or subject in outputs[key.model]
+                or (key.detector == identity.LOSS and not self._charts.truth.is_up(
+                    models[key.model], -1))
+            ), now,
+        )  # fmt: skip
 
     def take_fresh(self) -> list[tuple[str, int]]:
         """(subject, onset) of what was found since the last time."""
@@ -179,7 +226,8 @@ class Upstream:
         """All state, JSON-ready, in a fixed order."""
         return {
             "found": {
-                tag: [one.onset_ns, one.change, one.kept] for tag, one in sorted(self.found.items())
+                tag: [one.onset_ns, one.change, one.kept, one.losses]
+                for tag, one in sorted(self.found.items())
             },
             "pending": sorted(self._pending), "before": list(self._charts.before.times),
         }
@@ -188,8 +236,9 @@ class Upstream:
         """Take state from `to_json`, as far as these inputs (keys of chart rows) go on."""
         known = set(inputs)
         self.found = {
-            tag: Found(int(onset), str(change), {k: v for k, v in kept.items() if k in known})
-            for tag, (onset, change, kept) in document.get("found", {}).items()
+            tag: Found(int(onset), str(change), {k: v for k, v in kept.items() if k in known},
+                       *losses)
+            for tag, (onset, change, kept, *losses) in document.get("found", {}).items()
             if tag in self._rows
         }
         self._pending = set(document.get("pending", ())) & self.found.keys()

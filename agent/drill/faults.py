@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.configuration.units import changes, spelt
+from agent.configuration.units import changes
 from agent.core.baseline import InputBaseline
 from agent.core.kernels import category
 from agent.core.kernels.admission import HOUR_NS
 from agent.core.kinds import COUNTERS
 from agent.core.state_tags import trained_states
+from agent.decode.unit_names import spelt
 from agent.fit.kinds import judged
 from agent.types import Float64, Int64, Quality, UInt16
 

@@ -18,6 +18,7 @@ from agent.core.kinds import code_of
 from agent.core.retraining_criteria import Criteria
 from agent.core.spec import EngineSpec, LabelSpec, ModelSpec, Register, TagSpec
 from agent.decode import register_of
+from agent.decode.unit_names import spelt
 from agent.errors import BaselineError
 from agent.runtime.paces import expected
 
@@ -172,7 +173,7 @@ def build_spec(
         tags.append(
             TagSpec(
                 index=tag_ids[name], name=name, source=tag.source, unit=tag.unit,
-                standard_unit=units.spelt(tag.unit),
+                standard_unit=spelt(tag.unit),
                 role=configuration.role(name), loop=loop, loop_part=part,
                 physical=tag.physical, interval_ns=interval,
                 max_silence_ns=silence, by_exception=by_exception,

@@ -53,7 +53,9 @@ _ANY_NUMBER = frozenset({"Number", "Integer", "UInteger", "BaseDataType"})
 
 _REFUSED = int(Quality.ADDRESS_REFUSED | Quality.NOT_AUTHORISED)
 
-PROPERTIES = ("EngineeringUnits", "EURange", "TrueState", "FalseState", "EnumStrings")
+PROPERTIES = (
+    "EngineeringUnits", "EURange", "TrueState", "FalseState", "EnumStrings", "EnumValues",
+)
 """Properties that say what a node's values mean; see `meaning`."""
 
 
@@ -219,7 +221,7 @@ def properties_asked(facts: Facts) -> Sequence[str]:
         return PROPERTIES[2:4]
     if facts.data_type in {"Float", "Double", "String"}:
         return PROPERTIES[:2]
-    return (*PROPERTIES[:2], PROPERTIES[4])
+    return (*PROPERTIES[:2], *PROPERTIES[4:])
 
 
 async def property_nodes(
@@ -269,15 +271,28 @@ def meaning(name: str, value: Any) -> dict[str, Any]:
         if unit is None:
             return {"unit": None, "unit_id": None}
         number = int(unit.UnitId)
-        text = str(getattr(unit.DisplayName, "Text", None) or unit.UnitId)
-        return {"unit": text, "unit_id": number if number > 0 else None}
+        code = number if number > 0 else None  # -1 is none (Part 8), and what was not set is 0
+        text = getattr(unit.DisplayName, "Text", None) or (None if code is None else str(code))
+        return {"unit": text, "unit_id": code}
     if name == "EURange":
         span = value if isinstance(value, ua.Range) else None
         return {"range": None if span is None else [float(span.Low), float(span.High)]}
     if name == "EnumStrings":
         texts = value if isinstance(value, list) else None
         return {"states": None if texts is None else [_text(one) for one in texts]}
+    if name == "EnumValues":
+        values = value if isinstance(value, list) else None
+        return {"state_values": None if values is None else _named(values)}
     return {"true_state" if name == "TrueState" else "false_state": _text(value)}
+
+
+def _named(values: Sequence[Any]) -> dict[str, str | None]:
+    """Value -> its name, of an EnumValues property; in the order of the values."""
+    known = [one for one in values if isinstance(one, ua.EnumValueType)]
+    return {
+        str(int(one.Value)): _text(one.DisplayName)
+        for one in sorted(known, key=lambda one: int(one.Value))
+    }
 
 
 def _text(value: Any) -> str | None:

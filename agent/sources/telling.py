@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal
 
+from agent.decode.unit_names import same
 from agent.intake import Intake
 from agent.sources.base import Served, Telling
 
@@ -145,6 +146,21 @@ def worse(key: str, was: Any, now: Any) -> Any:
         return now
     if key == "readable":
         return was and now
+    if key == "unit" and same(str(was), str(now)):
+        return now
+    if key in {"states", "state_values"} and (less := _less(was, now)) is not None:
+        return less
     if key == "range":
         return [pick(float(a), float(b)) for pick, a, b in zip((max, min), was, now, strict=True)]
     return f"{was}, then {now}"
+
+
+def _less(was: Any, now: Any) -> Any:
+    """The one of two that the other has all of, and perhaps more; None where neither is."""
+    def parts(one: Any) -> set[tuple[Any, Any]]:
+        return set(one.items() if isinstance(one, Mapping) else enumerate(one))
+
+    for less, more in ((was, now), (now, was)):
+        if parts(less) <= parts(more):
+            return less
+    return None

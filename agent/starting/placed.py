@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.configuration.rules import EDIT
-from agent.configuration.units import spelt
+from agent.decode.unit_names import spelt
 from agent.records.units import plain_unit, unit_in
 from agent.sources.found import Found, FoundTag
 from agent.starting.names import Match, match

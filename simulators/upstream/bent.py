@@ -115,9 +115,68 @@ def _resample(told: Mapping[str, Any], past: _Past, now: int) -> _Step:
     return step
 
 
+def _lag(told: Mapping[str, Any], past: _Past, _now: int) -> _Step:
+    """A filter of first order: each row moves by `share` of what is left."""
+    tag, share = told["tag"], float(told["share"])
+    shown = [past[-1][tag]] if past else []
+
+    def step(row: Row, _at: int) -> None:
+        shown[:] = [shown[0] + share * (row[tag] - shown[0]) if shown else row[tag]]
+        row[tag] = shown[0]
+
+    return step
+
+
+def _delay(told: Mapping[str, Any], past: _Past, _now: int) -> _Step:
+    """What was so many rows ago, or as many as were kept."""
+    tag, rows = told["tag"], int(told["rows"])
+
+    def step(row: Row, _at: int) -> None:
+        row[tag] = past[-min(rows + 1, len(past))][tag]
+
+    return step
+
+
+def _clamp(told: Mapping[str, Any], _past: _Past, _now: int) -> _Step:
+    tag, low, high = told["tag"], float(told["low"]), float(told["high"])
+
+    def step(row: Row, _at: int) -> None:
+        row[tag] = min(max(row[tag], low), high)
+
+    return step
+
+
+def _keep(told: Mapping[str, Any], _past: _Past, now: int) -> _Step:
+    """The last value of each `every` rows, told in each of them."""
+    tag, every = told["tag"], int(told["every"])
+    shown = [0.0]
+
+    def step(row: Row, at: int) -> None:
+        if (at - now) % every == 0:
+            shown[0] = row[tag]
+        row[tag] = shown[0]
+
+    return step
+
+
+def _deadband(told: Mapping[str, Any], _past: _Past, _now: int) -> _Step:
+    """The value as it was told last, until it is further than `band` from that."""
+    tag, band = told["tag"], float(told["band"])
+    shown: list[float] = []
+
+    def step(row: Row, _at: int) -> None:
+        if not shown or abs(row[tag] - shown[0]) > band:
+            shown[:] = [row[tag]]
+        row[tag] = shown[0]
+
+    return step
+
+
 VALUE_ORDERS: Mapping[str, Callable[[Mapping[str, Any], _Past, int], _Step]] = {
     "rescale": _rescale, "swap": _swap, "round": _round, "repeat": _repeat, "resample": _resample,
+    "lag": _lag, "delay": _delay, "clamp": _clamp, "keep": _keep, "deadband": _deadband,
 }  # fmt: skip
 """Order -> what it makes of rows. ``rescale`` (factor, offset; a sign is factor -1), ``swap``
 (other), ``round`` (step; 1: whole numbers), ``repeat`` (rows: the latest so many, for ever),
-``resample`` (every: rows)."""
+``resample`` (every: rows), ``keep`` (every: rows), ``lag`` (share), ``delay`` (rows), ``clamp``
+(low, high), ``deadband`` (band)."""

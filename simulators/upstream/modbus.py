@@ -46,6 +46,7 @@ class ModbusUpstream:
         self._definition = definition
         self._identity = dict(definition.identity)
         self._server: ModbusTcpServer | None = None
+        self._unit = 1
         self._values: Mapping[str, float] = {}
         self.answered_ns = 0
         self.answered = asyncio.Event()
@@ -54,6 +55,7 @@ class ModbusUpstream:
     def _reset(self) -> None:
         self._fields = {tag.name: parse_field(tag.address) for tag in self._definition.tags}
         self._shift: dict[int, int] = {}
+        self._inserted: list[tuple[int, int]] = []
         self._refused: list[tuple[int, int, ExcCodes]] = []
         self._draw()
 
@@ -65,7 +67,7 @@ class ModbusUpstream:
         """
         words = [SimData(0, count=_BLOCK, values=0, datatype=DataType.REGISTERS, readonly=True)]
         bits = [SimData(0, count=1, values=0, datatype=DataType.BITS, readonly=True)]
-        device = SimDevice(1, (bits, bits, words, words), action=self._answer)
+        device = SimDevice(self._unit, (bits, bits, words, words), action=self._answer)
         told = {at: str(self._identity.get(name, "")) for at, name in enumerate(_IDENTITY)}
         ModbusControlBlock().Identity.update(ModbusDeviceIdentification(told))
         address = (self._definition.host, self._definition.port)
@@ -100,6 +102,12 @@ class ModbusUpstream:
         elif what == "shift":  # all registers of an area stand `by` higher
             for code in _codes(told):
                 self._shift[code] = int(told["by"])
+        elif what == "insert":  # what stands at `first` and behind it stands `by` higher
+            self._inserted.append((int(told["first"]), int(told["by"])))
+        elif what == "area":  # served as registers of the other area
+            name = str(told["tag"])
+            code = next(code for code, area in _AREAS.items() if area == told["to"])
+            self._fields[name] = replace(self._fields[name], function=code)
         elif what in ("words", "bytes"):
             name, orders = str(told["tag"]), _WORDS if what == "words" else _BYTES
             field = self._fields[name]
@@ -114,7 +122,8 @@ class ModbusUpstream:
         elif what in ("replace", "restart"):
             await self.stop()
             if what == "replace":
-                self._identity = dict(told["identity"])
+                self._identity = dict(told.get("identity", self._identity))
+                self._unit = int(told.get("unit", self._unit))
             await asyncio.sleep(float(told.get("away_s", 0.3)))
             await self.start()
         else:
@@ -134,6 +143,7 @@ class ModbusUpstream:
             field = self._fields[name]
             words = field.registers(value)
             at = field.offset + self._shift.get(field.function, 0)
+            at += sum(by for first, by in self._inserted if field.offset >= first)
             images[field.function][at : at + len(words)] = words
         self._images = images
 

@@ -47,6 +47,10 @@ class _Node:
     readable: bool = True
     text: str = ""
     there: bool = True
+    unit_id: int | None = None
+    status: str = ""
+    stamp: str = ""
+    stood_ns: float = 0.0
     id: ua.NodeId = field(default_factory=ua.NodeId)
     properties: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +63,18 @@ class _Node:
         elif self.data_type == "Boolean":
             told = value > 0
         return ua.Variant([told, told], kind) if self.array else ua.Variant(told, kind)
+
+    def time(self, now_ns: float) -> ua.DateTime | None:
+        """The source's time of a value that is written now: by `stamp` none, that of the first one,
+        or so many seconds off.
+        """
+        if self.stamp == "none":
+            return None
+        if self.stamp == "stands":
+            self.stood_ns = now_ns = self.stood_ns or now_ns
+        elif self.stamp:
+            now_ns += float(self.stamp) * 1e9
+        return ua.DateTime.fromtimestamp(now_ns / 1e9, UTC)
 
 
 class OpcUaUpstream:
@@ -120,20 +136,18 @@ class OpcUaUpstream:
         name = ua.QualifiedName(str(node.id.Identifier), node.id.NamespaceIndex)
         kind = ua.VariantType[node.data_type]
         objects = self._server.nodes.objects
-        variable = await objects.add_variable(node.id, name, node.variant(0.0).Value, kind)
+        await objects.add_variable(node.id, name, node.variant(0.0).Value, kind)
         node.properties = {}
-        if node.span is not None:
-            node.properties["EURange"] = await variable.add_property(
-                _below(node.id, "range"),
-                ua.QualifiedName("EURange", 0), ua.Range(*map(float, node.span)),
-            )  # fmt: skip
         await self._attributes(node)
 
     async def _tell_unit(self, node: _Node) -> None:
         """EngineeringUnits, made where the node had none."""
         known = node.properties.get("EngineeringUnits")
         if known is not None:
-            await known.write_value(unit_of(node.unit))
+            told = unit_of(node.unit)
+            if node.unit_id is not None:
+                told.UnitId = ua.Int32(node.unit_id)
+            await known.write_value(told)
         elif node.unit:
             variable = self._server.get_node(node.id)
             node.properties["EngineeringUnits"] = await variable.add_property(
@@ -157,8 +171,18 @@ class OpcUaUpstream:
         ):  # fmt: skip
             await self._write(node.id, ua.DataValue(variant), attribute)
         await self._tell_unit(node)
-        if "EURange" in node.properties and node.span is not None:
-            await node.properties["EURange"].write_value(ua.Range(*map(float, node.span)))
+        known = node.properties.get("EURange")
+        if node.span is None:
+            if known is not None:
+                await self._server.delete_nodes([node.properties.pop("EURange")])
+            return
+        told = ua.Range(*map(float, node.span))
+        if known is None:
+            node.properties["EURange"] = await self._server.get_node(node.id).add_property(
+                _below(node.id, "range"), ua.QualifiedName("EURange", 0), told
+            )
+        else:
+            await known.write_value(told)
 
     def _forget_type(self, node: _Node) -> None:
         """The library refuses values of another type than the latest had; a plant does not ask."""
@@ -191,15 +215,17 @@ class OpcUaUpstream:
     async def publish(self, values: Mapping[str, float], now_ns: float) -> None:
         """Write one row, with its time as the source's."""
         self._values.update(values)
-        stamp = ua.DateTime.fromtimestamp(now_ns / 1e9, UTC)
+        now = ua.DateTime.fromtimestamp(now_ns / 1e9, UTC)
         for name, value in values.items():
             node = self._nodes[name]
             if not node.there or node.id.is_null():
                 continue
             good = _SEMANTICS_CHANGED if name in self._semantics else _GOOD
+            if node.status:
+                good = ua.StatusCode(ua.UInt32(getattr(StatusCodes, node.status)))
             status = good if node.readable else _UNREADABLE
             told = node.variant(value) if node.readable else ua.Variant()
-            await self._write(node.id, ua.DataValue(told, status, stamp, stamp))
+            await self._write(node.id, ua.DataValue(told, status, node.time(now_ns), now))
         self._semantics -= set(values)
 
     # --- orders -----------------------------------------------------------------------------------
@@ -225,6 +251,14 @@ class OpcUaUpstream:
         node = self._nodes[told["tag"]]
         await self._remove(node)
         node.address = str(told["to"])
+        await self._add(node)
+        await self._announce_model(told, node.id)
+
+    async def _again(self, told: Mapping[str, Any]) -> None:
+        """The node is deleted, and another like it is made."""
+        node = self._nodes[told["tag"]]
+        await self._remove(node)
+        await asyncio.sleep(float(told.get("away_s", 0.0)))
         await self._add(node)
         await self._announce_model(told, node.id)
 
@@ -256,13 +290,18 @@ class OpcUaUpstream:
         await self._announce_model(told, node.id)
 
     async def _terms(self, told: Mapping[str, Any]) -> None:
-        """Any of `unit`, `span`, `data_type`, `array`, `readable`, `text` of a node."""
+        """Any of `unit`, `unit_id`, `span` (null: none), `data_type`, `array`, `readable`, `text`,
+        `status` (the name of a code), `stamp` (see `_Node.time`) of a node.
+        """
         node = self._nodes[told["tag"]]
-        for name in ("unit", "data_type", "array", "readable", "text"):
+        for name in ("unit", "unit_id", "data_type", "array", "readable", "text", "status"):
             if name in told:
                 setattr(node, name, told[name])
+        if "stamp" in told:
+            node.stamp, node.stood_ns = str(told["stamp"]), 0.0
         if "span" in told:
-            node.span = (float(told["span"][0]), float(told["span"][1]))
+            span = told["span"]
+            node.span = None if span is None else (float(span[0]), float(span[1]))
         await self._attributes(node)
         if told.get("announce"):
             self._semantics.add(str(told["tag"]))
@@ -293,6 +332,7 @@ _ORDERS: Mapping[str, Callable[[OpcUaUpstream, Mapping[str, Any]], Awaitable[Non
     "as_before": OpcUaUpstream._as_before,  # noqa: SLF001 - the table of its own methods
     "rename": OpcUaUpstream._rename,  # noqa: SLF001
     "remove": OpcUaUpstream._gone,  # noqa: SLF001
+    "again": OpcUaUpstream._again,  # noqa: SLF001
     "new": OpcUaUpstream._new,  # noqa: SLF001
     "terms": OpcUaUpstream._terms,  # noqa: SLF001
     "restart": OpcUaUpstream._restart,  # noqa: SLF001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.configuration import units
+from agent.decode import unit_names
 
 KNOWN = {
     ("degC", "degF"): (1.8, 32.0), ("degC", "K"): (1.0, 273.15), ("K", "degF"): (1.8, -459.67),
@@ -36,4 +37,17 @@ def test_there_and_back_changes_nothing():
 )  # fmt: skip
 def test_a_unit_is_known_however_it_is_spelt(text, unit):
     """As data sheets and historians spell it; what is none of them stays as it is."""
-    assert units.spelt(text) == unit
+    assert unit_names.spelt(text) == unit
+
+
+@pytest.mark.parametrize(("one", "other", "same", "contradict"), [
+    ("degC", "°C", True, False), (" degC", "degC", True, False), ("degC", "degF", False, True),
+    ("bar", "barg", True, False), ("bara", "barg", False, True), ("bar(a)", "bar g", False, True),
+    ("psia", "psig", False, True), ("mW", "MW", False, False), ("degC", "Wms", False, False),
+    ("m3/h", "m³/h", True, False), ("%", "fraction", False, True), ("c", "C", False, False),
+])  # fmt: skip
+def test_units_are_the_same_or_contradict_each_other_or_nobody_knows(one, other, same, contradict):
+    """Either way round."""
+    for pair in ((one, other), (other, one)):
+        assert unit_names.same(*pair) is same
+        assert unit_names.contradict(*pair) is contradict

@@ -73,6 +73,24 @@ def test_a_term_of_a_tag_says_how_much_and_whom(terms, grade, term):
     json.dumps(found.to_json())
 
 
+@pytest.mark.parametrize(("told", "grade"), [
+    ("degC", "additive"), ("°C", "additive"), ("Celsius", "additive"), ("Wms", "additive"),
+    ("degF", "breaking"), ("K", "breaking"), ("bar", "breaking"),
+])  # fmt: skip
+def test_a_unit_told_first_must_not_contradict_the_agreed_one(told, grade):
+    """It was trained in that. Of a unit that nobody knows nothing can be said against it."""
+    was = {key: value for key, value in TAG.served.items() if key != "unit"}
+    before = contract(a=TagTerms(TAG.agreed, was))
+    (found,) = differences(before, contract(a=TagTerms(TAG.agreed, was | {"unit": told})))
+    assert (found.grade, found.models) == (grade, ("m",))
+    if grade == "breaking":
+        assert found.text == f"a: engineering unit was not told, is {told}, and degC was agreed"
+    no_unit = {"address": "holding 0"}
+    (found,) = differences(contract(a=TagTerms(no_unit, was)),
+                           contract(a=TagTerms(no_unit, was | {"unit": told})))  # fmt: skip
+    assert found.grade == "additive"
+
+
 def test_of_a_tag_that_nobody_reads_no_model_is_touched():
     """It is told all the same."""
     (found,) = differences(contract(), contract(b=served(unit="K")))

@@ -88,3 +88,27 @@ def test_scans_may_become_denser_only():
     """A slower source leaves scans without news."""
     assert grades.faster(Change(1.0, 0.5)) == "compatible"
     assert grades.faster(Change(1.0, 2.0)) == "breaking"
+
+
+@pytest.mark.parametrize(("was", "now", "grade"), [
+    (["off", "on"], ["off", "on", "fault"], "additive"), (["off", "on"], ["off"], "breaking"),
+    (["off", "on"], ["on", "off"], "breaking"), (None, ["off"], "additive"),
+    (["off"], None, "compatible"),
+    ({"1": "off", "5": "on"}, {"1": "off", "3": "idle", "5": "on"}, "additive"),
+    ({"1": "off", "5": "on"}, {"1": "off", "5": "run"}, "breaking"),
+    ({"1": "off", "5": "on"}, {"1": "off"}, "breaking"),
+])  # fmt: skip
+def test_more_states_are_more_and_others_are_others(was, now, grade):
+    """By their place, or by the value that each has."""
+    assert grades.SERVED["states"][1](Change(was, now)) == grade
+    assert grades.SERVED["state_values"][1](Change(was, now)) == grade
+
+
+@pytest.mark.parametrize(("was", "now", "grade"), [
+    (4408652, 4604232, "breaking"),  # CEL, FAH
+    (4408652, None, "compatible"), (None, 4408652, "additive"),
+    (7, 4408652, "compatible"), (4408652, 7, "compatible"), (1684367171, 12759107, "compatible"),
+])  # fmt: skip
+def test_codes_of_units_say_something_where_they_are_of_unece(was, now, grade):
+    """A server's own numbers are other ones with the next version of it; the name says the unit."""
+    assert grades.SERVED["unit_id"][1](Change(was, now)) == grade

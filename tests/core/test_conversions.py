@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from agent.configuration import units
-from agent.core.conversions import Trace, explain_jump
+from agent.core import shape
+from agent.core.conversions import STILL, Trace, Wander, explain_jump
 from agent.types import Float64
 
 CHANGES = units.changes()
@@ -196,3 +197,56 @@ def test_a_gain_near_one_is_none():
         raw = slow(seed, 60.0, 4.0)
         raw[-16:] *= 1.05
         assert not named(raw, 4.0)
+
+
+@pytest.mark.parametrize("new", ["0.001", "psi", "K", "-1"])
+@pytest.mark.parametrize("before", [12, 40])
+def test_a_change_is_named_where_the_level_begins_to_move_with_it(new, before):
+    """The last samples before it tell nothing of how far the level goes after it; the record does.
+
+    Twelve samples are too few to see it, and forty of a plant that rested show none of it.
+    """
+    told, untold = Count(), Count()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        true = 45.0 + 0.15 * rng.normal(size=before + 8)
+        true[before:] += rng.choice([-1.0, 1.0]) * 0.35 * np.arange(1.0, 9.0)
+        if before == 12:
+            true[:before] -= 0.3 * np.arange(before, 0.0, -1.0)
+        raw = changed(true, new, 8)
+        for count, wander in ((told, Wander.of(3.0, 0.2, 11.0, 0.0)), (untold, STILL)):
+            found = explain_jump(Trace(raw), "", 0.2, 3.0, CHANGES, wander=wander).changes
+            count.take({(round(one.gain, 6), round(one.offset, 4)) for one in found}, new)
+    assert told.right_share >= RIGHT
+    assert told.wrong_share_of_claimed <= WRONG
+    assert untold.right_share < told.right_share
+
+
+@pytest.mark.parametrize("size", [-6.0, -3.0, 3.0, 6.0])
+@pytest.mark.parametrize("mean", [0.0, 20.0, 60.0])
+def test_a_bias_of_what_wanders_is_no_change_of_unit(size, mean):
+    """That a level may move on its own claims no more than before."""
+    named_any = 0
+    for seed in range(60):
+        raw = slow(seed, mean, 4.0)
+        raw[-16:] += size * 4.0
+        wander = Wander.of(4.0, noise_of(4.0), 30.0, 0.5)
+        found = explain_jump(Trace(raw), "", noise_of(4.0), 4.0, CHANGES, wander=wander)
+        named_any += bool(found.changes)
+    assert named_any <= 2
+
+
+def test_the_record_wanders_by_its_noise_at_most():
+    """As AR(1) of its correlation time does; what others do not predict of it is left."""
+    assert Wander.of(3.0, 0.1, 1.0, 0.0).step == pytest.approx(0.1 * np.sqrt(2.0))
+    assert Wander.of(3.0, 5.0, 18.0, 0.0).step == pytest.approx(1.0)
+    assert Wander.of(3.0, 5.0, np.inf, 0.0).step == 0.0
+    assert Wander.of(3.0, 5.0, 18.0, 0.75).left == 0.25
+
+
+@pytest.mark.parametrize("level", [shape.mean, shape.edge])
+def test_the_error_of_levels_is_that_of_a_random_walk(level):
+    """Of two spans that adjoin, 8 and 16 samples long."""
+    walks = np.cumsum(np.random.default_rng(3).normal(size=(4_000, 24)), axis=1)
+    apart = [level(one[8:], end=False)[0] - level(one[:8], end=True)[0] for one in walks]
+    assert np.std(apart) == pytest.approx(Wander(1.0).error(level, 8, 16), rel=0.12)

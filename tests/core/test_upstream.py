@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.core.before import APART, KEPT, Before
 from agent.core.engine import Engine
-from agent.core.kernels import DETECTORS
+from agent.core.kernels import DETECTORS, OUTPUT_CHARTS
 from agent.types import Command, Entry, Event, Float64
 from tests.core.small import (
     SECOND,
@@ -151,20 +151,46 @@ def _sequenced(events: list[str]) -> list[Any]:
 
 def test_the_states_that_are_kept_are_light():
     """Half a kilobyte an input: 5 MB of ten thousand."""
-    before = Before(10_000, SECOND)
+    before = Before(10_000, {}, SECOND)
     assert sum(item.array.nbytes for item in before.arrays()) <= 6_000_000
 
 
 def test_the_newest_state_from_before_an_onset_is_given():
     """None is where all are younger; they are taken apart in time."""
     states = {one.name: np.zeros(1, one.state) for one in DETECTORS}
-    before = Before(1, SECOND)
+    outputs = {one.name: np.zeros(0, one.state) for one in OUTPUT_CHARTS}
+    before = Before(1, {}, SECOND)
     for number in range(1, 5):
         for state in states.values():
             state["score"] = number
-        before.take(number * APART * SECOND, states)
-        before.take(number * APART * SECOND + 1, states)
+        before.take(number * APART * SECOND, states, outputs)
+        before.take(number * APART * SECOND + 1, states, outputs)
     assert before.times == [(4 - place) * APART * SECOND for place in range(KEPT)]
     assert before.copy(0, 2 * APART * SECOND) == {}
     assert before.copy(0, 4 * APART * SECOND) != before.copy(0, 4 * APART * SECOND - 1)
     assert len(TAGS) == 3
+
+
+def test_an_output_has_its_own_charts_kept_and_put_back():
+    """Row 1 is an output, the first of them; row 0, an input, takes none of it along."""
+    states = {one.name: np.zeros(2, one.state) for one in DETECTORS}
+    outputs = {one.name: np.zeros(1, one.state) for one in OUTPUT_CHARTS}
+    before = Before(2, {1: 0}, SECOND)
+    for state in (*states.values(), *outputs.values()):
+        state["score"] = 3.0
+        state["active"] = 1
+    before.take(SECOND, states, outputs)
+    copies = [before.copy(row, SECOND) for row in (0, 1)]
+    blocked = {one.name for one in OUTPUT_CHARTS if one.blocked}
+    assert blocked and blocked.isdisjoint(copies[0]) and blocked <= copies[1].keys()
+    for state in (*states.values(), *outputs.values()):
+        state["score"] = 9.0
+    before.put_back(states, outputs, 0, copies[0])
+    assert all(state["score"][0] == 9.0 for state in outputs.values())
+    before.put_back(states, outputs, 1, copies[1])
+    assert all(outputs[name]["score"][0] == 3.0 for name in blocked)
+    assert not any(state["active"].any() for state in outputs.values())
+    before.forget(range(1, 2))
+    again = before.copy(1, SECOND)
+    assert all(not any(bytes.fromhex(again[name])) for name in blocked)
+    assert before.copy(0, SECOND) == copies[0]

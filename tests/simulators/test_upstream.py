@@ -121,6 +121,27 @@ def test_what_values_go_through(numbers):
     assert math.isclose(sampled[5], sum(numbers[11:16]) / 5, abs_tol=1e-3)
 
 
+def test_what_values_go_through_slowly():
+    """Filtered, late, clamped, kept, told by exception: each from the values that came before."""
+    numbers = [float(at * at % 17) for at in range(60)]
+    rows = [{"a": number, "b": 1.0} for number in numbers]
+
+    def seen(what, **more):
+        return [row["a"] for row in bent(rows, {"do": what, "tag": "a", **more})]
+
+    own = numbers[10:]
+    lagged = seen("lag", share=0.25)
+    assert lagged[0] == numbers[9] + 0.25 * (own[0] - numbers[9])
+    assert all(math.isclose(b - a, 0.25 * (x - a)) for a, b, x in
+               zip(lagged, lagged[1:], own[1:], strict=False))  # fmt: skip
+    assert seen("delay", rows=7) == numbers[3:53]
+    assert seen("clamp", low=2, high=9) == [min(max(x, 2), 9) for x in own]
+    assert seen("keep", every=5) == [own[at // 5 * 5] for at in range(50)]
+    told = seen("deadband", band=6.0)
+    assert all(abs(one - x) <= 6.0 for one, x in zip(told, own, strict=True))
+    assert len(set(told)) < len(set(own))
+
+
 def test_rate_of_all_or_of_one():
     """At a third of the rate two rows of three tell nothing, of one tag or of all."""
     rows = [{"a": float(at), "b": 1.0} for at in range(40)]
@@ -258,6 +279,33 @@ async def test_opcua_terms_change_while_a_client_looks(port, tmp_path):
         assert now[2]["readable"] is False
 
 
+async def test_opcua_values_change_their_status_and_time(port, tmp_path):
+    """Uncertain, without a source's time, with one that stands; units and ranges come and go."""
+    told = definition("opcua", port, tmp_path, OPCUA)
+    async with Serving(told) as source, subscribed(told) as (client, nodes, handler):
+        await source.obey(
+            {"do": "terms", "tag": "t", "status": "Uncertain", "span": None, "unit": ""},
+            {"do": "terms", "tag": "p", "stamp": "none"},
+            {"do": "terms", "tag": "n", "stamp": "-3600", "unit_id": 77},
+        )
+        await until(lambda: any(
+            value.StatusCode.name == "Uncertain" for name, value in handler.values if name == "T"
+        ))  # fmt: skip
+        await source.obey({"do": "rescale", "tag": "p", "offset": 1.0})
+        await until(lambda: any(value.SourceTimestamp is None and value.Value.Value == 4.25
+                                for name, value in handler.values if name == "P"))  # fmt: skip
+        told_of = await served_of(client, [node.nodeid for node in nodes])
+        assert "range" not in told_of[0]
+        n = await nodes[2].read_data_value()
+        assert 3_590 < (n.ServerTimestamp - n.SourceTimestamp).total_seconds() < 3_610
+        unit = await (await nodes[2].get_child("0:EngineeringUnits")).read_value()
+        assert (unit.UnitId, unit.DisplayName.Text) == (77, "degC")
+        at_ns = await source.obey({"do": "again", "tag": "t"}, {"do": "as_before"})
+        assert at_ns
+        now = await served_of(client, [node.nodeid for node in nodes])
+        assert now[0]["range"] == [0.0, 100.0]
+
+
 async def test_opcua_nodes_come_and_go(port, tmp_path):
     """A node that is gone says so to who looks at it; one renamed answers at its new name only."""
     told = definition("opcua", port, tmp_path, OPCUA)
@@ -360,6 +408,13 @@ async def test_modbus_registers_change(port, tmp_path):
         assert refused.isError()
         assert refused.exception_code == 2
         assert not (await registers(port, count=4)).isError()
+        await changed(source, port, {"do": "as_before"})
+        moved = await changed(source, port, {"do": "insert", "first": 12, "by": 2}, count=8)
+        assert (number(moved, 2), number(moved, 4)) == (0.0, 3.25)
+        assert number(moved, 0) > 20
+        await changed(source, port, {"do": "as_before"})
+        elsewhere = await changed(source, port, {"do": "area", "tag": "p", "to": "input"})
+        assert (number(elsewhere, 2), elsewhere.registers[4]) == (0.0, 700)
 
 
 async def test_modbus_device_is_replaced(port, tmp_path):
@@ -417,13 +472,22 @@ async def test_mqtt_messages_change(broker, inbox, tmp_path):
         assert await inbox.wait("plant/other")
 
 
-@pytest.mark.parametrize(("form", "start"), [("no_json", "20"), ("array", "[{"), ("list", '["')])
-async def test_mqtt_payload_of_another_form(broker, tmp_path, form, start):
-    """A payload that is no JSON, or none of an object; and retained, for who comes later."""
+@pytest.mark.parametrize(("order", "start"), [
+    ({"do": "payload", "to": "no_json"}, b"20"), ({"do": "payload", "to": "array"}, b"[{"),
+    ({"do": "payload", "to": "list"}, b'["'), ({"do": "payload", "to": "turned"}, b'{\n "n": 7'),
+    ({"do": "encoding", "to": "bom"}, b'\xef\xbb\xbf{"time"'),
+    ({"do": "encoding", "to": "utf-16"}, b"\xff\xfe{\0"),
+    ({"do": "encoding", "to": "gzip"}, b"\x1f\x8b"),
+    ({"do": "stamp", "to": "none"}, b'{"t": '),
+    ({"do": "stamp", "to": "ms"}, b'{"time": 1'), ({"do": "stamp", "to": "s"}, b'{"time": 1'),
+    ({"do": "stamp", "to": "never_set"}, b'{"time": "1970-'),
+])  # fmt: skip
+async def test_mqtt_payload_of_another_form(broker, tmp_path, order, start):
+    """A payload that is no JSON, of another form, encoding or time; retained, for who is late."""
     told = definition("mqtt", broker.port, tmp_path, MQTT)
     seen = []
     async with Serving(told) as source:
-        await source.obey({"do": "payload", "topic": "plant/line", "to": form},
+        await source.obey({**order, "topic": "plant/line"},
                           {"do": "retain", "topic": "plant/line", "to": True})  # fmt: skip
         client = paho.Client(CallbackAPIVersion.VERSION2)
         client.on_message = lambda _client, _data, message: seen.append(message)
@@ -434,7 +498,7 @@ async def test_mqtt_payload_of_another_form(broker, tmp_path, form, start):
         finally:
             client.disconnect()
             client.loop_stop()
-    assert start in seen[-1].payload.decode()[:40]
+    assert start in seen[-1].payload[:40]
 
 
 # --- the process ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sources import SOURCES, opcua_contract
+from agent.sources.opcua_identity import meaning
 from agent.sources.telling import in_turns, worse
 from agent.types import Quality
 from tests.sources.test_opcua_source import addresses, config, plant
@@ -74,13 +75,17 @@ async def probed(harness, port, *names):
 
 async def test_a_snapshot_and_a_running_source_tell_the_same(make_harness, free_port):
     """Of every kind of node there is: the first that is told has no difference."""
-    values = {"f": 1.5, "i": 7, "b": True, "s": "idle", "list": [1.0, 2.0]}
+    values = {"f": 1.5, "i": 7, "e": 10, "b": True, "s": "idle", "list": [1.0, 2.0]}
     names = [*values, "missing"]
     async with plant(free_port, values) as server:
         await Signal(server, "f").describe()
         await server.nodes["b"].add_property(0, "TrueState", ua.LocalizedText("open"))
         await server.nodes["i"].add_property(
             0, "EnumStrings", [ua.LocalizedText("off"), ua.LocalizedText("on")]
+        )
+        names_of = ((10, "on"), (2, "off"))
+        await server.nodes["e"].add_property(
+            0, "EnumValues", [ua.EnumValueType(code, ua.LocalizedText(x)) for code, x in names_of]
         )
         identity, tags = await probed(make_harness(), free_port, *names)
         harness = make_harness().listen()
@@ -98,6 +103,7 @@ async def test_a_snapshot_and_a_running_source_tell_the_same(make_harness, free_
         "refused": "BadNodeIdUnknown"
     }
     assert tags["b"]["true_state"] == "open" and tags["i"]["states"] == ["off", "on"]
+    assert tags["e"]["state_values"] == {"2": "off", "10": "on"}
 
 
 async def test_a_unit_is_told_before_the_first_value_in_it(harness, free_port):
@@ -391,6 +397,29 @@ def test_turns_never_tell_before_an_older_sample_of_the_tag(sequence):
             at += 1
         assert told[column] == expected[row]
     assert at == len(turns)
+
+
+@pytest.mark.parametrize(("key", "was", "now", "told"), [
+    ("unit", "degC", "°C", "°C"), ("unit", "degC", "K", "degC, then K"),
+    ("unit", "bar(a)", "bar(g)", "bar(a), then bar(g)"),
+    ("states", ["off"], ["off", "on"], ["off"]), ("states", ["off", "on"], ["off"], ["off"]),
+    ("states", ["off"], ["on"], "['off'], then ['on']"),
+    ("state_values", {"1": "a"}, {"1": "a", "2": "b"}, {"1": "a"}),
+])  # fmt: skip
+def test_of_two_terms_that_mean_the_same_neither_is_worse(key, was, now, told):
+    """Else a value of the same response would be held for a spelling."""
+    assert worse(key, was, now) == told
+
+
+@pytest.mark.parametrize(("text", "number", "unit", "code"), [
+    ("degC", 4408652, "degC", 4408652), ("degC", -1, "degC", None),
+    ("", 4408652, "4408652", 4408652), ("", 0, None, None), ("", -1, None, None),
+    (None, 0, None, None),
+])  # fmt: skip
+def test_a_unit_without_name_and_code_is_none(text, number, unit, code):
+    """What a server leaves as it was made is no unit of the name 0."""
+    told = ua.EUInformation(DisplayName=ua.LocalizedText(text), UnitId=number)
+    assert meaning("EngineeringUnits", told) == {"unit": unit, "unit_id": code}
 
 
 @given(st.tuples(st.floats(-9, 0), st.floats(1, 9)), st.tuples(st.floats(-9, 0), st.floats(1, 9)))
