@@ -36,7 +36,8 @@ BASE: Final = "account base"  # in `identity`: number and hash of the last recor
 COUNTER: Final = "account"  # number of the newest record
 SEARCHED: Final = 20_000  # newest events of a kind, for the one that was acted on
 AGENT: Final = "agent"  # who changes verdicts, and asks for retraining
-ACCOUNTED: Final = frozenset({"verdict", "retraining", "change"})
+VERDICT: Final = "verdict"
+ACCOUNTED: Final = frozenset({VERDICT, "retraining", "change"})
 """Kinds of events, whoever brought them."""
 
 COLUMNS: Final = (
@@ -56,7 +57,13 @@ NOTHING: Final = Head()
 
 
 def is_accounted(event: Event) -> bool:
-    """Whether an event is a verdict, a request, a change upstream, or an act of a person."""
+    """Whether an event is another verdict, a request, a change upstream, or an act of a person.
+
+    A verdict that stays what it is while its reasons change is none: a value at the edge of its
+    range changes them several times a second, and what is found has events of its own.
+    """
+    if event.kind == VERDICT and event.data.get("was") == event.data.get("verdict"):
+        return False
     return event.kind in ACCOUNTED or bool(event.data.get("by"))
 
 

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from agent.cli import cli
 from agent.store import Batch, Reader, account
-from agent.store.account import BEGIN, COLUMNS, evidence_of, hash_of, proof_of
+from agent.store.account import (
+    BEGIN,
+    COLUMNS,
+    evidence_of,
+    hash_of,
+    is_accounted,
+    proof_of,
+)
 from agent.store.codec import encode
 from tests.store.helpers import command, event, open_store
 
@@ -103,6 +110,15 @@ def test_every_verdict_and_every_act_is_a_record_once(folder):
     assert f"head: 15 {found[-1]['hash']}" in run(folder, "verify", "--anchor", found[4]["hash"])
     assert "Mara: model/yield acknowledged: seen" in run(folder, "show", "--last", "3")
     assert len(run(folder, "show", "--json").split('"number"')) == 16
+
+
+def test_reasons_that_change_while_the_verdict_stays_are_no_record():
+    """A value at the edge of its range changes them several times a second."""
+    assert is_accounted(event(1, "verdict", verdict="caution", was="trusted"))
+    assert is_accounted(event(1, "verdict", verdict="caution", was=""))
+    assert not is_accounted(event(1, "verdict", verdict="caution", was="caution"))
+    assert is_accounted(event(1, "retraining", change="opened"))
+    assert not is_accounted(event(1, "condition", change="raised"))
 
 
 TAMPERING = {
