@@ -366,8 +366,7 @@ def _tags_of(condition: Condition) -> list[str]:
 
 def _found(condition: Condition, tag: str, model: str) -> frozenset[str]:
     """The detectors that found something for a model, or for none; what is lost, or is served in
-    another way, only while it is; and that it stands still only while it does, where something else
-    is found: what moves again is not stuck.
+    another way, only while it is.
     """
     keys: Iterable[FindingKey] = [
         key for key in condition.seen if (key.of or condition.subject.name) == tag
@@ -375,11 +374,5 @@ def _found(condition: Condition, tag: str, model: str) -> frozenset[str]:
     return frozenset(
         key.detector for key in keys
         if key.model in {"", model} and not key.of_contract
-        and (key in condition.findings or not _is_of_now(key, condition))
+        and (key in condition.findings or not (key.traits.transport or key.symptom in HOW_SERVED))
     )
-
-
-def _is_of_now(key: FindingKey, condition: Condition) -> bool:
-    """Whether what a detector finds says nothing of the time after it."""
-    moves_again = key.symptom is Symptom.FLAT and bool(condition.findings)
-    return key.traits.transport or key.symptom in HOW_SERVED or moves_again

@@ -107,8 +107,13 @@ def test_a_lasting_shift_is_asked_about_once_and_its_data_offered_once_declared(
     assert request["id"] in plant.retraining("list")
     plant.start()
     assert [one["id"] for one in plant.requests()] == [request["id"]]
-    past = [one["verdict"] for one in plant.ask("m/history")["verdicts"]]
-    assert past[:2] == ["unassessable", "trusted"] and "not watched" in past[2:]
+
+    def past():
+        """Once what came after the start is stored."""
+        found = [one["verdict"] for one in plant.ask("m/history")["verdicts"]]
+        return found if "not watched" in found[2:] else None
+
+    assert plant.wait("the time away", past)[:2] == ["unassessable", "trusted"]
     assert f"Retraining {request['id']}" in " ".join(plant.run("status").split())
     assert "evidence stands" in plant.retraining("withdraw", "m", "--reason", "x", code=1)
     said = plant.retraining("declare", "m", "--reason", "new catalyst")

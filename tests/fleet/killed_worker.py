@@ -3,7 +3,7 @@
     python -m tests.fleet.killed_worker URL FILE
 
 FILE holds messages, one a line as JSON of its text; batches of them are settled in order. It is
-killed by its test at any moment.
+killed by its test at any moment, and else ends once its input does.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def main(url, file):
     for number, some in enumerate(cut(lines, SIZES)):
         ledger.settle([arrival(json.loads(one).encode()) for one in some])
         print(number, flush=True)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -42,17 +42,20 @@ def test_two_processes_that_are_killed_again_and_again_settle_everything_once(
             file.write_text("".join(json.dumps(one) + "\n" for one in share), encoding="utf-8")
             running.append(subprocess.Popen(
                 [sys.executable, "-m", "tests.fleet.killed_worker", database_url, str(file)],
-                cwd=ROOT, stdout=subprocess.PIPE,
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             ))  # fmt: skip
         for number, process in enumerate(running):
-            heard = 0
+            if turn == DEATHS:
+                process.stdin.close()
+            heard, batches = 0, len(list(m.cut(shares[number], SIZES)))
             while line := process.stdout.readline():
                 heard = int(line) + 1
-                if turn < DEATHS and heard >= order.randint(1, 4):
+                if turn < DEATHS and heard >= min(order.randint(1, 4), batches):
                     process.send_signal(signal.SIGKILL)
                     heard += sum(1 for _ in process.stdout) * order.randint(0, 1)  # or not told
                     break
             process.wait(60)
+            process.stdin.close()
             process.stdout.close()
             assert process.returncode in ({-signal.SIGKILL} if turn < DEATHS else {0})
             shares[number] = unacknowledged(shares[number], heard)

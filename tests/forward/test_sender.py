@@ -466,7 +466,7 @@ async def test_the_state_is_said_again_where_central_lacks_what_was_acknowledged
     tmp_path, broker, monkeypatch
 ):
     """Under its number, with how far was acknowledged; one answer may only be late; no gap."""
-    monkeypatch.setattr(acknowledge_module, "AGAIN_S", 1)
+    monkeypatch.setattr(acknowledge_module, "AGAIN_S", 600)
     got: list = []
     async with central(broker.port, got) as link:
         await until(lambda: link.connected)
@@ -480,6 +480,7 @@ async def test_the_state_is_said_again_where_central_lacks_what_was_acknowledged
                 await acknowledge(link, gateway, 3, [(1, 2)])
                 await asyncio.sleep(0.2)
             assert gateway.reader.lacked() == 0
+            monkeypatch.setattr(acknowledge_module, "AGAIN_S", 1)
             await asyncio.sleep(2)
             await acknowledge(link, gateway, 3, [(1, 2)])
             await until(lambda: sum(t.endswith("/state") for t, _ in got) == 2, 3)
