@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from agent.commands.log_lines import QUIET
 
 pytest_plugins = ("tests.lanes", "tests.left_out")
 
@@ -40,6 +44,19 @@ def pytest_configure() -> None:
             from hypothesis.internal.conjecture.providers import Constants, HypothesisProvider
 
             HypothesisProvider._local_constants = Constants()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command sets up log lines for its process: those of the next test are not its business."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in QUIET}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ import psutil
 import pytest
 
 from agent.workers import elsewhere, give_back
+from tests.processes import alive
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 WAIT_S = 60.0
@@ -54,32 +55,16 @@ def test_processes_of_a_pool_end_with_their_parent(tmp_path, how, ending):
     )  # fmt: skip
     children = []
     try:
-        wait(lambda: len(list(folder.iterdir())) == 2)
+        wait_until(lambda: len(list(folder.iterdir())) == 2)
         children = [psutil.Process(int(file.name)) for file in folder.iterdir()]
         parent.send_signal(ending)
         parent.wait(WAIT_S)
-        wait(lambda: not any(alive(child) for child in children))
+        wait_until(lambda: not any(alive(child.pid) for child in children))
     finally:
         for one in (parent, *children):
             with contextlib.suppress(psutil.Error):
                 one.kill()
         parent.wait()
-
-
-def alive(process):
-    """Whether it runs; one that nobody waits for does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait(until):
-    """Until something is so."""
-    end = time.monotonic() + WAIT_S
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_memory_that_is_free_is_given_back():

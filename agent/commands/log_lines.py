@@ -7,9 +7,10 @@ flood of different lines of one kind is cut; what was left out is said.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from typing import Final
+from typing import Final, TextIO
 
 SAME_S: Final = 60.0
 KIND_PER_MINUTE: Final = 120  # lines of one place in the program
@@ -83,9 +84,16 @@ class _Prioritised(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in lines)
 
 
+class _Lines(logging.StreamHandler[TextIO]):
+    """What filters change of a record is for this stream alone; other handlers get it as it was."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        return bool(super().handle(copy.copy(record)))
+
+
 def set_up_logging(*, verbose: bool) -> None:
     """Log lines to stderr; without times where the journal of systemd adds its own."""
-    handler = logging.StreamHandler()
+    handler = _Lines()
     if "JOURNAL_STREAM" in os.environ:
         handler.setFormatter(_Prioritised("%(levelname)s %(name)s: %(message)s"))
     else:

@@ -7,7 +7,13 @@ import logging
 import subprocess
 import sys
 
-from agent.commands.log_lines import KIND_PER_MINUTE, BadRequests, Sparing, _Prioritised
+from agent.commands.log_lines import (
+    KIND_PER_MINUTE,
+    BadRequests,
+    Sparing,
+    _Prioritised,
+    set_up_logging,
+)  # fmt: skip
 
 
 def logged(*lines, filters=()):
@@ -31,6 +37,20 @@ def test_the_same_line_is_said_once_a_minute_and_counted():
         "source a is lost", "source a is lost (said 5 times more since)",
         "source a is lost (said 5 times more since)",
     ]  # fmt: skip
+
+
+def test_what_the_lines_leave_out_or_add_is_no_business_of_other_handlers(capsys, caplog):
+    """They get each record as it was logged."""
+    others = logging.getLogger().handlers[:]
+    set_up_logging(verbose=False)
+    logging.getLogger().handlers.extend(others)
+    for second in range(3):
+        record = logging.LogRecord("x", logging.WARNING, "f", 1, "lost", (), None)
+        record.created = 61.0 * (second // 2)
+        logging.getLogger().handle(record)
+    assert [one.getMessage() for one in caplog.records] == ["lost", "lost", "lost"]
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition("x: ")[2] for line in said] == ["lost", "lost (said 1 times more since)"]
 
 
 def test_different_lines_of_one_kind_are_cut_at_a_limit():

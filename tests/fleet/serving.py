@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.fleet.database import Database
 from simulators.children import end_with_parent
 from simulators.ports import free_port
+from tests.processes import children
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -63,15 +64,11 @@ class Serving:
     def children(self):
         """Pid of each child, by what it is: ``worker 1``, ``front``."""
         found = {}
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            for pid in (task / "children").read_text(encoding="ascii").split():
-                with contextlib.suppress(OSError):
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                    if "agent.fleet.child" in words:
-                        at = words.index("agent.fleet.child")
-                        found[" ".join(words[at + 2 : at + 4]).removesuffix(" fresh").strip()] = (
-                            int(pid)
-                        )
+        for child, words in children(self.pid):
+            if "agent.fleet.child" in words:
+                at = words.index("agent.fleet.child")
+                what = " ".join(words[at + 2 : at + 4]).removesuffix(" fresh").strip()
+                found[what] = child.pid
         return found
 
     def kill_child(self, what):
@@ -103,15 +100,6 @@ class Serving:
     def __exit__(self, *_):
         if self._process.poll() is None:
             self.stop()
-
-
-def alive(pid):
-    """Whether a process is there, and no mere entry that nobody has asked for."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def rows(url, statement):

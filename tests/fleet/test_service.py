@@ -22,9 +22,10 @@ from agent.store import Reader, acknowledge
 from simulators.ports import free_port
 from simulators.postgres import Postgres, programs
 from tests.central.fake_gateway import FakeGateway, Online, running
-from tests.fleet.serving import ROOT, Serving, alive, rows
+from tests.fleet.serving import ROOT, Serving, rows
 from tests.forward.test_sender import Gateway
 from tests.mosquitto import Mosquitto
+from tests.processes import alive
 from tests.programs import why_not
 from tests.waiting import SETTLED_S, START_S, until, wait_until
 

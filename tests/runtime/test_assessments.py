@@ -23,6 +23,7 @@ from agent.impact.worker import NICE
 from agent.runtime.assessments import Assessments
 from tests.core.small import SECOND, START, spec
 from tests.impact.plant import process, record, write_site
+from tests.processes import children
 
 FOUND = {"models": {}, "basis": "replay", "notes": [], "text": "nothing changes"}
 
@@ -165,9 +166,9 @@ async def test_its_process_yields_to_all_others_and_answers(site):
     work, seen = asyncio.create_task(assess(site, TASK, lambda _: None)), set()
     while not work.done():
         await asyncio.sleep(0.01)
-        for child in psutil.Process().children():
+        for child, words in children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "agent.impact.worker" in child.cmdline():
+                if "agent.impact.worker" in words:
                     seen.add((child.nice(), child.ionice().ioclass))
     assert (await work)["models"]["soft"]["share"] == 1.0
     assert (min(19, os.nice(0) + NICE), psutil.IOPRIO_CLASS_IDLE) in seen
@@ -179,8 +180,7 @@ async def test_cancelled_its_process_is_gone(site):
     worker = None
     while worker is None:
         await asyncio.sleep(0.01)
-        worker = next((one for one in psutil.Process().children()
-                       if "agent.impact.worker" in one.cmdline()), None)  # fmt: skip
+        worker = next((one for one, words in children() if "agent.impact.worker" in words), None)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from simulators.plant import PlantSettings
 from simulators.ports import free_port
 from simulators.service import addresses_of
 from tests.central.fake_gateway import FakeGateway, Online, running
+from tests.processes import alive
 from tests.waiting import PATIENCE_S, until, wait_until
 
 S = 1_000_000_000
@@ -199,15 +199,6 @@ async def test_what_the_embedded_broker_forgot_reaches_central(tmp_path):
 
 def sleeper():
     return [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_children_end_with_stop_all(tmp_path):
