@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -23,13 +23,15 @@ from agent.types import Float64
 
 _LEAST = 5  # values since a change that it must explain
 _DISTINCT = 4  # different ones among them
-_LEAST_SHIFTED = 3  # tags in a row that must read their neighbours
+_LEAST_SHIFTED = 3  # tags in a row that must read their neighbours; less one behind a gap
 _WINDOW = 8  # tags on either side in the order of addresses that are compared
 _FITS, _STRAYS = 0.8, 0.6  # shares of tags that fit when shifted, and that do not as they are
 _MARGIN = 0.15  # of the trained range's width, on either side
 _FAR = 0.25  # of the trained range's width that what is back may be from where it was before
 _DECIMALS = (1.0, 0.1, 0.01, 0.001)
 """Scales that whole numbers may have where no register is known."""
+_PAST = 16  # samples before a change by which a tag is known that no model was trained on
+_NOTHING = 1e-30  # of a float: the halves of an empty register and of a number
 _NOISE = (0.2, 6.0)  # times its usual noise that the median step of what is back may be
 _EXCHANGES: Mapping[int, tuple[tuple[str, tuple[int, ...]], ...]] = {
     2: (("its bytes exchanged", (1, 0)),),
@@ -42,6 +44,7 @@ _EXCHANGES: Mapping[int, tuple[tuple[str, tuple[int, ...]], ...]] = {
 """Bytes of a number -> (how they may come, which of them stands at each place)."""
 
 Range = tuple[float, float]
+_Reading = Callable[["Neighbour", "Neighbour", Float64, Float64], Float64]
 
 
 UNKNOWN = (Register("", 0, 2, ">f4"),)
@@ -135,12 +138,14 @@ def ending(hits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A tag in the order of its source's addresses, and where it was trained."""
+    """A tag in the order of its source's addresses, and where it was trained; None, where no model
+    was trained on it.
+    """
 
     tag: str
     row: int
     register: Register
-    trained: Range
+    trained: Range | None
     spread: float
 
 
@@ -170,43 +175,84 @@ class RegisterReader:
         """The shift of a tag's map, seen in it and the tags near it, as of an instant."""
         part, place = self._order.get(tag, ((), 0))
         near = part[max(0, place - _WINDOW) : place + _WINDOW + 1]
-        if len(near) < _LEAST_SHIFTED:
+        if len(near) < _LEAST_SHIFTED - 1:
             return None
-        # Whoever reads a neighbour jumped, or strayed: of all others no order need be tried.
-        own = part[place]
-        if max(_ages(own, self._traces.of_tag(own.row, now))) < _LEAST:
+        if not _left(part[place], self._traces.of_tag(part[place].row, now)):
             return None
         raw = {one.tag: self._traces.of_tag(one.row, now) for one in near}
         for count in _since(near, raw):
-            for step in (1, -1):
-                for read in (_whole_number, _half_words, _half_words_turned):
-                    found = self._fits(near, raw, step, count, read)
-                    if tag in found and len(found) >= _LEAST_SHIFTED:
+            known = [seen for one in near if (seen := _known(one, raw[one.tag], count))]
+            for some in dict.fromkeys((tuple(_moved(known, raw, count)), tuple(known))):
+                for step, read in _READINGS:
+                    found = _shifted(some, raw, step, count, read)
+                    if tag in found:
                         return Shift(step, found, count)
         return None
 
-    def _fits(
-        self, near: Sequence[Neighbour], raw: Mapping[str, Float64], step: int, count: int,
-        read: Callable[[Neighbour, Neighbour, Float64, Float64], Float64],
-    ) -> tuple[str, ...]:
-        """The tags that read their neighbours, where nearly all do and most are not themselves."""
-        pairs = [
-            (one, other, read(one, other, raw[one.tag][-count:], raw[other.tag][-count:]))
-            for one, other in _pairs(near, step)
-        ]
-        compared = [(one, other, back) for one, other, back in pairs if len(back)]
-        if len(compared) < _LEAST_SHIFTED - 1:
-            return ()
-        good = [one.tag for one, other, back in compared if _is_like(back, raw[other.tag], count,
-                                                                     other)]
-        same = [one for one, _, _ in compared
-                if _is_like(raw[one.tag][-count:], raw[one.tag], count, one)]
-        enough = len(good) >= _FITS * len(compared)
-        moved = len(compared) - len(same) >= max(_STRAYS * len(compared), 2)
-        if not (enough and moved):
-            return ()
-        ends = [one.tag for one in near if one.tag not in {each.tag for each, _, _ in compared}]
-        return (*good, *ends)
+
+def _left(one: Neighbour, values: Float64) -> bool:
+    """Whether a tag jumped, or strayed, but for a value or two that look right by accident: of all
+    others no order need be tried.
+    """
+    strays = () if one.trained is None else ~within(values[-_LEAST:], one.trained)
+    return max(_ages(one, values)) >= _LEAST or sum(strays) >= _STRAYS * _LEAST
+
+
+def _known(one: Neighbour, values: Float64, count: int) -> Neighbour | None:
+    """A tag with where it was trained, or as no model was, with where it was before a change."""
+    if one.trained is not None:
+        return one
+    before = values[:-count][-_PAST:]
+    if len(before) < _PAST or not np.isfinite(before).all():
+        return None
+    low, high = float(before.min()), float(before.max())
+    width = high - low
+    return replace(one, trained=(low - width, high + width), spread=width)
+
+
+def _moved(
+    near: Sequence[Neighbour], raw: Mapping[str, Float64], count: int
+) -> Sequence[Neighbour]:
+    """Without those at either end that are as they were: a register that was inserted shifts what
+    is behind it.
+    """
+    places = [
+        place for place, one in enumerate(near)
+        if not _is_like(raw[one.tag][-count:], raw[one.tag], count, one)
+    ]
+    return near[places[0] : places[-1] + 1] if places else ()
+
+
+def _shifted(
+    near: Sequence[Neighbour], raw: Mapping[str, Float64], step: int, count: int, read: _Reading
+) -> tuple[str, ...]:
+    """The tags that read their neighbours, where nearly all do and most are not themselves."""
+    pairs = [
+        (one, other, read(one, other, raw[one.tag][-count:], raw[other.tag][-count:]))
+        for one, other in _pairs(near, step)
+    ]
+    compared = [(one, other, back) for one, other, back in pairs if len(back)]
+    alone = {one.tag for one in near} - {one.tag for one, _, _ in compared}
+    gap = any(_is_empty(raw[tag][-count:]) for tag in alone)
+    if len(compared) + gap < _LEAST_SHIFTED - 1 or not compared:
+        return ()
+    good = [one.tag for one, other, back in compared if _is_like(back, raw[other.tag], count,
+                                                                 other)]
+    same = [one for one, _, _ in compared
+            if _is_like(raw[one.tag][-count:], raw[one.tag], count, one)]
+    enough = len(good) >= _FITS * len(compared)
+    moved = len(compared) - len(same) >= max(_STRAYS * len(compared), min(2, len(compared)))
+    if not (enough and moved):
+        return ()
+    return (*good, *(
+        one.tag for one in near if one.tag in alone
+        and not _is_like(raw[one.tag][-count:], raw[one.tag], count, one)
+    ))
+
+
+def _is_empty(values: Float64) -> bool:
+    """Whether a tag holds what an empty register, or half a number behind one, reads as."""
+    return bool((values == values[-1]).all() or (np.abs(values) < _NOTHING).all())
 
 
 def _since(near: Sequence[Neighbour], raw: Mapping[str, Float64]) -> list[int]:
@@ -223,13 +269,14 @@ def _since(near: Sequence[Neighbour], raw: Mapping[str, Float64]) -> list[int]:
 def _ages(one: Neighbour, values: Float64) -> tuple[int, int]:
     """For how many samples: since the largest step of a tag, and since it strayed; 0: not."""
     jump = shape.jump(values)
-    return (jump.age if jump else 0), ending(~within(values, one.trained))
+    strayed = 0 if one.trained is None else ending(~within(values, one.trained))
+    return (jump.age if jump else 0), strayed
 
 
 def _is_like(values: Float64, raw: Float64, count: int, of: Neighbour) -> bool:
     """Whether values are where a tag was before, or where it was trained."""
     usable = values[np.isfinite(values)]
-    if len(usable) < 0.8 * len(values) or not len(usable):
+    if of.trained is None or len(usable) < 0.8 * len(values) or not len(usable):
         return False
     if not bool(within(usable, of.trained).mean() >= 0.8):
         return False
@@ -249,8 +296,10 @@ def _whole_number(
 
 def _half_words(one: Neighbour, other: Neighbour, mine: Float64, theirs: Float64) -> Float64:
     """What the other of two float32 is, where each reads the last word of one and the first of the
-    next: this one has its first word, itself the last.
+    next: this one has its first word, itself the last. Of two that have one register, its number.
     """
+    if one.register.width == other.register.width == 1 and one.register.dtype:
+        return _whole_number(one, other, mine, theirs)
     floats = one.register.dtype == other.register.dtype == ">f4"
     if not floats or len(mine) != len(theirs):
         return np.zeros(0)
@@ -268,7 +317,18 @@ def _half_words_turned(
     one: Neighbour, other: Neighbour, mine: Float64, theirs: Float64
 ) -> Float64:
     """The same where words come the last one first."""
+    if one.register.width == other.register.width == 1:
+        return _half_words(one, other, mine, theirs)
     return _half_words(other, one, theirs, mine) / one.register.scale * other.register.scale
+
+
+_READINGS: tuple[tuple[int, _Reading], ...] = (
+    (1, _whole_number), (-1, _whole_number), (1, _half_words), (-1, _half_words_turned),
+    (1, _half_words_turned), (-1, _half_words),
+)  # fmt: skip
+"""Which neighbour is read, and how. The first word of a float says nearly all of it, so that a map
+whose words come in order looks, shifted up, as a turned one does that was shifted down: this last.
+"""
 
 
 def _pairs(near: Sequence[Neighbour], step: int) -> Iterator[tuple[Neighbour, Neighbour]]:
@@ -287,7 +347,7 @@ def _parts(known: Sequence[Neighbour]) -> list[tuple[Neighbour, ...]]:
 
 
 def _by_source(spec: EngineSpec) -> dict[str, list[Neighbour]]:
-    """The measured inputs of each source, with what the first model that has them was trained on.
+    """What each source serves, with what the first model was trained on that has it as an input.
 
     Where no registers are known, addresses stand in the order in which people read them, or as
     they are configured where they have no numbers.
@@ -303,8 +363,9 @@ def _by_source(spec: EngineSpec) -> dict[str, list[Neighbour]]:
             tags.sort(key=lambda tag: natural(tag.address))
         sources[source] = [
             Neighbour(tag.name, spec.row_of_tag[tag.name],
-                      tag.register or Register("", place, 1, ""), *trained[tag.name])
-            for place, tag in enumerate(tags) if tag.name in trained
+                      tag.register or Register("", place, 1, ""),
+                      *trained.get(tag.name, (None, 0.0)))
+            for place, tag in enumerate(tags)
         ]
     return sources
 

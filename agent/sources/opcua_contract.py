@@ -50,7 +50,7 @@ _FEW = 2_000  # nodes: of more of them what no property says is known by the che
 _PART = 100  # nodes in one read while values come: the loop's other work waits for each
 _TOLD = 500  # tags that are told at a time
 _SPREAD = 0.5  # of the interval, over which a check is spread
-_PROPERTIES_EVERY = 10  # checks, until it is asked again which properties there are
+_ASKED_EVERY = 10  # checks, until it is asked again which properties many nodes have
 _MOST_DOUBTS = 5  # of a tag between two checks by status codes: some servers always set the bits
 _LEAST_BETWEEN_S = 5.0  # checks that events ask for
 _AGAIN_S = 1.0
@@ -296,10 +296,10 @@ class Watch:
     async def _check(self) -> None:
         """Read everything, in parts, over a while."""
         began_ns, self._checked_s = self._teller.now_ns(), self._loop.time()
-        is_whole = self._is_asked or self._checks % _PROPERTIES_EVERY == _PROPERTIES_EVERY - 1
+        self._checks += 1
+        is_whole = self._is_asked or len(self._nodes) <= _FEW or not self._checks % _ASKED_EVERY
         how: How = "announced" if self._is_asked else "interval"
         self._is_asked, self._counts = False, {}
-        self._checks += 1
         identity = await identity_of(self._client)
         self._renumbered(list(identity.get("namespaces", [])) or None)
         self._teller.whole(how, identity, {})

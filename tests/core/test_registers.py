@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -132,3 +133,92 @@ def test_moves_of_the_plant_are_no_shift(seed):
     swapped = raw.copy()
     swapped[30:, [1, 2]] = raw[30:, [2, 1]]
     assert reader(swapped, [None] * 4).shift("b", SECOND) is None
+
+
+WIDE = tuple(20.0 + 45.0 * place for place in range(10))
+MIXED = (">f4", ">f4", ">f4", ">u2", ">f4", ">f4", ">f4", ">u2", ">u2", ">f4")
+
+
+def wide_map(kinds: Sequence[str], modelled: int = 10) -> RegisterReader:
+    """Of ten tags t0 to t9 one behind the other, the first so many inputs of a model."""
+    names = tuple(f"t{place}" for place in range(10))
+    trained = baseline(names[:modelled])
+    items = tuple(
+        replace(item, centre=level, trained=(level - 4.0, level + 4.0))
+        for item, level in zip(trained.modes[0].inputs, WIDE, strict=False)
+    )
+    trained = replace(trained, modes=(replace(trained.modes[0], inputs=items),))
+    tags, place = [], 100
+    for number, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        width = np.dtype(kind).itemsize // 2
+        register = Register("holding", place, width, kind, 0.01 if width == 1 else 1.0)
+        role = "input" if number < modelled else "none"
+        tags.append(TagSpec(number + 1, name, "s", role=role, register=register))
+        place += width
+    model = replace(spec().models[0], inputs=names[:modelled], baseline=trained)
+    return RegisterReader(EngineSpec(tuple(tags), ("s",), (model,)), Traces(modelled, 10))
+
+
+def remembered(own: RegisterReader, raw: Float64) -> RegisterReader:
+    """The same, which had these latest values float64[n, 10]."""
+    own._traces._tags.state["fine_count"] = len(raw)
+    own._traces._tags.fine[:, : len(raw)] = raw.T
+    return own
+
+
+def read_through(kinds: Sequence[str], values: Float64, at: int, by: int) -> Float64:
+    """What a reader of the old map gets, once what stands from tag `at` on stands `by` higher."""
+    widths = [np.dtype(kind).itemsize // 2 for kind in kinds]
+    starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
+    image = np.zeros((len(values), int(sum(widths)) + 8), ">u2")
+    for tag, (kind, start, width) in enumerate(zip(kinds, starts, widths, strict=True)):
+        scaled = values[:, tag] if width == 2 else np.round(values[:, tag] * 100.0)
+        first = start + (by if tag >= at else 0)
+        image[:, first : first + width] = scaled.astype(kind).view(">u2").reshape(-1, width)
+    read = [
+        np.ascontiguousarray(image[:, start : start + width]).view(kind)[:, 0].astype(np.float64)
+        * (1.0 if width == 2 else 0.01)
+        for kind, start, width in zip(kinds, starts, widths, strict=True)
+    ]
+    return np.column_stack(read)
+
+
+def inserted(kinds: Sequence[str], at: int, by: int, seed: int) -> Float64:
+    """float64[40, 10] of ten tags, whose map changes at the 30th."""
+    values = np.array(WIDE) + np.random.default_rng(seed).standard_normal((40, 10))
+    before = read_through(kinds, values[:30], at, 0)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([before, read_through(kinds, values[30:], at, by)])
+
+
+@pytest.mark.parametrize("modelled", [10, 9])
+@pytest.mark.parametrize("at", [0, 1, 2, 5, 7])
+@pytest.mark.parametrize(("kinds", "by"), [(MIXED, 1), ((">f4",) * 10, 2), ((">u2",) * 10, 1)])
+def test_a_register_that_is_inserted_shifts_what_is_behind_it(kinds, by, at, modelled):
+    """From the tag at the gap on, which reads nothing, to the last; none before it."""
+    raw = inserted(kinds, at, by, seed=at)
+    names = [f"t{place}" for place in range(10)]
+    for place, name in enumerate(names):
+        found = remembered(wide_map(kinds, modelled), raw).shift(name, SECOND)
+        assert (found is not None) == (place >= at), (name, found)
+        if found is not None:
+            assert found.step == -1
+            assert not set(found.tags) & set(names[:at])
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("moved", [2, 3, 4])
+def test_a_part_of_the_map_that_moves_is_no_shift(seed, moved):
+    """Some tags step at once, or fall to nothing, as where a part of the plant stops."""
+    rng = np.random.default_rng(seed)
+    raw = inserted(MIXED, 10, 0, seed)
+    first = int(rng.integers(0, 10 - moved))
+    stepped, stopped = raw.copy(), raw.copy()
+    stepped[30:, first : first + moved] += rng.uniform(-60.0, 60.0, moved)
+    stopped[30:, first : first + moved] = 0.0
+    partly = stepped.copy()
+    partly[30:, first] = 0.0
+    for one in (stepped, stopped, partly):
+        for place in range(first, first + moved):
+            found = remembered(wide_map(MIXED), one).shift(f"t{place}", SECOND)
+            assert found is None, (place, found)

@@ -280,6 +280,19 @@ async def test_the_interval_shows_what_nothing_announces(harness, free_port, mon
         assert abs(told.since_ns - began_ns) < 2e9 and told.since_ns < harness.intake.now_ns()
 
 
+async def test_a_unit_that_a_node_gets_is_told_at_the_next_check(harness, free_port, monkeypatch):
+    """Where there are few nodes; of many it is asked now and then which properties they have."""
+    monkeypatch.setattr(opcua_contract, "_ASKED_EVERY", 1_000_000)
+    async with plant(free_port, {"a": 20.0}) as server:
+        harness.listen()
+        settings = config(free_port, contract_check="100ms")
+        async with harness.running(settings, addresses("a")):
+            await harness.until(lambda: harness.values("a"))
+            assert harness.term("a", "unit") is None
+            await Signal(server, "a").describe("degF")
+            await harness.until(lambda: harness.term("a", "unit") == "degF")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncua's own
 async def test_a_node_that_is_deleted_is_told_and_asked_for_again(harness, free_port, monkeypatch):
     """Refused from the check on; served again, and told, when it is back."""
