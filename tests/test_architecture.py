@@ -83,6 +83,7 @@ CONFINED: dict[str, set[str]] = {
     "polars": {f"agent/records/{name}.py" for name in ("columns", "frames", "numbers", "parquet")}
     | {"agent/records/lake"},
     "pyarrow": {"agent/records/parquet.py", "agent/records/written.py", "agent/records/lake"},
+    "python_calamine": {"agent/records/workbook.py"},
     "deltalake": {"agent/records/lake/found.py"},
     "pyiceberg": {"agent/records/lake/found.py"},
     "distributed": {"agent/cluster.py"},

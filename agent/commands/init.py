@@ -31,7 +31,7 @@ def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[.
     "data",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Training data: CSV or Parquet; one column time and each other a tag, or long format.",
+    help="Training data, CSV, Excel or Parquet: one column time, each other a tag; or long format.",
 )
 @click.option("--model", default="", metavar="NAME", help="Name of the model.")
 @click.option(

@@ -51,6 +51,12 @@ _OPTIONS = (
         "--tag-column", default="", metavar="NAME",
         help="Column that names the tag of each row (long format); 'none' where none does.",
     ),
+    click.option(
+        "--member", default="", metavar="NAME", help="File of a zip archive that holds several."
+    ),
+    click.option(
+        "--sheet", default="", metavar="NAME", help="Sheet of a workbook that has several."
+    ),
 )  # fmt: skip
 
 

@@ -92,15 +92,21 @@ def rows_of(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[st
             yield reader.line_num, cells
 
 
-def layout_of(file: Path, how: Reading) -> Layout:
+def layout_of(file: Path, how: Reading, *, separator: str = "", decimal: str = "") -> Layout:
     """Find out how a file is written.
+
+    Args:
+        file: the text.
+        how: what a person said.
+        separator: of cells, where it is known beforehand.
+        decimal: mark of numbers, likewise.
 
     Raises:
         FieldwardenError: it is no delimited text, or has no heading, or no column of times.
     """
     encoding, text, notes = _decoded(file, how.encoding)
     lines = [line for line in io.StringIO(text, newline="") if line.strip()]
-    separator, said = _separator(lines)
+    separator, said = (separator, False) if separator else _separator(lines)
     rows, rules = _rows(file, text, separator, said=said)
     if len(rows) < 2:
         raise data_error(file, "no header with data below it", "the first line names the columns")
@@ -127,7 +133,7 @@ def layout_of(file: Path, how: Reading) -> Layout:
     if missing := [place for place in others if not names[place] and place not in index]:
         cause = f"column {missing[0] + 1} has no name"
         raise data_error(file, cause, "name every column in the first line")
-    decimal = _decimal(file, body, separator, how)
+    decimal = decimal or _decimal(file, body, separator, how)
     head = max(rows[first - 1][0], *(line for line in [0, *rules] if line < rows[first][0]))
     plain = encoding.startswith("utf-8") and "\r" not in text.replace("\r\n", "")
     return Layout(

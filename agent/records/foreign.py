@@ -6,11 +6,7 @@ import codecs
 import re
 
 _SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "save the sheet as CSV UTF-8"),
-    (b"\x1f\x8b", "compressed (gzip)", "unpack it first: gunzip FILE"),
-    (b"BZh", "compressed (bzip2)", "unpack it first: bunzip2 FILE"),
-    (b"\xfd7zXZ", "compressed (xz)", "unpack it first: unxz FILE"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password", "save it as .xlsx"),
     (b"\x28\xb5\x2f\xfd", "compressed (zstd)", "unpack it first: unzstd FILE"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it first"),
     (b"PAR1", "Parquet", "name it .parquet"),

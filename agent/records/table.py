@@ -11,7 +11,8 @@ polars parses (`frames`, `columns`); it is imported late, for an agent in servic
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from agent.records.delimited import layout_of
 from agent.records.lake.named import is_lake
 from agent.records.long import long_shape
 from agent.records.order import Order, in_order
+from agent.records.packed import Plain, plain_file
 from agent.records.reports import held, is_by_exception, usual_interval_ns
 from agent.records.times import CellError, Reading
 from agent.records.units import plain_unit, unit_in
@@ -211,11 +213,29 @@ def _not_installed(file: Path, error: ModuleNotFoundError) -> FieldwardenError:
     return data_error(file, cause, hint)
 
 
+@contextmanager
+def _plain(data: str, how: Reading) -> Iterator[Plain]:
+    """The file to be read; what is said of a temporary one is said of that it came from."""
+    with ExitStack() as stack:
+        file = Path(data)
+        try:
+            plain = Plain(file) if is_lake(data) else plain_file(file, how, _LIMIT_BYTES, stack)
+        except ModuleNotFoundError as error:
+            raise _not_installed(file, error) from error
+        try:
+            yield plain
+        except FieldwardenError as error:
+            if plain.file == file or error.subject != str(plain.file):
+                raise
+            subject = f"{data} ({plain.inner})" if plain.inner else data
+            raise FieldwardenError(error.operation, subject, error.cause, error.hint) from error
+
+
 def _opened(
-    data: str, wish: Wish, how: Reading
+    data: str, wish: Wish, how: Reading, plain: Plain
 ) -> tuple[Source, tuple[str, ...], Mapping[str, str]]:
     """(the file, what was understood of it, units that it says)."""
-    file = Path(data)
+    file = plain.file
     is_parquet = file.suffix.lower() in {".parquet", ".pq"}
     try:
         from agent.records.columns import Source  # noqa: PLC0415 - see _wish
@@ -245,10 +265,11 @@ def _opened(
             raise data_error(file, "two columns have one name", "name every column differently")
         time = frame.stamps(how) or find_time(file, frame.names, body, how)
         return Source(file, frame, frame.names, body, time, frozenset(), "", how), (), {}
-    layout = layout_of(file, how)
+    layout = layout_of(file, how, separator=plain.separator, decimal=plain.decimal)
     time = layout.time
     mark = f", decimal {layout.decimal!r}" if layout.decimal == "," else ""
-    notes = (*layout.notes, f"separator {layout.separator!r}{mark}")
+    written = () if plain.separator else (f"separator {layout.separator!r}{mark}",)
+    notes = (*((plain.inner,) if plain.inner else ()), *layout.notes, *written)
     source = Source(
         file, DelimitedFrame(file, layout), layout.names, layout.body, time, layout.index,
         layout.decimal, how, layout.grouped,
@@ -261,7 +282,9 @@ def read_table(
     text: Literal["error", "skip"] = "error", texts: Collection[str] = (), lenient: bool = False,
     how: Reading | None = None, as_told: bool = False,
 ) -> Table:  # fmt: skip
-    """Read delimited text, or a Parquet file (by its ending `.parquet` or `.pq`).
+    """Read delimited text, or a Parquet file (by its ending `.parquet` or `.pq`), or a workbook.
+
+    Text and Parquet may be compressed or stand in an archive.
 
     Args:
         path: the file.
@@ -281,10 +304,11 @@ def read_table(
     try:
         order = Order(how)
         wish = _wish(file, columns, texts, found, lenient=lenient, skip=text == "skip")
-        source, understood, units = _opened(str(path), wish, how)
-        with source.frame:
-            raw, shape = _read(source, wish, order, interval_ns)
-            notes = source.frame.notes
+        with _plain(str(path), how) as plain:
+            source, understood, units = _opened(str(path), wish, how, plain)
+            with source.frame:
+                raw, shape = _read(source, wish, order, interval_ns)
+                notes = source.frame.notes
     except OSError as error:
         raise data_error(file, error.strerror or str(error), "give the path of a file") from error
     where = " and ".join(repr(source.names[at]) for at in source.time.places)

@@ -77,6 +77,8 @@ class Reading:
         good: cells of columns of quality that mean good, separated by commas.
         encoding: as Python calls it.
         tag_column: column that names the tag of each row, in long format; "none" if wide.
+        member: file of an archive.
+        sheet: of a workbook.
     """
 
     time_column: str = ""
@@ -89,6 +91,8 @@ class Reading:
     tag_column: str = ""
     good: str = ""
     encoding: str = ""
+    member: str = ""
+    sheet: str = ""
 
     @property
     def no_values(self) -> tuple[float, ...]:
