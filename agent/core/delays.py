@@ -38,6 +38,9 @@ LONGEST_STAY = 600
 SETTLED_TAU = 16.0
 """Correlation times of the slowest input of a model until what a fault brings about has settled."""
 
+_AT_ONCE = 60
+"""Intervals within which one event that makes several inputs jump has done so, at least."""
+
 _SETTLING_S = (120, 86_400)  # at least, at most
 
 MOST_TIME = 0.005
@@ -105,3 +108,8 @@ def settling_ns(slowest_ns: float) -> int:
     """Until all conditions of one fault have begun; from the slowest correlation time in ns."""
     least, most = _SETTLING_S
     return int(min(max(SETTLED_TAU * slowest_ns, least * _SECOND_NS), most * _SECOND_NS))
+
+
+def at_once_ns(slowest_ns: float, interval_ns: int) -> int:
+    """Within which inputs jump that one event makes jump; from their slowest correlation time."""
+    return max(int(slowest_ns), _AT_ONCE * interval_ns)

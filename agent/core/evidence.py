@@ -30,7 +30,7 @@ from agent.core.retyped import retyped
 from agent.core.spec import OUTPUT, EngineSpec
 from agent.core.state import FOR_EVER
 from agent.core.state_tags import trained_states
-from agent.core.tag_evidence import MOVED, Evidence
+from agent.core.tag_evidence import ABRUPT, MOVED, Evidence
 from agent.types import Float64
 
 NEARLY = 0.8
@@ -147,7 +147,7 @@ class EvidenceReader:
             alone, predicted=self._predicted(row, now, alone.raw, recent), r2=item.r2,
             joint=any(key.model == model for key in joint_up), share=share, alike=alike,
             said=said, off=off, outside=self._facts.holds(row),
-            companions=self._companions(plain.tag, model, active),
+            companions=self._companions(plain.tag, condition, model, active),
             swapped_with=swapped or self._traded(plain, row, now, active),
             exchanged=exchanged(
                 alone.raw, self._spec.tag_of[plain.tag].register, item.trained, item.noise
@@ -159,16 +159,30 @@ class EvidenceReader:
             step=float(item.detectors.get(digits.NAME, {}).get("own", 0.0)),
         )
 
-    def _companions(self, name: str, model: str, active: Active) -> int:
-        """How many other inputs of the model are flagged as moved right now."""
+    def _companions(self, name: str, condition: Condition, model: str, active: Active) -> int:
+        """How many other inputs of the model are flagged as moved right now, and may have been by
+        what moved this one.
+        """
         row = self._rows[name, model]
         inputs = self._spec.models[self._spec.rows[row].model].inputs
-        others = (active.get(identity.tag(tag)) for tag in inputs if tag != name)
+        others = ((tag, active.get(identity.tag(tag))) for tag in inputs if tag != name)
         return sum(
-            1 for other in others
+            1 for tag, other in others
             if other is not None
             and any(key.model == model and key.symptom in MOVED for key in other.findings)
+            and not self._apart(row, condition, self._rows[tag, model], other)
         )
+
+    def _apart(self, row: int, mine: Condition, place: int, other: Condition) -> bool:
+        """Whether two inputs jumped, each at a time of its own, and nobody knows why the other did:
+        what makes several jump does so at once. What slides gets off training at any time.
+        """
+        if other.cause == "process" or not (_jumped(mine) and _jumped(other)):
+            return False
+        items = [self._charts.parameters.baseline(one) for one in (row, place)]
+        slowest = max(one.tau * one.interval_ns for one in items)
+        reach_ns = delays.at_once_ns(slowest, max(one.interval_ns for one in items))
+        return abs(other.first_ns - mine.first_ns) > reach_ns
 
     def _joint_share(self, row: int, now: int) -> tuple[float, tuple[str, ...], str]:
         """(lasting share of T2 and SPE, inputs that have as large a one, swapped with).
@@ -349,6 +363,10 @@ class EvidenceReader:
         wanted = delays.off_delay_samples(self._charts.parameters.baseline(row).interval_ns)
         latest = self._charts.traces.of_input(row, now)[0][-wanted:]
         return len(latest) == wanted and abs(float(latest.mean())) <= AMID
+
+
+def _jumped(condition: Condition) -> bool:
+    return any(key.symptom in ABRUPT for key in condition.seen)
 
 
 def _resting(raw: Float64) -> int:

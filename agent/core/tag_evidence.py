@@ -25,7 +25,7 @@ LEAVES_RANGE = frozenset({Symptom.BEYOND})
 """What says of a value that it is out of where it was trained, and no more."""
 
 OF_SCANS = frozenset({Symptom.REGION, Symptom.RELATION, Symptom.CHANGE})
-_ABRUPT = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.CHANGE})
+ABRUPT = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.CHANGE})
 _BRIEF = frozenset({Symptom.SPIKE, Symptom.JUMP, Symptom.SCATTER}) | LEAVES_RANGE | OF_SCANS
 """What single samples, if they stand off or scatter, may bring up."""
 
@@ -224,7 +224,7 @@ def _even(values: Float64, step: float) -> bool:
 
 def drifting(evidence: Evidence) -> bool:
     """Whether it went along a ramp; what an abrupt change began is none, wherever it went since."""
-    return not evidence.symptoms & _ABRUPT and shape.ramp(evidence.means)
+    return not evidence.symptoms & ABRUPT and shape.ramp(evidence.means)
 
 
 def noisier(evidence: Evidence) -> bool:

@@ -63,6 +63,38 @@ def test_a_joint_flag_that_an_open_tag_explains_is_its_own(seed):
     assert {"range@m", "spe@m"} <= seen["tag/c"]
 
 
+def causes_of(*moves: tuple[int, int, str]) -> dict[str, str]:
+    """How each input is called in the end that others predict; moves are (column, second, how)."""
+    values = normal(500, 3)
+    for column, second, how in moves:
+        rest = len(values) - second
+        values[second:, column] += 12.0 if how == "jump" else np.linspace(0.0, 5.0, rest)
+    inputs = tuple(replace(one, r2=0.9) for one in baseline().modes[0].inputs)
+    mode = replace(baseline().modes[0], inputs=inputs)
+    made = replace(baseline(), modes=(mode,))
+    events = Engine(spec(trained=made)).step(block(values)).events
+    return {event.subject: event.data["cause"] for event in events if event.kind == "condition"}
+
+
+@pytest.mark.parametrize(("apart", "cause"), [(0, "process"), (40, "process"), (150, "unknown")])
+def test_inputs_that_jump_each_at_a_time_of_its_own_do_not_move_together(apart, cause):
+    """What makes several jump does so at once: two faults of instruments do not."""
+    assert causes_of((0, 100, "jump"), (1, 100 + apart, "jump")) == {
+        "tag/a": cause, "tag/b": cause,
+    }  # fmt: skip
+
+
+def test_what_jumps_beside_what_the_process_moved_long_ago_moved_with_it():
+    """It is known why the others are elsewhere."""
+    found = causes_of((0, 100, "jump"), (1, 100, "jump"), (2, 300, "jump"))
+    assert found == dict.fromkeys(("tag/a", "tag/b", "tag/c"), "process")
+
+
+def test_what_slides_may_be_seen_long_after_what_jumped():
+    """Charts of slow inputs take their time."""
+    assert causes_of((0, 100, "jump"), (1, 150, "slide"))["tag/b"] == "process"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_that_breaks_relations_is_the_noisy_tags_own(seed):
     """Its mean is where it was, so that only single scans tell whose the joint flag is."""
