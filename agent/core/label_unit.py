@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agent.core.conversions import Change
-from agent.core.label_watch import LabelReference
+from agent.core.label_watch import LabelReference, is_far
 
 _NEAR = 6.0  # mean errors in training that a truth, put back, may be off its prediction
 
@@ -35,8 +35,7 @@ def other_unit(
         reference: what truths of the record were like.
         changes: those that are thought of.
     """
-    width = reference.high - reference.low
-    if reference.low - width <= truth <= reference.high + width:
+    if not is_far(reference, truth):
         return None
     off = {
         abs((truth - one.offset) / one.gain - prediction): one for one in changes if one.gain

@@ -99,6 +99,26 @@ def repeats(reference: LabelReference, same: int) -> bool:
     return same > max(_REPEATED * reference.run, _FEWEST // 2)
 
 
+def is_far(reference: LabelReference, truth: float) -> bool:
+    """Whether a truth lies farther outside of the record's range than that is wide."""
+    width = reference.high - reference.low
+    return not reference.low - width <= truth <= reference.high + width
+
+
+def stands_off(
+    reference: LabelReference, truth: float, latest: Sequence[Sequence[float]]
+) -> bool:
+    """Whether a truth is no measurement: it is far, and a quarter of the latest or more are not.
+
+    A laboratory writes 0 for "not done", or slips by a digit, now and then; what a plant does to
+    its truth it does to all of them.
+    """
+    if reference.low == reference.high:  # nobody knows how far it may go
+        return False
+    far = sum(is_far(reference, float(value)) for _, value in latest)
+    return is_far(reference, truth) and 4 * far <= 3 * max(len(latest), _FEWEST)
+
+
 def remarks(
     reference: LabelReference, tag: str, latest: Sequence[Sequence[float]], same: int, *,
     of_classes: bool,
@@ -135,8 +155,10 @@ def remarks(
     margin = _BEYOND * (reference.high - reference.low)
     outside = [v for v in values if not reference.low - margin <= v <= reference.high + margin]
     if outside:
+        apart = any(stands_off(reference, value, latest) for value in outside)
         found.append(
             f"{tag} is out of the range that it had in training: {outside[-1]:.5g}, trained "
             f"{reference.low:.5g} to {reference.high:.5g}"
+            + ("; such single ones are left out" if apart else "")
         )
     return found

@@ -22,7 +22,7 @@ from agent.core import rivals
 from agent.core.conversions import Change
 from agent.core.expected_loss import Estimate, LossReference
 from agent.core.label_unit import other_unit
-from agent.core.label_watch import LabelReference, remarks, repeats
+from agent.core.label_watch import LabelReference, remarks, repeats, stands_off
 from agent.core.loss_chart import LossChart, LossStep
 from agent.core.predictions import MOST, SHIFTED, SPOILT, Predictions
 from agent.core.spec import LabelSpec
@@ -228,7 +228,7 @@ class Pair:
             return []
         memory["truth_ns"][row], memory["truth"][row], memory["loss"][row] = of_ns, told.value, loss
         state.unit = self._unit_of(told.value, value)
-        if not again and (self._stuck() or state.unit):
+        if not again and (self._stuck() or state.unit or self._stands_off(told.value)):
             memory["state"][row] = SPOILT
         spoilt = int(memory["state"][row]) == SPOILT
         if not spoilt and not self._of_classes:
@@ -262,6 +262,12 @@ class Pair:
         if self._stream is None or self._of_classes:
             return False
         return repeats(self._stream, self.state.same)
+
+    def _stands_off(self, truth: float) -> bool:
+        """Whether a truth is far from all others, and so no measurement."""
+        if self._stream is None or self._of_classes:
+            return False
+        return stands_off(self._stream, truth, self.state.latest)
 
     def _unit_of(self, truth: float, prediction: float) -> str:
         """What a truth comes in, where that is not as in training; empty where it is."""

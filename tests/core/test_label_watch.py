@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.engine import Engine
-from agent.core.label_watch import LabelReference, decimals_of, reference_of, remarks
+from agent.core.label_watch import (
+    LabelReference,
+    decimals_of,
+    reference_of,
+    remarks,
+    stands_off,
+)
 from tests.core.small import SECOND, START
 from tests.core.test_truth import block_of, calm, spec_of, timed
 
@@ -51,6 +57,26 @@ def test_each_oddity_is_told_by_its_name():
     assert said(some, every_s=200.0) == ["lab is slower than usual"]
     assert said([*some[:-1], 123.45]) == ["lab is out of the range that it had in training"]
     assert said([*some[:-1], 123.0], of_classes=True) == []
+
+
+@pytest.mark.parametrize(("value", "far", "off"), [
+    (0.0, 1, True), (0.0, 12, True), (0.0, 13, False), (1e308, 3, True), (-80.0, 16, False),
+    (REFERENCE.high + 0.5, 1, False), (80.0, 0, False),
+])  # fmt: skip
+def test_single_truths_far_from_all_others_are_no_measurements(value, far, off):
+    """Of 16, up to 12; a plant does the same to all of them."""
+    seen = latest([*RECORD[: 16 - far], *[value] * far])
+    assert stands_off(REFERENCE, value, seen) == off
+    text = " ".join(remarks(REFERENCE, "lab", seen, 1, of_classes=False))
+    assert ("single ones are left out" in text) == off
+
+
+def test_the_first_truths_stand_off_until_most_of_eight_do():
+    """One alone is no reason to doubt the model, and seven of eight are."""
+    for far in range(1, 9):
+        assert stands_off(REFERENCE, 0.0, latest([0.0] * far)) == (far < 7)
+    same = replace(REFERENCE, low=80.0, high=80.0)
+    assert not stands_off(same, 0.0, latest([0.0]))
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 6))
