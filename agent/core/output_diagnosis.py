@@ -22,6 +22,7 @@ from agent.core.tag_evidence import (
     Evidence,
     back,
     drifting,
+    finer,
     grown,
     momentary,
     noisier,
@@ -32,7 +33,8 @@ JUDGED = frozenset({
     Symptom.LEVEL, Symptom.JUMP, Symptom.SPIKE, Symptom.SCATTER, Symptom.FLAT, Symptom.STATE,
     Symptom.UNEXPLAINED, Symptom.MIX,
 }) | LEAVES_RANGE  # fmt: skip
-"""What the charts of a model find of an output; all else is how it arrives."""
+"""What the charts of a model find of an output; all else is how it arrives, but for values that are
+smoother and have no more digits than in training: means have more."""
 
 BY_INPUTS = frozenset({Symptom.LEVEL}) | LEAVES_RANGE
 """What inputs within their training may explain of an output."""
@@ -80,8 +82,9 @@ def name_of(item: Evidence | OutputEvidence) -> Diagnosis:
 
 def _of_output(item: OutputEvidence) -> Diagnosis:
     evidence = item.evidence
-    arrives = frozenset(name for name in evidence.found if TRAITS[name].symptom not in JUDGED)
-    judged = evidence.symptoms & JUDGED
+    of_model = JUDGED if finer(evidence) else JUDGED | {Symptom.SMOOTH}
+    arrives = frozenset(name for name in evidence.found if TRAITS[name].symptom not in of_model)
+    judged = evidence.symptoms & of_model
     if arrives or evidence.lost or not judged:
         how = diagnose(replace(evidence, found=arrives))
         if not judged or how.rank >= _NO_VALUE_OF_NOW or Symptom.IMPOSSIBLE in evidence.symptoms:
@@ -138,6 +141,9 @@ def _named(item: OutputEvidence, judged: frozenset[Symptom]) -> tuple[str, str, 
 
 def _moved(evidence: Evidence, judged: frozenset[Symptom]) -> tuple[str, str, int]:
     tag, unit = evidence.tag, evidence.unit and f" {evidence.unit}"
+    if judged <= {Symptom.SCATTER, Symptom.SMOOTH} and Symptom.SMOOTH in judged:
+        text = f"predictions of {tag} are smoother than in training{grown(evidence)}"
+        return "noise", text, 3
     if judged == {Symptom.SCATTER}:
         text = f"predictions of {tag} scatter more or less than in training{grown(evidence)}"
         return "noise", text, 3

@@ -41,6 +41,7 @@ _AVERAGED, _NEAR_SMOOTH = 0.9, 0.3
 """Share of the bends of means that are less than this share of the usual bend."""
 _UNSEEN = 3.0
 _NEAR_LINE = 1e-3  # of the noise; and of a grid, one step of it
+_LEAST_BENDS = 4.0  # times what a line may bend by that a value must move by to tell
 _LEAST_MOVE = 2.02  # steps of its grid that a value must move by to tell: rounding bends it by one
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -183,7 +184,10 @@ def _lines(
         return {}
     usual, own = float(np.median(bends)), step / record.scale
     near = {
-        lines.NAME: (max(_NEAR_LINE * usual, 1.01 * own), _LEAST_MOVE * own, _INTERPOLATED),
+        lines.NAME: (
+            max(_NEAR_LINE * usual, 1.01 * own),
+            max(_LEAST_BENDS * _NEAR_LINE * usual, _LEAST_MOVE * own), _INTERPOLATED,
+        ),
         SMOOTH: (_NEAR_SMOOTH * usual, 0.0, _AVERAGED),
     }
     found = {}

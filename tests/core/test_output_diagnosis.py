@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,6 +50,20 @@ def test_no_word_of_a_transmitter_is_said_of_an_output(
     told = named.text.lower() + named.hint.lower()
     if named.cause == "model":
         assert not [word for word in WORDS if word in told], told
+
+
+@pytest.mark.parametrize(("digits", "follows", "cause"), [
+    (1, "", "model"), (1, "a (averaged)", "unknown"), (4, "", "integration"),
+])  # fmt: skip
+def test_what_is_smoother_is_the_models_unless_it_has_more_digits(digits, follows, cause):
+    """Another program gives other values in the same form; means of them have more digits."""
+    raw = np.round(np.concatenate([np.linspace(48.0, 52.0, 32), np.linspace(52.0, 50.1, 32)]), 1)
+    raw[20:] = np.round(raw[20:] + (0.0 if digits == 1 else 0.0123), digits)
+    recent = (raw - 50.0) / 2.0
+    smooth = replace(evidence(frozenset({"averaged"})), raw=raw, recent=recent, step=0.1)
+    named = name_of(OutputEvidence(smooth, "yield", follows))
+    assert named.cause == cause
+    assert ("smoother than in training" in named.text) == (digits == 1)
 
 
 def test_what_inputs_within_their_training_explain_is_the_plants():

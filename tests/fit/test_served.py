@@ -83,6 +83,17 @@ def slow(seed: int, n: int = 8_000) -> Float64:
     return rounded(76.9 + 0.36 * ar1(0.995, n, seed) + 0.05 * rng.standard_normal(n), 0.02)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-4, 1e-5])
+def test_noise_of_nearly_nothing_is_on_no_line(size):
+    """A value that hardly moves lies near any line; what moves along one is found."""
+    values = np.round(62.0 + 5.0 * ar1(0.5, 4_000, 1), 6)
+    rng = np.random.default_rng(2)
+    still = np.round(62.0 + size * rng.standard_normal(200), 6)
+    assert ups("lines", np.concatenate([values[:100], still]), values) == 0
+    kept = np.interp(np.arange(200), np.arange(0, 200, 10), values[:200:10])
+    assert ups("lines", np.concatenate([values[:100], np.round(kept, 6)]), values) > 0
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("step", [0.06, 0.08, 0.1, 0.5, 1.0])
 def test_a_value_that_hardly_moves_is_found_rounded_in_thirty_samples(seed, step):
