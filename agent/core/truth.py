@@ -186,28 +186,37 @@ class Truth:
         if model is None:
             return []
         self._look_at_inputs(model, conditions)
-        pairs = {pair.label.output: pair for pair in self.pairs[model]}
         events: list[Event] = []
         for item in data["items"]:
-            pair = pairs.get(item["output"])
-            if pair is None:
-                continue
-            key, when_ns = key_of(item["id"]), min(item["time_ns"] or now, now)
-            told = Told(when_ns, now, item["value"], key)
-            pair.state.heard_ns = pair.state.heard_ns or now
-            if kind == "labels":
-                steps = pair.labelled(told)
-                events += self._came(model, pair, now)
-            elif item["version"] in {"", self.spec.models[model].version}:
-                if item["scores"] and key:
-                    pair.scored(key, item["scores"])
-                steps = pair.predicted(told, self._inputs[model])
-            else:
-                rivals.predicted(pair.state.rivals, item["version"], when_ns, now, key, told.value,
-                                 item["scores"])  # fmt: skip
-                steps = []
-            events += self._say(model, pair, steps, now, conditions)
+            for pair in self._meant(kind, model, item["output"]):
+                events += self._told(kind, now, model, pair, item, conditions)
         return events
+
+    def _meant(self, kind: str, model: int, output: str) -> list[Pair]:
+        """All pairs of an output; of a truth those that no tag brings theirs, where there are."""
+        found = [pair for pair in self.pairs[model] if pair.label.output == output]
+        without = [pair for pair in found if not pair.label.tag]
+        return without if kind == "labels" and without else found
+
+    def _told(
+        self, kind: str, now: int, model: int, pair: Pair, item: Mapping[str, Any],
+        conditions: Open,
+    ) -> list[Event]:  # fmt: skip
+        key, when_ns = key_of(item["id"]), min(item["time_ns"] or now, now)
+        told, events = Told(when_ns, now, item["value"], key), list[Event]()
+        pair.state.heard_ns = pair.state.heard_ns or now
+        if kind == "labels":
+            steps = pair.labelled(told)
+            events = self._came(model, pair, now)
+        elif item["version"] in {"", self.spec.models[model].version}:
+            if item["scores"] and key:
+                pair.scored(key, item["scores"])
+            steps = pair.predicted(told, self._inputs[model])
+        else:
+            rivals.predicted(pair.state.rivals, item["version"], when_ns, now, key, told.value,
+                             item["scores"])  # fmt: skip
+            steps = []
+        return events + self._say(model, pair, steps, now, conditions)
 
     # --- what it says ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from agent.configuration.rules import nearest
 from agent.configuration.schema import Model
+from agent.core.loss import CLASS_LOSSES
 from agent.decode.columns import text_code
 from agent.errors import FieldwardenError
 
@@ -29,7 +30,8 @@ def told_data(
     A class that is not known yet is told to the journal before, like any text.
 
     Raises:
-        FieldwardenError: there is no such model, or no such output with a label.
+        FieldwardenError: there is no such model, no such output with a label, or a class of an
+            output whose losses are of numbers: its code is none.
     """
     name = data["model"]
     if name not in models:
@@ -52,9 +54,19 @@ def told_data(
             )
         value = item["value"]
         if item["class"]:
+            _must_be_of_classes(kind, name, output, models[name])
             value = float(_code(kind, name, item["class"], texts, intake))
         items.append({**item, "output": output, "value": value})
     return {"model": name, "by": data["by"], "items": items}
+
+
+def _must_be_of_classes(kind: str, model: str, output: str, configured: Model) -> None:
+    found = {label.loss for label in configured.labels if label.of == output}
+    if numbers := sorted(found - CLASS_LOSSES.keys()):
+        raise FieldwardenError(
+            f"taking {kind} of model", model, f"{output} is a number: its loss is {numbers[0]}",
+            'give "value", or say loss = "brier" or "log" of its labels',
+        )
 
 
 def _code(

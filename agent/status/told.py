@@ -32,7 +32,7 @@ def told_items(kind: str, body: bytes) -> list[dict[str, Any]]:
         FieldwardenError: it is something else; nothing of it is taken.
     """
     try:
-        told = json.loads(body, parse_constant=_no_number)
+        told = json.loads(body, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _error(kind, "body", f"no JSON: {str(error)[:80]}") from None
     items = [told] if isinstance(told, dict) else told
@@ -80,6 +80,8 @@ def _said(kind: str, where: str, key: str, value: Any, name: str) -> dict[str, A
         _text(kind, where, "class", one): _number(kind, where, score)
         for one, score in value.items()
     }
+    if "" in scores:
+        raise _error(kind, where, "a class of its scores has no name")
     if min(scores.values()) < 0.0 or not sum(scores.values()) > 0.0:
         raise _error(kind, where, "scores are negative, or all 0")
     return {"value": 0.0, "class": max(scores, key=lambda one: scores[one]), "scores": scores}
@@ -97,6 +99,13 @@ def _text(kind: str, where: str, key: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
         raise _error(kind, where, f"{key} is no text of at most {_LONGEST} characters")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 def _no_number(name: str) -> float:

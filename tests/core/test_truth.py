@@ -203,6 +203,27 @@ def test_truths_in_another_unit_say_nothing_of_the_model():
         assert any("another unit: 1000 times" in text for text in odd) == bool(thought_of)
 
 
+@pytest.mark.parametrize("value", [-1000.0, 1e308])
+@pytest.mark.parametrize(("every", "wanted"), [(4, 0), (1, 1)])
+def test_truths_that_stand_off_now_and_then_say_nothing_of_the_model(value, every, wanted):
+    """One in four is no measurement: told, left out, no request; all of them are the plant's."""
+    since = [row for row in rows_of(plant(1500)) if row[2] == 5 and row[0] > START + 300 * SECOND]
+    absurd = dict.fromkeys(since[::every])
+    odd = block_of([
+        (*row[:3], value * (1.0 + 1e-3 * row[3])) if row in absurd else row
+        for row in rows_of(plant(1500))
+    ], 1500)  # fmt: skip
+    stream = {"lab": LabelReference(-6.0, 6.0, 1, 9, EVERY * SECOND)}
+    made = spec_of()
+    model = replace(made.models[0], baseline=replace(made.models[0].baseline, labels=stream))
+    engine = Engine(replace(made, models=(model,)))
+    events = events_of(engine, [odd])
+    assert len([e for e in events if e.kind == "retraining"]) == wanted
+    assert (state_json(engine)["spoilt"] == len(absurd)) == (wanted == 0)
+    told = [e.data["text"] for e in events if e.data.get("change") == "labels odd"]
+    assert any("single ones are left out" in text for text in told)
+
+
 def test_classes_that_stay_the_same_count():
     """A process that gives good products for long; only numbers that do not move are stuck."""
     stream = {"lab": LabelReference(1.0, 2.0, 2, 0, SECOND)}
@@ -498,6 +519,27 @@ def test_predictions_and_labels_come_by_commands_and_are_matched_by_id():
     resumed = Engine(spec_of())
     resumed.resume(engine.snapshot())
     assert resumed.truth.pairs[0][0].state == state
+
+
+@pytest.mark.parametrize(("tags", "counted"), [
+    (("lab", ""), [0, 1]), (("", ""), [1, 1]), (("lab", "lab"), [1, 1]),
+])  # fmt: skip
+def test_an_output_may_have_several_truths_and_its_predictions_are_of_all(tags, counted):
+    """What the API tells is of those that no tag brings, where there are any, else of all."""
+    losses = ("absolute", "squared")
+    spec = spec_of(*(replace(LABEL, tag=tag, loss=how)
+                     for tag, how in zip(tags, losses, strict=True)))  # fmt: skip
+    engine = Engine(spec)
+    engine.step(block_of(timed(calm(20)), 20))
+    for number, (kind, value) in enumerate((("predictions", 3.0), ("labels", 5.0)), 2):
+        told = [item(id="one", value=value)]
+        engine.step(command(20, kind, sequence=number, model="m", by="ann", items=told))
+    states = [pair.state for pair in engine.truth.pairs[0]]
+    assert [state.labels for state in states] == counted
+    assert [state.predictions > 0 for state in states] == [True, True]
+    assert [state.total for state in states if state.labels] == [
+        size for size, count in zip((2.0, 4.0), counted, strict=True) if count
+    ]
 
 
 def test_scores_of_classes_count_by_what_the_true_class_had():
