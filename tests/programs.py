@@ -47,6 +47,7 @@ PROGRAMS: dict[str, Program] = {
     "chromium": Program("chromium", ("chromium", "google-chrome")),
     "make": Program("make", ("make",)),
     "initdb": Program("postgresql", ("initdb",), ("usr/lib/postgresql/*/bin/initdb",)),
+    "pgbouncer": Program("pgbouncer", ("pgbouncer",), ("usr/sbin/pgbouncer",)),
     "promtool": Program("prometheus", ("promtool",)),
     "libfaketime": Program("faketime", (), ("usr/lib/*/faketime/libfaketime.so.1",)),
     "mkfs.ext4": Program("e2fsprogs", ("mkfs.ext4",), ("usr/sbin/mkfs.ext4",)),

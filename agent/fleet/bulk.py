@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from agent.fleet.columns import moment_of, stored_exactly, us_of
+from agent.fleet.postgresql import pooled
 
 _STAGED: Final = "fieldwarden_staged"
 _LETTERS: Final = "abcdefgh"
@@ -40,13 +41,15 @@ class Bulk:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.sqlite = connection.dialect.name == "sqlite"
+        self._pooled = pooled(connection)
         self._staged: set[str] = connection.info.setdefault(_STAGED, set())
         self._made: set[str] = set()
         self._used: set[str] = set()
 
     def committed(self) -> None:
-        """The transaction is: tables of the connection that were made in it stay."""
-        self._staged |= self._made
+        """The transaction is: tables of the connection that were made in it stay, if it does."""
+        if not self._pooled:
+            self._staged |= self._made
 
     # --- values -----------------------------------------------------------------------------
 
@@ -168,9 +171,10 @@ class Bulk:
             self._run(f"DELETE FROM {stage}", ())
         self._used.add(stage)
         if stage not in self._staged and stage not in self._made:
+            goes = "DROP" if self._pooled else "DELETE ROWS"
             self._run(
                 f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} (LIKE {table} INCLUDING DEFAULTS)"
-                " ON COMMIT DELETE ROWS", ()
+                f" ON COMMIT {goes}", ()
             )  # fmt: skip
             self._made.add(stage)
         return stage

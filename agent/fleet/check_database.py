@@ -17,8 +17,9 @@ from agent.configuration.values import is_loopback
 from agent.errors import FieldwardenError
 from agent.fleet.columns import us_of
 from agent.fleet.configuration import FleetConfiguration
-from agent.fleet.database import Database, unfit
+from agent.fleet.database import WHATEVER, Database, unfit
 from agent.fleet.migrations.apply import newest
+from agent.fleet.postgresql import pooled
 from agent.fleet.schema import METADATA
 
 SUBJECT: Final = "database"
@@ -26,6 +27,10 @@ _OF_EACH_PROCESS: Final = 6  # connections at most
 _MANY_WORKERS: Final = 2  # more do not help SQLite
 _CLOCK_S: Final = 60.0  # by which the database's clock may differ from this machine's
 _NAMED: Final = 3  # tables of others that are named
+_POOLER: Final = (
+    "is reached through a pooler (as PgBouncer): session and transaction pooling will do, "
+    "statement pooling will not; nothing is left in its sessions, which costs some speed"
+)
 _AWAY: Final = (
     "is the server there, does the database exist (CREATE DATABASE ...), and does pg_hba.conf let "
     "this user in from here?"
@@ -57,7 +62,7 @@ def database(configuration: FleetConfiguration) -> Iterator[Item]:
             yield from ask(configuration, connection, configuration.database_name)
             yield from _tables(connection, configuration.database_name)
     except FieldwardenError as error:
-        away = configuration.is_postgresql and not reached
+        away = configuration.is_postgresql and not reached and error.hint == WHATEVER
         hint = _AWAY if away else error.hint
         yield Item("fault", SUBJECT, f"{configuration.database_name}: {error.cause}", hint)
     finally:
@@ -117,6 +122,8 @@ def _ask_postgresql(
     yield from _rights(connection, name)
     yield from _owned(connection, name)
     yield from _encrypted(configuration, connection, name)
+    if pooled(connection):
+        yield Item("ok", SUBJECT, f"{name} {_POOLER}")
     yield from _connections(configuration, connection)
     yield from _clock(connection, name)
     scale = "SELECT installed_version FROM pg_available_extensions WHERE name = 'timescaledb'"
@@ -150,9 +157,10 @@ def _encrypted(
     configuration: FleetConfiguration, connection: Connection, name: str
 ) -> Iterator[Item]:
     secret = credentials.password(configuration.central.database_login)
-    host = connection.engine.url.host or ""
-    encrypted = _one(connection, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-    if secret and not encrypted and host and not host.startswith("/") and not is_loopback(host):
+    driver: Any = connection.connection.driver_connection
+    host = driver.info.host  # of several the one that answered; a pooler, where there is one
+    away = bool(host) and not host.startswith("/") and not is_loopback(host)
+    if secret and away and not driver.pgconn.ssl_in_use:
         text_ = f"the connection to {name} is not encrypted: anybody on the way can read it"
         yield Item("warning", SUBJECT, text_, "add ?sslmode=verify-full to the address")
 

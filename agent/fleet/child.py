@@ -88,7 +88,7 @@ async def _worker(
     from agent.fleet.ledger import Ledger  # noqa: PLC0415
     from agent.fleet.worker import Worker  # noqa: PLC0415
 
-    database = Database(configuration.database_url())
+    database = Database(configuration.database_url(), secret=configuration.database_secret)
     ledger = Ledger(database, relay_queue.Queue(configuration.relay))
     worker = Worker(configuration, int(rest[0]), ledger, fresh="fresh" in rest)
     # What was made so far lasts, and messages come by the thousand: to look all through for each
@@ -109,7 +109,7 @@ async def _front(configuration: FleetConfiguration, _: list[str], stop: asyncio.
 
     # Questions of the database are asked in threads: who looks must not wait long for their turns.
     sys.setswitchinterval(_SWITCH_S)
-    database = Database(configuration.database_url())
+    database = Database(configuration.database_url(), secret=configuration.database_secret)
     supervisor = Supervisor(wall_ns)
     tasks = [
         asyncio.create_task(

@@ -136,12 +136,20 @@ class FleetConfiguration(Section):
         Raises:
             FieldwardenError: the password can not be had.
         """
-        secret = credentials.password(self.central.database_login)
+        secret = self.database_secret()
         if secret is None or not self.is_postgresql:
             return self.central.database
         parts = urlsplit(self.central.database)
         user, _, place = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{place}"))
+
+    def database_secret(self) -> str | None:
+        """The password as it is now, which may be another one later; None where none is named.
+
+        Raises:
+            FieldwardenError: it can not be had.
+        """
+        return credentials.password(self.central.database_login)
 
     @property
     def client_ids(self) -> list[str]:

@@ -6,6 +6,7 @@ Its clock is the one clock of all workers.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,11 +18,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from agent.errors import StoreError, UnfitError
+from agent.errors import FieldwardenError, StoreError, UnfitError
+from agent.fleet import postgresql
 from agent.fleet.columns import added_exactly, moment_of
 from agent.fleet.views import SQLITE
 
-DEFAULT_PORT: Final = 5432
 LEAST_POSTGRESQL: Final = 150_000  # as the server numbers its version
 _POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _WRITES: Final = "fieldwarden_writes"
@@ -30,10 +31,7 @@ _TRIES: Final = 8
 _PAUSE_S: Final = 0.02
 _AGAIN: Final = {"40001", "40P01", "55P03"}  # serialisation, deadlock, a lock not had in time
 _CONTENT: Final = {"DataError", "IntegrityError", "ProgrammingError"}
-_SETTINGS: Final = (
-    "-c lock_timeout=20s -c statement_timeout=120s -c idle_in_transaction_session_timeout=60s"
-    " -c TimeZone=UTC -c jit=off"
-)
+_READ_ONLY: Final = "25006"  # the server, or where a name or a pooler leads, is no primary any more
 _Got = TypeVar("_Got")
 
 
@@ -56,20 +54,24 @@ class Database:
 
     Args:
         url: ``postgresql://USER@HOST/NAME``, ``sqlite:///FILE`` or the path of a file.
-        password: where the URL has none.
+        secret: gives the password for each connection to PostgreSQL, where the URL has none.
         pool_size: connections at most.
 
     Raises:
         StoreError: no such database can be spoken to here.
     """
 
-    def __init__(self, url: str, *, password: str | None = None, pool_size: int = 4) -> None:
+    def __init__(
+        self, url: str, *, secret: postgresql.Secret | None = None, pool_size: int = 4
+    ) -> None:
         self.url = _parsed(url)
-        if password is not None and self.url.get_backend_name() == "postgresql":
-            self.url = self.url.set(password=password)
+        self._given = url
         self.sqlite = self.url.get_backend_name() == "sqlite"
         try:
-            self.engine = _sqlite(self.url) if self.sqlite else _postgresql(self.url, pool_size)
+            if self.sqlite:
+                self.engine = _sqlite(self.url)
+            else:
+                self.engine = postgresql.engine(self.url, pool_size, secret)
         except (ImportError, NoSuchModuleError, SQLAlchemyError) as error:
             raise StoreError(
                 "opening the database", self.name, str(error).splitlines()[0],
@@ -80,7 +82,9 @@ class Database:
     @property
     def name(self) -> str:
         """For people: without its password."""
-        return self.url.render_as_string(hide_password=True)
+        if self.sqlite:
+            return self.url.render_as_string(hide_password=True)
+        return re.sub(r"(://[^:@/]*):[^/]*@", r"\1:***@", self._given)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -128,11 +132,17 @@ class Database:
         except (DBAPIError, self._driver_error) as error:
             if _of_content(error):
                 raise
+            if _state_of(error) == _READ_ONLY:
+                self.engine.dispose()  # the next connections are made anew: perhaps to the primary
             lines = str(_driver_of(error)).strip().splitlines()
             cause = lines[0] if lines else type(error).__name__
             raise StoreError(operation, self.name, cause, _hint_of(error, cause)) from error
         except SQLAlchemyError as error:
             raise StoreError(operation, self.name, str(error).splitlines()[0]) from error
+        except StoreError:
+            raise
+        except FieldwardenError as error:  # the password can not be had, now
+            raise StoreError(error.operation, error.subject, error.cause, error.hint) from error
 
     def migrate(self) -> None:
         """Make the tables, or bring them to this version; by several processes at once too.
@@ -146,15 +156,8 @@ class Database:
             if not self.sqlite:
                 if (why := unfit(connection)) is not None:
                     raise UnfitError("migrating the database", self.name, *why)
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-                connection.commit()
-            try:
-                upgrade(connection, self.name)
-            finally:
-                connection.rollback()
-                if not self.sqlite:
-                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-                    connection.commit()
+                postgresql.locked(connection, _LOCK)  # until all of it is committed
+            upgrade(connection, self.name)
 
     def now(self, connection: Connection | None = None) -> datetime:
         """The database's clock.
@@ -179,11 +182,12 @@ def _parsed(url: str) -> URL:
     if "://" not in url:
         return URL.create("sqlite", database=url)
     try:
+        if url.partition("://")[0] in _POSTGRESQL:
+            return postgresql.parsed(url)
         made = make_url(url)
-    except SQLAlchemyError as error:
-        raise StoreError("opening the database", "its URL", str(error)) from error
-    if made.drivername in _POSTGRESQL:
-        return made.set(drivername="postgresql+psycopg")
+    except (SQLAlchemyError, ValueError) as error:
+        hint = "write it like postgresql://central@db.example:5432/name"
+        raise StoreError("opening the database", "its URL", str(error), hint) from error
     if made.get_backend_name() != "sqlite":
         raise StoreError(
             "opening the database", made.render_as_string(hide_password=True),
@@ -191,14 +195,6 @@ def _parsed(url: str) -> URL:
             "give postgresql://USER@HOST/NAME or the path of a file",
         )  # fmt: skip
     return made
-
-
-def _postgresql(url: URL, pool_size: int) -> Engine:
-    return create_engine(
-        url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True, pool_recycle=1_800,
-        # Whatever the database's own encoding is: texts come as such.
-        connect_args={"connect_timeout": 10, "options": _SETTINGS, "client_encoding": "UTF8"},
-    )  # fmt: skip
 
 
 def _sqlite(url: URL) -> Engine:
@@ -227,41 +223,55 @@ def _driver_of(error: BaseException | None) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
+def _state_of(error: BaseException | None) -> str:
+    """SQLSTATE; empty where the server said none."""
+    return getattr(_driver_of(error), "sqlstate", None) or ""
+
+
 def _of_content(error: BaseException) -> bool:
     """Whether what was written is at fault, and not the database, the disk or the way there."""
-    found = _driver_of(error)
-    state = getattr(found, "sqlstate", None)
-    if state is not None:
+    if state := _state_of(error):
         return state[:2] in {"22", "23", "54"}
-    return type(found).__name__ in _CONTENT
+    return type(_driver_of(error)).__name__ in _CONTENT
 
+
+WHATEVER: Final = "see that it is there and that its disk has room"
+"""The hint where the cause tells no more."""
 
 _HINTS: Final = (  # what is in the cause, or how the SQLSTATE begins
+    (("53100", "No space left", "disk is full"),
+     "make room on the disk of the database: gateways keep what they have until then"),
+    (("statement pooling",), "set pool_mode = transaction (or session) for it in PgBouncer"),
     (("42P", "42703", "no such table", "no such column"),
      "are these central's tables, of this version? --check says so, and a start makes them"),
     (("not a database", "malformed"),
      "it is damaged, or no database: restore a backup (docs/central.md), or move it away"),
     (("25006", "readonly", "read-only"), "may this user write there? is the server a standby?"),
     (("42501", "permission denied"), "make this user the owner of the database"),
-    (("28", "3D", "53300", "too many"),
-     "see user, password, name of the database and the server's limit of connections"),
+    (("53300", "too many", "remaining connection slots", "connection limit"),
+     "raise the server's max_connections, or the CONNECTION LIMIT of user or database"),
+    (("28", "3D", "authentication failed", "pg_hba.conf", "does not exist"),
+     "see user, password and name of the database, and the server's pg_hba.conf"),
+    (("57014",), "somebody cancelled it, or it took more than 120 s: what else is the server at?"),
+    (("57P", "starting up", "shutting down", "recovery mode", "terminating connection"),
+     "it ends, begins or recovers: wait for it, and see the server's log"),
 )  # fmt: skip
 
 
 def _hint_of(error: BaseException, cause: str) -> str:
     """What to do about what the database said."""
-    state = getattr(_driver_of(error), "sqlstate", None) or ""
+    state = _state_of(error)
     return next(
         (hint for words, hint in _HINTS if any(
             state.startswith(word) if word[0].isdigit() else word in cause for word in words
         )),
-        "see that it is there and that its disk has room",
+        WHATEVER,
     )  # fmt: skip
 
 
 def _in_the_way(error: BaseException | None) -> bool:
     """Whether the same may succeed when it is tried again at once."""
-    found = _driver_of(error)
-    if getattr(found, "sqlstate", None) in _AGAIN:
+    if _state_of(error) in _AGAIN:
         return True
+    found = _driver_of(error)
     return type(found).__name__ == "OperationalError" and "locked" in str(found)

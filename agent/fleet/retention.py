@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from agent.fleet.bulk import Bulk, us
 from agent.fleet.columns import EPOCH, us_of
 from agent.fleet.database import Database
+from agent.fleet.postgresql import locked
 from agent.fleet.schema import PARTITIONED
 
 AHEAD: Final = 3  # days
@@ -159,21 +160,7 @@ def _drop_chunks(
 def _drop_partitions(
     database: Database, table: str, kept_from: datetime, today: datetime, done: Tidied
 ) -> None:
-    with database.engine.connect() as connection:
-        (had,) = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK})").one()
-        connection.commit()
-        if not had:
-            return  # another one is at it
-        try:
-            _partitions(database, table, kept_from, today, done)
-        finally:
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
-            connection.commit()
-
-
-def _partitions(
-    database: Database, table: str, kept_from: datetime, today: datetime, done: Tidied
-) -> None:
+    """Step by step; another one that is at it does the same, and finds each step done."""
     _horizon(database, table, kept_from)
     last = today + AHEAD * _DAY
     with database.reading() as connection:
@@ -181,18 +168,26 @@ def _partitions(
         strays = _stray_days(connection, table, kept_from, last)
     wanted = {today + n * _DAY for n in range(AHEAD + 1)} | strays
     for day in sorted(wanted - known.keys()):
-        database.repeated(lambda connection, day=day: _make(connection, table, day))  # type: ignore[misc]
-        done.made += 1
+        done.made += database.repeated(lambda one, day=day: _make(one, table, day))  # type: ignore[misc]
     for day, name in sorted(known.items()):
         if day < kept_from:
-            database.repeated(lambda one, name=name: _execute(one, f"DROP TABLE {name}"))  # type: ignore[misc]
-            done.dropped += 1
+            done.dropped += database.repeated(lambda one, name=name: _drop(one, name))  # type: ignore[misc]
     sql = f"DELETE FROM {table}_other WHERE heard_at < ?"
     done.deleted += database.repeated(lambda one: _deleted(one, sql, kept_from))
 
 
-def _execute(connection: Connection, sql: str) -> None:
-    connection.exec_driver_sql(sql)
+def _there(connection: Connection, name: str) -> bool:
+    """Whether a table is, now that nobody else makes or drops any."""
+    locked(connection, _LOCK)
+    found = connection.exec_driver_sql("SELECT to_regclass(%s) IS NOT NULL", (name,))
+    return bool(found.scalar_one())
+
+
+def _drop(connection: Connection, name: str) -> bool:
+    if not _there(connection, name):
+        return False
+    connection.exec_driver_sql(f"DROP TABLE {name}")
+    return True
 
 
 def _known(connection: Connection, table: str) -> dict[datetime, str]:
@@ -222,9 +217,11 @@ def _stray_days(
     return {EPOCH + timedelta(microseconds=us(day) or 0) for (day,) in rows}
 
 
-def _make(connection: Connection, table: str, day: datetime) -> None:
-    """A day's partition, with the rows that waited for it."""
+def _make(connection: Connection, table: str, day: datetime) -> bool:
+    """A day's partition, with the rows that waited for it; False where it is there already."""
     name, time, end = f"{table}_p{day:%Y%m%d}", PARTITIONED[table], day + _DAY
+    if _there(connection, name):
+        return False
     connection.exec_driver_sql(f"LOCK TABLE {table}_other IN ACCESS EXCLUSIVE MODE")
     connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)")
     connection.exec_driver_sql(
@@ -235,3 +232,4 @@ def _make(connection: Connection, table: str, day: datetime) -> None:
         f"ALTER TABLE {table} ATTACH PARTITION {name}"
         f" FOR VALUES FROM ('{day.isoformat()}') TO ('{end.isoformat()}')"
     )
+    return True

@@ -13,7 +13,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from multiprocessing import active_children
+from typing import Any, Final
 
 from agent.backoff import Backoff
 from agent.clock import monotonic_ns
@@ -115,8 +116,11 @@ class Service:
         """The database made ready; False where it was told to stop before it was there."""
         backoff = Backoff(0.5, LONGEST_RETRY_S)
         while not self._stop.is_set():
+            preparing = asyncio.ensure_future(prepare(self._configuration))
             try:
-                retired = await prepare(self._configuration)
+                if not await self._before_stop(preparing):
+                    return False
+                retired = preparing.result()
             except StoreError as error:
                 logger.error(
                     "the database is not there: %s; hint: %s; it is tried again", error.cause,
@@ -128,6 +132,19 @@ class Service:
             if retired:
                 self._ending = asyncio.create_task(end_sessions(self._configuration, retired))
             return True
+        return False
+
+    async def _before_stop(self, task: asyncio.Future[Any]) -> bool:
+        """Whether it is over before the service is told to stop; else its process is ended."""
+        stopping = asyncio.ensure_future(self._stop.wait())
+        done, _ = await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if task in done:
+            return True
+        for process in active_children():  # what it was at is rolled back
+            process.kill()
+        task.cancel()
+        await asyncio.wait({task})
         return False
 
     async def _or_stop(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -51,7 +52,9 @@ SWEEP_S: Final = 60.0  # how often gateways with numbers that nothing explains a
 ASKED: Final = 500  # gateways of which the database is asked at once
 BEAT_S: Final = 5.0
 LONGEST_RETRY_S: Final = 5.0  # of the database
+SLOW_S: Final = 10.0  # a database that has not answered for so long is told of
 END_S: Final = 8.0  # to settle what is under way
+HOPELESS_S: Final = 1.0  # the same, where nothing could be stored lately
 _SETTLE, _BEAT = "settle", "beat"  # what writes; the rest only reads
 STREAMS: Final = ("state", "event", "summary", "gap", "verdict/+")
 
@@ -101,6 +104,7 @@ class Worker:
         self._intake = Intake()
         self._answers = Answers(self.name)
         self._broker_trouble, self._store_trouble = "not connected yet", ""
+        self._told: set[str] = set()  # kinds of trouble with the database since it was well
         self._unsettled = False  # messages could not be stored, and none was since
         self._connected_ns = monotonic_ns()
         self._behind = True  # what comes may have waited at the broker
@@ -187,7 +191,7 @@ class Worker:
         """
         async with self._one_at_a_time:
             try:
-                found = await in_thread(call, name)
+                found = await self._patiently(call, name)
             except StoreError as error:
                 self._store_failed(error)
                 self._unsettled = self._unsettled or name == _SETTLE
@@ -197,7 +201,23 @@ class Worker:
             if self._store_trouble:
                 logger.info("%s: the database is there again", self.name)
             self._store_trouble, self._unsettled = "", False
+            self._told.clear()
         return found
+
+    async def _patiently(self, call: Callable[[], T], name: str) -> T:
+        """Its answer, however long that takes; one that is long in coming is told of."""
+        answer = asyncio.ensure_future(in_thread(call, name))
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=SLOW_S)
+            if not done:
+                self._unsettled = self._unsettled or name == _SETTLE
+                self._store_failed(StoreError(
+                    "waiting for", "the database", f"no answer for {SLOW_S:g} s",
+                    "is its machine there, is its disk slow, does something lock its tables?",
+                ))  # fmt: skip
+            return await answer
+        finally:
+            answer.cancel()
 
     async def _settle_one(self, batch: list[Taken], stop: asyncio.Event) -> None:
         backoff = Backoff(0.1, LONGEST_RETRY_S)
@@ -206,7 +226,9 @@ class Worker:
                 sums, owed = await self._ask(partial(settle, self._ledger, batch), _SETTLE)
                 break
             except StoreError:
-                await backoff.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(backoff.next_s()):
+                        await stop.wait()
             # Of a connection that is gone the broker sends everything again.
             batch = [one for one in batch if one.link.connected]
             if not batch or stop.is_set():
@@ -223,7 +245,9 @@ class Worker:
 
     def _store_failed(self, error: StoreError) -> None:
         told = f"nothing is acknowledged: {error.operation} {error.subject}: {error.cause}"
-        if told != self._store_trouble:
+        kind = re.sub(r'"[^"]*"|\d+', "*", error.cause)  # other files and numbers are no news
+        if kind not in self._told:
+            self._told.add(kind)
             hint = f"; hint: {error.hint}" if error.hint else ""
             logger.error("%s: %s%s; it is tried again", self.name, told, hint)
         self._store_trouble = told
@@ -316,7 +340,8 @@ class Worker:
     async def _finish(self, settling: asyncio.Task[None]) -> None:
         """A batch that is under way is finished; one that only gathers is left to the broker."""
         self._intake.close()
-        await asyncio.wait({settling}, timeout=END_S)
+        hopeless = self._store_trouble and self._unsettled
+        await asyncio.wait({settling}, timeout=HOPELESS_S if hopeless else END_S)
         for answer, _ in self._answers.due(monotonic_ns()):
             self._link.publish(answer.topic, answer.payload)
         await asyncio.wait({asyncio.create_task(self._beat())}, timeout=1.0)

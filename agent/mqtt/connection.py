@@ -24,6 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.errors import cause_of
 from agent.mqtt.background import failed, in_thread
 from agent.mqtt.client import FIVE, LARGEST_RECEIVED, Client, connect, new_client, subscriptions
+from agent.mqtt.draining import drained
 from agent.mqtt.messages import LinkError, LostError, Message, RefusedError, Settings
 from agent.mqtt.packets import (
     FAILURE,
@@ -211,8 +212,9 @@ class Connection:
         """Write what is queued, say DISCONNECT (so that the will is not sent), close."""
         if self._attached:
             self._send_acks()
-            self._client.disconnect()
-            await asyncio.wait({self.ended}, timeout=FLUSH_TIMEOUT_S)
+            async with drained(self._client.socket()):  # which paho closes with DISCONNECT
+                self._client.disconnect()
+                await asyncio.wait({self.ended}, timeout=FLUSH_TIMEOUT_S)
         self.close("disconnected")
 
     def close(self, reason: str) -> None:
@@ -226,10 +228,9 @@ class Connection:
     def _end(self, reason: str) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
-        pending, waiting = list(self._pending.values()), list(self._waiting)
-        self._pending.clear()
-        self._waiting.clear()
-        for future in pending:
+        pending, waiting = self._pending, self._waiting
+        self._pending, self._waiting = {}, deque()
+        for future in pending.values():
             failed(future, LostError(f"connection lost before PUBACK: {reason}"))
         for one in waiting:
             failed(one.future, LinkError(f"not sent: {reason}"))
@@ -313,11 +314,10 @@ class Connection:
             logger.warning("a topic that is not UTF-8 was ignored")
             self._acknowledge(mid)
             return
-        self._hand_on(
-            Message(
-                topic, payload, qos, retain, mid, self._number, expiry_s, dup, self.session_present
-            )
+        message = Message(
+            topic, payload, qos, retain, mid, self._number, expiry_s, dup, self.session_present
         )
+        self._hand_on(message)
         if not self._settings.manual_ack or self._on_message is None:
             self._acknowledge(mid)
 

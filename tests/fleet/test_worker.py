@@ -340,6 +340,41 @@ async def test_where_not_a_single_message_can_be_stored_it_is_not_their_fault(br
         await until(lambda: len(books.committed) == 40)
 
 
+async def test_an_end_does_not_wait_for_a_database_that_is_away(broker, monkeypatch):
+    """Its messages wait at the broker; of what is under way in vain nothing would come."""
+    monkeypatch.setattr("agent.fleet.worker.END_S", 10 * PATIENCE_S)
+    monkeypatch.setattr("agent.fleet.worker.LONGEST_RETRY_S", 10 * PATIENCE_S)
+    monkeypatch.setattr("agent.fleet.worker.SLOW_S", 0.2)
+    gateway, books = FakeGateway(), Books()
+    books.away = 10**9
+    async with At(broker.port, books, 1) as at:
+        await published(broker.port, [gateway], 3)
+        await until(lambda: "it is away" in at.workers[0].trouble)
+        at.stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*at.tasks)
+    books.away = 0
+    books.open.clear()  # it stands still
+    async with At(broker.port, books, 1, fresh=False) as at:
+        await until(lambda: "no answer for 0.2 s" in at.workers[0].trouble)
+        at.stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*at.tasks)
+    books.open.set()
+    async with At(broker.port, books, 1, fresh=False):
+        await until(lambda: all(books.committed["gw", "event", n] for n in (1, 2, 3)))
+
+
+async def test_trouble_that_only_names_another_file_is_told_once(caplog):
+    """A full disk has many files, and a retry every few seconds."""
+    worker = Worker(configured(1883), 1, Books(), fresh=False)
+    for cause in ('could not extend "base/5/1"', 'could not extend "base/5/22"', "it is gone",
+                  'could not extend "base/5/1"'):  # fmt: skip
+        worker._store_failed(StoreError("writing", "the database", cause))
+        assert cause in worker.trouble
+    assert caplog.text.count("could not extend") == 1 and caplog.text.count("it is gone") == 1
+
+
 async def test_two_of_one_name_are_told_what_they_do_to_each_other(broker, caplog):
     """Each throws the other out; the log says what to change."""
     books = Books()
