@@ -126,6 +126,7 @@ class Target:
         self._lease_s = lease_s
         self._poster = Poster(relay, min(TIMEOUT_S, lease_s / 2))
         self._attempts, self._trouble = 0, ""
+        self._asked_s = 0.0  # for so long the target does not want to be told again
         self._held_ns = 0  # until when the lease is ours, on the monotonic clock
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -212,7 +213,7 @@ class Target:
                     "relay %s was not told, and is tried again: %s",
                     self._relay.name, attempt.cause,
                 )  # fmt: skip
-            self._trouble = attempt.cause
+            self._trouble, self._asked_s = attempt.cause, attempt.wait_s
             return False
         if attempt.cause:
             self._give_up(row, f"{REFUSED}: {attempt.cause}", sent)
@@ -249,7 +250,7 @@ class Target:
     async def _in_vain(self, now: datetime) -> float:
         """Note that the first message was tried in vain; how long to wait."""
         self._attempts += 1
-        wait_s = self._backoff.next_s()
+        wait_s = max(self._backoff.next_s(), self._asked_s)
         next_at = now + timedelta(seconds=wait_s)
         await self._in_database(
             lambda connection: queue.failed(

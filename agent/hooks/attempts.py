@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
 from agent.errors import explained
-from agent.hooks.form import Refused
+from agent.hooks.form import LaterError, Refused
 
 LIMIT_S: Final = 60.0  # of one delivery, whatever a library does
 LONGEST_WAIT_S: Final = 300.0  # between two tries
@@ -20,10 +20,12 @@ class Attempt(NamedTuple):
 
     Attributes:
         over: taken, or refused for good: what is behind it may go.
+        wait_s: so many seconds the endpoint asks not to be told again, beside any backoff.
     """
 
     over: bool
     cause: str = ""
+    wait_s: float = 0.0
 
 
 async def attempted(delivery: Awaitable[None], subject: str, limit_s: float = LIMIT_S) -> Attempt:
@@ -33,6 +35,8 @@ async def attempted(delivery: Awaitable[None], subject: str, limit_s: float = LI
             await delivery
     except Refused as refused:
         return Attempt(True, str(refused))
+    except LaterError as later:
+        return Attempt(False, later.cause, later.wait_s)
     except Exception as error:  # noqa: BLE001 - whatever it was: it is tried again
         told = explained(error, "telling", subject)
         return Attempt(False, told.cause or type(error).__name__)

@@ -48,6 +48,7 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._after = (-1, 0)  # the last event of which it is known what came of it
         self._done: dict[HookKey, str] = {}
+        self._asked_s = 0.0  # for so long the endpoint does not want to be told again
         self.reason = ""  # why the oldest message still waits; empty where nothing does
 
     async def run(self) -> None:
@@ -59,7 +60,7 @@ class Deliverer:
                 if not rows:
                     await self._wake.wait()
                 elif not await self._handled(rows[0]):
-                    await self._backoff.wait()
+                    await self._backoff.wait(self._asked_s)
         finally:
             await self._target.close()
 
@@ -68,6 +69,7 @@ class Deliverer:
         if self._now_ns() - row.time_ns > self._hook.max_age:
             return self._given_up(row, TOO_OLD, self.reason or "it was not delivered in time")
         attempt = await attempted(self._told(row), f"hook {self.name}")
+        self._asked_s = attempt.wait_s
         if not attempt.over:
             if attempt.cause != self.reason:  # once, not at each try
                 logger.warning(

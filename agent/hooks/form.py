@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.errors import FieldwardenError
 from agent.forward.json_payload import to_json
 from agent.store import HookMessage, HookRow
 from agent.types import Event
@@ -14,6 +15,19 @@ from agent.types import Event
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
     """This message will never be taken; those behind it may be."""
+
+
+class LaterError(FieldwardenError):
+    """This message is not taken now, and the endpoint says for how long it is not to be asked.
+
+    Args:
+        operation: see `FieldwardenError`, as `subject` and `cause`.
+        wait_s: seconds.
+    """
+
+    def __init__(self, operation: str, subject: str, cause: str, wait_s: float) -> None:
+        super().__init__(operation, subject, cause)
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)

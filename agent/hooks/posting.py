@@ -12,6 +12,8 @@ import base64
 import hashlib
 import hmac
 import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -21,12 +23,13 @@ from agent.configuration.credentials import signing_secret
 from agent.configuration.hooks import Endpoint
 from agent.errors import FieldwardenError, cause_of
 from agent.forward.json_payload import EVENT_CONTENT
-from agent.hooks.form import Refused
+from agent.hooks.form import LaterError, Refused
 
 TIMEOUT_S: Final = 20.0
 _LATER: Final = frozenset({401, 403, 404, 405, 407, 408, 409, 421, 423, 425, 429})
 """Refusals that somebody may mend, or that time does: the message waits."""
 
+LONGEST_ASKED_S: Final = 3_600.0  # whatever an endpoint asks for
 _KEY_PREFIX: Final = "whsec_"  # of Standard Webhooks: the rest is base64
 
 
@@ -47,25 +50,47 @@ class Poster:
 
         Raises:
             Refused: it will never be.
-            FieldwardenError, OSError, aiohttp.ClientError, TimeoutError: it was not, and may be.
+            LaterError, FieldwardenError, OSError, aiohttp.ClientError, TimeoutError: it was not,
+                and may be.
         """
-        headers = {"Content-Type": EVENT_CONTENT, **signed(self._endpoint, name, body)}
+        told = {"Content-Type": EVENT_CONTENT, **signed(self._endpoint, name, body)}
         if self._session is None or self._session.closed:  # a deliverer that failed begins again
             self._session = _session(self._endpoint, self._timeout_s)
         async with self._session.post(
-            self._endpoint.url, data=body, headers=headers, allow_redirects=False
+            self._endpoint.url, data=body, headers=told, allow_redirects=False
         ) as answer:
-            status = answer.status
+            status, headers = answer.status, answer.headers
         if 200 <= status < 300:
             return
         if 400 <= status < 500 and status not in _LATER:
             raise Refused(f"it answered {status}")
-        raise FieldwardenError("posting to", self._endpoint.url, f"it answered {status}")
+        cause = _cause_of(status, headers)
+        raise LaterError("posting to", self._endpoint.url, cause, _asked_s(headers))
 
     async def close(self) -> None:
         """Nothing more comes."""
         if self._session is not None:
             await self._session.close()
+
+
+def _cause_of(status: int, headers: Mapping[str, str]) -> str:
+    """Why a message waits. A redirect is not followed: what is signed is for one address only."""
+    place = headers.get("Location", "")
+    if not 300 <= status < 400 or not place:
+        return f"it answered {status}"
+    return f"it answered {status}, a redirect to {place[:200]!r}: give that as url, if it is right"
+
+
+def _asked_s(headers: Mapping[str, str]) -> float:
+    """Seconds of Retry-After (RFC 9110, 10.2.3), a number or a date; 0 where there is none."""
+    said = headers.get("Retry-After", "").strip()
+    try:
+        wait_s = float(said) if said.isdecimal() else (
+            parsedate_to_datetime(said).timestamp() - wall_ns() / 1e9
+        )  # fmt: skip
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+    return min(max(wait_s, 0.0), LONGEST_ASKED_S)
 
 
 def signed(endpoint: Endpoint, name: str, body: bytes) -> dict[str, str]:
@@ -111,10 +136,12 @@ async def ask(endpoint: Endpoint, timeout_s: float) -> str:
             _session(endpoint, timeout_s) as session,
             session.options(endpoint.url, allow_redirects=False) as answer,
         ):
-            status = answer.status
+            status, headers = answer.status, answer.headers
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise FieldwardenError(
             "asking", endpoint.url, cause_of(error),
             "it is tried again until `max_age`; check the address, firewall and certificates",
         ) from None
+    if 300 <= status < 400:
+        raise FieldwardenError("asking", endpoint.url, _cause_of(status, headers))
     return f"answers HTTP (OPTIONS: {status}); {'signed' if secret else 'not signed: no secret'}"

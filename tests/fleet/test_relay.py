@@ -15,12 +15,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from agent.backoff import Backoff
 from agent.configuration.relay import Relay
 from agent.fleet import relay as sending
 from agent.fleet import relay_queue as queue
+from agent.fleet.bulk import us
+from agent.fleet.columns import us_of
 from agent.fleet.relay import Relays, Target
 from agent.fleet.relay_check import asked
 from agent.fleet.schema import RELAY_TARGET
@@ -182,6 +184,27 @@ async def test_what_fails_is_tried_again_and_nothing_overtakes_it(database, endp
     assert set(numbers(endpoint, 503)) | set(numbers(endpoint, 500)) == {1}
     assert numbers(endpoint)[-1] == 2 and set(numbers(endpoint)) == {1, 2}
     assert counts(database)["trouble"] == "" and counts(database)["attempts"] == 0
+
+
+async def test_a_target_that_asks_for_time_is_not_told_before(database, endpoint):
+    """Retry-After counts beside the backoff; a redirect is told of, and not followed."""
+    relay = table(endpoint)
+    put(database, [relay], Event(1))
+    endpoint.answers(429, retry_after="3000")
+    endpoint.start()
+    async with running(target(database, relay)):
+        await until(lambda: (counts(database) or {}).get("trouble"))
+        with database.reading() as connection:
+            (next_at,) = connection.execute(select(RELAY_TARGET.c.next_at)).one()
+            now = database.now(connection)
+    assert 2_000 < (us(next_at) - us_of(now)) / 1e6 <= 3_000
+    assert len(endpoint.requests(429)) == 1
+
+    endpoint.answers(307, location="https://elsewhere.example/hook")
+    database.repeated(lambda one: queue.failed(one, "desk", 0, None, ""))
+    async with running(target(database, relay)):
+        await until(lambda: "elsewhere.example" in counts(database)["trouble"])
+    assert counts(database)["waiting"] == 1
 
 
 async def test_what_is_refused_or_too_old_is_a_dead_letter_and_can_be_sent_again(

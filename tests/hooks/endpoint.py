@@ -1,7 +1,7 @@
 """An HTTP endpoint in a process of its own, which keeps what it was sent and answers as told.
 
 Run as a program: `endpoint.py PORT FOLDER`. Each request is a file in the folder; `answer` there
-says the status of the next answers, and seconds before each: "503 0".
+says the status of the next answers, seconds before each, and headers: `503 0 {"Retry-After": "9"}`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def serve(port: int, folder: Path) -> None:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, wait_s = (folder / "answer").read_text().split()
+            status, wait_s, more = (folder / "answer").read_text().split(" ", 2)
             time.sleep(float(wait_s))
             told = {"headers": dict(self.headers), "body": body.decode(), "status": int(status)}
             place = folder / f"{time.monotonic_ns():020}.json"
@@ -35,6 +35,8 @@ def serve(port: int, folder: Path) -> None:
             place.with_suffix(".part").rename(place)
             with contextlib.suppress(ConnectionError):
                 self.send_response(int(status))
+                for name, value in json.loads(more).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -58,9 +60,10 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{port}/hook"
         self.answers(204)
 
-    def answers(self, status: int, wait_s: float = 0.0) -> None:
-        """From the next request on."""
-        (self.folder / "next").write_text(f"{status} {wait_s}")
+    def answers(self, status: int, wait_s: float = 0.0, **headers: str) -> None:
+        """From the next request on; a header `Retry-After` is written `retry_after`."""
+        more = json.dumps({name.replace("_", "-"): value for name, value in headers.items()})
+        (self.folder / "next").write_text(f"{status} {wait_s} {more}")
         (self.folder / "next").rename(self.folder / "answer")
 
     def start(self) -> None:

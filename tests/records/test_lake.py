@@ -282,7 +282,7 @@ ODD = {
         lambda t, d: (d / "b.parquet").write_bytes((d / "a.parquet").read_bytes()[:-900]),
         "b.parquet: no readable Parquet",
     ),
-    "text": (lambda t, d: write(as_text(t), d / "b.parquet"), "a number and a text"),
+    "text": (lambda t, d: write(as_text(t), d / "b.parquet"), "a text in "),
     "zones": (lambda t, d: write(naive(t), d / "b.parquet"), "say their zone in some files"),
     "no times": (
         lambda t, d: write(t.drop_columns(["time"]), d / "b.parquet"), "other columns of stamps",
@@ -315,6 +315,31 @@ def test_what_can_not_be_read_is_told_in_words(kind, tmp_path):
         read_table(lake, TAGS)
     assert expected in told(error)
     assert str(lake) in told(error)
+
+
+@pytest.mark.parametrize(("kind", "files"), [
+    ("text", ("a", "b")), ("zones", ("a", "b")), ("no times", ("a", "b")),
+    ("stamps are texts", ("a", "b")), ("no times in the first", ("a", "b")),
+])  # fmt: skip
+def test_what_differs_between_files_is_told_with_a_file_of_each(kind, files, tmp_path):
+    """A lake has thousands of them; those without rows do not count."""
+    lake = tmp_path / "lake"
+    texts = record().set_column(0, "time", record()["time"].cast(pa.string()))
+    more = {
+        "stamps are texts": lambda _, d: write(texts, d / "b.parquet"),
+        "no times in the first": lambda t, d: (
+            write(t, d / "b.parquet"), write(texts, d / "a.parquet"),
+        ),
+    }  # fmt: skip
+    make = more.get(kind) or ODD[kind][0]
+    write(texts.slice(0, 0), lake / "_0.parquet")
+    write(texts.slice(0, 0), lake / "0.parquet")
+    write(record(), lake / "a.parquet")
+    make(record(), lake)
+    with pytest.raises(FieldwardenError) as error:
+        read_table(lake, TAGS)
+    named = {name for name in ("0", "a", "b") if str(lake / f"{name}.parquet") in told(error)}
+    assert named == set(files)
 
 
 def test_a_file_that_changes_meanwhile_is_told(small, tmp_path):

@@ -58,7 +58,7 @@ def rows_of(
     """
     for name in names:
         if name in schema.clashes:
-            cause = f"column {name!r} is {schema.clashes[name]} in different files"
+            cause = f"column {name!r} is {schema.clashes[name]}"
             raise lake_error(lake.data, cause, "write it alike in all of them, or leave it out")
     start, stop = span
     times: list[Int64] = []

@@ -12,9 +12,9 @@ on the record and not on how it is cut into files:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ SAMPLE = 4096
 _MS = 10**6
 _TOGETHER = 64  # sampled times in a row that tell how close rows are
 _ROWS_AT_ONCE = 4_000_000  # of times, looked through by one task
+_Kind = TypeVar("_Kind")
 _NUMBER, _TEXT, _NOTHING = "a number", "a text", "nothing"
 
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -133,10 +134,14 @@ def schema_of(lake: Lake, found: Sequence[Fields], how: Reading) -> Schema:
         for name, kind in fields:
             if kind not in types[name]:
                 types[name].append(kind)
-    time = _time_of(lake, full, types, how)
+    time = _time_of(lake, found, types, how)
     zones = {bool(kind.tz) for kind in types[time.name] if pa.types.is_timestamp(kind)}
     if len(zones) > 1:
-        cause = f"times in column {time.name!r} say their zone in some files, in others not"
+        zoned = _files(lake, found, lambda fields: bool(dict(fields)[time.name].tz))
+        cause = (
+            f"times in column {time.name!r} say their zone in some files ({zoned[True]}), in others"
+            f" not ({zoned[False]})"
+        )
         raise lake_error(lake.data, cause, "write all of them in UTC")
     stamped = zones != {False}
     if not stamped and how.timezone not in {"", "UTC"}:
@@ -144,8 +149,7 @@ def schema_of(lake: Lake, found: Sequence[Fields], how: Reading) -> Schema:
         raise lake_error(lake.data, cause, "write the times in UTC; without --timezone they are it")
     kinds = {name: _one_of(own) for name, own in types.items()}
     clashes = {
-        name: " and ".join(sorted({_family(kind) for kind in types[name]}))
-        for name, kind in kinds.items() if kind is None
+        name: _clash(lake, found, name) for name, kind in kinds.items() if kind is None
     }
     partly = {
         name: missing for name in names
@@ -155,13 +159,31 @@ def schema_of(lake: Lake, found: Sequence[Fields], how: Reading) -> Schema:
     return Schema(tuple(names), time, kinds, clashes, stamped, groups, partly)
 
 
+def _files(
+    lake: Lake, found: Sequence[Fields], kind: Callable[[list[tuple[str, pa.DataType]]], _Kind]
+) -> dict[_Kind, str]:
+    """The first file with rows of each kind, by its path."""
+    first: dict[_Kind, str] = {}
+    for file, (fields, groups) in zip(lake.files, found, strict=True):
+        if sum(groups):
+            first.setdefault(kind(fields), file.path)
+    return first
+
+
+def _clash(lake: Lake, found: Sequence[Fields], name: str) -> str:
+    """What a column is, and a file where it is that."""
+    own = _files(lake, found, lambda fields: _family(dict(fields).get(name, pa.null())))
+    return " and ".join(f"{what} in {own[what]}" for what in sorted(own.keys() - {_NOTHING}))
+
+
+def _stamp_of(fields: Sequence[tuple[str, pa.DataType]]) -> str:
+    """The first column of stamps; empty where there is none."""
+    return next((name for name, kind in fields if pa.types.is_timestamp(kind)), "")
+
+
 def _time_of(
-    lake: Lake, full: Sequence[Sequence[tuple[str, pa.DataType]]],
-    types: Mapping[str, Sequence[pa.DataType]], how: Reading,
+    lake: Lake, found: Sequence[Fields], types: Mapping[str, Sequence[pa.DataType]], how: Reading,
 ) -> TimeColumn:  # fmt: skip
-    stamps = [
-        [name for name, kind in fields if pa.types.is_timestamp(kind)] for fields in full
-    ]
     if how.time_column:
         if how.time_column not in types:
             known = ", ".join(list(types)[:8])
@@ -176,14 +198,15 @@ def _time_of(
         cause = f"column {how.time_column!r} holds no stamps"
         hint = "whole numbers since 1970 are read with --time-format s, ms, us or ns"
         raise lake_error(lake.data, cause, hint)
-    firsts = {own[0] for own in stamps if own}
-    if len(firsts) == 1 and all(stamps):
-        return TimeColumn(firsts.pop())
-    if not firsts:
+    firsts = _files(lake, found, _stamp_of)
+    if len(firsts) == 1 and "" not in firsts:
+        return TimeColumn(next(iter(firsts)))
+    if not firsts.keys() - {""}:
         cause = "no column holds stamps"
         hint = "whole numbers since 1970: --time-column NAME with --time-format s, ms, us or ns"
     else:
-        cause = f"files have other columns of stamps: {', '.join(sorted(firsts))}"
+        told = ", ".join(f"{name or 'none'} in {firsts[name]}" for name in sorted(firsts))
+        cause = f"files have other columns of stamps: {told}"
         hint = "say which with --time-column; each file needs it"
     raise lake_error(lake.data, cause, hint)
 
