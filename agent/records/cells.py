@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -20,9 +21,28 @@ STATUS_WORDS = frozenset({
     "out of serv", "out of service", "offline", "off-line", "error", "err", "fault", "failed",
     "invalid", "unknown", "undefined", "uncertain", "stale", "?", "??", "???", "--", "---", "*",
     "#value!", "#ref!", "#div/0!", "#name?", "#num!", "#null!", "inf", "-inf", "+inf", "infinity",
-    "-infinity", "ungültig", "störung", "schlecht", "kein wert", "keine daten",
+    "-infinity", "ungültig", "störung", "schlecht", "kein wert", "keine daten", "außer betrieb",
+    "mauvais", "invalide", "hors service", "pas de données", "malo", "sin datos",
+    "arc off-line", "arc offline", "no sample", "filtered", "set to bad", "invalid data",
+    "dcs failed", "dcs error", "not connect", "ptcreated", "no good data for calculation",
+    "tag not found", "burnout", "burn out", "open circuit", "sensor fault", "gated", "overflow",
+    "underflow", "over scale", "under scale",
 })  # fmt: skip
 """Texts, in lower case, by which historians say that there is no value."""
+_NO_VALUE = re.compile(
+    r"\[-\d{1,6}\].*|<[^<>\d]*>|#[^\W\d_][^\W_]*([/0-9]*)[!?]?"
+    r"|(bad|uncertain|invalid|failed|error|no (good )?data)\b[\s:,(\[-].*"
+)
+
+
+def says_no_value(text: str) -> bool:
+    """Whether a cell says that there is no value: a word, or what tools write for their errors.
+
+    PI numbers its errors (``[-11059] No Good Data``), spreadsheets begin theirs with a hash in
+    every language (``#BEZUG!``), Citect puts them in angles (``<GATED>``).
+    """
+    lower = text.lower()
+    return lower in STATUS_WORDS or _NO_VALUE.fullmatch(lower) is not None
 
 
 def data_error(file: Path, cause: str, hint: str = "") -> FieldwardenError:

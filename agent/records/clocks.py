@@ -30,7 +30,7 @@ _INDEX_WORDS = frozenset({
     "line", "lfd", "number", "nummer", "zeile", "rec", "ligne", "n°",
 })  # fmt: skip
 _MILLIS = re.compile(
-    r"(time[\s_]*)?(ms|msec|millis|millitm|milli[\s_]?seconds?|millisekunden?)", re.IGNORECASE
+    r"(time[\s_]*)?(ms|msec|millis|millitm|milli[\s_]?sec(?:onds?)?|millisekunden?)", re.IGNORECASE
 )
 
 
@@ -50,6 +50,8 @@ _CLOCK_ONLY = re.compile(
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00([.,]0+)?)?(\s*(Z|UTC))?$", re.ASCII)
 _COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])", re.ASCII)
 _COMPACT_TIME = re.compile(_COMPACT_DATE.pattern + r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?", re.ASCII)
+_COMPACT_CLOCK = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)?", re.ASCII)
+_CLOCK_DIGITS = re.compile(r"(?=\d{1,6}$)(\d{0,2}?)([0-5]?\d)?([0-5]?\d)", re.ASCII)
 _EXCEL = (25_000.0, 80_000.0)
 
 
@@ -110,6 +112,7 @@ def find_time(
         places = [names.index(how.time_column)]
     columns = [tuple(row[at] if at < len(row) else "" for row in body) for at in range(len(names))]
     clocks = [at for at in range(len(names)) if _mostly(_CLOCK_ONLY, columns[at])]
+    clocks = clocks or [at for at, name in enumerate(names) if _is_compact(name, columns[at])]
     found = [c for at in places if (c := _candidate(names[at], at, columns[at], how))]
     if pair := _pair(found, columns, clocks, how):
         return replace(pair, millis=_millis(names, columns, pair.places))
@@ -118,6 +121,7 @@ def find_time(
     if not found:
         raise _no_time(file, names, body, how)
     best = min(found, key=lambda item: item.rank)
+    _no_clock_alone(file, names, columns, best, how)
     rivals = [c for c in found if c.rank[:3] == best.rank[:3] and c.cells != best.cells]
     if rivals and best.says and not best.is_number:
         cause = f"columns {names[best.place]!r} and {names[rivals[0].place]!r} are both times"
@@ -174,7 +178,30 @@ def joined_time(cells: Sequence[str | None]) -> str:
     if len(cells) == 1:
         return cells[0] or ""
     date, clock = (cell or "" for cell in cells)
+    if match := _COMPACT_CLOCK.fullmatch(clock):
+        clock = f"{match[1]}:{match[2]}:{match[3] or '00'}"
     return f"{_MIDNIGHT.sub('', date)} {clock}".strip()
+
+
+def _is_compact(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column that is called a time holds nothing but clocks such as 063000."""
+    filled = [cell for cell in cells if cell]
+    alike = len({len(cell) for cell in filled}) == 1
+    return alike and says_time(name) and all(map(_COMPACT_CLOCK.fullmatch, filled))
+
+
+def _no_clock_alone(
+    file: Path, names: Sequence[str], columns: Sequence[Sequence[str]], best: _Candidate,
+    how: Reading,
+) -> None:  # fmt: skip
+    """Refuse clocks as seconds since a start, where dates stand beside them: 63000 is 6:30."""
+    if not best.is_number or how.time_column:
+        return
+    dates = [at for at, cells in enumerate(columns) if _mostly(_COMPACT_DATE, cells)]
+    if dates and best.place not in dates and _mostly(_CLOCK_DIGITS, best.cells):
+        pair = f"{names[dates[0]]!r} looks like dates, {names[best.place]!r} like clocks or seconds"
+        hint = f"write clocks as 06:30:00; if it is seconds, say --time-column {names[best.place]}"
+        raise data_error(file, f"column {pair}", hint)
 
 
 def _mostly(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
@@ -189,12 +216,24 @@ def _no_time(
     cause = f"{which} is {'no' if how.time_column else 'a'} time"
     shown = body[0] if body else [""] * len(names)
     seen = ", ".join(f"{n!r}: {c[:40]!r}" for n, c in list(zip(names, shown, strict=False))[:4])
+    if names[0] and not how.time_column and _rises([row[0] for row in body]):
+        hint = f"if column {names[0]!r} counts time, say --time-column {names[0]!r}"
+        return data_error(file, cause, hint)
     hint = (
         "times are ISO 8601 (2026-03-01T06:00:00Z), dates such as 01.03.2026 06:00 or"
         " 01-Mar-26 06:00, or epoch numbers; others are told by --time-format; where the file has"
         " none, say how far its rows are apart: --interval 60s"
     )
     return data_error(file, f"{cause} ({seen})", hint)
+
+
+def _rises(cells: Sequence[str]) -> bool:
+    """Whether all cells are numbers, each larger than the one above, in even steps."""
+    if len(cells) < _FEWEST_RISING or not all(map(_is_number, cells)):
+        return False
+    numbers = [float(cell.replace(",", ".")) for cell in cells]
+    steps = [b - a for a, b in pairwise(numbers)]
+    return min(steps) > 0 and max(steps) <= 1.01 * min(steps)
 
 
 def _kind(cells: Sequence[str], how: Reading) -> int | None:
@@ -256,6 +295,7 @@ def _counts_time(name: str, cells: Sequence[str]) -> bool:
     return any(word in _TIME_WORDS for word in words)
 
 
+_FEWEST_RISING = 8
 _LEAST_MS = 4.7e11
 _EPOCHS = tuple((4.7e8 * scale, 7.2e9 * scale) for scale in (1.0, 1e3, 1e6, 1e9))
 """What epoch numbers of s, ms, us and ns are from 1984 to 2199."""

@@ -16,7 +16,7 @@ import polars as pl
 
 from agent.decode.columns import Dictionary
 from agent.records import sentinels
-from agent.records.cells import MISSING, STATUS_WORDS, data_error, wanted_columns
+from agent.records.cells import MISSING, data_error, says_no_value, wanted_columns
 from agent.records.clocks import TimeAt, joined_time
 from agent.records.formats import ISO
 from agent.records.frames import Frame
@@ -174,7 +174,7 @@ def _codes(series: pl.Series, name: str, dictionary: Dictionary) -> Column:
     codes: dict[str, float] = {}
     fault = ""
     for text in texts.drop_nulls().unique(maintain_order=True).to_list():
-        if text.lower() not in MISSING and text.lower() not in STATUS_WORDS:
+        if text.lower() not in MISSING and not says_no_value(text):
             code = dictionary.code(text)
             if code is None:
                 fault = f"column {name!r}: too many texts, or too long ones"

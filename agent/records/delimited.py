@@ -28,6 +28,8 @@ from agent.records.units import unit_row
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 400
 _SEPARATORS = ";\t,|"
+_NO_ROW = re.compile(r"#\w")  # in quotes it is a comment too: "#NAMES"
+_END_OF_HEADER = re.compile(r"\W*end[\s_-]*of[\s_-]*header\W*", re.IGNORECASE)
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 COMMENTS = ("#", "//", "%", "$RT_", '"$RT_')  # the last are marks of WinCC, no tags
 _FOREIGN = re.compile(r"[^\x00-\x7f\s]{3,}")  # what no western word has, read as Windows-1252
@@ -88,7 +90,8 @@ def rows_of(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[st
     )
     for row in reader:
         cells = [cell.strip() for cell in row]
-        if any(cells):
+        filled = sum(map(bool, cells))
+        if filled > 2 or (filled and not _NO_ROW.match(cells[0])):
             yield reader.line_num, cells
 
 
@@ -152,7 +155,9 @@ def _rows(
     rules: list[int] = []
     try:
         for row in rows_of(io.StringIO(text, newline=""), separator):
-            if is_rule(row[1]):
+            if _END_OF_HEADER.fullmatch("".join(row[1])):
+                rows.clear()  # what stood above it tells nothing of the table
+            elif is_rule(row[1]):
                 rules.append(row[0])
             elif not (said and not rows and _SEP_LINE.fullmatch(separator.join(row[1]))):
                 rows.append(row)

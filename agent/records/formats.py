@@ -38,7 +38,7 @@ def time_formats(how: Reading, heading: str = "") -> list[Callable[[], TimeForma
     if how.time_format:
         text, parse = f"format {how.time_format}", _said(how.time_format)
         return [lambda: Stamps(text, parse)]
-    clean = local if how.timezone else str
+    clean = partial(local, zone=how.timezone) if how.timezone else str
     texts: list[Callable[[], TimeFormat]] = [
         lambda: Stamps(ISO, lambda cell: iso(clean(cell))),
         lambda: NumericDates(how),

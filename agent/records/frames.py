@@ -119,7 +119,7 @@ class DelimitedFrame:
         ).collect(engine="streaming")  # fmt: skip
         kept, self._again = found["keep"], int(found["heading"].sum())
         self.cut = bool(len(kept)) and self._is_cut()
-        self.footer = 0 if self.cut else self._footer()
+        self.footer = 0 if self.cut else self._footer(kept)
         if self.cut or self.footer:
             ends = int(kept.arg_true()[-1 - max(0, self.footer - 1)])
             kept = kept & (pl.int_range(len(kept), eager=True) < ends)
@@ -149,9 +149,10 @@ class DelimitedFrame:
                     writer.writerow([*cells[:width], *[""] * (width - len(cells))])
         return target
 
-    def _footer(self) -> int:
+    def _footer(self, kept: pl.Series) -> int:
         """Lines at the end that hold one text, which is no time, or what was made of the rows."""
-        rows = self._scan.tail(_MOST_FOOTER + 1).collect().rows()
+        tail = self._scan.tail(_MOST_FOOTER + 1).collect()
+        rows = tail.filter(kept.tail(tail.height)).rows()  # comments are no rows as it is
         forms = time_formats(Reading())
         count = 0
         for row in reversed([row for row in rows if any(row)][1:]):

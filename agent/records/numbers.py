@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from agent.records.cells import MISSING, STATUS_WORDS
+from agent.records.cells import MISSING, says_no_value
 from agent.records.dress import STEPS, unit_of
 from agent.records.marks import GROUPED, AmbiguousMarkError, can_mean_two, decimal_of
 from agent.records.units import plain_unit
@@ -152,7 +152,7 @@ def _truth(rest: pl.Series, values: pl.Series) -> tuple[pl.Series, str] | None:
     A word such as "off" among numbers is no 0: nothing but 0 and 1 may stand beside such words.
     """
     lower = rest.str.to_lowercase()
-    words = {word for word in lower.unique().to_list() if word not in STATUS_WORDS}
+    words = {word for word in lower.unique().to_list() if not says_no_value(word)}
     pair = next((pair for pair in _PAIRS if words and words <= set(pair)), None)
     numbers_ = set(values.drop_nulls().drop_nans().unique().to_list())
     if pair is None or not numbers_ <= {0.0, 1.0}:
@@ -182,11 +182,17 @@ def _short(plain: pl.Series, rest: pl.Series) -> bool:
     Of decimals, every tenth would end with a zero, which is not written beside plain whole numbers.
     """
     groups = rest.str.contains(r"^[+-]?[1-9]\d{0,2}([.,]\d{3})+$").fill_null(value=False)
-    words = rest.str.to_lowercase().is_in(list(STATUS_WORDS)).fill_null(value=False)
+    words = _no_values(rest)
     short = plain.str.contains(r"^[+-]?\d{1,3}$").fill_null(value=False)
     return bool(
         groups.sum() >= _FEWEST_GROUPED and len(plain) and short.all() and (groups | words).all()
     )
+
+
+def _no_values(texts: pl.Series) -> pl.Series:
+    """Which of them say that there is no value."""
+    said = [text for text in texts.drop_nulls().unique().to_list() if says_no_value(text)]
+    return texts.is_in(said).fill_null(value=False)
 
 
 def _grouped(rest: pl.Series, decimal: str, *, said: bool) -> pl.Series:
@@ -217,7 +223,7 @@ def _words(
     foreign, first, malformed = 0, "", ""
     for text, count in counts.iter_rows():
         words[text if len(words) < _MOST_WORDS or text in words else "..."] += count
-        if text.lower() in STATUS_WORDS:
+        if says_no_value(text):
             continue
         foreign += count
         first = first or text
@@ -226,8 +232,7 @@ def _words(
     if foreign <= known and not malformed:
         return words, ""
     if foreign > known:
-        unknown = rest.str.to_lowercase().is_in(list(STATUS_WORDS)).not_()
-        malformed = str(rest.filter(unknown)[0])
+        malformed = str(rest.filter(~_no_values(rest))[0])
     row = int(left.arg_true()[int((rest == malformed).arg_true()[0])])
     text = f"column {name!r}, {place(row)}: {malformed[:40]!r}"
     if can_mean_two(malformed):

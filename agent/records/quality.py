@@ -32,6 +32,7 @@ _BAD = frozenset({
     "suspect", "not ok", "nok", "nein", "no", "ungültig", "unsicher", "manual", "fail", "doubtful",
     "interpolated", "replaced", "mauvais", "malo",
 }) | STATUS_WORDS  # fmt: skip
+_LETTERS = frozenset("gbuxsq")
 _YES, _NO = frozenset({"true", "yes", "ja"}), frozenset({"false", "no", "nein"})
 _FIRST = frozenset(["good", "bad", "uncertain", "gut", "questionable", "ok"])
 _TRUE_IS_BAD = re.compile(r"bad|invalid|fault|questionable|substituted|error", re.IGNORECASE)
@@ -55,7 +56,10 @@ def companions(names: Sequence[str], body: Sequence[Sequence[str]]) -> dict[int,
     It has the other's name and a word of quality, or only such a word and stands right after it;
     and its cells are codes or words, not measured values.
     """
-    plain = {_plain(name): at for at, name in reversed(list(enumerate(names)))}
+    backwards = list(reversed(list(enumerate(names))))
+    plain = {_plain(name): at for at, name in backwards} | {
+        _bare(name): at for at, name in backwards
+    }
     found: dict[int, int] = {}
     for at, name in enumerate(names):
         cells = [row[at] for row in body if at < len(row) and row[at]]
@@ -65,8 +69,10 @@ def companions(names: Sequence[str], body: Sequence[Sequence[str]]) -> dict[int,
             base = match["base"]
             if _STATES.fullmatch(match["word"]) and not _tells(cells):
                 continue  # a state of the plant, such as running or stopped
-            of = plain.get(_plain(base)) if base.strip() else at - 1
-            if of is not None and of >= 0 and of != at and of not in found:
+            of = at - 1
+            if base.strip():
+                of = plain.get(_bare(base), plain.get(_plain(base), at))
+            if of >= 0 and of != at and of not in found:
                 found[at] = of
                 break
     return found
@@ -77,7 +83,8 @@ def _tells(cells: Sequence[str]) -> bool:
     codes = [code for cell in set(cells) if (code := _code(cell)) is not None]
     words = [_word(cell) for cell in set(cells) if _code(cell) is None]
     if words:
-        return any(word.startswith(("good", "bad", "uncertain", "gut")) for word in words)
+        told = any(word.startswith(("good", "bad", "uncertain", "gut")) for word in words)
+        return told or ("g" in words and set(words) <= _LETTERS)
     return any(code >= _OPC_GOOD for code in codes)
 
 
@@ -87,7 +94,13 @@ def is_quality_word(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    name = _VALUE_AT_END.sub("", _UNIT_AT_END.sub("", name)).strip(" ._:-")
+    """A name without what only says that it is one of values: ``TIC1.PV.Value`` is ``tic1``."""
+    shorter = _VALUE_AT_END.sub("", _UNIT_AT_END.sub("", name)).strip(" ._:-")
+    return _bare(name) if shorter == name else _plain(shorter)
+
+
+def _bare(name: str) -> str:
+    name = name.strip(" ._:-")
     return re.sub(r"[\s._:-]+", "_", name).lower()
 
 

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -250,11 +252,26 @@ def moment_of(moment: datetime) -> tuple[int, bool]:
     return (moment - _EPOCH) // _MICROSECOND * 1000, zoned
 
 
-def local(cell: str) -> str:
-    """Without a zone's name that means nothing for certain; the zone that was said holds."""
+def local(cell: str, zone: str) -> str:
+    """With the offset instead of a name that means something in the zone that was said alone.
+
+    CST is one thing in America/Chicago, and tells there which of two equal hours is meant. A name
+    that is none there tells nothing: the zone that was said holds.
+    """
     match = _WORD_AT_END.fullmatch(cell)
-    unknown = match and match[2].lower() not in {*_ZONES_H, "am", "pm"}
-    return match[1] if match and unknown else cell
+    if match is None or match[2].lower() in {*_ZONES_H, "am", "pm"}:
+        return cell
+    return match[1] + _offsets(zone).get(match[2].lower(), "")
+
+
+@lru_cache(maxsize=8)
+def _offsets(zone: str) -> Mapping[str, str]:
+    """The names of a zone, in winter and in summer -> offset from UTC; none for no such zone."""
+    try:
+        there = [datetime(2020, month, 1, tzinfo=ZoneInfo(zone)) for month in (1, 7)]
+    except (KeyError, ValueError, OSError):
+        return {}
+    return {moment.strftime("%Z").lower(): moment.strftime("%z") for moment in there}
 
 
 def iso(cell: str) -> tuple[int, bool]:
@@ -315,7 +332,7 @@ class NumericDates:
         self._done += len(cells)
 
     def _apart(self, cell: str) -> tuple[int, int, int, int]:
-        match = _NUMERIC.fullmatch(local(cell) if self._how.timezone else cell)
+        match = _NUMERIC.fullmatch(local(cell, self._how.timezone) if self._how.timezone else cell)
         if match is None:
             raise ValueError("another format")
         self._zoned.add(bool(match["zone"]))

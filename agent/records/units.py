@@ -48,6 +48,8 @@ def is_unit(text: str) -> bool:
 def unit_row(cells: list[str]) -> float:
     """The share of the cells that are units; 0 where most are types of data."""
     filled = [cell for cell in cells if cell]
+    if _letters(filled):
+        return 0.0
     if sum(cell.lower() in _TYPES and not is_unit(cell) for cell in filled) * 2 > len(filled):
         return 0.0
     return sum(map(is_unit, filled)) / max(1, len(filled))
@@ -56,7 +58,12 @@ def unit_row(cells: list[str]) -> float:
 def is_type_row(cells: list[str]) -> bool:
     """Whether a row says types of data or of aggregation, not units."""
     filled = [cell for cell in cells[1:] if cell]
-    return bool(filled) and all(cell.lower() in _TYPES for cell in filled)
+    return _letters(cells) or (bool(filled) and all(cell.lower() in _TYPES for cell in filled))
+
+
+def _letters(cells: list[str]) -> bool:
+    """``date, D, D, I``: types as Java abbreviates them, beside the one of times."""
+    return "date" in cells[:1] and set(cells[1:]) <= set("DFILSBC")
 
 
 def unit_in(name: str) -> str:
