@@ -45,7 +45,7 @@ class Charts:
         self.watched_from_ns = 0
         self._tag_of_row = np.array([place.tag for place in spec.rows], np.int64)
         self._state = {d.name: np.zeros(len(spec.rows), d.state) for d in DETECTORS}
-        self._tag_state = {d.name: np.zeros(len(spec.tags), d.state) for d in TAG_DETECTORS}
+        self.tag_state = {d.name: np.zeros(len(spec.tags), d.state) for d in TAG_DETECTORS}
         longest = max((model.scan_ns for model in spec.models), default=1_000_000_000)
         self._admission = np.zeros(len(spec.rows), admission.STATE)
         sources = [spec.row_of_source[tag.source] for tag in spec.tags]
@@ -107,14 +107,14 @@ class Charts:
 
     def _of_silence(self) -> list[np.ndarray[Any, Any]]:
         """The states of the detectors whose flags time alone may raise."""
-        return [self._tag_state[d.name] for d in TAG_DETECTORS if d.by_time]
+        return [self.tag_state[d.name] for d in TAG_DETECTORS if d.by_time]
 
     def _fold_tags(self, series: Series, until_ns: int) -> list[Flag]:
         flags: list[Flag] = []
         out = np.zeros(2 * len(series.value) + 2 * len(self.spec.tags), TRANSITION)
         for rank, detector in enumerate(TAG_DETECTORS):
             written = detector.fold(
-                self.parameters.tags[detector.name], self._tag_state[detector.name], series.starts,
+                self.parameters.tags[detector.name], self.tag_state[detector.name], series.starts,
                 until_ns, series.arrival, series.source, series.value, series.quality, out,
             )
             flags += _flags(out, written, rank, detector.name, "tag")
@@ -318,7 +318,7 @@ class Charts:
             model: index of the model, None for what judges a tag by itself.
         """
         if model is None:
-            state = self._tag_state.get(detector)
+            state = self.tag_state.get(detector)
             return state is not None and tag >= 0 and bool(state["active"][tag])
         if detector == LOSS:
             return self.truth.is_up(model, tag)
@@ -357,7 +357,7 @@ class Charts:
             for d in DETECTORS
         ]
         kept += [
-            Lasting(f"tag.{d.name}", "tag", self._tag_state[d.name], moments=d.moments)
+            Lasting(f"tag.{d.name}", "tag", self.tag_state[d.name], moments=d.moments)
             for d in TAG_DETECTORS
         ]
         kept += [

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from agent.core import identity, losses_before
 from agent.core.before import Copy
-from agent.core.change import IN_VALUES, Change
+from agent.core.change import APPROVED, IN_VALUES, Change
 from agent.core.changes import Changes
 from agent.core.charts import Charts, input_key
 from agent.core.condition import Condition
 from agent.core.diagnosis import Diagnosis
 from agent.core.identity import Place, Subject
+from agent.core.kernels import TAG_DETECTORS
 from agent.core.lifecycle import Conditions
 from agent.core.spec import EngineSpec
 from agent.types import Event
@@ -29,7 +32,7 @@ from agent.types import Event
 KINDS: Final = frozenset({
     "unit change", "scale change", "swapped tags", "register map shifted", "byte order changed",
     "data type changed", "coarser resolution", "old values repeated", "interpolated", "averaged",
-    "rate change", "frozen source clock",
+    "rate change", "frozen source clock", "source clock moved",
 })  # fmt: skip
 """What a tag's condition is called where its contract changed and no protocol said so."""
 
@@ -67,6 +70,7 @@ class Upstream:
         self.found: dict[str, Found] = {}
         self.fresh: list[tuple[str, int]] = []
         self._pending: set[str] = set()
+        self._approved: set[str] = set()  # of these, those of changes that were
         self._rows: dict[str, list[int]] = {}
         self._models: dict[str, list[int]] = {}
         for row, place in enumerate(spec.rows):
@@ -154,7 +158,10 @@ class Upstream:
 
     def released(self, change: Change, _: int) -> None:
         """A change was approved or is over: the states of its tags' charts are put back soon."""
-        self._pending.update(tag for tag in change.tags if tag in self.found)
+        tags = [tag for tag in change.tags if tag in self.found]
+        self._pending.update(tags)
+        if change.state == APPROVED:
+            self._approved.update(tags)
 
     @property
     def waiting(self) -> bool:
@@ -167,6 +174,8 @@ class Upstream:
         To be called where a command was folded or a window ends.
         """
         pending, self._pending = sorted(self._pending), set()
+        self._learn_anew(self._approved & set(pending), now)
+        self._approved = set()
         events: list[Event] = []
         models: set[int] = set()
         for tag in pending:
@@ -180,6 +189,16 @@ class Upstream:
         if models:
             self._forget({self._spec.models[model].name: model for model in models}, now)
         return events
+
+    def _learn_anew(self, tags: set[str], now: int) -> None:
+        """What is of these tags now is usual from here on: a person said so."""
+        rows = [self._spec.row_of_tag[tag] for tag in sorted(tags)]
+        for detector in TAG_DETECTORS:
+            if detector.traits.learns:
+                state = self._charts.tag_state[detector.name]
+                state[rows] = np.zeros((), state.dtype)
+        subjects = {identity.tag(tag) for tag in tags}
+        self._conditions.forget(lambda subject, key: subject in subjects and key.traits.learns, now)
 
     def _forget(self, models: Mapping[str, int], now: int) -> None:
         """What was found of these models' scans, outputs and losses is so no more."""
@@ -229,7 +248,8 @@ class Upstream:
                 tag: [one.onset_ns, one.change, one.kept, one.losses]
                 for tag, one in sorted(self.found.items())
             },
-            "pending": sorted(self._pending), "before": list(self._charts.before.times),
+            "pending": sorted(self._pending), "approved": sorted(self._approved),
+            "before": list(self._charts.before.times),
         }
 
     def from_json(self, document: Mapping[str, Any], inputs: Iterable[str]) -> None:
@@ -242,6 +262,7 @@ class Upstream:
             if tag in self._rows
         }
         self._pending = set(document.get("pending", ())) & self.found.keys()
+        self._approved = set(document.get("approved", ())) & self._pending
         times = [int(time_ns) for time_ns in document.get("before", ())]
         if len(times) == len(self._charts.before.times):
             self._charts.before.times = times

@@ -130,6 +130,8 @@ _OPCUA: Final = (
     _opc("rounded", {"do": "round", "tag": J, "step": 0.5}, by="values", tags=(J,)),
     _opc("old values repeated", {"do": "repeat", "tag": L, "rows": 20}, by="values", tags=(L,)),
     _opc("resampled", {"do": "resample", "tag": J, "every": 5}, by="values", tags=(J,)),
+    _opc("clock an hour ahead", *(_terms(tag, stamp="3600") for tag in ALL), by="values",
+         tags=ALL),
     _opc("told at a fifth of the rate", {"do": "rate", "every": 5, "tag": T}, by="values",
          tags=(T,)),
 )  # fmt: skip
@@ -171,6 +173,8 @@ _MODBUS: Final = (
             {"do": "shift", "area": "input", "by": 1}, grade="compatible"),
     _modbus("registers shifted by one", {"do": "shift", "by": 1}, by="values", tags=ALL),
     _modbus("registers shifted by one down", {"do": "shift", "by": -1}, by="values", tags=ALL),
+    _modbus("register inserted amid the map", {"do": "insert", "first": _first(V), "by": 1},
+            by="values", tags=ALL[ALL.index(V):]),
     _modbus("registers shifted by two", {"do": "shift", "by": 2}, by="values", tags=ALL),
     _modbus("words swapped", {"do": "words", "tag": T}, by="values", tags=(T,)),
     _modbus("words swapped of all floats",
@@ -246,6 +250,9 @@ _MQTT: Final = (
     _mqtt("rounded", {"do": "round", "tag": T, "step": 0.5}, by="values", tags=(T,)),
     _mqtt("old values repeated", {"do": "repeat", "tag": C, "rows": 20}, by="values", tags=(C,)),
     _mqtt("resampled", {"do": "resample", "tag": T, "every": 5}, by="values", tags=(T,)),
+    _mqtt("time stamps an hour behind",
+          {"do": "stamp", "topic": _REACTOR, "to": "hour_behind"}, by="values",
+          tags=_of("reactor")),
     _mqtt("sent at a fifth of the rate", {"do": "rate", "every": 5}, by="values", tags=ALL),
 )  # fmt: skip
 

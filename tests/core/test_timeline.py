@@ -118,9 +118,13 @@ def lags_taken_out(engine):
     """What is a float of a lag (in s), which a shift by years rounds; it is 0 in the state then."""
     taken = []
     for item in engine._lasting():
-        if any(moment.lag for moment in item.moments.values()):
-            taken += [item.array["usual"] / SECOND, item.array["score"].copy()]
-            item.array["usual"], item.array["score"] = 0.0, 0.0
+        lags = [name for name, moment in item.moments.items() if moment.lag]
+        for name in lags:
+            taken.append(item.array[name] / SECOND)
+            item.array[name] = 0.0
+        if lags:
+            taken.append(item.array["score"].copy())
+            item.array["score"] = 0.0
     return np.array(taken)
 
 

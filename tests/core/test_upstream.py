@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.core.before import APART, KEPT, Before
 from agent.core.engine import Engine
 from agent.core.kernels import DETECTORS, OUTPUT_CHARTS
-from agent.types import Command, Entry, Event, Float64
+from agent.types import Block, Command, Entry, Event, Float64
 from tests.core.small import (
     SECOND,
     START,
@@ -103,6 +103,35 @@ def test_an_approved_change_leaves_no_trace_in_the_charts():
     events_of(changed, made[-1:])
     later = events_of(changed, [block(normal(200, 5), start=END + 1, sequence=9)])
     assert not [event for event in later if event.kind == "condition"]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_went_by_an_hour_is_a_change_and_what_is_usual_once_it_was_approved(hours):
+    """Its tag's condition is over with the approval, and does not come again; another hour does."""
+    engine = Engine(spec())
+
+    def off(rows: Float64, start: int, sequence: int, by: int) -> Block:
+        made = block(rows, start=start, sequence=sequence)
+        source = made.source_ns + np.where(made.tag == 1, by * 3_600 * SECOND, 0)
+        return replace(made, source_ns=source)
+
+    rows = normal(700, 3)
+    note = {key: value for key, value in APPROVED.items() if key != "map"}
+    events = events_of(engine, [
+        command(0, "contract", sequence=1, **AGREED), block(rows[:200], sequence=2),
+        off(rows[200:260], 200, 3, hours), command(260, "approve", sequence=4, **note),
+        off(rows[260:500], 260, 5, hours), off(rows[500:], 500, 6, 2 * hours),
+    ])
+    assert [what for what, _ in told(events, "change")] == ["detected", "approved", "detected"]
+    (_, found), (_, approved), (_, again) = told(events, "change")
+    assert 200 < found < 230 and approved == 260 and 500 < again < 530
+    names = [
+        (event.data["kind"], event.data["active"]) for event in events
+        if event.kind == "condition" and event.subject == "tag/a"
+        and event.data["change"] in {"raised", "renamed", "cleared"}
+    ]
+    assert names[-1] == ("source clock moved", True)
+    assert ("source clock moved", False) in names
 
 
 def test_values_that_are_as_agreed_again_end_the_change():

@@ -26,6 +26,7 @@ from agent.core.kernels import (
     pace,
     rate,
     source_clock,
+    source_zone,
     spike,
     step,
     stuck,
@@ -192,10 +193,16 @@ TAG_DETECTORS: tuple[Detector, ...] = (
             "check the sampling or publishing interval at {source}, its load and the network", 4,
         ))),
     _row(late, "OPC UA Part 4, SourceTimestamp and ServerTimestamp", of_tag=late.of_tag,
-         traits=Traits(Symptom.LATE, words=Words(
+         traits=Traits(Symptom.LATE, learns=True, words=Words(
             "late data", "integration",
             "{tag} arrives late: its time stamps from {source} have fallen behind",
             "check the network to {source}, its buffer and its clock: the model sees the past", 7,
+        ))),
+    _row(source_zone, "OPC UA Part 4, SourceTimestamp", of_tag=source_zone.of_tag, traits=Traits(
+        Symptom.ZONE, learns=True, words=Words(
+            "source clock moved", "integration",
+            "the time stamps of {tag} from {source} went by whole quarters of an hour at once",
+            "check the clock and time zone of {source}; approve the change if it is to stay so", 8,
         ))),
 )  # fmt: skip
 

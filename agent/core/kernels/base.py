@@ -64,6 +64,7 @@ class Symptom(StrEnum):
     IMPOSSIBLE = "outside its physical range"
     CLOCK_STANDS = "its source's clock stands still"
     LATE = "arrives late"
+    ZONE = "its source's clock went by whole quarters of an hour"
     OTHER_PACE = "arrives at another rate"
     LEVEL = "its level moved"
     BEYOND = "beyond what the record makes possible"
@@ -118,6 +119,7 @@ class Traits:
         passing: its flag alone keeps no condition open once the subject looks normal, as it also
             follows the way back.
         transport: it sees that nothing usable arrives; no model is part of its findings.
+        learns: it learns in service what is usual; what a person approved is, from then on.
         words: how people read it, where its name needs no other evidence.
     """
 
@@ -127,6 +129,7 @@ class Traits:
     latched: bool = False
     passing: bool = False
     transport: bool = False
+    learns: bool = False
     words: Words | None = None
 
 

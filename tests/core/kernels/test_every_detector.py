@@ -61,6 +61,7 @@ ARMED: dict[str, dict[str, Any]] = {
     "source_clock": {"count": 6},
     "pace": {"interval_ns": SECOND, "known": 0},
     "late": {"limit_ns": 3 * SECOND},
+    "source_zone": {"interval_ns": SECOND},
 }  # fmt: skip
 
 
@@ -92,6 +93,7 @@ class Stream:
         source = arrival.copy()
         source[1350:1400] = source[1350]
         source[1420:1470] -= 9 * SECOND
+        source[1215:1235] += 3_600 * SECOND
         self.value, self.quality, self.arrival, self.source = value, quality, arrival, source
 
     def seen_by(self, one: Detector) -> Stream:
