@@ -114,7 +114,8 @@ def plant(
     """Run the plant: one physical process behind all three protocols.
 
     With CONFIG, an agent's configuration such as `fieldwarden init` writes, it serves that one's
-    tags where it says. An MQTT broker is started where none listens.
+    tags where it says, and starts an MQTT broker where none listens. With configs/demo.toml, or
+    without any, a broker must be there: python -m simulators broker --port 18830.
     """
     config = configuration or config
     script = load_faults(faults) if faults else ()

@@ -112,7 +112,7 @@ def _losses(configuration: Configuration, name: str, baseline: Baseline) -> Iter
     for label in configuration.models[name].labels:
         if f"{label.loss} of {label.of}" not in baseline.losses:
             text = f"nothing is known of the {label.loss} loss of {label.of}: it is not judged"
-            hint = f"{_fit(configuration, name, baseline)} --labels LABELS.csv"
+            hint = _fit(configuration, name, baseline)
             yield Item("warning", f"model {name}", text, hint)
 
 
@@ -151,10 +151,16 @@ def _promise(configuration: Configuration, usable: Mapping[str, Baseline]) -> It
 
 
 def _fit(configuration: Configuration, name: str, baseline: Baseline | None = None) -> str:
-    """The command that fits a model, with the record of its baseline where that is known."""
-    record = baseline.facts.get("record") if baseline else ""
-    data = shlex.quote(str(record)) if record else "TRAIN.csv"
-    return f"fieldwarden fit {configuration.file or 'CONFIG'} --model {name} --data {data}"
+    """The command that fits a model, with the files of its baseline where these are known.
+
+    A model with labels is fitted with labels: without them its losses would not be judged.
+    """
+    facts = baseline.facts if baseline else {}
+    files = {"data": facts.get("record") or "TRAIN.csv"}
+    if configuration.models[name].labels:
+        files["labels"] = facts.get("labels") or "LABELS.csv"
+    given = " ".join(f"--{option} {shlex.quote(str(file))}" for option, file in files.items())
+    return f"fieldwarden fit {configuration.file or 'CONFIG'} --model {name} {given}"
 
 
 def _fits(

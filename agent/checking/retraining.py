@@ -64,11 +64,12 @@ def _without_evidence(model: Model, baseline: Baseline | None) -> Iterator[tuple
         elif baseline is not None and not baseline.losses:
             yield (
                 "retraining.losses can never be met: its record had no labels to learn from",
-                "fieldwarden fit with --labels",
+                "fit it with them: fieldwarden fit CONFIG --data FILE --labels FILE",
             )
     judged = model.retraining.losses and baseline is not None and bool(baseline.losses)
     known = judged or (baseline is not None and _has_outputs(baseline))
-    if "outputs_shifted_for" in written and not known:
+    fitted = baseline is not None or not model.outputs  # before, nobody knows what the record has
+    if "outputs_shifted_for" in written and fitted and not known:
         why = "has none that the record had" if model.outputs else "has no outputs"
         yield (
             f"retraining.outputs_shifted_for can never be met: the model {why}",

@@ -91,9 +91,10 @@ def show(config: Path, last: int, *, as_json: bool) -> None:
             continue
         told = json.loads(record["data"])
         what = told.get("verdict") or str(told.get("change", "")).replace("_", " ")
+        why = f": {record['why']}" if record["why"] else ""
         click.echo(plain(
             f"{record['number']} {utc(record['time_ns'])} {record['who']}: {record['subject']} "
-            f"{what}: {record['why']} (evidence {record['evidence'][:12] or 'not kept'})"
+            f"{what}{why} (evidence {record['evidence'][:12] or 'not kept'})"
         ))  # fmt: skip
     if not records and not as_json:
         click.echo("nothing was decided yet")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from agent.core.figures import clock
 from agent.status.change_lines import UNDECIDED
 
 _SHOWN = 20
+_HOW: Final = {
+    "connected": "when it connected", "interval": "when it was asked",
+    "announced": "when it said so", "in band": "with a sample", "values": "in its values",
+}  # fmt: skip
+"""How what a source serves was found to be otherwise; the words of the page."""
 
 
 def line_of(one: Mapping[str, Any]) -> str:
@@ -28,13 +33,14 @@ def report(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"  touches: {'; '.join(models) or 'no model'}"
     tags = list(one.get("tags") or ())
     yield f"  tags: {_some(tags)}"
-    if one.get("since_ns"):
+    if one.get("since_ns") and one.get("how") in _HOW and not one.get("window"):
         since = clock(int(one["since_ns"]))
-        yield f"  was as agreed until {since} at least; found by: {one['how']}"
+        yield f"  was as agreed until {since} at least; found {_HOW[one['how']]}"
     for each in list(one.get("differences") or ())[:_SHOWN]:
         yield f"  {each['grade']}: {each['text']}"
     if window := one.get("window"):
-        yield f"  window: {clock(int(window[0]))} to {clock(int(window[1]))}"
+        by = f", announced by {one['announced_by']}" if one.get("announced_by") else ""
+        yield f"  window: {clock(int(window[0]))} to {clock(int(window[1]))}{by}"
     if (found := one.get("assessment")) is not None:
         yield f"  assessed: {found.get('text', '')}"
     for name, title in (("suggested", "a map that fits"), ("map", "map")):

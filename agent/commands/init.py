@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from agent.records.table import Table
     from agent.records.times import Reading
     from agent.starting.begin import Begun, Start
+
+_UNSAID = re.compile(r'^[^#\n]*= "EDIT\b', re.MULTILINE)  # a value that no command takes
 
 
 def _column(option: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -127,6 +130,9 @@ def _say(made: Begun, start: Start, data: Path | None, how: Reading) -> None:
     elif data is not None:
         told = f" --labels {data}" if start.said["labels"] else ""
         told += "".join(f" {word}" for word in map(shell_word, how.options()))
-        click.echo(f"next: fieldwarden fit {start.out} --model {start.model} --data {data}{told}")
+        left = len(_UNSAID.findall(made.texts[start.out]))
+        first = f"edit the values that begin with EDIT ({left}), then " if left else ""
+        fit = f"fieldwarden fit {start.out} --model {start.model} --data {data}{told}"
+        click.echo(f"next: {first}{fit}")
     else:
         click.echo(f"next: edit what is marked EDIT, then fieldwarden check {start.out}")

@@ -48,6 +48,9 @@ def load(path: Path | str, instead: Mapping[Path, str] | None = None) -> Configu
     """
     file = Path(path)
     draft = parse(file, instead or {})
+    if "broker" in draft.raw and "gateway" not in draft.raw:
+        hint = f"serve it: fieldwarden central {path}; a gateway's begins like configs/mqtt.toml"
+        raise alone(file, "it is the configuration of central, not of a gateway", hint)
     _add_tag_lists(draft)
     gateway = draft.raw.get("gateway")
     if isinstance(gateway, dict):

@@ -34,8 +34,10 @@ CONVERTING: Final = frozenset({"unit", "factor", "offset"})
 """Parts of a tag's map that are one conversion, from what is served to what was agreed."""
 
 _UNIT: Final = "served unit"
+_UNIT_CODE: Final = "served unit_id"
 _NOT_TOLD: Final = (
     "held_tags", "document", "suggested", "figures", "ended_ns", "begun", "seen",
+    "announced_by",  # the event of the announcement has it as `by`
 )
 _NAMED: Final = 3  # differences in one line of text
 _SHOWN: Final = 200  # tags and differences in an event
@@ -77,6 +79,7 @@ class Change:
         figures: of what was found in values.
         in_force_from: number of the entry behind which the map is in force; 0: it is not.
         window: of a planned maintenance, from and until.
+        announced_by: who announced that.
         ended_ns: since when it is over.
         begun: whether the window has.
         seen: whether what was proposed was seen to be there.
@@ -108,6 +111,7 @@ class Change:
     ended_ns: int = 0
     begun: bool = False
     seen: bool = False
+    announced_by: str = ""
 
     @property
     def live(self) -> bool:
@@ -228,7 +232,12 @@ def time_of(value: Any) -> int:
 
 
 def text_of(differences: Sequence[Mapping[str, Any]]) -> str:
-    """One line of what is different, what breaks first."""
-    told = [str(one["text"]) for one in differences[:_NAMED]]
-    more = len(differences) - _NAMED
+    """One line of what is different, what breaks first; of a unit its name, not its code too."""
+    units = {one["subject"] for one in differences if one.get("term") == _UNIT}
+    shown = [
+        one for one in differences
+        if one.get("term") != _UNIT_CODE or one["subject"] not in units
+    ]
+    told = [str(one["text"]) for one in shown[:_NAMED]]
+    more = len(shown) - _NAMED
     return "; ".join(told) + (f"; and {more} more" if more > 0 else "")

@@ -140,10 +140,12 @@ class ContractWatch:
     def _concern(self, one: Change, tags: list[str], *, required: bool) -> Concern:
         named = tags[0] if len(tags) == 1 else f"{tags[0]} and {len(tags) - 1} more"
         until = clock(one.window[1]) if one.window else ""
+        by = f", announced by {one.announced_by}" if one.announced_by else ""
         subject = identity.tag(tags[0]) if len(tags) == 1 else identity.source(one.source)
         return Concern(
             "", subject, MAINTENANCE, "unknown",
-            f"{named} of source {one.source} in planned maintenance until {until}: {one.text}",
+            f"{named} of source {one.source} in planned maintenance until {until}{by}: "
+            f"{one.text}",
             f"wait for its end, or end it: fieldwarden change revert CONFIG {one.id}",
             required, False,
         )

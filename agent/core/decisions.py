@@ -178,6 +178,7 @@ def announce(register: Register, now: int, data: Mapping[str, Any], _: int) -> l
         one = Change(
             register.new_id(source), life.ANNOUNCED, life.ANNOUNCED, source, tags,
             register.users(tags), "", [], str(data["note"]), now, window[0], window=window,
+            announced_by=str(data["by"]),
         )  # fmt: skip
         register.known[one.id] = one
         events.append(one.event("announced", now, _signed(data)))

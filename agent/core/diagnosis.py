@@ -66,6 +66,8 @@ _ALONE, _NEARLY_ALL = 0.5, 0.9  # shares of how far the scans are off
 _SURELY_OFF = 4.0  # standard deviations of what the others leave open
 _NO_MEASUREMENT = 7
 """Rank from which a finding's own words say that what arrives is no measurement of now."""
+_WHICH = "find out whether the sensor or the process moved"
+_CALIBRATE = "compare with a second instrument; calibrate it, or declare the new normal"
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -175,7 +177,7 @@ def _states(evidence: Evidence) -> Diagnosis | None:
     new = describe(values, *evidence.states) if Symptom.STATE in evidence.symptoms else None
     if new is None:
         return None
-    cause, blame = _who_moved(evidence)
+    cause, blame, _ = _who_moved(evidence)
     return Diagnosis(
         new[0], cause, f"{evidence.tag} {new[1]}{blame}",
         "find out what the plant did, and whether the codes at the source were changed", 5,
@@ -325,12 +327,12 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
     found = evidence.symptoms
     if not found & _MOVES:
         return None
-    cause, blame = _who_moved(evidence)
+    cause, blame, todo = _who_moved(evidence)
     if Symptom.LEVEL in found and drifting(evidence):
         return Diagnosis(
             "drift", cause,
             f"{tag} is drifting away from where it was trained{blame}{reads(evidence)}",
-            "compare with a second instrument; calibrate it, or declare the new normal", 4,
+            _CALIBRATE if cause == "unknown" else todo, 4,
         )
     low, high = evidence.trained
     if found & LEAVES_RANGE and back(evidence):
@@ -347,7 +349,7 @@ def _moved(evidence: Evidence) -> Diagnosis | None:
         )
     return Diagnosis(
         "level shift", cause, f"{tag} moved to a new level{blame}{reads(evidence)}",
-        "find out whether the sensor or the process moved", 2,
+        todo, 2,
     )
 
 
@@ -363,8 +365,10 @@ def _changed(evidence: Evidence) -> Diagnosis | None:
     )
 
 
-def _who_moved(evidence: Evidence) -> tuple[str, str]:
+def _who_moved(evidence: Evidence) -> tuple[str, str, str]:
+    """The cause, in words, and what to find out."""
     if evidence.companions >= 1 and evidence.r2 >= _PREDICTED:
-        return "process", ", together with other inputs"
-    measured = not evidence.set_by
-    return "unknown", " (sensor or process)" if measured else " (what sets it, or the process)"
+        return "process", ", together with other inputs", "find out what the plant did"
+    measured = not evidence.set_by  # of others `NO_INSTRUMENT` says what to do
+    either = " (sensor or process)" if measured else " (what sets it, or the process)"
+    return "unknown", either, _WHICH

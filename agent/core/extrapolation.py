@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.baseline import InputBaseline
-from agent.core.figures import clock
+from agent.core.figures import clock, many, of_width
 from agent.core.flag import Flag
 from agent.core.kernels import extrapolating as kernel
 from agent.core.kernels.base import TRANSITION
@@ -185,7 +185,7 @@ def input_text(item: InputBaseline, tag: str, fact: Fact) -> str:
     above = value > high
     width = high - low
     beyond = value - high if above else low - value
-    share = f" by {100.0 * beyond / width:.3g} % of its width" if width > 0.0 else ""
+    share = f" by {of_width(beyond, width)} its width" if width > 0.0 else ""
     return (
         f"{tag} reads {value:.5g}{unit}, {'above' if above else 'below'} its trained range of "
         f"{low:.5g} to {high:.5g}{unit}{share}, since {clock(fact.since_ns)}"
@@ -196,6 +196,6 @@ def joint_text(fact: Fact) -> str:
     """What a person reads of inputs that are far from training only together."""
     return (
         "each input is within its trained range, but together they are far from anything trained "
-        f"on: {fact.far:.3g} times as far as is allowed, since {clock(fact.since_ns)}"
+        f"on: {many(fact.far)} times as far as is allowed, since {clock(fact.since_ns)}"
     )
 

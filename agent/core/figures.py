@@ -8,6 +8,8 @@ from agent.types import Float64
 
 _LATEST = 8  # samples that a figure is the mean of
 _SURE = 1e6  # odds that are not told any more exactly
+_IN_WHOLE = 99.5  # ratios from here on are told in whole numbers
+_IN_WIDTHS = 9.95  # what is beyond a range by more of its widths is not told in percent
 
 
 def latest(raw: Float64) -> str:
@@ -55,7 +57,20 @@ def beside_training(recent: Float64, unit: str, centre: float, scale: float) -> 
 def times(now: float, usual: float) -> str:
     """How many times something is what it was: " (3.2 times)"; empty if that says nothing."""
     ratio = now / usual if usual > 0.0 else np.inf
-    return f" ({ratio:.2g} times)" if 0.0 < ratio < _SURE else ""
+    return f" ({many(ratio, 2)} times)" if 0.0 < ratio < _SURE else ""
+
+
+def many(ratio: float, digits: int = 3) -> str:
+    """A ratio as people write it, never with an exponent: 4.13, 1,960, over 1,000,000."""
+    if ratio < _IN_WHOLE:
+        return f"{ratio:.{digits}g}"
+    return f"{ratio:,.0f}" if ratio < _SURE else f"over {_SURE:,.0f}"
+
+
+def of_width(beyond: float, width: float) -> str:
+    """How far beyond a range a value is: in percent of its width, or in widths where it is far."""
+    ratio = beyond / width
+    return f"{100.0 * ratio:.3g} % of" if ratio < _IN_WIDTHS else f"{many(ratio)} times"
 
 
 def jumped(was: float, now: float, unit: str, log_ratio: float) -> str:

@@ -203,7 +203,7 @@ class Judge:
         known = self.worth.out_of_service
         if out == (tag in known) and not (out and data.get("note")):
             return []  # it was so already, and nothing is added
-        (known.add if out else known.discard)(tag)
+        self.worth.serve(tag, data, out=out)
         self.conditions.refresh([identity.tag(tag)], time_ns)
         detail = {"change": kind, "by": data.get("by", "")}
         detail |= {"note": data["note"]} if data.get("note") else {}

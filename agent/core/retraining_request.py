@@ -34,14 +34,20 @@ FROM: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
 _SHOWN = 3
 _TODO = {
     OPEN: "find out whether the plant or its equipment changed; then: fieldwarden retraining "
-          "declare, or close where it is a fault",
-    DECLARED: "train on what is offered: fieldwarden retraining bundle; then try it: fieldwarden "
-              "retraining trial",
+          'declare CONFIG {id} --reason "...", or close where it is a fault',
+    DECLARED: "train on what is offered: fieldwarden retraining bundle CONFIG {id} --out "
+              "{model}.zip; then try it: fieldwarden retraining trial CONFIG {model} --baseline "
+              'FILE --version VERSION --reason "..."',
     CLOSED: "mend the equipment; the model is not to be trained on this time",
     WITHDRAWN: "",
-    IN_TRIAL: "wait for the end of the trial: fieldwarden retraining show",
+    IN_TRIAL: "wait for the end of the trial: fieldwarden retraining show CONFIG {model}",
     ACCEPTED: "",
 }
+
+
+def todo(state: str, model: str, name: str) -> str:
+    """What to do about a request in a state; `name` is its id."""
+    return _TODO[state].format(model=model, id=name)
 
 
 @dataclass(slots=True)
@@ -86,7 +92,7 @@ class Request:
     @property
     def hint(self) -> str:
         """What to do."""
-        return _TODO[self.state]
+        return todo(self.state, self.model, self.id)
 
     def decide(self, state: str, now: int, by: str, why: str) -> None:
         """A named person decided."""

@@ -40,10 +40,11 @@ from agent.types import Command, Entry, Event
 IN_TRIAL: Final = "in trial"
 ACCEPTED: Final = "accepted"
 _TODO: Final = {
-    IN_TRIAL: "send its predictions with its version; see: fieldwarden retraining show",
-    PASSED: "decide: fieldwarden retraining accept, or reject",
+    IN_TRIAL: "send its predictions with its version; see: fieldwarden retraining show CONFIG "
+              "{model}",
+    PASSED: 'decide: fieldwarden retraining accept CONFIG {model} --reason "...", or reject',
     ACCEPTED: "have the new model publish its predictions; to return: fieldwarden retraining "
-              "rollback",
+              'rollback CONFIG {model} --reason "..."',
     REJECTED: "train another candidate, or go on with the model in service",
 }  # fmt: skip
 
@@ -145,7 +146,8 @@ class Trial:
             "since_ns": self.began_ns, "left_ns": left_ns, "broken": self.broken,
             "criteria": self.criteria.to_json(), "judged": held, "figures": figures,
             "decisions": [dict(one) for one in self.decisions],
-            "text": self._text(held, watched_ns), "hint": _TODO[self.state],
+            "text": self._text(held, watched_ns),
+            "hint": _TODO[self.state].format(model=self.model),
         }  # fmt: skip
 
     def _text(self, held: Sequence[Judged], watched_ns: int) -> str:

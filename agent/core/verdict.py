@@ -17,7 +17,7 @@ Every verdict carries `valid_until`; past it, it reads as unassessable everywher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +191,7 @@ class Concerns:
         return tuple(sorted(found.items()))
 
     def of(
-        self, name: str, active: Mapping[Subject, Condition], out_of_service: Collection[str],
+        self, name: str, active: Mapping[Subject, Condition], out_of_service: Mapping[str, str],
         provisional: Callable[[Subject, FindingKey], bool],
         lapsed: Callable[[Condition], bool],
     ) -> list[Concern]:
@@ -200,7 +200,7 @@ class Concerns:
         Args:
             name: of the model.
             active: all conditions.
-            out_of_service: tags that people took out of service.
+            out_of_service: tags that people took out of service; by whom and why, in words.
             provisional: whether what was found on a subject has provisional thresholds.
             lapsed: whether a condition may be false, and was told for long enough.
         """
@@ -230,9 +230,11 @@ class Concerns:
             if identity.source(source) not in raised
         ]
         return concerns + [
-            Concern("", identity.tag(tag), OUT_OF_SERVICE, "unknown", f"{tag} is out of service",
-                    "put it back in service", tag in model.needed, False)
-            for tag in sorted(set(out_of_service) & set(model.tags))
+            Concern("", identity.tag(tag), OUT_OF_SERVICE, "unknown",
+                    f"{tag} is out of service{out_of_service[tag]}",
+                    f'once it serves again: fieldwarden in-service CONFIG {tag} --reason "..."',
+                    tag in model.needed, False)
+            for tag in sorted(out_of_service.keys() & set(model.tags))
         ]
 
 

@@ -26,7 +26,7 @@ class Verdicts:
     Attributes:
         current: by model; `since`: engine ns since when it is that verdict.
         assessed: models with enough good scans.
-        out_of_service: tags that people took out of service.
+        out_of_service: tags that people took out of service, and by whom and why.
         replaced: models whose baseline's file is another one by now.
     """
 
@@ -41,7 +41,7 @@ class Verdicts:
         self.current: dict[str, Verdict] = {}
         self.since: dict[str, int] = {}
         self.assessed: set[str] = set()
-        self.out_of_service: set[str] = set()
+        self.out_of_service: dict[str, str] = {}
         self.replaced: set[str] = set()
 
     def take(self, time_ns: int, names: Collection[str]) -> list[Event]:
@@ -102,6 +102,14 @@ class Verdicts:
         item = mode.of(key.of or subject.name)
         return item is not None and item.provisional
 
+    def serve(self, tag: str, data: Mapping[str, Any], *, out: bool) -> None:
+        """A person takes a tag out of service, or back; `data` says who and why."""
+        self.out_of_service.pop(tag, None)
+        if out:
+            by = f", by {data['by']}" if data.get("by") else ""
+            why = f": {data['note']}" if data.get("note") else ""
+            self.out_of_service[tag] = by + why
+
     # --- what lasts -------------------------------------------------------------------------------
 
     def move(self, shift_ns: int) -> None:
@@ -111,7 +119,8 @@ class Verdicts:
     def to_json(self) -> dict[str, Any]:
         """All state, JSON-ready, in a fixed order."""
         return {
-            "assessed": sorted(self.assessed), "out_of_service": sorted(self.out_of_service),
+            "assessed": sorted(self.assessed),
+            "out_of_service": dict(sorted(self.out_of_service.items())),
             "replaced": sorted(self.replaced), "since": dict(sorted(self.since.items())),
             "verdicts": {name: item.to_json() for name, item in sorted(self.current.items())},
         }
@@ -120,7 +129,8 @@ class Verdicts:
         """Take state from `to_json`; `kept` are the models that are as they were."""
         known = self._index
         self.assessed = set(document["assessed"]) & set(kept)
-        self.out_of_service = set(document["out_of_service"])
+        out = document["out_of_service"]  # once a list of tags
+        self.out_of_service = dict(out) if isinstance(out, Mapping) else dict.fromkeys(out, "")
         self.replaced = set(document.get("replaced", ())) & set(kept)
         self.since = {name: int(t) for name, t in document["since"].items() if name in known}
         self.current = {

@@ -72,7 +72,7 @@ async def _answer(
             raise _error(task, said["cause"], said["hint"])
         told(Progress(float(said["done"]), said["left_s"]))
     cause = "the process that replays it ended without an answer: is there enough memory?"
-    raise _error(task, cause, "assess fewer days: fieldwarden change assess --days 1")
+    raise _error(task, cause, "assess fewer days: fieldwarden change assess CONFIG CHANGE --days 1")
 
 
 def _error(task: Task, cause: str, hint: str = "") -> FieldwardenError:

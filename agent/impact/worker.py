@@ -58,7 +58,8 @@ def main() -> None:
         _say({"assessment": _assessed(asked)})
     except MemoryError:
         cause = f"it needs more than {asked['task']['limit_mb']} MB of memory"
-        _say({"cause": cause, "hint": "assess fewer days: fieldwarden change assess --days 1"})
+        hint = "assess fewer days: fieldwarden change assess CONFIG CHANGE --days 1"
+        _say({"cause": cause, "hint": hint})
     except BrokenPipeError:
         os._exit(1)  # nobody listens any more
     except Exception as error:  # noqa: BLE001 - told to whoever asked

@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agent.core import identity
+from agent.core.retraining_request import ACCEPTED, DECLARED, IN_TRIAL, OFFERED, todo
 
 _S: Final = 1_000_000_000
 _MOST_MONTHS: Final = 36
 _WAITING: Final = frozenset({"open", "declared", "in trial", "passed"})
+_MEANS: Final = {
+    IN_TRIAL: IN_TRIAL, "passed": IN_TRIAL, ACCEPTED: ACCEPTED, "rejected": DECLARED,
+    "rolled back": DECLARED,
+}  # fmt: skip
+"""State of a trial -> of the request that it is of, as `agent.core.steward` has it go on."""
 
 
 def retraining(
@@ -18,7 +24,8 @@ def retraining(
 ) -> list[dict[str, Any]]:
     """Requests and trials of a model of which something was told after a time, or that waited then.
 
-    Each as it was told last, with `steps`: everything that was told of it, and by whom.
+    Each as it was told last, with `steps`: everything that was told of it, and by whom. What a
+    trial did to the request that it is of is told by the trial alone.
 
     Args:
         events: of kind ``retraining``, in order.
@@ -42,6 +49,9 @@ def retraining(
             "moved": data.get("moved", []), "left_out": data.get("left_out", []),
             "judged": data.get("judged", []), "steps": [*steps, step],
         }
+        if (request := found.get(str(data.get("request") or ""))) and request["state"] in OFFERED:
+            request["state"] = _MEANS.get(data["state"], request["state"])
+            request["hint"] = todo(request["state"], model, request["id"])
     return [
         one for one in found.values()
         if one["state"] in _WAITING or one["steps"][-1]["time_ns"] >= since_ns

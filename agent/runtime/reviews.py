@@ -33,6 +33,6 @@ def meant(
     if data["until_ns"] > now_ns:
         raise FieldwardenError(
             operation, name, "the report tells of time that has not passed yet",
-            "make it anew: fieldwarden report",
+            f"make it anew: fieldwarden report CONFIG --model {name} --out FILE",
         )
     return {**data, "model": name}

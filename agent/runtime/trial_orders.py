@@ -142,11 +142,11 @@ def _request(model: str, asked: str, agent: Tried) -> str:
     if asked:
         found = next(one for one in own if one.id == asked)
         if found.state != DECLARED:
-            hint = "a named person decides first: fieldwarden retraining declare, or close"
+            hint = f"a named person decides first: fieldwarden retraining show CONFIG {asked}"
             raise _refused("trial", asked, f"it is {found.state}, and not declared", hint)
         return found.id
     if waiting := [one.id for one in own if one.state == OPEN]:
-        hint = "decide on it first: fieldwarden retraining declare, close or withdraw"
+        hint = f"decide on it first: fieldwarden retraining show CONFIG {waiting[-1]}"
         raise _refused("trial", model, f"its request {waiting[-1]} is open", hint)
     declared = [one.id for one in own if one.state == DECLARED]
     return declared[-1] if declared else ""

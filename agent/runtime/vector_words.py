@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.figures import many
 from agent.core.spec import TagSpec
 from agent.core.vectors import Compared, Training
 from agent.types import Float64
@@ -67,7 +68,7 @@ def _one(
         })  # fmt: skip
     if far > 1.0:
         outside.append(
-            f"together the inputs are {far:.3g} times as far from training as is allowed"
+            f"together the inputs are {many(far)} times as far from training as is allowed"
         )
     lacking = [text for needed, text in unknown if needed]
     whole = bool(found.whole[row])

@@ -52,7 +52,7 @@ def lines(document: Document, now_ns: int) -> list[str]:
     found = waiting(document)
     told = ["\n  ".join([line_of(one, now_ns), *_more(one)]) for one in found[:_MOST]]
     if len(found) > _MOST:
-        told.append(f"and {len(found) - _MOST} more: fieldwarden change list")
+        told.append(f"and {len(found) - _MOST} more: fieldwarden change list CONFIG")
     return told
 
 

@@ -102,9 +102,9 @@ COMMANDS: Final[Mapping[str, Kind]] = {
 
 _HINTS: Final = {
     "subject": "name a tag, or the subject of a condition", "tag": "name a tag",
-    "request": "name one of: fieldwarden retraining list",
-    "model": "name a model, or, for a trial, one of: fieldwarden retraining list",
-    "change": "name one of: fieldwarden change list",
+    "request": "name one of: fieldwarden retraining list CONFIG",
+    "model": "name a model, or, for a trial, one of: fieldwarden retraining list CONFIG",
+    "change": "name one of: fieldwarden change list CONFIG",
 }  # fmt: skip
 
 

@@ -12,6 +12,10 @@ from agent.status import view
 from agent.status.view import Document
 
 _NAMES_MOST: Final = 3
+SELF_EXPLAINED: Final = (
+    "planned maintenance", "out of service", "extrapolating", "waiting", "not stored", "expired",
+)
+"""Kinds of reasons that are no fault with a cause to be found: the kind says what it is."""
 
 Reason = Mapping[str, Any]
 
@@ -50,3 +54,11 @@ def rest(group: Sequence[Reason]) -> str:
     more = f" and {len(names) - _NAMES_MOST} more" if len(names) > _NAMES_MOST else ""
     tags = "1 other tag" if len(names) == 1 else f"{len(names)} other tags"
     return f"{tags} of the same fault: {', '.join(names[:_NAMES_MOST])}{more}"
+
+
+def cause_label(reason: Reason) -> str:
+    """What a reason is by: its cause, or its kind where that says it without one."""
+    cause, kind = str(reason.get("cause") or "unknown"), str(reason.get("kind") or "")
+    if cause != "unknown":
+        return cause
+    return kind if kind in SELF_EXPLAINED else "cause unknown"

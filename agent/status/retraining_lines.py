@@ -37,7 +37,7 @@ def lines(document: Document) -> list[str]:
     found = waiting(document)
     told = [f"{line_of(one)}\n  to do: {one.get('hint')}" for one in found[:_MOST]]
     if len(found) > _MOST:
-        told.append(f"and {len(found) - _MOST} more: fieldwarden retraining list")
+        told.append(f"and {len(found) - _MOST} more: fieldwarden retraining list CONFIG")
     return told + [
         f"{trial_line(one)}\n  to do: {one.get('hint')}"
         for one in view.items(document, "trials") if one.get("state") in RUNNING

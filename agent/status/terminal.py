@@ -187,9 +187,8 @@ def _model(
 
 def _reason(group: Sequence[Mapping[str, Any]]) -> Iterable[RenderableType]:
     reason = group[0]
-    cause = reason.get("cause") or "unknown"
-    label = "cause unknown" if cause == "unknown" else str(cause)
-    yield Text.assemble((plain(reason.get("text")), "bold"), (f"  ({plain(label)})", "dim"))
+    label = plain(reason_lines.cause_label(reason))
+    yield Text.assemble((plain(reason.get("text")), "bold"), (f"  ({label})", "dim"))
     if reason.get("hint"):
         yield Text.assemble(("do: ", "bold"), plain(reason["hint"]))
     if rest := reason_lines.rest(group):

@@ -130,6 +130,7 @@ def _not_told(text: str) -> dict[str, Any]:
     return {
         "text": text,
         "cause": "unknown",
+        "kind": "expired",
         "tag": "",
         "condition": "",
         "hint": "see that the agent runs: systemctl status fieldwarden",

@@ -57,7 +57,8 @@ class Reader(OutboxQueries, HistoryQueries, HookQueries):
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.is_file():
-            raise self._error("there is no such file", "start the agent once: fieldwarden run")
+            hint = "start the agent once: fieldwarden run CONFIG"
+            raise self._error("there is no such file", hint)
         # A reader without write permission can not make the WAL's index; where the agent closed
         # the store cleanly there is none to make.
         clean = not self._path.with_name(self._path.name + "-wal").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.checking.baselines import baselines
+from agent.checking.baselines import _fit, baselines
 from agent.configuration.load import load
 from agent.configuration.schema import Label
 from agent.core.baseline_file import read_baseline, write_baseline
@@ -18,6 +18,7 @@ from agent.core.kernels import DETECTORS
 from agent.fit.budget import JOINT_CHARTS, MONTH_NS, PART
 from agent.fit.model import fit_model
 from agent.records.table import Table
+from tests.core import small
 from tests.fit.streams import SECOND, ar1
 
 CONFIG = """\
@@ -115,6 +116,24 @@ def test_a_smaller_budget_after_fit_is_a_fault_until_it_is_fitted_again(configur
     assert line.hint == f"fieldwarden fit {file} --model yield --data '/data/may 2026.csv'"
     fit(configuration, "yield")
     assert told(configuration)[0].level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("facts", "files"),
+    [
+        (None, "--data TRAIN.csv --labels LABELS.csv"),
+        ({"record": "/d/a.csv"}, "--data /d/a.csv --labels LABELS.csv"),
+        ({"record": "/d/a.csv", "labels": "/d/b c.csv"}, "--data /d/a.csv --labels '/d/b c.csv'"),
+    ],
+)
+def test_a_model_with_labels_is_fitted_again_with_labels(configure, facts, files):
+    """Else what it learnt of the model's losses would be gone."""
+    configuration = configure(YIELD)
+    path = configuration.file
+    text = path.read_text("utf-8") + 'outputs = ["c"]\nlabels = [{ of = "c", within = "1h" }]\n'
+    path.write_text(text, encoding="utf-8")
+    baseline = facts and replace(small.baseline(), facts=facts)
+    assert _fit(load(path), "yield", baseline).endswith(f" --model yield {files}")
 
 
 def test_a_larger_budget_after_fit_is_a_remark(configure):

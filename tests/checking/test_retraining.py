@@ -62,3 +62,17 @@ def test_labels_need_somebody_who_sends_them_and_a_record_to_be_judged_by(tmp_pa
     known = dataclasses.replace(small.baseline(), losses={"absolute of y": REFERENCE})
     ((level, text),) = said(tmp_path, "losses = true", model=LABEL, tail=PERSON, trained=known)
     assert level == "ok" and "/api/v1/models/m/labels" in text
+
+
+def test_before_the_fit_nobody_knows_whether_the_record_has_the_outputs(tmp_path):
+    """That a criterion can never be met is said once it is known."""
+    text = small_site.text(
+        tags=("a", "b", "c", "y"),
+        model='outputs = ["y"]\n[models.m.retraining]\noutputs_shifted_for = "24h"\n',
+    )
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    configuration = load(tmp_path / "config.toml")
+    before = [item.text for item in retraining(configuration, "m", None)]
+    fitted = [item.text for item in retraining(configuration, "m", small.baseline())]
+    assert not [one for one in before if "can never be met" in one]
+    assert [one for one in fitted if "has none that the record had" in one]

@@ -591,3 +591,12 @@ def test_the_socket_is_beside_the_store_unless_said(write, tmp_path):
     assert here.socket_path == here.store_path.with_name("agent.sock")
     own = load(write(GOOD + '[status]\nsocket = "run/a.sock"\n'))
     assert own.socket_path == tmp_path / "run" / "a.sock"
+
+
+def test_the_configuration_of_central_is_known_as_one(tmp_path):
+    """With the command that takes it, and not as so many unknown keys."""
+    path = tmp_path / "central.toml"
+    path.write_text('schema = 1\n[broker]\nhost = "127.0.0.1"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="of central, not of a gateway") as told:
+        load(path)
+    assert f"fieldwarden central {path}" in str(told.value)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.change import text_of
 from agent.core.changes import ENDED_KEPT, Changes
 from agent.core.spec import EngineSpec, TagSpec
 from tests.core import small
@@ -18,6 +19,8 @@ UNIT = {
     "subject": "tag/TI1", "source": "line", "term": "served unit", "was": "degC", "now": "degF",
     "grade": "breaking", "models": ["m"], "text": "TI1: engineering unit was degC, is degF",
 }  # fmt: skip
+CODE = UNIT | {"term": "served unit_id", "was": 4408652, "now": 4604232,
+               "text": "TI1: code of the engineering unit was 4408652, is 4604232"}  # fmt: skip
 TYPE = UNIT | {"term": "served data_type", "was": "Float", "now": "Int16", "text": "TI1: type"}
 VERSION = {
     "subject": "source/line", "source": "line", "term": "served version", "was": "1", "now": "2",
@@ -417,3 +420,11 @@ def test_the_revision_is_of_what_is_different_and_not_of_when_or_whose() -> None
     other.command("contract", 5 * SECOND, told(TYPE, UNIT), 9)
     other.command("approve", 6 * SECOND, {**ON, "sides": ["owner"], **BY}, 10)
     assert first.shown()[0]["revision"] == other.shown()[0]["revision"]
+
+
+def test_a_unit_is_told_once_and_not_by_its_code_as_well():
+    """OPC UA tells a unit by name and number; where the number alone changes, it is told."""
+    other = CODE | {"subject": "tag/TI2", "text": "TI2: code"}
+    assert text_of([UNIT, CODE]) == text_of([CODE, UNIT]) == UNIT["text"]
+    assert text_of([CODE]) == CODE["text"]
+    assert text_of([UNIT, CODE, other, TYPE]) == f"{UNIT['text']}; TI2: code; TI1: type"

@@ -158,7 +158,7 @@ def test_planned_maintenance_raises_no_alarm_and_is_a_reason() -> None:
     assert [e.data["change"] for e in told if e.kind == "change"] == ["begun"]
     assert plant.verdict.verdict == "unassessable"
     assert plant.verdict.reasons[0].kind == "planned maintenance"
-    assert "new transmitter" in plant.verdict.reasons[0].text
+    assert plant.verdict.reasons[0].text.endswith("Z, announced by Ada: new transmitter")
     told = plant.rows(10, int(Quality.BAD) | MASKED)
     assert conditions(told) == []
     told = plant.rows(60)

@@ -524,6 +524,19 @@ def test_several_that_moved_together_are_the_process():
     assert "together with other inputs" in named.text
 
 
+@pytest.mark.parametrize("found", [{"level"}, {"drift", "level"}])
+def test_what_to_do_is_for_whom_the_cause_names(found):
+    """Nobody is sent to an instrument that the plant moved, or that a signal does not have."""
+    of = partial(Evidence, "t", "degC", "s", frozenset(found))
+    plant, either = of(r2=0.9, companions=2), of(r2=0.3)
+    by_controller = of(r2=0.3, loop_part="controller output")
+    assert diagnose(plant).hint == "find out what the plant did"
+    assert re.search("sensor|instrument", diagnose(either).hint)
+    told = diagnose(by_controller)
+    assert "what sets it, or the process" in told.text
+    assert "controller" in told.hint and not re.search("sensor|instrument", told.hint)
+
+
 def test_what_no_rule_knows_is_an_anomaly():
     """The vaguest name has the lowest rank, so that any other replaces it."""
     named = diagnose(Evidence("t", "degC", "s", frozenset({"spe"})))

@@ -224,6 +224,37 @@ def test_engine_out_of_service():
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"by": "Ada", "note": "calibration"}, "b is out of service, by Ada: calibration"),
+        ({"by": "Ada"}, "b is out of service, by Ada"),
+        ({}, "b is out of service"),
+    ],
+)
+def test_engine_out_of_service_says_by_whom_and_why(said, words):
+    """Also by an engine that goes on from a snapshot; the latest that was said stands."""
+    engine = Engine(spec())
+    engine.step(block(normal(60)))
+    for sequence, data in enumerate(({"note": "first", "by": "Olaf"}, said), 2):
+        engine.step(command(60, "in_service", sequence=2 * sequence, tag="b"))
+        engine.step(command(60, "out_of_service", sequence=2 * sequence + 1, tag="b", **data))
+    again = Engine(spec())
+    again.resume(engine.snapshot())
+    for one in (engine, again):
+        one.step(block(normal(40, 2), start=60, sequence=9))
+        reason = one.judge.verdicts["m"].reasons[0]
+        assert reason.text == words
+        assert reason.hint == 'once it serves again: fieldwarden in-service CONFIG b --reason "..."'
+
+
+def test_tags_out_of_service_of_a_former_snapshot_stay_so():
+    """Then they were a list."""
+    verdicts = Engine(spec()).judge.worth
+    verdicts.from_json(verdicts.to_json() | {"out_of_service": ["b"]}, ("m",))
+    assert verdicts.out_of_service == {"b": ""}
+
+
 def test_engine_a_stuck_sensor():
     """Row 2: a confirmed sensor cause on a required input."""
     values = normal(40, 2)
@@ -323,7 +354,7 @@ def test_a_condition_of_which_a_models_charts_know_nothing_any_more(provisional)
     subject = Subject.parse("tag/a")
     drifted = Condition(subject, ["m"], 1, 1, raised_ns=1, kind="bias", cause="sensor")
     concerns = Concerns(spec(trained=baseline(provisional=provisional)))
-    (found,) = concerns.of("m", {subject: drifted}, (), lambda _, key: False, lambda _: False)
+    (found,) = concerns.of("m", {subject: drifted}, {}, lambda _, key: False, lambda _: False)
     assert found.provisional == provisional
 
 

@@ -243,3 +243,31 @@ def test_trials_stand_there_with_their_criteria(site):
     assert retraining(over, "m", 100) == [] and len(retraining(over, "m", 10)) == 1
     facts = json.loads(report(site).read_text()) | {"retraining": [trial]}
     assert "losses &lt;= 1.0 of the other" in page(facts)
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "todo"),
+    [
+        (["in trial"], "in trial", "wait for the end of the trial"),
+        (["in trial", "passed"], "in trial", "wait for the end of the trial"),
+        (["in trial", "passed", "accepted"], "accepted", ""),
+        (["in trial", "accepted", "superseded"], "accepted", ""),
+        (["in trial", "rejected"], "declared", "train on what is offered"),
+        (["in trial", "accepted", "rolled back"], "declared", "train on what is offered"),
+    ],
+)
+def test_a_request_is_where_the_trial_of_it_brought_it(states, state, todo):
+    """As `retraining list` has it: its own events end with its declaration. A fault stays one."""
+    own = {"id": "m@5", "since_ns": 5, "text": "t", "hint": "h"}
+    trial = {"id": "m:2@7", "version": "2", "since_ns": 7, "text": "t", "hint": "h",
+             "request": "m@5"}  # fmt: skip
+    for last, found in (("declared", state), ("closed", "closed")):
+        told = [own | {"state": last}, *(trial | {"state": one} for one in states)]
+        events = [
+            {"subject": "model/m", "time_ns": at, "data": data | {"change": data["state"]}}
+            for at, data in enumerate(told, 5)
+        ]
+        request, _ = retraining(events, "m", 0)
+        assert (request["id"], request["state"]) == ("m@5", found)
+        assert request["hint"].startswith("h" if last == "closed" else todo)
+        assert bool(request["hint"]) == (last == "closed" or bool(todo))

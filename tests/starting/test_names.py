@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cli import cli
 from agent.sources.found import Found, FoundTag, unique
 from agent.starting.names import match
 from agent.starting.placed import placed
@@ -81,3 +83,26 @@ def test_names_become_unique_and_the_first_keeps_its_own(names):
     assert len(set(found)) == len(found) == len(names)
     for name in set(names):
         assert name in found
+
+
+@pytest.mark.parametrize(
+    ("columns", "first"),
+    [
+        ("flow,level", "edit the values that begin with EDIT (2), then fieldwarden fit "),
+        ("flow,b", "edit the values that begin with EDIT (1), then fieldwarden fit "),
+        ("a,b", "fieldwarden fit "),
+    ],
+)
+def test_what_comes_next_is_no_command_that_is_refused(tmp_path, columns, first):
+    """A value that begins with EDIT is refused by every command until somebody wrote another."""
+    rows = "".join(f"2026-01-01T00:{n // 60:02}:{n % 60:02}Z,{n},{n * n}\n" for n in range(300))
+    (tmp_path / "train.csv").write_text(f"time,{columns}\n{rows}", encoding="utf-8")
+    register_map = tmp_path / "map.csv"
+    register_map.write_text("name,address,type\na,100,uint16\nb,101,uint16\n", encoding="utf-8")
+    done = CliRunner().invoke(cli, [
+        "init", "--from-csv", str(tmp_path / "train.csv"), "--model", "m",
+        "--modbus-map", str(register_map), "--addresses", "0-based", "--area", "holding",
+        "--set", "host=10.0.0.7", "--out", str(tmp_path / "config.toml"),
+    ])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert f"next: {first}" in done.output

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
+import pytest
+
+from agent.core.verdict import EXTRAPOLATING, MAINTENANCE, OUT_OF_SERVICE
 from agent.status import view
-from agent.status.reason_lines import grouped, rest
+from agent.status.reason_lines import SELF_EXPLAINED, cause_label, grouped, rest
 from tests.programs import needed
 from tests.status.browser import browsing
 from tests.status.conftest import serving
@@ -61,6 +66,28 @@ def test_an_incident_that_is_over_joins_nothing():
     for one in whole["conditions"]:
         one.update(state="cleared", cleared_ns=T0)
     assert len(grouped(reasons, whole)) == 6
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "label"),
+    [
+        ("sensor", "stuck", "sensor"), ("unknown", "level shift", "cause unknown"),
+        ("unknown", "planned maintenance", "planned maintenance"), ("", "", "cause unknown"),
+        ("unknown", "out of service", "out of service"), ("unknown", "missing", "cause unknown"),
+        ("integration", "waiting", "integration"),
+    ],
+)  # fmt: skip
+def test_a_cause_is_unknown_only_where_one_is_looked_for(cause, kind, label):
+    """What people announced, or what states a fact, says by its kind what it is."""
+    assert cause_label({"cause": cause, "kind": kind}) == label
+
+
+def test_page_and_terminal_know_the_same_kinds_as_self_explained():
+    """They are kinds that the agent gives to reasons, and each file's list is the other's."""
+    words = (Path(view.__file__).parent / "page" / "words.js").read_text("utf-8")
+    (listed,) = re.findall(r"const SELF_EXPLAINED = (\[[^\]]*\]);", words)
+    assert tuple(json.loads(listed)) == SELF_EXPLAINED
+    assert {MAINTENANCE, OUT_OF_SERVICE, EXTRAPOLATING} < set(SELF_EXPLAINED)
 
 
 SHOWN = """[...document.querySelectorAll('#models .model .body > .reasons > li')].map((one) =>

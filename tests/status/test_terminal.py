@@ -228,7 +228,7 @@ def test_a_request_for_retraining_says_why_and_what_to_do():
                  "and 2 more inputs moved", "to now: stuck on tag/x (sensor)"):
         assert part in told
     many = document() | {"retraining": 9 * document()["retraining"][:1]}
-    assert lines(many)[-1] == "and 4 more: fieldwarden retraining list"
+    assert lines(many)[-1] == "and 4 more: fieldwarden retraining list CONFIG"
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -284,7 +284,7 @@ def test_each_open_change_has_a_line_with_whose_turn_it_is():
     assert "touched by a change upstream: utilities-3, assessed; see below" in text
     assert held_tags(whole) == 1
     whole["changes"] = [change(f"s-{n}", "detected", T0) for n in range(8)]
-    assert "and 3 more: fieldwarden change list" in shown(whole)
+    assert "and 3 more: fieldwarden change list CONFIG" in shown(whole)
 
 
 def test_a_tag_says_once_what_its_quality_and_its_condition_both_are():

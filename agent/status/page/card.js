@@ -15,7 +15,7 @@ export function effective(model, nowNs) {
     ...model,
     verdict: "unassessable",
     since_ns: until ?? model.since_ns,
-    reasons: [{ text, cause: "unknown", tag: "", hint: "see that the agent runs: systemctl status fieldwarden" }],
+    reasons: [{ text, cause: "unknown", kind: "expired", tag: "", hint: "see that the agent runs: systemctl status fieldwarden" }],
     last_known: { verdict: model.verdict, since_ns: model.since_ns, reasons: model.reasons },
   };
 }

@@ -49,8 +49,8 @@ export function fillChange(part, one, nowNs, showTag) {
   part.hint.hidden = !one.hint;
   setText(part.hint, `Do: ${one.hint}`);
   const since = one.since_ns || one.found_ns;
-  setText(part.meta, [`source ${one.source}`, `since ${moment(since, nowNs)} (${age((nowNs - since) / 1e9)})`, `found ${moment(one.found_ns, nowNs)} ${HOW_WORDS[one.how] ?? one.how}`,
-    one.window ? `window ${moment(one.window[0], nowNs)} to ${moment(one.window[1], nowNs)}` : "",
+  setText(part.meta, [`source ${one.source}`, `since ${moment(since, nowNs)} (${age((nowNs - since) / 1e9)})`, `found ${moment(one.found_ns, nowNs)} ${one.window ? "told ahead" : HOW_WORDS[one.how] ?? one.how}`,
+    one.window ? `window ${moment(one.window[0], nowNs)} to ${moment(one.window[1], nowNs)}${one.announced_by ? `, announced by ${one.announced_by}` : ""}` : "",
     one.expires_ns ? `expires ${moment(one.expires_ns, nowNs)}` : "",
     one.in_force_from ? `in force from entry ${count(one.in_force_from)}` : ""].filter(Boolean).join(" · "));
   setAttr(part.meta, "title", iso(since));

@@ -40,8 +40,8 @@ export function fillError(part, one, nowNs) {
 export function errorsText(errors) {
   const told = (errors ?? []).map((one) => [stateOf(one), one]).filter(([[state]]) => state !== "quiet");
   if (!told.length) return "";
-  const poor = told.filter(([[state]]) => state !== "good").map(([[, text], one]) => (one.not_assessed && !one.raised ? text : `${one.output}: ${text}`));
-  return poor.length ? `Labels: ${poor.slice(0, 3).join("; ")}${poor.length > 3 ? ` and ${poor.length - 3} more` : ""}` : "Labels: errors as in training";
+  const poor = told.filter(([[state]]) => state !== "good" && state !== "unsure").map(([[, text], one]) => (one.not_assessed && !one.raised ? text : `${one.output}: ${text}`));
+  return poor.length ? `Labels: ${poor.slice(0, 3).join("; ")}${poor.length > 3 ? ` and ${poor.length - 3} more` : ""}` : `Labels: ${told.every(([[state]]) => state === "good") ? "errors as in training" : "no error that surely grew"}`;
 }
 
 function stateOf(one) {
@@ -49,6 +49,7 @@ function stateOf(one) {
   if (one.not_assessed) return ["unassessed", `◆ ${one.not_assessed}`];
   if (!one.labels) return ["unassessed", "◆ no label yet"];
   if (one.expected_loss === null) return ["quiet", "not judged: training had no labels"];
+  if (Number.isFinite(one.allowed_loss) && one.recent_loss > one.allowed_loss) return ["unsure", "◇ higher lately, not surely so"];
   return ["good", "● as in training"];
 }
 

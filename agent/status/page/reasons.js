@@ -2,7 +2,7 @@
 // came of the fault is folded below.
 
 import { el, Keyed, setText } from "./dom.js";
-import { CAUSE_WORDS, count, inZone, plural } from "./words.js";
+import { causeText, count, inZone, plural } from "./words.js";
 
 const NAMES_MOST = 3;
 
@@ -59,11 +59,11 @@ export class Reasons {
     return part;
   }
 
-  fill(part, { text, hint, cause, tag }, nowNs) {
+  fill(part, { text, hint, cause, kind, tag }, nowNs) {
     setText(part.why, inZone(text, nowNs));
     part.hint.hidden = !hint;
     setText(part.todo, hint ?? "");
-    setText(part.cause, CAUSE_WORDS[cause] ?? cause);
+    setText(part.cause, causeText(cause, kind));
     part.tag.hidden = !tag;
     part.named = tag;
     setText(part.tag, tag ?? "");

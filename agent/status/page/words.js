@@ -22,9 +22,17 @@ export const CAUSE_WORDS = {
   model: "Model",
   unknown: "Cause unknown",
 };
+// Kinds of reasons that are no fault with a cause to be found; the same as in agent/status/reason_lines.py.
+const SELF_EXPLAINED = ["planned maintenance", "out of service", "extrapolating", "waiting", "not stored", "expired"];
 export const ROLE_WORDS = { input: "input", output: "output", label: "label", mode: "mode", none: "in no model" };
 const NOT_USABLE = 1 | 4 | 8 | 64 | 128 | 256 | 512 | 1024 | 2048 | 4096 | 8192 | 16384;
 const UNCERTAIN = 2;
+
+// What a reason is by: its cause, or its kind where that says it without one.
+export function causeText(cause, kind) {
+  if (cause === "unknown" && SELF_EXPLAINED.includes(kind)) return kind[0].toUpperCase() + kind.slice(1);
+  return CAUSE_WORDS[cause] ?? cause;
+}
 
 export function count(value) {
   return value === null || value === undefined ? "–" : whole.format(value);
