@@ -40,6 +40,9 @@ WINDOWS = 16
 LARGE = 3.0
 """Times the model's mean error in training that the prediction must have been moved by."""
 
+FAR = 2.0
+"""Standard deviations of training from which a reading alone may be why the model errs."""
+
 LESS = 0.5
 _FORGETS = 1.0 / 8.0  # weight of the latest window
 
@@ -71,6 +74,23 @@ def borne_out(
         < LESS * min(rest for faulty, rest in rests.items() if place in faulty)
         for place in every
     ]
+
+
+def misread(errors: Sequence[float], moves: Sequence[float], risk: float) -> bool:
+    """Whether one input's reading, if it were false, explains most of the errors.
+
+    Args:
+        errors: prediction less truth of the latest labels, in the output's unit.
+        moves: by how much the prediction follows from the place of each input in doubt, in the
+            same.
+        risk: mean absolute error in training.
+    """
+    told = np.asarray(errors, np.float64)
+    size = float(np.mean(np.abs(told)))
+    return any(
+        abs(move) >= LARGE * risk and float(np.mean(np.abs(told - move))) < LESS * size
+        for move in moves
+    )
 
 
 class BearingOut:
@@ -119,6 +139,29 @@ class BearingOut:
             follows, risk, beyond = moves
             found = borne_out(errors, [follows[place] for place in columns], risk, beyond)
             watch.borne |= {one for one, true in zip(moved, found, strict=True) if true}
+
+    def misreads(self, model: int, watch: Watch, now: int) -> bool:
+        """Whether the latest errors of a model are those of an input that reads far from where it
+        was trained, before its own charts say so: a slow drift shows in the output first.
+
+        Not of one that the process is known to have moved: its reading is true.
+        """
+        spec, rows = self._spec.models[model], self._spec.rows_of(model)
+        lately = self._lately["mean"][rows.start : rows.stop]
+        known = {item.subject for item in watch.moved(spec.name)}
+        far = [
+            place for place, name in enumerate(spec.inputs)
+            if abs(lately[place]) >= FAR and f"tag/{name}" not in known
+        ]
+        for pair in self._truth.pairs[model] if far else ():
+            moves = self._moves(model, pair, lately)
+            reach_ns = int(self._spec.summary_ns / _FORGETS)
+            errors = [error for of_ns, error in pair.state.errors if now - of_ns <= reach_ns]
+            if moves is None or len(errors) < LABELS:
+                continue
+            if misread(errors, [moves[0][place] for place in far], moves[1]):
+                return True
+        return False
 
     def _moves(
         self, model: int, pair: Pair, lately: np.ndarray[Any, Any]

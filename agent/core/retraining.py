@@ -68,7 +68,8 @@ class Retraining:
     def take(self, events: Sequence[Event]) -> None:
         """What judgement told; losses that exceed what is allowed are evidence.
 
-        While an input has moved and nobody knows why, they may be those of a sensor: they wait. So
+        While an input has moved and nobody knows why, or one that reads far from where it was
+        trained explains them, they may be those of a sensor: they wait. So
         they do until they warned for as long as an output must be off, for errors may show a fault
         of an input before its own charts do. Errors that had begun when such a fault was found
         told of it, until their chart was back at 0; and so did an output that was off by then, for
@@ -159,10 +160,14 @@ class Retraining:
         own.extrapolating.add(
             _since(moved), span_ns, criteria.extrapolating_over_ns, passed[0], outside
         )
+        misreads = self._bearing.misreads(self._index[model.name], self.watch, end_ns)
+        if own.misreads(span_ns, criteria.outputs_shifted_ns, end_ns, holds=misreads):
+            own.explain(end_ns)
         erring = bool(own.losses_ns) or any(one.kind == ERRORS_GREW for one in counting)
         own.erring.add(
             span_ns, criteria.outputs_shifted_ns, own.losses_ns or end_ns,
-            holds=erring and not self.watch.doubts(model.name),
+            holds=erring and not self.watch.doubts(model.name)
+            and not misreads,
         )
         self._add_moved(model.name, counts, begins=not own.since_ns, counts_now=bool(counting))
         met = _met(model, own)

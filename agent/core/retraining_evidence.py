@@ -100,6 +100,7 @@ class Evidence:
         losses: what was told of them; `erring` for how long their chart warned or that stood, of
             time that counts in which no input moved: an input whose own chart is slower than the
             errors is known by then.
+        misread: for how long one input's reading, far from training, explained its errors.
         explained_ns: what errors and outputs began before is that of a sensor or an integration.
         scans, outside: of the model when it was looked at last, ever.
         not_before_ns: no further request before.
@@ -111,6 +112,7 @@ class Evidence:
     losses_ns: int = 0
     losses: dict[str, Any] = field(default_factory=dict)
     erring: Held = field(default_factory=Held)
+    misread: Held = field(default_factory=Held)
     explained_ns: int = 0
     scans: int = 0
     outside: int = 0
@@ -135,6 +137,13 @@ class Evidence:
         self.not_before_ns = not_before_ns
         self.forget_losses()
 
+    def misreads(self, span_ns: int, most_ns: int, since_ns: int, *, holds: bool) -> bool:
+        """A window more; whether that is by now as good as a fault that was found: no chance makes
+        an input of a model that became wrong read as its errors are for so long.
+        """
+        self.misread.add(span_ns, most_ns, since_ns, holds=holds)
+        return holds and 2 * self.misread.held_ns >= most_ns
+
     def explain(self, now: int) -> None:
         """A fault was found that is why the model errs: it explains what these said."""
         self.forget_losses()
@@ -147,7 +156,8 @@ class Evidence:
 
     def move(self, shift_ns: int) -> None:
         """Engine time was set anew."""
-        for part in (self.inputs, self.outputs, self.extrapolating, self.erring):
+        for part in (self.inputs, self.outputs, self.extrapolating, self.erring,
+                     self.misread):  # fmt: skip
             part.move(shift_ns)
         self.losses_ns += shift_ns if self.losses_ns else 0
         self.explained_ns += shift_ns if self.explained_ns else 0
@@ -161,7 +171,7 @@ class Evidence:
     def from_json(document: Mapping[str, Any]) -> Evidence:
         """From `to_json`."""
         made = dict(document)
-        for name in ("inputs", "outputs", "erring"):
+        for name in ("inputs", "outputs", "erring", "misread"):
             made[name] = Held(**made.get(name, {}))  # an earlier version knew not all of them
         parts = [Part(**part) for part in made["extrapolating"]["parts"]]
         return Evidence(**(made | {"extrapolating": Share(parts)}))

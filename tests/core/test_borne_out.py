@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.core.borne_out import LABELS, borne_out
+from agent.core.borne_out import LABELS, borne_out, misread
 from agent.core.engine import Engine
 from agent.core.retraining_criteria import Criteria
 from tests.core.small import DETECTORS, SECOND, START, cut, events_of, output_of
@@ -60,6 +60,17 @@ def test_a_prediction_that_goes_beyond_the_relation_is_held_against_what_it_did(
     assert borne_out(errors(0.0), [0.5], RISK, beyond=-0.5) == [False]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_errors_as_large_as_what_one_reading_moves_may_be_that_readings(seed):
+    """Either way; not those of another size or side, nor of what the model hardly uses."""
+    assert misread(errors(0.5, seed), [-0.6, 0.5], RISK)
+    assert misread(errors(-0.5, seed), [-0.6], RISK)
+    assert not misread(errors(-0.5, seed), [0.5], RISK)
+    assert not misread(errors(1.5, seed), [0.5], RISK)
+    assert not misread(errors(0.0, seed), [0.5], RISK)
+    assert not misread(errors(0.2, seed), [0.2], RISK)
+
+
 # --- in the engine --------------------------------------------------------------------------------
 
 ROWS, SINCE, MOVE = 1_700, 200, 4.0
@@ -107,6 +118,40 @@ def test_a_request_comes_of_a_reading_that_the_truth_bears_out(truth_follows):
     assert len(asked) == int(truth_follows)
     assert bool(engine.retraining.watch.borne) == truth_follows
     assert bool(engine.retraining.watch.doubts("m")) != truth_follows
+
+
+@pytest.mark.parametrize(("of", "wanted"), [("reading", 0), ("truth", 1), ("both", 1)])
+def test_errors_that_follow_a_reading_far_from_training_ask_for_nothing(of, wanted):
+    """No chart of a warns: a slow drift of it shows in the output first. The truth's does ask, and
+    so it does where a has drifted and truth with it.
+    """
+    made = watched()
+    model = made.models[0]
+    blind = {"range": {"middle": 0.0, "half": 99.0, "hold": 5}}
+    mode = model.baseline.modes[0]
+    items = tuple(replace(item, detectors=blind) for item in mode.inputs)
+    mode = replace(mode, inputs=items)
+    criteria = Criteria(outputs_shifted_ns=600 * SECOND)
+    spec = replace(made, models=(replace(
+        model, baseline=replace(model.baseline, modes=(mode,)), retraining=criteria
+    ),))  # fmt: skip
+    ramp = np.clip(np.arange(ROWS) - SINCE, 0, 600) / 600.0 * 5.0
+    reads = ramp if of != "truth" else 0.0 * ramp
+    is_true = {"reading": 0.0 * ramp, "truth": -ramp, "both": 2.5 * ramp}[of]
+    rng = np.random.default_rng(4)
+    inputs = rng.standard_normal((ROWS, 3))
+    rows = []
+    for second in range(ROWS):
+        now = START + second * SECOND
+        told = inputs[second] + [reads[second], 0.0, 0.0]
+        rows += [(now, now, column + 1, told[column]) for column in range(3)]
+        rows.append((now + SECOND // 4, now + SECOND // 4, 4, told[0]))
+        if second % 5 == 0 and second + 20 < ROWS:
+            truth = inputs[second, 0] + is_true[second] + rng.choice([-1.0, 1.0])
+            rows.append((now + 20 * SECOND, now + SECOND // 2, 5, truth))
+    events = events_of(Engine(spec), [block_of(rows, ROWS)])
+    assert any(e.kind == "evidence" and e.data["change"] == "opened" for e in events)
+    assert len([e for e in events if e.kind == "retraining"]) == wanted
 
 
 def test_what_is_borne_out_is_so_after_a_restart():
