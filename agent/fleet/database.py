@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from agent.errors import FieldwardenError, StoreError, UnfitError
 from agent.fleet import postgresql
 from agent.fleet.columns import added_exactly, moment_of
+from agent.fleet.schema import REVISION
 from agent.fleet.views import SQLITE
 
 LEAST_POSTGRESQL: Final = 150_000  # as the server numbers its version
@@ -101,12 +102,28 @@ class Database:
         """A transaction that writes: committed at its end, nothing of it where it raises.
 
         Raises:
-            StoreError: the database is away, or refuses. Other errors of the driver, which are of
-                what was to be written, come as they are.
+            StoreError: the database is away, or refuses, or is of another version. Other errors
+                of the driver, which are of what was to be written, come as they are.
         """
         options = self.engine.execution_options(**{_WRITES: True})
         with self.failures("writing the database"), options.begin() as connection:
+            self._of_this_version(connection)
             yield connection
+
+    def _of_this_version(self, connection: Connection) -> None:
+        """A service that was not stopped for an upgrade must not write the tables of a newer one.
+
+        Raises:
+            UnfitError: another version changed them meanwhile, or nobody has made them.
+        """
+        if not self.sqlite:  # none is changed while this writes
+            postgresql.locked(connection, _LOCK, shared=True)
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        if found != REVISION:
+            raise UnfitError(
+                "writing the database", self.name, f"its tables are of version {found}, and this "
+                f"program's are {REVISION}", "stop this service, and start the newer version",
+            )  # fmt: skip
 
     def repeated(self, work: Callable[[Connection], _Got]) -> _Got:
         """`work` in a transaction that writes; anew, whole, where others stood in its way.
@@ -252,6 +269,8 @@ _HINTS: Final = (  # what is in the cause, or how the SQLSTATE begins
      "raise the server's max_connections, or the CONNECTION LIMIT of user or database"),
     (("28", "3D", "authentication failed", "pg_hba.conf", "does not exist"),
      "see user, password and name of the database, and the server's pg_hba.conf"),
+    (("40P01", "55P03", "40001"),
+     "another program locks tables or rows of central's: see pg_locks for which, and end it"),
     (("57014",), "somebody cancelled it, or it took more than 120 s: what else is the server at?"),
     (("57P", "starting up", "shutting down", "recovery mode", "terminating connection"),
      "it ends, begins or recovers: wait for it, and see the server's log"),

@@ -111,6 +111,7 @@ def pooled(connection: Connection) -> bool:
     return bool(connection.info.get(POOLED))
 
 
-def locked(connection: Connection, key: int) -> None:
+def locked(connection: Connection, key: int, *, shared: bool = False) -> None:
     """Wait for an advisory lock, which is held until the transaction ends."""
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({key})")
+    way = "_shared" if shared else ""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{way}({key})")

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from agent.fleet.columns import Exact, Id, Json, Moment
 
 METADATA: Final = MetaData()
+REVISION: Final = "0001"  # the last of `agent.fleet.migrations`, whose loading takes a while
 HOT: Final[dict[str, Any]] = {"postgresql_with": {"fillfactor": 60}}
 """Rows that are written again and again keep room for their next version on their own page."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +10,13 @@ from sqlalchemy import inspect, select, text
 
 from agent.errors import StoreError
 from agent.fleet.database import Database
-from agent.fleet.schema import METADATA
+from agent.fleet.ledger import Ledger
+from agent.fleet.migrations.apply import newest
+from agent.fleet.schema import METADATA, REVISION
 from agent.fleet.statements import FOLDER, statements_of
 from agent.fleet.views import COLUMNS, SELECTED, VIEWS
+from tests.fleet import messages as m
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def test_it_has_every_table_and_view_and_each_can_be_read(database):
@@ -60,6 +65,46 @@ def test_a_newer_database_is_refused_in_words(database):
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="newer version"):
         database.migrate()
+
+
+def test_tables_of_another_version_are_not_written(database):
+    """As where a service goes on while another one upgrades them: nothing is given up for it."""
+    assert newest()[0] == REVISION
+    ledger = Ledger(database)
+    m.settle(ledger, m.sent(m.event(1), 1))
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="version 9999") as told:
+        m.settle(ledger, m.sent(m.event(2), 2))
+    assert "newer version" in told.value.hint
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :own"), {"own": REVISION})
+    assert m.settle(ledger, m.sent(m.event(2), 2)).messages == 1
+
+
+def test_tables_are_not_changed_while_somebody_writes_them(postgres_url):
+    """Whoever migrates waits for what is being written, and the other way round."""
+    found = Database(postgres_url)
+    begun, go = threading.Event(), threading.Event()
+
+    def write():
+        with found.writing():
+            begun.set()
+            go.wait(PATIENCE_S)
+
+    writing = threading.Thread(target=write)
+    migrating = threading.Thread(target=found.migrate)
+    writing.start()
+    assert begun.wait(PATIENCE_S)
+    migrating.start()
+    waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with found.reading() as connection:
+        wait_until(lambda: connection.execute(waits).scalar() == 1)
+    go.set()
+    for one in (writing, migrating):
+        one.join(PATIENCE_S)
+        assert not one.is_alive()
+    found.close()
 
 
 def test_a_database_that_is_away_is_told_in_words(tmp_path):

@@ -188,7 +188,7 @@ def timescale(postgres):
     with admin.connect() as connection:
         connection.execute(text("CREATE DATABASE timescale"))
     database = Database(postgres.url("timescale"))
-    with database.writing() as connection:
+    with database.engine.begin() as connection:
         for statement in STUBS.strip().split(";\n"):
             connection.exec_driver_sql(statement)
     yield database
