@@ -141,26 +141,41 @@ def contract_from(documents: Iterable[Mapping[str, Any]]) -> Contract:
     sources: dict[str, SourceTerms] = {}
     models: dict[str, ModelTerms] = {}
     of: set[tuple[str, str]] = set()
+    twins: list[str] = []
     made = ""
-    for document in documents:
+    for number, document in enumerate(documents, 1):
+        subject = f"contract {number}"
         try:
             name = str(document["name"])
+            subject = f"that of source {name}"
+            if name in sources:
+                twins.append(name)
             of.add((str(document["domain"]), str(document["dataProduct"])))
             sources[name] = _source(document)
             extra = _values(document.get("customProperties", ()))
             models |= {key: _model_from(one) for key, one in extra.get("models", {}).items()}
             made = max(made, str(extra.get("made", "")))
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise _error("a file", f"a part is missing or of another form: {error!r}") from None
+            raise _error(subject, _cause(error)) from None
     if len(of) != 1:
         raise _error("the contracts", f"they are of {len(of)} gateways, not of one")
+    if twins:
+        raise _error(f"those of source {twins[0]}", "only one of them can count")
     site, gateway = next(iter(of))
     return Contract(site, gateway, sources, models, made)
 
 
+def _cause(error: Exception) -> str:
+    """What is wrong with a document, for who wrote it."""
+    if isinstance(error, KeyError):
+        return f"it lacks the key {error.args[0]}"
+    is_told = isinstance(error, ValueError)
+    return str(error) if is_told else f"a part of it is of another form: {error}"
+
+
 def _source(document: Mapping[str, Any]) -> SourceTerms:
     if document["kind"] != "DataContract":
-        raise ValueError(f"kind {document['kind']!r}")
+        raise ValueError(f"its kind is {document['kind']!r}, not DataContract")
     (server,) = document["servers"]
     agreed, served = _terms(server.get("customProperties", ()))
     (table,) = document["schema"]
@@ -193,8 +208,11 @@ def _terms(custom: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[st
 
 
 def _model_from(told: Mapping[str, Any]) -> ModelTerms:
+    for key in ("version", "owner", "baseline"):
+        if not isinstance(told[key], str):
+            raise ValueError(f"{key} of a model is no text: {told[key]!r}")  # noqa: TRY004 - of a file
     return ModelTerms(
-        str(told["version"]), str(told["owner"]), str(told["baseline"]),
+        told["version"], told["owner"], told["baseline"],
         {tag: dict(terms) for tag, terms in told["tags"].items()},
     )  # fmt: skip
 

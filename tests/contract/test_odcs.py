@@ -136,6 +136,29 @@ def test_contracts_of_two_gateways_are_not_mixed():
         contract_from([one, other])
 
 
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda one: one.pop("domain"), "lacks the key domain"),
+        (lambda one: one.update(kind="Other"), "its kind is 'Other'"),
+        (lambda one: one.update(servers=3), "of another form"),
+    ],
+)
+def test_of_several_files_the_faulty_one_is_named(spoil, told):
+    """By its source, with what is wrong."""
+    good, bad = documents(contract())["s"], copy.deepcopy(documents(contract())["s"])
+    spoil(bad)
+    with pytest.raises(FieldwardenError, match=f"that of source {bad['name']}.*{told}"):
+        contract_from([bad, good])
+
+
+def test_two_files_of_one_source_are_refused():
+    """Which of them counts nobody could tell."""
+    one = documents(contract())["s"]
+    with pytest.raises(FieldwardenError, match="those of source s: only one"):
+        contract_from([one, copy.deepcopy(one)])
+
+
 @pytest.mark.parametrize("name", ["../../etc/x", "a/b", "..", ".hidden", "Kühlung", "a b"])
 def test_a_source_is_no_path(name):
     """Its file stays in the folder, whatever it is called."""
