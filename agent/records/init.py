@@ -88,7 +88,7 @@ def draft(
         model: the model's name.
         data: how the data file is called in the comments.
         exclude: columns that are no inputs (truth columns, counters).
-        inputs: columns that are, whatever they look like.
+        inputs: columns that are, whatever they look like; their order counts where these are all.
         outputs: columns that the model itself gives.
         labels: columns that bring the truth for an output; ``LABEL=OUTPUT`` where there are
             several outputs.
@@ -103,6 +103,8 @@ def draft(
     names = [name for name in table.names if name not in exclude and _usable(table, name, notes)]
     asked = questions(table, [name for name in names if name not in said.known])
     kept = [name for name in names if name not in said.others and name not in asked]
+    if set(kept) == set(inputs):
+        kept = list(dict.fromkeys(inputs))  # all were named: in that order, as a signature has it
     notes += [f"{item.text(name)}; it is left out until then" for name, item in asked.items()]
     if still := [
         name for name in kept

@@ -136,7 +136,7 @@ def test_a_signature_says_which_columns_are_inputs(tmp_path, model):
                  str(out), "--model-signature", str(model("MLmodel", MLMODEL))]  # fmt: skip
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
-    assert load(out).models["m"].inputs == ["cooling_flow", "reactor.temperature"]
+    assert load(out).models["m"].inputs == ["reactor.temperature", "cooling_flow"]
     assert set(load(out).tags) == {"cooling_flow", "reactor.temperature"}
     bad = json.dumps([{"type": "double", "name": "pressure"}])
     wrong = model("MLmodel", f"signature: {{inputs: '{bad}'}}")
