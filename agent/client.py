@@ -300,15 +300,18 @@ def _runs(process: Mapping[str, Any]) -> None:
     """Doubt a writer that can be seen from here to be gone, or to be stopped."""
     try:
         seen = str(Path("/proc/self/ns/pid").readlink()) == process.get("namespace")
-        text = Path(f"/proc/{int(process['pid'])}/stat").read_text("ascii", "replace")
+        place = Path(f"/proc/{int(process['pid'])}")
+        # Where even process 1 is hidden (hidepid), what is not there may be hidden, too.
+        gone = seen and not place.exists() and Path("/proc/1").exists()
+        words = "" if gone else (place / "stat").read_text("ascii", "replace")
     except (OSError, LookupError, ValueError):
         return  # it is not to be seen from here: its lock, and the age of what it wrote, tell
-    words = text.rpartition(")")[2].split()
     if not seen:
         return
-    if int(words[19]) != process.get("started") or words[0] in _GONE:
+    facts = words.rpartition(")")[2].split()
+    if gone or int(facts[19]) != process.get("started") or facts[0] in _GONE:
         raise _Doubt("the agent that wrote the verdict does not run any more")
-    if words[0] in _STOPPED:
+    if facts[0] in _STOPPED:
         raise _Doubt("the agent that wrote the verdict is stopped")
 
 

@@ -93,6 +93,19 @@ def test_whatever_is_wrong_with_it_is_a_reason(folder, case):
     assert not found.trusted and found.reason
 
 
+@pytest.mark.parametrize(("namespace", "trusted"), [(NAMESPACE, False), ("pid:[1]", True)])
+def test_a_lock_that_a_child_of_a_dead_agent_holds_says_nothing(folder, namespace, trusted):
+    """A lock lasts as long as any process that has inherited it; of another namespace nothing is
+    seen.
+    """
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait(60.0)  # its pid is nobody's by now
+    process = {"pid": child.pid, "started": 1, "namespace": namespace}
+    found = asked(folder, told(process=process))
+    assert found.trusted == trusted
+    assert trusted or "does not run any more" in found.reason
+
+
 @pytest.mark.parametrize("key", sorted(told().keys() - {"process"}))
 @pytest.mark.parametrize("value", [None, "x", -1, [], {}, 1e400, "left out"])
 def test_a_document_that_is_none_is_not_trusted_and_raises_nothing(folder, key, value):
