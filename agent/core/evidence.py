@@ -25,9 +25,9 @@ from agent.core.kinds import COUNTERS, shown, shown_unit
 from agent.core.names import HOW_SERVED
 from agent.core.output_diagnosis import OutputEvidence
 from agent.core.output_evidence import OutputReader
-from agent.core.registers import RegisterReader, exchanged
+from agent.core.registers import RegisterReader, exchanged, within
 from agent.core.retyped import retyped
-from agent.core.spec import OUTPUT, EngineSpec
+from agent.core.spec import OUTPUT, EngineSpec, ModelSpec
 from agent.core.state import FOR_EVER
 from agent.core.state_tags import trained_states
 from agent.core.tag_evidence import ABRUPT, MOVED, Evidence
@@ -44,9 +44,6 @@ LASTING = 3
 
 AMID = 1.5
 """Standard deviations from the centre within which the mean of an off-delay is nothing unusual."""
-
-_APART, _CROSSED = 8.0, 0.25
-"""Two inputs traded places when they were so many noise apart, and met to this share of it."""
 
 _MOST_MOVED = 24
 """Tags of a source that are compared with one that moved, beside the inputs of its model."""
@@ -253,17 +250,24 @@ class EvidenceReader:
         mine = shape.jump(plain.raw)
         if mine is None:
             return ""
-        inputs = self._spec.models[self._spec.rows[row].model].inputs
-        for other in dict.fromkeys((*inputs, *self._moved_too(plain, active))):
+        model = self._spec.models[self._spec.rows[row].model]
+        for other in dict.fromkeys((*model.inputs, *self._moved_too(plain, active))):
             raw = self._charts.traces.of_tag(self._spec.row_of_tag[other], now)
             theirs = shape.ends(raw, mine.age)
             if other == plain.tag or theirs is None:
                 continue
-            apart = abs(theirs.before - mine.before)
-            crossed = max(abs(theirs.after - mine.before), abs(mine.after - theirs.before))
-            if apart > _APART * max(mine.scatter, theirs.scatter) and crossed < _CROSSED * apart:
+            places = ((plain.tag, theirs.after), (other, mine.after))
+            if shape.crossed(mine, theirs) and all(self._is_at_home(model, *at) for at in places):
                 return other
         return ""
+
+    def _is_at_home(self, model: ModelSpec, tag: str, value: float) -> bool:
+        """Whether what comes in a tag's place is as trained: of many that move two often cross."""
+        row = self._rows.get((tag, model.name))
+        item = self._charts.parameters.baseline(row) if row is not None else None
+        if item is None or item.kind in COUNTERS:  # its range is that of its rates
+            return True
+        return bool(within(np.array([value]), item.trained)[0])
 
     def _moved_too(self, plain: Evidence, active: Active) -> list[str]:
         """Other tags of its source whose conditions began about when its own did, the next first;

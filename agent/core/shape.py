@@ -19,6 +19,7 @@ _NOISE_WINDOW = 40
 _HALF = 3  # samples either side that a spike is compared with
 _STANDS_OFF = 5.0  # noise that a sample must be off its surroundings to be a spike
 _GROWN = 1.8  # times its usual size that the bulk of the steps must have for noise to have grown
+_APART, _CROSSED = 8.0, 0.25  # noise that two were apart, and the share of it that they met to
 _ABSURD = 1e100  # no reading, and its square would overflow
 _BULK = 0.607  # rms of Gaussian values without the quarter that is the largest, in sd
 
@@ -169,3 +170,10 @@ def jump(values: Float64) -> Ends | None:
         return None
     found = ends(values, len(values) - 1 - int(np.argmax(np.abs(np.diff(values)))))
     return found if found and abs(found.after - found.before) > 4.0 * found.scatter else None
+
+
+def crossed(mine: Ends, theirs: Ends) -> bool:
+    """Whether two signals that jumped at one instant went each to where the other was."""
+    apart = abs(theirs.before - mine.before)
+    missed = max(abs(theirs.after - mine.before), abs(mine.after - theirs.before))
+    return apart > _APART * max(mine.scatter, theirs.scatter) and missed < _CROSSED * apart

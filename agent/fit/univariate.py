@@ -28,6 +28,8 @@ from agent.fit.tails import extrapolate, peaks_limit
 from agent.fit.unseen import unseen_movement, unseen_share
 from agent.types import Float64, Int64
 
+EQUAL = 1e-9  # standard deviations within which one reading is the same as another: a scan's last
+# bits are not the record's, because the agent multiplies by the inverse of what `fit` divides by
 ENOUGH_TAU = 500  # correlation times of training from which thresholds are no longer provisional
 TAU_ERROR = 0.85  # what the correlation time of 500 of it may be overestimated by
 BINS = 16
@@ -182,14 +184,14 @@ def _stuck(record: Record, arl: float, hold: int) -> dict[str, Any]:
     """Within the resolution where that still tells a live signal from a dead one, else equal."""
     step = record.resolution / record.scale
     chosen: dict[str, Any] = {
-        "tolerance": 1e-9, "limit": 1 << 62, "hold": hold, "count": 0, "values": 0.0,
+        "tolerance": EQUAL, "limit": 1 << 62, "hold": hold, "count": 0, "values": 0.0,
     }  # fmt: skip
-    for tolerance in (1e-9, 1.001 * step):
+    for tolerance in (EQUAL, max(EQUAL, 1.001 * step)):
         starts, lengths = _runs(record.z, tolerance)
         rests, elsewhere = _plateaus(record.z, starts, lengths, tolerance, arl)
         limit = _run_limit(lengths[elsewhere], arl)
         if limit <= max(10 * MIN_STUCK, len(record.z) // 4) and (
-            tolerance == 1e-9 or limit <= 10 * MIN_STUCK
+            tolerance == EQUAL or limit <= 10 * MIN_STUCK
         ):
             values = rests + [0.0] * (kernels.stuck.MOST - len(rests))
             chosen = {"tolerance": tolerance, "limit": limit, "hold": hold, "count": len(rests),

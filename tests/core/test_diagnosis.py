@@ -752,6 +752,22 @@ def test_tags_that_trade_places_are_swapped_and_one_that_jumps_there_is_not(seed
     assert "swapped tags" not in alone.values()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_tags_that_cross_in_a_trip_and_go_where_neither_was_trained_are_not_swapped(seed):
+    """One falls and one rises as the plant trips, each to somewhere near the other's old place."""
+    base = baseline()
+    a, *others = base.modes[0].inputs
+    far = replace(a, centre=300.0, trained=(296.0, 304.0))
+    trained = replace(base, modes=(replace(base.modes[0], inputs=(far, *others)),))
+    values = normal(300, seed)
+    values[:, 0] += 300.0
+    off = np.random.default_rng(seed + 100).uniform(15.0, 60.0, 2)
+    values[200:, 0] += off[0] - 300.0
+    values[200:, 1] += 300.0 - off[1]
+    names = last_names(values, trained)
+    assert {"tag/a", "tag/b"} <= names.keys() and "swapped tags" not in names.values()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_tags_of_different_models_that_trade_places_are_swapped(seed):
     """Where they come from one source; another's are not looked at."""

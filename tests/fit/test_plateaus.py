@@ -82,3 +82,33 @@ def test_three_neighbouring_values_are_alive():
             low = high = value
         longest = max(longest, run)
     assert longest < limit
+
+
+def stood(level: float, seed: int, n: int = 3000) -> Float64:
+    """A machine that runs, noisy and without a resolution, and stands at a level that is its own,
+    exactly, for 60 samples now and then.
+    """
+    values = 10.0 + np.random.default_rng(seed).normal(size=n)
+    for start in range(300, n, 500):
+        values[start : start + 60] = level
+    return values
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_machine_may_stand_in_service_where_it_stood_in_training(seed):
+    """Whatever the level: the agent multiplies by the inverse of what `fit` divides by, and the
+    last bit of what it sees is not the record's. At a level of its own run it is a dead instrument.
+    """
+    level = float(np.random.default_rng(seed + 100).uniform(-3.0, 3.0))
+    values = stood(level, seed)
+    found = fit_input(values, interval_ns=SECOND, arl=1e6, name="x")
+    parameters = params(STUCK, **found.detectors["stuck"])
+    inverse = 1.0 / found.scale
+
+    def flags(rest: float) -> int:
+        seen = np.append(stood(level, seed + 50)[:290], np.full(500, rest))
+        return len(fold(STUCK, parameters, (seen - found.centre) * inverse).flags)
+
+    assert found.detectors["stuck"]["count"] == 1
+    assert flags(level) == 0
+    assert flags(float(values[10])) == 1
