@@ -14,6 +14,7 @@ REQUESTS_NAMED = 5
 CHANGES_NAMED = 5
 ERRORS_NAMED = 5
 _CLOCK_TROUBLE = frozenset({"unsynchronised", "implausible"})
+_SINCE = ", since "  # a text that says itself since when
 
 Row = tuple[str, str, str]
 """(name, state or verdict, why)."""
@@ -128,12 +129,12 @@ def _incidents(gateway: Mapping[str, Any]) -> list[Row]:
 
 
 def _incident(one: Mapping[str, Any]) -> str:
-    told = [f"since {one['since']}"]
+    told = [] if _SINCE in one["text"] else [f"since {one['since']}"]
     if one["conditions"] > 1:
         told.append(plural(one["conditions"], "condition"))
     if one["models"]:
         told.append(", ".join(one["models"]))
-    return f"{one['text']} ({'; '.join(told)})"
+    return f"{one['text']} ({'; '.join(told)})" if told else str(one["text"])
 
 
 def plural(number: int, what: str) -> str:

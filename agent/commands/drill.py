@@ -201,7 +201,7 @@ def _record(facts: object, name: str) -> Path:
     return Path(record)
 
 
-_WIDEST = 28
+_WIDEST = 26
 """Characters up to which an input's name is not broken: the rest fits in a terminal of 80."""
 
 
@@ -233,7 +233,7 @@ def _table(rows: list[Row], seconds: float) -> RichTable:
         right = f"{row.outcomes['right'] / found:.0%}" if found else "-"
         each = "-" if row.incidents is None else f"{row.incidents:.1f}"
         style = "yellow" if row.found < 0.99 or row.outcomes["wrong"] else ""
-        name = f"{row.name} ({row.cause})" if row.name else "-"
+        name = f"{row.name}: {row.cause}" if row.name else "-"
         tag = "\n".join(
             fill(line, wide, initial_indent=indent, subsequent_indent=indent)
             for line, indent in ((row.tag, "  "), (row.size, "    ")) if line

@@ -13,6 +13,7 @@ from rich.console import Console
 from agent.central.incidents import Condition
 from agent.central.lives import Place
 from agent.central.memory import Memory
+from agent.central.rows import _incidents
 from agent.central.subscriber import Central
 from agent.central.table import table_of
 from tests.central.test_subscriber import NOW, T0, S, event, sent, take
@@ -119,3 +120,18 @@ def test_the_table_has_a_line_for_each_incident_and_counts_the_rest():
     out = io.StringIO()
     Console(file=out, width=200).print(table_of(taken(FAULT).document(T0)))
     assert "is stuck (since 2026-09-21T14:13:20Z; 2 conditions; energy, yield)" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "models", "row"),
+    [
+        ("a is stuck, since T1", ["yield"], "a is stuck, since T1 (yield)"),
+        ("a is stuck, since T1", [], "a is stuck, since T1"),
+        ("a is stuck", ["yield"], "a is stuck (since T2; yield)"),
+    ],
+)
+def test_since_when_is_told_once(text, models, row):
+    """A condition's text says it itself, by when the fault began."""
+    one = {"text": text, "cause": "sensor", "since": "T2", "conditions": 1, "models": models}
+    gateway = {"site": "s", "gateway": "g", "models": [], "incidents": [one], "open_incidents": 1}
+    assert _incidents(gateway) == [("  incident", "sensor", row)]
