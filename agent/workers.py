@@ -10,8 +10,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread
@@ -21,6 +22,8 @@ from agent.errors import FieldwardenError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_AHEAD = 2  # tasks of each worker that are sent, or wait to be
 
 _given: tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -85,7 +88,13 @@ def each(
         return
     processes = pool(min(workers, len(tasks)), _take, (function, given))
     try:
-        yield from processes.map(_one, tasks)
+        ahead: deque[Future[R]] = deque()  # few, for what is sent is held until it is done
+        for task in tasks:
+            ahead.append(processes.submit(_one, task))
+            if len(ahead) > _AHEAD * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
     except BrokenProcessPool as error:
         raise FieldwardenError(
             doing, f"in {workers} processes", "one of them ended: is there enough memory?",

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from agent.workers import elsewhere, give_back
+from agent.workers import each, elsewhere, give_back
 from tests.processes import alive
 from tests.waiting import wait_until
 
@@ -85,3 +86,32 @@ def _held_and_given_back():
     give_back()
     assert len(kept) == 50
     return before, held, own.memory_info().rss
+
+
+def _doubled(task):
+    return 2 * task
+
+
+class _Counted(Sequence):
+    """Tasks that know how many were asked for."""
+
+    def __init__(self, count):
+        self.count, self.asked = count, 0
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, at):
+        if at >= self.count:
+            raise IndexError(at)
+        self.asked += 1
+        return at
+
+
+def test_few_tasks_are_asked_for_before_others_are_done():
+    """What is sent to a process is held until it is done: not a record of every input at once."""
+    tasks = _Counted(30)
+    found = each(_doubled, (), tasks, 2, doing="doubling")
+    assert next(found) == 0
+    assert tasks.asked <= 6
+    assert list(found) == [2 * at for at in range(1, 30)]

@@ -252,11 +252,32 @@ def of_joint(
     return found
 
 
+class Tasks(Sequence[tuple[Float64, float, str]]):
+    """What `learn` is given of each input; made when it is asked for, not a second record.
+
+    Args:
+        values: float64[n, d].
+        arls: average run length in samples of each input's charts.
+        called: what each is for.
+    """
+
+    def __init__(self, values: Float64, arls: Sequence[float], called: Sequence[str]) -> None:
+        self._values, self._arls, self._called = values, arls, called
+
+    def __len__(self) -> int:
+        return len(self._called)
+
+    def __getitem__(self, at: int) -> tuple[Float64, float, str]:  # type: ignore[override]
+        return np.ascontiguousarray(self._values[:, at]), self._arls[at], self._called[at]
+
+
 def standardised(values: Float64, items: Sequence[InputFit]) -> Float64:
     """Scans float64[n, d] as the charts of their inputs see them."""
     centre = np.array([item.centre for item in items])
     scale = np.array([item.scale for item in items])
-    return np.ascontiguousarray((values - centre) / scale)
+    seen = np.ascontiguousarray(values - centre)
+    seen /= scale  # in place: a record is large
+    return seen
 
 
 def _lasting(scores: Float64, scans: int) -> float:

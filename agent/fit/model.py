@@ -192,11 +192,8 @@ def _fit_inputs(
     model = configuration.models[name]
     fits: list[InputFit] = []
     tried: list[list[tuple[InputFit, held_back.Factors]]] = []
-    tasks = [
-        (np.ascontiguousarray(values[:, position]), share.inputs[position],
-         f"{tag} in mode {mode}" if mode else tag)
-        for position, tag in enumerate(model.inputs)
-    ]  # fmt: skip
+    called = [f"{tag} in mode {mode}" if mode else tag for tag in model.inputs]
+    tasks = held_back.Tasks(values, share.inputs, called)
     found = run(held_back.learn, (interval_ns,), tasks, doing="fitting")
     for (column, _, _), tag, (item, parts) in zip(tasks, model.inputs, found, strict=True):
         steps.step(f"{tag} {mode}".strip())

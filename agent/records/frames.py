@@ -214,9 +214,11 @@ class DelimitedFrame:
                 part = lazy.collect(engine="streaming")
             except PolarsError as error:
                 raise self._refused(error) from error
-            for key in keys:
-                column = part[key] if self._kept is None else part[key].filter(self._kept)
+            for at, key in enumerate(keys):
+                column = part[key] if key in keys[at + 1 :] else part.drop_in_place(key)
+                column = column if self._kept is None else column.filter(self._kept)
                 yield column if self._quotes else column.str.strip_chars('"')
+                del column
 
     def numbers(self, places: Sequence[int], decimal: str) -> Iterator[pl.Series]:
         """Columns of numbers and nothing else as float64; each other one as texts.
@@ -234,10 +236,13 @@ class DelimitedFrame:
                 raise self._refused(error) from error
             for at in group:
                 key = _key(at)
-                if len(part) and part[f"{key} holds texts"][0]:
+                column = part.drop_in_place(key)  # so that what was taken is not held any more
+                if len(column) and part[f"{key} holds texts"][0]:
+                    del column
                     yield from self.columns([at])
                 else:
-                    yield part[key] if self._kept is None else part[key].filter(self._kept)
+                    yield column if self._kept is None else column.filter(self._kept)
+                    del column
 
     def place(self, row: int) -> str:
         """The line of the file; counted anew, which only errors need."""

@@ -270,3 +270,14 @@ def test_without_polars_it_is_said_what_to_install(tmp_path, monkeypatch, name):
     with pytest.raises(FieldwardenError) as caught:
         read_table(tmp_path / name)
     assert "fieldwarden[fit]" in caught.value.hint
+
+
+def test_columns_that_follow_each_other_are_selected_without_a_copy(tmp_path):
+    """A large record is not held twice; others are put in their order."""
+    path = tmp_path / "x.csv"
+    path.write_text("time,a,b,c\n2026-03-01 00:00:00,1,2,3\n2026-03-01 00:01:00,4,5,6\n")
+    table = read_table(path)
+    same = table.select(["b", "c"])
+    assert np.shares_memory(same.values, table.values)
+    assert same.values.tolist() == [[2.0, 3.0], [5.0, 6.0]] and same.values.flags.f_contiguous
+    assert table.select(["c", "a"]).values.tolist() == [[3.0, 1.0], [6.0, 4.0]]
