@@ -5,11 +5,11 @@ proposed, which are assessed one after the other, and rejected at the end of the
 is proposed. So both see the same machine, whatever else is done on it. How late the loop is, is
 told three times (`_turns.py`): as it was, and by CPU alone, of its thread and of all threads.
 
-`python benchmarks/bench_assessment.py [--quick] [--limit SECONDS]` says on stderr what it does,
-ends within the limit (170 s), and prints one JSON line: `with` and `without` an assessment, and
-what the first has more than the second. A machine with nothing else to do is judged by
-`lag_p99_ms` (`reached`). On any other that tells of the others; `own_reached` says whether what the
-agent itself does leaves room for the goal (`most_lag_p99_ms`).
+`python benchmarks/bench_assessment.py [--quick] [--past SECONDS] [--limit SECONDS]` says on stderr
+what it does, ends within the limit (170 s), and prints one JSON line: `with` and `without` an
+assessment, and what the first has more than the second. A machine with nothing else to do is judged
+by `lag_p99_ms` (`reached`). On any other that tells of the others; `own_reached` says whether what
+the agent itself does leaves room for the goal (`most_lag_p99_ms`).
 """
 
 from __future__ import annotations
@@ -185,9 +185,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short past, two turns")
     parser.add_argument("--limit", type=float, default=170.0, help="seconds, for all of it")
+    parser.add_argument("--past", type=float, help="seconds that there are to replay [30]")
     asked = parser.parse_args()
-    how = (10.0, 12.0, 2) if asked.quick else (30.0, 15.0, 4)
-    Bounded("assessment", asked.limit).run(lambda bounded: measured(bounded, *how))
+    past_s, turn_s, turns = (10.0, 12.0, 2) if asked.quick else (30.0, 15.0, 4)
+    Bounded("assessment", asked.limit).run(
+        lambda bounded: measured(bounded, asked.past or past_s, turn_s, turns)
+    )
 
 
 if __name__ == "__main__":
