@@ -33,6 +33,13 @@ def test_another_zone_is_found_in_five_samples_and_so_is_the_one_before(usual, o
     assert flags(lag) == [(104, 1), (204, 0)]
 
 
+@pytest.mark.parametrize("first", [[], [86_400.0], [HOUR, 40.0]])
+def test_three_samples_of_a_start_are_enough(first):
+    """Also behind a retained message, which is of any time: a model may be trusted by then."""
+    lag = np.concatenate([first, np.zeros(3), np.full(60, HOUR)])
+    assert flags(lag) == [(len(first) + 3 + 4, 1)]
+
+
 def test_data_that_fall_behind_or_wait_are_none():
     """A queue that grows past whole quarters; one that is emptied; a lag of any."""
     still = np.zeros(100)
