@@ -21,11 +21,15 @@ from _upstream_plants import MODELS, ROOT, configuration, definition
 from _upstream_table import Change
 
 from agent.errors import FieldwardenError
+from agent.sources.mqtt_replay import LONGEST_BURST_S
 from agent.store import Reader
 from agent.types import Block
 from simulators.broker import BrokerProcess
 from simulators.children import Children
 from simulators.ports import free_port
+
+_RUNNING_S = LONGEST_BURST_S
+"""For so long all was as agreed before a change: what a broker may have kept is through by then."""
 
 READY_S = 240.0  # until every model is trusted; a first start may compile the kernels
 _STARTED_S = 180.0  # until a source serves, on a machine that is busy
@@ -164,13 +168,14 @@ class Lane:
 
     @contextlib.contextmanager
     def agent(self) -> Iterator[Children]:
-        """An agent without a past, whose models are all trusted."""
+        """An agent without a past, whose models are all trusted and have been for a while."""
         shutil.rmtree(self._state, ignore_errors=True)
         children = Children(self.folder / "log")
         children.log_path("agent").unlink(missing_ok=True)
         children.start("agent", command("run", str(self.config)))
         try:
             self.wait("trust in all models", lambda: children.require() or self._trusted(), READY_S)
+            time.sleep(_RUNNING_S)
             yield children
         finally:
             children.stop("agent", patience_s=30)
