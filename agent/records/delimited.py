@@ -28,7 +28,7 @@ from agent.records.units import unit_row
 _SAMPLE_BYTES = 256 * 1024
 _SAMPLE_ROWS = 400
 _SEPARATORS = ";\t,|"
-_NO_ROW = re.compile(r"#\w")  # in quotes it is a comment too: "#NAMES"
+_MARKS = frozenset({"#NAMES", "#TYPES", "#ROWS"})  # of Java datasets, as Ignition writes them
 _END_OF_HEADER = re.compile(r"\W*end[\s_-]*of[\s_-]*header\W*", re.IGNORECASE)
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 COMMENTS = ("#", "//", "%", "$RT_", '"$RT_')  # the last are marks of WinCC, no tags
@@ -90,8 +90,7 @@ def rows_of(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[st
     )
     for row in reader:
         cells = [cell.strip() for cell in row]
-        filled = sum(map(bool, cells))
-        if filled > 2 or (filled and not _NO_ROW.match(cells[0])):
+        if any(cells) and cells[0] not in _MARKS:
             yield reader.line_num, cells
 
 

@@ -147,6 +147,14 @@ def test_what_stands_above_a_table_is_none_of_it(tmp_path, kind):
     assert not table.units
 
 
+@pytest.mark.parametrize("name", ["a", "#1 pump"])
+def test_a_heading_in_quotes_that_begins_with_a_hash_is_a_heading(tmp_path, name):
+    """Also of two columns, which look like a mark and its number."""
+    text = f'"#Time","{name}"\n' + "".join(f'"{m:%Y-%m-%d %H:%M:%S}","1.5"\n' for m in MOMENTS)
+    table = read(tmp_path, text)
+    assert (table.names, len(table.time_ns)) == ((name,), len(MOMENTS))
+
+
 def test_a_column_that_may_count_time_is_asked_about(tmp_path):
     """Even steps are no proof of time; the error says what to say."""
     text = "X_Value,a,b\n" + lines(lambda m: f"{(m - START).total_seconds():.6f}")
