@@ -174,7 +174,8 @@ class BearingOut:
         risk = pair.mean_error
         if output is None or not output.relation or risk is None:
             return None
-        row = self._spec.outputs_of(model)[self._spec.models[model].charted.index(output.item.tag)]
+        charted = self._spec.models[model].charted
+        row = self._spec.outputs_of(model)[charted.index(output.item.tag)]
         relation, scale = output.relation, output.item.scale
         moves = np.asarray(relation["slopes"], np.float64) * lately
         given = float(relation["intercept"] + relation["middle"] + moves.sum())
@@ -182,6 +183,9 @@ class BearingOut:
         return (moves * scale).tolist(), risk, beyond * scale
 
     def _output(self, model: int, name: str) -> OutputBaseline | None:
+        """None also where it is not charted: a candidate's predictions are not."""
+        if name not in self._spec.models[model].charted:
+            return None
         mode = self._spec.models[model].baseline.modes[self._mode(model)]
         return next((one for one in mode.outputs if one.item.tag == name), None)
 

@@ -10,6 +10,7 @@ import pytest
 from agent.core.borne_out import LABELS, borne_out, misread
 from agent.core.engine import Engine
 from agent.core.retraining_criteria import Criteria
+from agent.core.trial import candidate_of
 from tests.core.small import DETECTORS, SECOND, START, cut, events_of, output_of
 from tests.core.test_truth import block_of, spec_of
 
@@ -152,6 +153,23 @@ def test_errors_that_follow_a_reading_far_from_training_ask_for_nothing(of, want
     events = events_of(Engine(spec), [block_of(rows, ROWS)])
     assert any(e.kind == "evidence" and e.data["change"] == "opened" for e in events)
     assert len([e for e in events if e.kind == "retraining"]) == wanted
+
+
+def test_a_candidates_engine_charts_no_outputs_and_is_told_nothing_of_them():
+    """Its baseline has their relations; inputs far from where it was trained must not end it."""
+    made = watched()
+    model = made.models[0]
+    spec = candidate_of(made, model.name, "2", model.baseline)
+    assert model.baseline.modes[0].outputs and not spec.models[0].charted
+    drift = np.clip(np.arange(ROWS) - SINCE, 0, 600) / 600.0 * 5.0
+    inputs = np.random.default_rng(4).standard_normal((ROWS, 3))
+    inputs[:, 0] += drift
+    rows = [
+        (START + second * SECOND, START + second * SECOND, column + 1, inputs[second, column])
+        for second in range(ROWS) for column in range(3)
+    ]
+    events = events_of(Engine(spec), [block_of(rows, ROWS)])
+    assert any(e.kind in {"summary", "condition"} for e in events)
 
 
 def test_what_is_borne_out_is_so_after_a_restart():
